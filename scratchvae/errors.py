@@ -1,0 +1,37 @@
+"""Errors that a person can act on: what was wrong, where, what was expected, what to do.
+
+One type per kind of trouble. The command line prints the sentence and exits with 2; a traceback
+is never the answer to a user's mistake.
+"""
+
+
+class ScratchVAEError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class ConfigError(ScratchVAEError, ValueError):
+    """A setting, an argument or a combination of them that cannot be."""
+
+
+class DataError(ScratchVAEError, ValueError):
+    """Data that is missing, damaged, foreign, or unfit for the model it is meant for."""
+
+
+class DownloadError(DataError):
+    """No mirror delivered the bytes that were expected."""
+
+
+class DeviceError(ScratchVAEError, RuntimeError):
+    """The device that was asked for cannot be used on this machine."""
+
+
+class RunError(ScratchVAEError):
+    """A run folder that is missing, damaged, or already holds another run."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint that cannot be read, is damaged, or belongs to another model."""
+
+
+class NonFiniteError(ScratchVAEError, ArithmeticError):
+    """An infinity or NaN appeared while training; the message names where it appeared first."""
