@@ -1,0 +1,43 @@
+"""The only place that knows NumPy from CuPy: one object a device, chosen once and handed down."""
+
+from numpy.typing import DTypeLike
+
+from scratchvae.backend.base import Array, Backend, float_type
+from scratchvae.backend.cpu import NumpyBackend
+from scratchvae.errors import ConfigError
+
+__all__ = ["DEVICES", "Array", "Backend", "float_type", "get_backend", "why_no_gpu"]
+
+DEVICES = ("auto", "cpu", "cuda", "strict")
+
+
+def get_backend(device: str = "auto", dtype: DTypeLike = "float32") -> Backend:
+    """The backend of a device.
+
+    ``auto`` is ``cuda`` where a GPU can be used and ``cpu`` elsewhere (:func:`why_no_gpu` says
+    why not); ``cpu`` is NumPy, ``cuda`` CuPy, ``strict`` a device made of NumPy that shows every
+    hidden transfer and allocation. ``dtype``: float32 to train, float64 and complex128 to verify.
+
+    Raises ``ConfigError`` for an unknown device or dtype, ``DeviceError`` for ``cuda`` without
+    a usable GPU.
+    """
+    if device not in DEVICES:
+        raise ConfigError(f"device {device!r} is not one of {', '.join(DEVICES)}")
+    if device == "auto":
+        device = "cpu" if why_no_gpu() else "cuda"
+    if device == "cuda":
+        from scratchvae.backend.cuda import CupyBackend
+
+        return CupyBackend(dtype=dtype)
+    if device == "strict":
+        from scratchvae.backend.strict import StrictBackend
+
+        return StrictBackend(dtype=dtype)
+    return NumpyBackend(dtype=dtype)
+
+
+def why_no_gpu() -> str | None:
+    """Why no GPU can be used on this machine, in one sentence; None when one can."""
+    from scratchvae.backend.cuda import unavailable
+
+    return unavailable()

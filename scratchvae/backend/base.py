@@ -1,0 +1,186 @@
+"""The contract of a backend, stated as plain equations.
+
+A backend is an object, chosen once and handed down: an array namespace ``xp`` (NumPy's names), a
+float type, memory, and the *verbs* below for what a namespace cannot express. Every verb stands
+here as its plain, complex-safe equation; a subclass may replace one by a faster form, and a test
+then holds the two equal. "Complex-safe" means that a complex step passes through unharmed: no
+absolute value, no conjugate, and branches decided by the real part.
+
+What it will not do: guess a device from an array, copy between host and device unasked, or
+promote a float type.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
+from scratchvae.errors import ConfigError
+
+Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
+ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
+
+FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}
+
+
+def float_type(dtype: DTypeLike) -> np.dtype:
+    """The dtype object of one of the float types a model may have; ``ConfigError`` otherwise."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in FLOAT_TYPES:
+        raise ConfigError(f"dtype {name!r} is not one of {', '.join(FLOAT_TYPES)}")
+    return np.dtype(FLOAT_TYPES[name])
+
+
+class Backend:
+    """An array namespace, a float type, memory and verbs; see the module's text."""
+
+    name = "plain"
+
+    def __init__(self, xp: Any, dtype: DTypeLike = "float32") -> None:
+        self.xp = xp
+        self.dtype = float_type(dtype)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether this backend computes with complex numbers (to verify, never to train)."""
+        return self.dtype.kind == "c"
+
+    def with_dtype(self, dtype: DTypeLike) -> "Backend":
+        """The same device with another float type."""
+        return type(self)(self.xp, dtype)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} backend, {self.dtype}>"
+
+    # ---- memory ------------------------------------------------------------------------------
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> Array:
+        """An array whose contents nobody may rely on; of the backend's float type by default."""
+        return self.xp.empty(shape, dtype=self.dtype if dtype is None else dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> Array:
+        """An array of zeros; of the backend's float type by default."""
+        out = self.empty(shape, dtype)
+        out.fill(0)
+        return out
+
+    def array(self, host: Any, dtype: DTypeLike = None) -> Array:
+        """A new device array with the numbers of ``host``; of the float type by default."""
+        source = np.asarray(host)
+        out = self.empty(source.shape, dtype)
+        self.load(source, out)
+        return out
+
+    def load(self, host: NDArray, out: Array) -> None:
+        """Copy host numbers into an array of the device."""
+        raise NotImplementedError
+
+    def to_host(self, a: Array) -> NDArray:
+        """A copy of ``a`` on the host; waits for the device."""
+        raise NotImplementedError
+
+    def synchronize(self) -> None:
+        """Wait until the device has done everything asked of it."""
+
+    # ---- noise (E26) -------------------------------------------------------------------------
+
+    def noise_scratch(self, size: int) -> Any:
+        """The buffer that :meth:`uniform` and :meth:`normal` of ``size`` numbers work in."""
+        return np.empty(normal_scratch_size(size))
+
+    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
+        """out = U[0, 1), a function of the stream and the position alone."""
+        draw = scratch[: out.size]
+        fill_uniform(draw, stream)
+        self.load(draw.reshape(out.shape), out)
+
+    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
+        """out = N(0, 1), a function of the stream and the position alone."""
+        draw = np.empty(out.shape)
+        fill_normal(draw, stream, scratch)
+        self.load(draw, out)
+
+    # ---- verbs -------------------------------------------------------------------------------
+
+    def gemm(self, a: Array, b: Array, out: Array) -> None:
+        """out = a b, into a given buffer. ``a`` and ``b`` may be transposed views."""
+        out[...] = self.xp.matmul(a, b)
+
+    def sum_rows(self, a: Array, out: Array) -> None:
+        """out = Σᵢ aᵢ, the sum over the first axis: (B, D) -> (D,)."""
+        out[...] = self.xp.sum(a, axis=0)
+
+    def gather(
+        self, images: Array, index: Array, levels: int | None, out: Array, raw: Array
+    ) -> None:
+        """out = images[index] / levels: (N, D), (B,) -> (B, D).
+
+        ``raw`` is a buffer like ``out`` of the images' own dtype; ``levels`` is None where the
+        images are grey values already.
+        """
+        out[...] = self.xp.take(images, index, axis=0)
+        if levels is not None and levels != 1:
+            out /= float(levels)
+
+    def relu(self, x: Array, out: Array) -> None:
+        """out = x where Re x > 0, else 0 (a NaN stays a NaN). ``out`` may be ``x``  (E10)."""
+        out[...] = self.xp.where(x.real <= 0, 0, x)
+
+    def relu_chain(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+        """dx = dy where y > 0, else 0. ``dx`` may be ``dy``; ``tmp`` has their shape  (E11)."""
+        dx[...] = self.xp.where(y.real > 0, dy, 0)
+
+    def softplus_minus(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
+        """out = log(1 + eᵃ) − x a, stable for every a  (E18). ``x`` broadcasts against ``a``.
+
+        log(1 + eᵃ) = max(a, 0) + log(1 + e^−|a|). One condition decides both branches: with two
+        of them a complex step at a = 0 would give −½ where the derivative is ½.
+        """
+        xp = self.xp
+        negative = a.real <= 0
+        softplus = xp.where(negative, 0, a) + xp.log1p(xp.exp(xp.where(negative, a, -a)))
+        out[...] = softplus - x * a
+
+    def bernoulli(self, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array) -> None:
+        """The Bernoulli's value and gradient in one pass  (E18, E19).
+
+        nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = weight · (sigmoid(a) − x). ``a``, ``da``
+        and ``tmp``: (..., D); ``x`` broadcasts against them; ``weight``: a number or (..., 1).
+        """
+        xp = self.xp
+        self.softplus_minus(a, x, da, tmp)
+        nll[...] = xp.sum(da, axis=-1)
+        da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
+
+    def adam_scratch(self, size: int) -> Any:
+        """The buffer that :meth:`adam` over ``size`` parameters works in."""
+        return None
+
+    def adam(
+        self,
+        p: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        t: int,
+        scratch: Any,
+    ) -> None:
+        """One step of Adam on flat buffers, in place  (E24). ``t`` counts from 1."""
+        m[...] = beta1 * m + (1 - beta1) * g
+        v[...] = beta2 * v + (1 - beta2) * g * g
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        p -= lr * m_hat / (self.xp.sqrt(v_hat) + eps)
+
+    def capture(self, step: Callable[..., None]) -> Callable[..., None]:
+        """A step that may from now on neither allocate nor wait for the device."""
+        return step

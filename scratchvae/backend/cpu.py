@@ -1,0 +1,148 @@
+"""NumPy on a CPU: the plain verbs again, in place, without a temporary array.
+
+Written with ``self.xp`` and nothing else, so that the strict device can run the very same code.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from scratchvae.backend.base import ALIGNMENT, Array, Backend
+from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
+
+ADAM_BLOCK = 65_536  # floats; smaller blocks spend their time in calls, larger ones leave the cache
+
+
+class NumpyBackend(Backend):
+    """NumPy arrays, computed in place."""
+
+    name = "cpu"
+
+    def __init__(self, xp: Any = np, dtype: DTypeLike = "float32") -> None:
+        super().__init__(xp, dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> Array:
+        """An uninitialized array that starts on a cache line."""
+        kind = np.dtype(self.dtype if dtype is None else dtype)
+        size = int(np.prod(shape, dtype=np.int64))
+        room = np.empty(size * kind.itemsize + ALIGNMENT, dtype=np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        return room[start : start + size * kind.itemsize].view(kind).reshape(shape)
+
+    def load(self, host: NDArray, out: Array) -> None:
+        np.copyto(out, host, casting="same_kind")
+
+    def to_host(self, a: Array) -> NDArray:
+        return np.array(a)
+
+    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
+        draw = scratch[: out.size]
+        fill_uniform(draw, stream)
+        np.copyto(self._memory(out).reshape(-1), draw, casting="same_kind")
+
+    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
+        fill_normal(self._memory(out), stream, scratch)
+
+    @staticmethod
+    def _memory(a: Array) -> NDArray:
+        """The NumPy memory behind an array of the device."""
+        return a
+
+    def gemm(self, a: Array, b: Array, out: Array) -> None:
+        self.xp.matmul(a, b, out=out)
+
+    def sum_rows(self, a: Array, out: Array) -> None:
+        self.xp.sum(a, axis=0, out=out)
+
+    def gather(
+        self, images: Array, index: Array, levels: int | None, out: Array, raw: Array
+    ) -> None:
+        # mode="clip" writes straight into raw; the default would go through a temporary.
+        self.xp.take(images, index, axis=0, out=raw, mode="clip")
+        self.xp.copyto(out, raw)
+        if levels is not None and levels != 1:
+            out /= float(levels)
+
+    def relu(self, x: Array, out: Array) -> None:
+        if self.is_complex:
+            super().relu(x, out)
+        else:
+            self.xp.maximum(x, 0, out=out)
+
+    def relu_chain(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+        # The sign of y ≥ 0 is the mask already, in y's own dtype: a bool mask would be cast.
+        self.xp.sign(y, out=tmp)
+        self.xp.multiply(dy, tmp, out=dx)
+
+    def softplus_minus(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
+        if self.is_complex:
+            super().softplus_minus(a, x, out, tmp)
+            return
+        xp = self.xp
+        self._exp_minus_abs(a, tmp)
+        # log(1 + e) and not log1p(e): NumPy vectorizes log alone. e ≤ 1, so what is lost is a
+        # rounding of 1 + e: half an ulp of 1 a pixel, in absolute terms.
+        tmp += 1.0
+        xp.log(tmp, out=tmp)
+        xp.maximum(a, 0, out=out)
+        out += tmp
+        xp.multiply(x, a, out=tmp)
+        out -= tmp
+
+    def bernoulli(self, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array) -> None:
+        if self.is_complex:
+            super().bernoulli(a, x, weight, nll, da, tmp)
+            return
+        xp = self.xp
+        self.softplus_minus(a, x, da, tmp)
+        xp.sum(da, axis=-1, out=nll)
+        xp.multiply(a, 0.5, out=da)
+        xp.tanh(da, out=da)
+        da *= 0.5
+        da += 0.5
+        da -= x
+        da *= weight
+
+    def _exp_minus_abs(self, a: Array, out: Array) -> None:
+        xp = self.xp
+        xp.abs(a, out=out)
+        xp.negative(out, out=out)
+        xp.exp(out, out=out)
+
+    def adam_scratch(self, size: int) -> Any:
+        return self.empty((2, min(size, ADAM_BLOCK)))
+
+    def adam(
+        self,
+        p: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        t: int,
+        scratch: Any,
+    ) -> None:
+        xp = self.xp
+        rate = lr / (1 - beta1**t)
+        root = (1 - beta2**t) ** -0.5
+        for start in range(0, p.size, ADAM_BLOCK):
+            block = slice(start, min(start + ADAM_BLOCK, p.size))
+            pb, gb, mb, vb = p[block], g[block], m[block], v[block]
+            a, b = scratch[0, : pb.size], scratch[1, : pb.size]
+            mb *= beta1
+            xp.multiply(gb, 1 - beta1, out=a)
+            mb += a  # m = β₁ m + (1 − β₁) g
+            vb *= beta2
+            xp.multiply(gb, gb, out=a)
+            a *= 1 - beta2
+            vb += a  # v = β₂ v + (1 − β₂) g²
+            xp.sqrt(vb, out=a)
+            a *= root
+            a += eps  # √v̂ + ε
+            xp.divide(mb, a, out=b)
+            b *= rate
+            pb -= b  # p = p − lr m̂ / (√v̂ + ε)

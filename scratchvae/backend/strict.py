@@ -1,0 +1,234 @@
+"""A device made of NumPy, stricter than any GPU, for machines that have none.
+
+Its arrays refuse to become host arrays unasked and to mix with them, start out filled with NaN,
+and count every allocation and every wait for the device; inside a captured step either is an
+error. What passes here has no hidden transfer. Its arrays wrap NumPy's and do not inherit from
+them: a subclass would still convert silently.
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from scratchvae.backend.base import Array as AnyArray
+from scratchvae.backend.cpu import NumpyBackend
+
+
+class TransferError(TypeError):
+    """A host array met a device array, or one would have silently become the other."""
+
+
+class CaptureError(RuntimeError):
+    """A captured step allocated memory or waited for the device."""
+
+
+class Device:
+    """Counts what a device does; ``capturing`` makes allocations and waits an error."""
+
+    def __init__(self) -> None:
+        self.allocations = 0
+        self.synchronizations = 0
+        self.capturing = False
+
+    def allocated(self, shape: tuple[int, ...]) -> None:
+        self.allocations += 1
+        if self.capturing:
+            raise CaptureError(f"an array of shape {shape} was allocated inside a captured step")
+
+    def synchronized(self, what: str) -> None:
+        self.synchronizations += 1
+        if self.capturing:
+            raise CaptureError(f"{what} waits for the device inside a captured step")
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        before, self.capturing = self.capturing, True
+        try:
+            yield
+        finally:
+            self.capturing = before
+
+
+class Array:
+    """An array of the strict device."""
+
+    __slots__ = ("_a", "device")
+    __array_ufunc__ = None  # NumPy's operators and ufuncs give up on it: ours answer instead
+
+    def __init__(self, a: NDArray, device: Device, fresh: bool = True) -> None:
+        self._a = a
+        self.device = device
+        if fresh:
+            device.allocated(a.shape)
+
+    shape = property(lambda self: self._a.shape)
+    dtype = property(lambda self: self._a.dtype)
+    ndim = property(lambda self: self._a.ndim)
+    size = property(lambda self: self._a.size)
+    flags = property(lambda self: self._a.flags)
+    nbytes = property(lambda self: self._a.nbytes)
+
+    @property
+    def T(self) -> "Array":
+        return Array(self._a.T, self.device, fresh=False)
+
+    @property
+    def real(self) -> "Array":
+        return Array(self._a.real, self.device, fresh=False)
+
+    @property
+    def imag(self) -> "Array":
+        return Array(self._a.imag, self.device, fresh=self.dtype.kind != "c")
+
+    def reshape(self, *shape: Any) -> "Array":
+        view = self._a.reshape(*shape)
+        return Array(view, self.device, fresh=not np.shares_memory(view, self._a))
+
+    def fill(self, value: float) -> None:
+        self._a.fill(value)
+
+    def __len__(self) -> int:
+        return len(self._a)
+
+    def __iter__(self) -> Iterator["Array"]:
+        raise TransferError("iterating over a device array reads it element by element")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
+        raise TransferError("a device array does not become a host array unasked: use to_host")
+
+    def __getitem__(self, key: Any) -> "Array":
+        key = _unwrap(key)
+        view = self._a[key]
+        if isinstance(view, np.generic):  # a device has no scalars: a view of no dimension
+            view = self._a[(*key, ...) if isinstance(key, tuple) else (key, ...)]
+        return Array(view, self.device, fresh=not np.may_share_memory(view, self._a))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._a[_unwrap(key)] = _unwrap(value)
+
+    def _read(self, convert: Callable) -> Any:
+        self.device.synchronized(f"{convert.__name__}(array)")
+        return convert(self._a)
+
+    def __bool__(self) -> bool:
+        return self._read(bool)
+
+    def __float__(self) -> float:
+        return self._read(float)
+
+    def __int__(self) -> int:
+        return self._read(int)
+
+    def __complex__(self) -> complex:
+        return self._read(complex)
+
+    def __index__(self) -> int:
+        return self._read(operator.index)
+
+    def __repr__(self) -> str:
+        return f"<strict array {self.shape} {self.dtype}>"
+
+
+def _unwrap(value: Any) -> Any:
+    """The NumPy memory of a device array; host scalars as they are; host arrays not at all."""
+    if isinstance(value, Array):
+        return value._a
+    if isinstance(value, np.ndarray):
+        raise TransferError(f"a host array of shape {value.shape} met a device array: load it")
+    if isinstance(value, tuple | list):
+        return type(value)(_unwrap(v) for v in value)
+    return value
+
+
+def _operators() -> None:
+    """a + b, b + a, a += b, −a, a < b, … for the arrays above."""
+
+    def binary(op: Callable) -> Callable:
+        return lambda self, other: Array(op(self._a, _unwrap(other)), self.device)
+
+    def reflected(op: Callable) -> Callable:
+        return lambda self, other: Array(op(_unwrap(other), self._a), self.device)
+
+    def in_place(op: Callable) -> Callable:
+        def method(self: Array, other: Any) -> Array:
+            op(self._a, _unwrap(other))
+            return self
+
+        return method
+
+    for name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
+        setattr(Array, f"__{name}__", binary(getattr(operator, name)))
+        setattr(Array, f"__r{name}__", reflected(getattr(operator, name)))
+    for name in ("add", "sub", "mul", "truediv"):
+        setattr(Array, f"__i{name}__", in_place(getattr(operator, f"i{name}")))
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        setattr(Array, f"__{name}__", binary(getattr(operator, name)))
+    setattr(Array, "__neg__", lambda self: Array(-self._a, self.device))  # noqa: B010
+
+
+_operators()
+
+
+class Namespace:
+    """NumPy's functions on arrays of one strict device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(np, name)
+        if not callable(function) or isinstance(function, type):
+            return function
+
+        def on_device(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+            kwargs = {key: _unwrap(value) for key, value in kwargs.items()}
+            if out is not None:
+                function(*_unwrap(args), out=_unwrap(out), **kwargs)
+                return out
+            result = function(*_unwrap(args), **kwargs)
+            if isinstance(result, np.ndarray | np.generic):  # reductions too stay on the device
+                return Array(np.asarray(result), self.device)
+            return result
+
+        setattr(self, name, on_device)
+        return on_device
+
+
+class StrictBackend(NumpyBackend):
+    """NumPy's verbs on the strict device; ``device`` holds the counts."""
+
+    name = "strict"
+
+    def __init__(self, xp: Namespace | None = None, dtype: DTypeLike = "float32") -> None:
+        super().__init__(Namespace(Device()) if xp is None else xp, dtype)
+        self.device: Device = self.xp.device
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> AnyArray:
+        memory = super().empty(shape, dtype)
+        memory.fill(np.nan if memory.dtype.kind in "fc" else 0x5A)  # whoever reads it will notice
+        return Array(memory, self.device)
+
+    def load(self, host: NDArray, out: Array) -> None:
+        super().load(host, out._a)
+
+    def to_host(self, a: Array) -> NDArray:
+        self.device.synchronized("to_host")
+        return a._a.copy()
+
+    def synchronize(self) -> None:
+        self.device.synchronized("synchronize")
+
+    @staticmethod
+    def _memory(a: Array) -> NDArray:
+        return a._a
+
+    def capture(self, step: Callable[..., None]) -> Callable[..., None]:
+        def captured(*args: Any) -> None:
+            with self.device.capture():
+                step(*args)
+
+        return captured

@@ -1,0 +1,45 @@
+"""Layers, one a file: forward, and right below it the chain and the parameter gradient."""
+
+from scratchvae.layers.base import Layer
+from scratchvae.layers.dense import Dense
+from scratchvae.layers.elementwise import Elementwise
+from scratchvae.layers.initializers import (
+    INITIALIZATIONS,
+    Constant,
+    FanInUniform,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    Initialization,
+    Initializer,
+    TruncatedNormal,
+)
+from scratchvae.layers.relu import ReLU
+from scratchvae.layers.sequential import BoundSequential, Sequential, Slot
+from scratchvae.layers.sigmoid import Sigmoid, sigmoid
+from scratchvae.layers.tanh import Tanh
+
+ACTIVATIONS: dict[str, type[Elementwise]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALIZATIONS",
+    "BoundSequential",
+    "Constant",
+    "Dense",
+    "Elementwise",
+    "FanInUniform",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "Initialization",
+    "Initializer",
+    "Layer",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Slot",
+    "Tanh",
+    "TruncatedNormal",
+    "sigmoid",
+]

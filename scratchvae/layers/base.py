@@ -1,0 +1,49 @@
+"""What a layer is: sizes, and three maps on buffers that are handed in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scratchvae.backend import Array, Backend
+from scratchvae.layers.initializers import Initializer
+from scratchvae.memory import Shape
+
+
+class Layer:
+    """A map y = f(x; p) with its derivative, as two maps of their own.
+
+    A layer holds sizes and nothing else: parameters ``p``, gradients ``g`` and buffers are handed
+    in, so the same code trains in float32, is verified in complex128 and runs on any device.
+    Gradients are assigned, never accumulated. Rows are images (or samples of them).
+    """
+
+    inplace = False  # y may be x, and dx may be dy
+    keeps_y = False  # chain reads y, so the next layer may not overwrite it
+    uses_tmp = False  # chain needs a scratch buffer of the shape of dy
+
+    def build(self, shape: Shape) -> Shape:
+        """Learn the shape of one row of x; answer with the shape of one row of y."""
+        raise NotImplementedError
+
+    def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
+        """The shape and the initializer of each parameter, by name."""
+        return {}
+
+    def fans(self) -> tuple[int, int]:
+        """How many inputs an output has, and how many outputs an input: what initializers ask."""
+        raise NotImplementedError
+
+    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+        """y = f(x; p)."""
+        raise NotImplementedError
+
+    def chain(
+        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+    ) -> None:
+        """dx = (∂y/∂x)ᵀ dy. Leaves ``dy`` as it is unless the layer is ``inplace``.
+
+        ``tmp`` has the shape of dy where the layer ``uses_tmp``. It and ``dx`` may hold anything.
+        """
+        raise NotImplementedError
+
+    def grad(self, bk: Backend, x: Array, dy: Array, g: Any) -> None:
+        """g = (∂y/∂p)ᵀ dy, summed over the rows."""

@@ -1,0 +1,101 @@
+"""Initial weights, always drawn on the host from the stream named after the parameter.
+
+So the same seed gives the same numbers on every backend, in every dtype, and whatever other
+layers a model has. Each initializer is called with the shape, the fan-in and the fan-out, and the
+stream; it returns a float64 host array.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from numpy.typing import NDArray
+
+from scratchvae.backend.noise import Stream, normal, uniform
+
+Shape = tuple[int, ...]
+
+
+class Initializer(Protocol):
+    """Anything that draws the initial values of a parameter."""
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray: ...
+
+
+def _symmetric_uniform(limit: float, shape: Shape, stream: Stream) -> NDArray:
+    return limit * (2.0 * uniform(shape, stream) - 1.0)
+
+
+@dataclass(frozen=True)
+class GlorotUniform:
+    """U(±√(6 / (fan_in + fan_out))): Glorot and Bengio 2010, equation 16  (E25)."""
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+        return _symmetric_uniform(math.sqrt(6.0 / (fan_in + fan_out)), shape, stream)
+
+
+@dataclass(frozen=True)
+class GlorotNormal:
+    """N(0, 2 / (fan_in + fan_out)): the normal with Glorot's variance  (E25)."""
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+        return math.sqrt(2.0 / (fan_in + fan_out)) * normal(shape, stream)
+
+
+@dataclass(frozen=True)
+class HeNormal:
+    """N(0, 2 / fan_in): He et al. 2015, equation 10, for ReLU layers  (E25)."""
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+        return math.sqrt(2.0 / fan_in) * normal(shape, stream)
+
+
+@dataclass(frozen=True)
+class FanInUniform:
+    """U(±1 / √fan_in): what PyTorch's ``nn.Linear`` draws weights and biases from  (E25)."""
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+        return _symmetric_uniform(1.0 / math.sqrt(fan_in), shape, stream)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal:
+    """N(0, std²), drawn again wherever it falls beyond two standard deviations  (E25)."""
+
+    std: float = 0.1
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+        z = normal(shape, stream)
+        outside = abs(z) > 2.0
+        while outside.any():
+            stream = stream._replace(step=stream.step + 1)
+            z[outside] = normal(shape, stream)[outside]
+            outside = abs(z) > 2.0
+        return self.std * z
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value everywhere."""
+
+    value: float = 0.0
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+        return 0.0 * uniform(shape, stream) + self.value
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """How a dense layer's weights and biases start."""
+
+    weights: Initializer
+    bias: Initializer
+
+
+INITIALIZATIONS: dict[str, Initialization] = {
+    "glorot-uniform": Initialization(GlorotUniform(), Constant(0.0)),
+    "glorot-normal": Initialization(GlorotNormal(), Constant(0.0)),
+    "he": Initialization(HeNormal(), Constant(0.0)),
+    "truncated-normal": Initialization(TruncatedNormal(0.1), Constant(0.1)),
+    "torch": Initialization(FanInUniform(), FanInUniform()),
+}

@@ -1,0 +1,115 @@
+"""Layers one after the other, and the same once their buffers are known."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from scratchvae.backend import Array
+from scratchvae.errors import ConfigError
+from scratchvae.layers.base import Layer
+from scratchvae.layers.initializers import Initializer
+from scratchvae.memory import FlatBuffer, Shape, Tape
+
+
+class Sequential:
+    """f = f_n ∘ … ∘ f_1. Holds the layers and the shapes between them, nothing else."""
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers:
+            raise ConfigError("a Sequential needs at least one layer")
+        self.layers = layers
+        self.shapes: list[Shape] = []  # of a row, before each layer and after the last
+
+    def build(self, shape: Shape) -> Shape:
+        """Infer all shapes from the shape of one row of the input; answer with the output's."""
+        self.shapes = [tuple(shape)]
+        for layer in self.layers:
+            self.shapes.append(layer.build(self.shapes[-1]))
+        return self.shapes[-1]
+
+    def parameters(self) -> Iterator[tuple[str, Layer, Shape, Initializer]]:
+        """Every parameter: its name (``0.W``, ``0.b``, ``2.W``, …), layer, shape, initializer."""
+        for i, layer in enumerate(self.layers):
+            for name, (shape, init) in layer.parameters().items():
+                yield f"{i}.{name}", layer, shape, init
+
+    def bind(
+        self,
+        tape: Tape,
+        name: str,
+        x: Array,
+        dx: Array | None,
+        params: FlatBuffer,
+        grads: FlatBuffer | None,
+        per: int = 1,
+    ) -> "BoundSequential":
+        """Give every layer its buffers on the tape and its views of parameters and gradients.
+
+        ``x`` is the input, (rows · per, …); ``dx`` the buffer for its gradient, None where nobody
+        wants it (a first layer then skips that work). Without ``grads`` only forward is possible.
+        """
+        gradients = self._bind_gradients(tape, name, per) if grads is not None else None
+        slots: list[Slot] = []
+        for i, layer in enumerate(self.layers):
+            label, shape = f"{name}.{i}", self.shapes[i + 1]
+            # The caller's x is never overwritten, nor an output that its layer reads again.
+            overwrite = layer.inplace and i > 0 and not self.layers[i - 1].keeps_y
+            y = x if overwrite else tape.buffer(f"{label}.y", *shape, per=per)
+            dy = None if gradients is None else gradients[i]
+            tmp = None
+            if layer.uses_tmp and gradients is not None:
+                tmp = tape.buffer(f"tmp{shape}x{per}", *shape, per=per)  # one for all of a shape
+            p, g = params.part(label), None if grads is None else grads.part(label)
+            slots.append(Slot(label, layer, p, g, x, y, dy, dx, tmp))
+            x, dx = y, dy
+        return BoundSequential(tape, slots)
+
+    def _bind_gradients(self, tape: Tape, name: str, per: int) -> list[Array]:
+        """A buffer for the gradient of every layer's output; in-place layers hand theirs on."""
+        gradients: list[Array] = []
+        for i in reversed(range(len(self.layers))):
+            after = self.layers[i + 1] if gradients else None
+            if after is not None and after.inplace:
+                gradients.append(gradients[-1])
+            else:
+                gradients.append(tape.buffer(f"{name}.{i}.dy", *self.shapes[i + 1], per=per))
+        return gradients[::-1]
+
+
+class Slot(NamedTuple):
+    """A layer with everything it reads and writes."""
+
+    label: str
+    layer: Layer
+    p: Any
+    g: Any
+    x: Array
+    y: Array
+    dy: Array | None
+    dx: Array | None
+    tmp: Array | None
+
+
+class BoundSequential:
+    """A Sequential on its buffers: ``x`` to ``y`` forward, ``dy`` to ``dx`` backward."""
+
+    def __init__(self, tape: Tape, slots: Sequence[Slot]) -> None:
+        self.bk = tape.bk
+        self.slots = tuple(slots)
+        self.backward_slots = self.slots[::-1]
+        self.x, self.dx = self.slots[0].x, self.slots[0].dx
+        self.y, self.dy = self.slots[-1].y, self.slots[-1].dy
+
+    def forward(self) -> None:
+        """Run all layers."""
+        for s in self.slots:
+            s.layer.forward(self.bk, s.p, s.x, s.y)
+
+    def backward(self) -> None:
+        """From ``dy``: the gradient of every parameter, and ``dx`` where somebody wants it.
+
+        The parameter gradient comes before the chain: an in-place chain overwrites ``dy``.
+        """
+        for s in self.backward_slots:
+            s.layer.grad(self.bk, s.x, s.dy, s.g)
+            if s.dx is not None:
+                s.layer.chain(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp)

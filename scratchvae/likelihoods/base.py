@@ -1,0 +1,69 @@
+"""What a likelihood is: everything that depends on how pixels are distributed, in one class."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scratchvae.backend import Array, Backend
+from scratchvae.layers.initializers import Initializer
+from scratchvae.memory import Shape, Tape
+
+
+class Likelihood:
+    """p(x | z) given the decoder's output, the logits.
+
+    A likelihood owns the map from logits to means and the sampler, so that sampling cannot
+    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples an image; ``x``:
+    (B, 1, D); values in nats, summed over the pixels: (B, K). A likelihood may have parameters of its own, handed in like a layer's.
+    """
+
+    unit_interval = False  # x must lie in [0, 1]
+    noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
+
+    def build(self, pixels: int) -> None:
+        """Learn the number of pixels."""
+
+    def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
+        """The shape and the initializer of each parameter, by name."""
+        return {}
+
+    def work(self, tape: Tape, pixels: int, samples: int) -> Any:
+        """The work buffers that the maps below are handed: two of the shape of the logits."""
+        return tuple(
+            tape.buffer(f"likelihood.{name}", pixels, per=samples).reshape(-1, samples, pixels)
+            for name in ("tmp", "mean")
+        )
+
+    def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
+        """out = −log p(x | z), summed over the last axis."""
+        raise NotImplementedError
+
+    def nll_and_grad(
+        self,
+        bk: Backend,
+        p: Any,
+        g: Any,
+        logits: Array,
+        x: Array,
+        weight: Any,
+        nll: Array,
+        dlogits: Array,
+        work: Any,
+    ) -> None:
+        """The value as in :meth:`nll`, and the gradient of Σ weight · nll.
+
+        ``weight``: a number, or (B, K, 1) with one for each sample. Assigns dlogits and, where the
+        likelihood has parameters, their gradients g.
+        """
+        raise NotImplementedError
+
+    def mean(self, bk: Backend, logits: Array, out: Array) -> None:
+        """out = E[x | z]. ``out`` may be ``logits``."""
+        raise NotImplementedError
+
+    def sample(self, bk: Backend, p: Any, mean: Array, noise: Array, out: Array) -> None:
+        """out ~ p(x | z), from its mean and from noise of the kind that the class names."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """A short phrase for tables and captions."""
+        raise NotImplementedError

@@ -1,0 +1,49 @@
+"""Independent Bernoulli pixels, parameterized by logits."""
+
+from typing import Any
+
+from scratchvae.backend import Array, Backend
+from scratchvae.layers import sigmoid
+from scratchvae.likelihoods.base import Likelihood
+
+
+class Bernoulli(Likelihood):
+    """x_d ~ Bernoulli(sigmoid(logit_d)).
+
+    A density only for binary pixels. On grey ones it is the customary cross-entropy, which no
+    distribution over grey values normalizes; whoever prints it says so.
+    """
+
+    unit_interval = True
+
+    def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
+        """−log p(x|z) = Σ_d log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
+        tmp, terms = work
+        bk.softplus_minus(logits, x, terms, tmp)
+        bk.xp.sum(terms, axis=-1, out=out)
+
+    def nll_and_grad(
+        self,
+        bk: Backend,
+        p: Any,
+        g: Any,
+        logits: Array,
+        x: Array,
+        weight: Any,
+        nll: Array,
+        dlogits: Array,
+        work: Any,
+    ) -> None:
+        """da = weight · (sigmoid(a) − x)  (E19), in one pass with the value (E18)."""
+        bk.bernoulli(logits, x, weight, nll, dlogits, work[0])
+
+    def mean(self, bk: Backend, logits: Array, out: Array) -> None:
+        """E[x|z] = sigmoid(a)  (E20)."""
+        sigmoid(bk, logits, out)
+
+    def sample(self, bk: Backend, p: Any, mean: Array, noise: Array, out: Array) -> None:
+        """x = 1 where u < E[x|z], else 0, with u ~ U[0, 1)  (E20)."""
+        bk.xp.less(noise, mean, out=out)
+
+    def describe(self) -> str:
+        return "Bernoulli"

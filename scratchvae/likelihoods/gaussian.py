@@ -1,0 +1,188 @@
+"""Independent Gaussian pixels, with a standard deviation that is fixed or learned."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from scratchvae.backend import Array, Backend
+from scratchvae.errors import ConfigError
+from scratchvae.layers import Constant, sigmoid
+from scratchvae.layers.initializers import Initializer
+from scratchvae.likelihoods.base import Likelihood
+from scratchvae.memory import Shape, Tape
+
+MEANS = ("sigmoid", "identity")
+
+
+class GaussianLikelihood(Likelihood):
+    """x_d ~ N(m(a_d), σ_d²), the part that is common to fixed and learned σ.
+
+    m is the sigmoid, for pixels in [0, 1], or the identity. The normalizing constant is included:
+    values are log-densities.
+    """
+
+    noise = "normal"
+
+    def __init__(self, mean: str = "sigmoid") -> None:
+        if mean not in MEANS:
+            raise ConfigError(f"a Gaussian's mean is one of {', '.join(MEANS)}, not {mean!r}")
+        self.mean_map = mean
+        self.pixels = 0  # known once built
+
+    def build(self, pixels: int) -> None:
+        self.pixels = pixels
+
+    def precision(self, bk: Backend, p: Any, work: Any) -> tuple[Any, Any]:
+        """1/σ², a number or (1,) or (D,), and Σ_d ½ log 2πσ_d², a number or (1,)."""
+        raise NotImplementedError
+
+    def variance_grad(
+        self, bk: Backend, p: Any, g: Any, square: Array, weight: Any, work: Any
+    ) -> None:
+        """The gradient of σ's parameters, from r²/σ² (B, K, D), which it may overwrite."""
+
+    def std(self, bk: Backend, p: Any) -> Any:
+        """σ: a number or (1,) or (D,)."""
+        raise NotImplementedError
+
+    def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
+        """−log p(x|z) = Σ_d ½ (x_d − m_d)²/σ_d² + ½ log 2πσ_d²  (E21)."""
+        tmp, mean = work[:2]
+        precision, constant = self.precision(bk, p, work)
+        self.mean(bk, logits, mean)
+        mean -= x
+        bk.xp.multiply(mean, precision, out=tmp)
+        tmp *= mean
+        bk.xp.sum(tmp, axis=-1, out=out)
+        out *= 0.5
+        out += constant
+
+    def nll_and_grad(
+        self,
+        bk: Backend,
+        p: Any,
+        g: Any,
+        logits: Array,
+        x: Array,
+        weight: Any,
+        nll: Array,
+        dlogits: Array,
+        work: Any,
+    ) -> None:
+        """da = weight · (m − x)/σ² · m′(a)  (E22), with m′ = m (1 − m) for the sigmoid."""
+        tmp, mean = work[:2]
+        precision, constant = self.precision(bk, p, work)
+        self.mean(bk, logits, mean)
+        bk.xp.subtract(mean, x, out=dlogits)
+        bk.xp.multiply(dlogits, precision, out=tmp)  # (m − x)/σ²
+        dlogits *= tmp  # (m − x)²/σ²
+        bk.xp.sum(dlogits, axis=-1, out=nll)
+        nll *= 0.5
+        nll += constant
+        self.variance_grad(bk, p, g, dlogits, weight, work)
+        tmp *= weight
+        if self.mean_map == "identity":
+            dlogits[...] = tmp
+        else:
+            bk.xp.subtract(1.0, mean, out=dlogits)
+            dlogits *= mean
+            dlogits *= tmp
+
+    def mean(self, bk: Backend, logits: Array, out: Array) -> None:
+        """E[x|z] = m(a): the sigmoid (E6) or the logits themselves."""
+        if self.mean_map == "sigmoid":
+            sigmoid(bk, logits, out)
+        else:
+            out[...] = logits
+
+    def sample(self, bk: Backend, p: Any, mean: Array, noise: Array, out: Array) -> None:
+        """x = m + σ ε with ε ~ N(0, I)."""
+        bk.xp.multiply(noise, self.std(bk, p), out=out)
+        out += mean
+
+
+class Gaussian(GaussianLikelihood):
+    """Gaussian pixels of one fixed standard deviation."""
+
+    def __init__(self, std: float = 1.0, mean: str = "sigmoid") -> None:
+        super().__init__(mean)
+        if not (math.isfinite(std) and std > 0):
+            raise ConfigError(f"a Gaussian's standard deviation is positive, not {std}")
+        self.fixed = float(std)
+
+    def precision(self, bk: Backend, p: Any, work: Any) -> tuple[float, float]:
+        variance = self.fixed**2
+        return 1.0 / variance, 0.5 * self.pixels * math.log(2 * math.pi * variance)
+
+    def std(self, bk: Backend, p: Any) -> float:
+        return self.fixed
+
+    def describe(self) -> str:
+        return f"Gaussian with standard deviation {self.fixed:g}"
+
+
+class LearnedGaussian(GaussianLikelihood):
+    """Gaussian pixels of a learned variance, one for the model or one for each pixel.
+
+    σ² = s² + exp(logvar) with the floor s = ``min_std``: without one, the density of a pixel that
+    never changes is unbounded, and training finds that out. Parameter: logvar, (1,) or (D,).
+    """
+
+    def __init__(
+        self, per_pixel: bool = False, min_std: float = 0.01, mean: str = "sigmoid"
+    ) -> None:
+        super().__init__(mean)
+        if not (math.isfinite(min_std) and min_std >= 0):
+            raise ConfigError(f"the floor of a standard deviation is not negative: {min_std}")
+        self.per_pixel = per_pixel
+        self.min_std = float(min_std)
+
+    def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
+        return {"logvar": ((self.pixels if self.per_pixel else 1,), Constant(0.0))}
+
+    def work(self, tape: Tape, pixels: int, samples: int) -> Any:
+        count = pixels if self.per_pixel else 1
+        return (
+            *super().work(tape, pixels, samples),
+            tape.shared("likelihood.exp_logvar", count),
+            tape.shared("likelihood.precision", count),
+            tape.shared("likelihood.log_variance", count),
+            tape.shared("likelihood.constant", 1),
+            tape.shared("likelihood.row_sum", pixels),
+        )
+
+    def precision(self, bk: Backend, p: Any, work: Any) -> tuple[Array, Array]:
+        """From logvar: 1/σ² and Σ_d ½ log 2πσ_d²  (E21)."""
+        _, _, exp_logvar, precision, log_variance, constant, _ = work
+        bk.xp.exp(p.logvar, out=exp_logvar)
+        bk.xp.add(exp_logvar, self.min_std**2, out=precision)  # σ²
+        bk.xp.log(precision, out=log_variance)
+        bk.xp.divide(1.0, precision, out=precision)
+        bk.xp.sum(log_variance, axis=0, keepdims=True, out=constant)
+        if not self.per_pixel:
+            constant *= float(self.pixels)
+        constant += self.pixels * math.log(2 * math.pi)
+        constant *= 0.5
+        return precision, constant
+
+    def variance_grad(
+        self, bk: Backend, p: Any, g: Any, square: Array, weight: Any, work: Any
+    ) -> None:
+        """d logvar = Σ weight · ½ (1 − r²/σ²) · exp(logvar)/σ²  (E23)."""
+        _, _, exp_logvar, precision, _, _, row_sum = work
+        bk.xp.subtract(1.0, square, out=square)
+        square *= weight
+        bk.sum_rows(square.reshape(-1, self.pixels), row_sum)
+        if self.per_pixel:
+            g.logvar[...] = row_sum
+        else:
+            bk.xp.sum(row_sum, axis=0, keepdims=True, out=g.logvar)
+        g.logvar *= 0.5
+        g.logvar *= exp_logvar
+        g.logvar *= precision
+
+    def std(self, bk: Backend, p: Any) -> Array:
+        return bk.xp.sqrt(bk.xp.exp(p.logvar) + self.min_std**2)
+
+    def describe(self) -> str:
+        return f"Gaussian with a learned variance {'a pixel' if self.per_pixel else 'for all'}"

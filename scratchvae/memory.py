@@ -1,0 +1,148 @@
+"""Who owns memory: flat buffers with named views, and the tape.
+
+Parameters, gradients and an optimizer's moments are each one flat, aligned buffer; a layer sees
+views of it. One optimizer call, one reduction between machines and one array of a checkpoint
+follow. Everything else that a step writes to belongs to the tape.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+
+from scratchvae.backend import Array, Backend
+from scratchvae.errors import ConfigError
+
+Shape = tuple[int, ...]
+ALIGNMENT = 16  # elements: every view starts on a cache line, in float32 and in every wider type
+
+
+def size_of(shape: Shape) -> int:
+    """The number of elements of an array of this shape."""
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+class Layout:
+    """Where each named array lies in a flat buffer."""
+
+    def __init__(self, shapes: Mapping[str, Shape]) -> None:
+        self.shapes = dict(shapes)
+        self.offsets: dict[str, int] = {}
+        self.size = 0
+        for name, shape in self.shapes.items():
+            self.offsets[name] = self.size
+            self.size += -(-size_of(shape) // ALIGNMENT) * ALIGNMENT
+
+    @property
+    def count(self) -> int:
+        """How many numbers the arrays hold together, without the padding between them."""
+        return sum(map(size_of, self.shapes.values()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and list(self.shapes.items()) == list(other.shapes.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class FlatBuffer:
+    """One buffer for all arrays of a layout; ``buffer["encoder.0.W"]`` is a view of it.
+
+    The padding between the arrays is zero and stays so: an optimizer may run over it.
+    """
+
+    def __init__(self, bk: Backend, layout: Layout) -> None:
+        self.bk = bk
+        self.layout = layout
+        self.flat = bk.zeros((layout.size,))
+        self.views = {
+            name: self.flat[offset : offset + size_of(shape)].reshape(shape)
+            for (name, shape), offset in zip(
+                layout.shapes.items(), layout.offsets.values(), strict=True
+            )
+        }
+
+    def __getitem__(self, name: str) -> Array:
+        return self.views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.views)
+
+    def part(self, prefix: str) -> Any:
+        """The views whose names begin with ``prefix.``, as attributes: ``part.W``, ``part.b``."""
+        start = prefix + "."
+        return SimpleNamespace(
+            **{name[len(start) :]: a for name, a in self.views.items() if name.startswith(start)}
+        )
+
+    def load(self, arrays: Mapping[str, NDArray]) -> None:
+        """Copy host arrays into the views; names and shapes must be exactly the layout's."""
+        if set(arrays) != set(self.views):
+            missing, foreign = set(self.views) - set(arrays), set(arrays) - set(self.views)
+            raise ConfigError(
+                f"parameter names differ: missing {sorted(missing)}, unknown {sorted(foreign)}"
+            )
+        for name, a in arrays.items():
+            shape = self.layout.shapes[name]
+            if tuple(a.shape) != shape:
+                raise ConfigError(f"parameter {name} has shape {a.shape}, expected {shape}")
+            self.bk.load(a, self.views[name])
+
+    def to_host(self) -> dict[str, NDArray]:
+        """Copies of all arrays on the host, by name."""
+        return {name: self.bk.to_host(a) for name, a in self.views.items()}
+
+    def on(self, bk: Backend) -> "FlatBuffer":
+        """A copy on another backend."""
+        copy = FlatBuffer(bk, self.layout)
+        bk.load(self.bk.to_host(self.flat), copy.flat)
+        return copy
+
+
+class Tape:
+    """The owner of every work buffer of a step, bound once for a backend and a number of rows.
+
+    A buffer has a name and a row for each image (or ``per`` rows, where there are several samples
+    an image). ``rows`` gives the same buffers cut to some of the images: the last short batch, or
+    the half that one worker computes. Asking twice for a name gives the same memory.
+    """
+
+    def __init__(self, bk: Backend, rows: int) -> None:
+        self.bk = bk
+        self.count = rows
+        self._start = 0
+        self._buffers: dict[str, Array] = {}
+
+    def rows(self, start: int, stop: int) -> "Tape":
+        """The same buffers for the images ``start`` to ``stop``."""
+        if not 0 <= start < stop <= self.count:
+            raise ConfigError(f"rows {start}:{stop} are not within a tape of {self.count} rows")
+        part = Tape(self.bk, stop - start)
+        part._start = self._start + start
+        part._buffers = self._buffers
+        return part
+
+    def buffer(self, name: str, *shape: int, per: int = 1, dtype: DTypeLike = None) -> Array:
+        """The buffer ``name``: (rows · per, *shape), created when first asked for."""
+        if name not in self._buffers:
+            if self._start:
+                raise ConfigError(f"buffer {name!r} must be created on the whole tape first")
+            self._buffers[name] = self.bk.empty((self.count * per, *shape), dtype)
+        whole = self._buffers[name]
+        if tuple(whole.shape[1:]) != shape:
+            raise ConfigError(f"buffer {name!r} has rows of {whole.shape[1:]}, not of {shape}")
+        return whole[self._start * per : (self._start + self.count) * per]
+
+    def shared(self, name: str, *shape: int, dtype: DTypeLike = None) -> Array:
+        """A buffer that belongs to the step as a whole and has no rows."""
+        if name not in self._buffers:
+            self._buffers[name] = self.bk.empty(shape, dtype)
+        return self._buffers[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all buffers, in the order of their creation."""
+        return tuple(self._buffers)

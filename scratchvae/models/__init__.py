@@ -1,0 +1,5 @@
+"""Models composed by hand from layers, the latent node and a likelihood."""
+
+from scratchvae.models.vae import VAE, BoundVAE
+
+__all__ = ["VAE", "BoundVAE"]

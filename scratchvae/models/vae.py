@@ -1,0 +1,217 @@
+"""The variational autoencoder, put together by hand: Kingma and Welling 2014, algorithm 1."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from scratchvae.backend import Array, Backend
+from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.errors import ConfigError
+from scratchvae.latent import (
+    LogStdHead,
+    kl_chain,
+    kl_per_unit,
+    reparameterize,
+    reparameterize_chain,
+)
+from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Dense, Layer, Sequential
+from scratchvae.likelihoods import Bernoulli, Likelihood
+from scratchvae.memory import FlatBuffer, Layout, Tape, size_of
+
+
+class VAE:
+    """An encoder, a decoder and a likelihood. Holds sizes; parameters and buffers are handed in.
+
+    The encoder maps a row of ``pixels`` numbers to [μ | log σ²] (2 · latent_dim numbers), the
+    decoder a z to the logits of the likelihood. The loss is E2: reconstruction + beta · KL, in
+    nats an image, with ``samples`` draws of z an image.
+    """
+
+    def __init__(
+        self,
+        pixels: int,
+        encoder: Sequential,
+        decoder: Sequential,
+        likelihood: Likelihood,
+        latent_dim: int,
+        beta: float = 1.0,
+        samples: int = 1,
+    ) -> None:
+        if pixels < 1 or latent_dim < 1 or samples < 1:
+            raise ConfigError(
+                "pixels, latent_dim and samples must be at least 1, "
+                f"not {pixels}, {latent_dim} and {samples}"
+            )
+        if not 0 <= beta < float("inf"):
+            raise ConfigError(f"beta must be a number that is not negative, not {beta}")
+        self.pixels, self.latent_dim = pixels, latent_dim
+        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
+        self.beta, self.samples = float(beta), samples
+        head = encoder.build((pixels,))
+        if head != (2 * latent_dim,):
+            raise ConfigError(
+                f"the encoder's output has shape {head}, but [mu | logvar] of "
+                f"{latent_dim} latent units has {2 * latent_dim} columns"
+            )
+        logits = decoder.build((latent_dim,))
+        if size_of(logits) != pixels:
+            raise ConfigError(f"the decoder's output has shape {logits}, expected {pixels} pixels")
+        likelihood.build(pixels)
+        self.layout = Layout({name: shape for name, _, shape, _ in self._parameters()})
+
+    @classmethod
+    def mlp(
+        cls,
+        pixels: int,
+        hidden: Sequence[int] = (400, 400),
+        latent_dim: int = 2,
+        activation: str = "relu",
+        likelihood: Likelihood | None = None,
+        init: str = "glorot-uniform",
+        head: str = "logvar",
+        beta: float = 1.0,
+        samples: int = 1,
+    ) -> "VAE":
+        """A VAE of dense layers; the decoder has the encoder's hidden sizes in reverse.
+
+        ``activation``: relu, tanh or sigmoid; ``init``: a key of ``layers.INITIALIZATIONS``;
+        ``head``: what the encoder's second half means, "logvar" or "logstd". The likelihood is
+        a Bernoulli unless given.
+        """
+        for name, value, known in (
+            ("activation", activation, ACTIVATIONS),
+            ("initialization", init, INITIALIZATIONS),
+            ("head", head, ("logvar", "logstd")),
+        ):
+            if value not in known:
+                raise ConfigError(f"{name} {value!r} is not one of {', '.join(known)}")
+        if latent_dim < 1:
+            raise ConfigError(f"latent_dim must be at least 1, not {latent_dim}")
+
+        def dense_layers(sizes: Sequence[int], outputs: int) -> list[Layer]:
+            layers: list[Layer] = []
+            for units in sizes:
+                layers += [Dense(units, INITIALIZATIONS[init]), ACTIVATIONS[activation]()]
+            return [*layers, Dense(outputs, INITIALIZATIONS[init])]
+
+        encoder = dense_layers(hidden, 2 * latent_dim)
+        if head == "logstd":
+            encoder.append(LogStdHead())
+        decoder = dense_layers(list(hidden)[::-1], pixels)
+        return cls(
+            pixels,
+            Sequential(*encoder),
+            Sequential(*decoder),
+            Bernoulli() if likelihood is None else likelihood,
+            latent_dim,
+            beta,
+            samples,
+        )
+
+    def _parameters(self) -> Any:
+        """(name, layer, shape, initializer) of every parameter; no layer for a likelihood's."""
+        for part, layers in (("encoder", self.encoder), ("decoder", self.decoder)):
+            for name, layer, shape, init in layers.parameters():
+                yield f"{part}.{name}", layer, shape, init
+        for name, (shape, init) in self.likelihood.parameters().items():
+            yield f"likelihood.{name}", None, shape, init
+
+    def initial_parameters(self, bk: Backend, seed: int = 0) -> FlatBuffer:
+        """Fresh parameters, each drawn on the host from the stream that bears its name (E25)."""
+        params = FlatBuffer(bk, self.layout)
+        for name, layer, shape, init in self._parameters():
+            fan_in, fan_out = layer.fans() if layer is not None else (1, 1)
+            stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, name)
+            bk.load(init(shape, fan_in, fan_out, stream), params[name])
+        return params
+
+    def bind(self, tape: Tape, params: FlatBuffer, grads: FlatBuffer | None = None) -> "BoundVAE":
+        """The model on its buffers; with ``grads`` it can go backward too."""
+        return BoundVAE(self, tape, params, grads)
+
+
+class BoundVAE:
+    """A VAE on its buffers. Write ``x`` and ``eps``, call a method, read what it wrote.
+
+    For B images and K samples each: x (B, D), eps and z (B, K, Z), head = [μ | log σ²] (B, 2Z),
+    std (B, Z), logits (B, K, D), nll (B, K) and kl (B, Z), both in nats.
+    """
+
+    def __init__(self, vae: VAE, tape: Tape, params: FlatBuffer, grads: FlatBuffer | None) -> None:
+        bk, K, Z, D = tape.bk, vae.samples, vae.latent_dim, vae.pixels
+        self.vae, self.bk, self.likelihood = vae, bk, vae.likelihood
+        self.rows = tape.count
+        backward = grads is not None
+
+        self.x = tape.buffer("x", D)
+        self.encoder = vae.encoder.bind(tape, "encoder", self.x, None, params, grads)
+        self.head = self.encoder.y
+        self.std = tape.buffer("latent.std", Z)
+        self.kl = tape.buffer("latent.kl", Z)
+        self.kl_tmp = tape.buffer("latent.kl_tmp", Z)
+
+        z = tape.buffer("latent.z", Z, per=K)
+        dz = tape.buffer("latent.dz", Z, per=K) if backward else None
+        self.eps = tape.buffer("latent.eps", Z, per=K).reshape(-1, K, Z)
+        self.z = z.reshape(-1, K, Z)
+        self.decoder = vae.decoder.bind(tape, "decoder", z, dz, params, grads, per=K)
+        self.logits = self.decoder.y.reshape(-1, K, D)
+        self.x_each = self.x.reshape(-1, 1, D)  # the image beside each of its samples
+        self.nll = tape.buffer("likelihood.nll", per=K).reshape(-1, K)
+        self.work = self.likelihood.work(tape, D, K)
+        self.p_x = params.part("likelihood")
+
+        if grads is not None:
+            self.g_x = grads.part("likelihood")
+            self.dhead = self.encoder.dy
+            self.dz = dz.reshape(-1, K, Z)
+            self.dz_tmp = tape.buffer("latent.dz_tmp", Z, per=K).reshape(-1, K, Z)
+            self.dlogits = self.decoder.dy.reshape(-1, K, D)
+
+    def encode(self) -> None:
+        """q(z|x) = N(μ, diag σ²) of every image, and its KL from the prior."""
+        self.encoder.forward()
+        # z is drawn along with σ: it costs B · K · Z multiplications and saves a second path.
+        reparameterize(self.bk, self.head, self.std, self.eps, self.z)
+        kl_per_unit(self.bk, self.head, self.std, self.kl, self.kl_tmp)
+
+    def decode(self) -> None:
+        """The logits of p(x|z) for every z."""
+        self.decoder.forward()
+
+    def loss(self) -> None:
+        """E2, term by term: nll = −log p(x|z) of every sample, kl of every latent unit."""
+        self.encode()
+        self.decode()
+        self.likelihood.nll(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.work)
+
+    def loss_and_gradient(self, weight: float) -> None:
+        """The terms of :meth:`loss`, and the gradient of weight · Σ_images of E2.
+
+        ``weight`` is 1/B for the mean over a batch of B images. The encoder's [μ | log σ²]
+        receives from two sides: from the likelihood through z, and from the KL.
+        """
+        bk, vae = self.bk, self.vae
+        self.encode()
+        self.decode()
+        self.likelihood.nll_and_grad(
+            bk, self.p_x, self.g_x, self.logits, self.x_each,
+            weight / vae.samples, self.nll, self.dlogits, self.work,
+        )  # fmt: skip
+        self.decoder.backward()
+        reparameterize_chain(bk, self.std, self.eps, self.dz, self.dhead, self.dz_tmp)
+        kl_chain(bk, self.head, self.std, weight * vae.beta, self.dhead, self.kl_tmp)
+        self.encoder.backward()
+
+    def arrays(self) -> list[tuple[str, Array]]:
+        """Every array of a step in the order in which it is computed, with a name to print."""
+        found = [("the images", self.x), ("the noise eps", self.eps)]
+        found += [(f"the output of {s.label} ({s.layer!r})", s.y) for s in self.encoder.slots]
+        found += [("sigma", self.std), ("z", self.z), ("the KL divergence", self.kl)]
+        found += [(f"the output of {s.label} ({s.layer!r})", s.y) for s in self.decoder.slots]
+        found += [("the reconstruction term", self.nll)]
+        if hasattr(self, "dz"):
+            for part in (self.decoder, self.encoder):
+                for s in part.backward_slots:
+                    found += [(f"the gradient at the output of {s.label} ({s.layer!r})", s.dy)]
+                    found += [(f"the gradient of {s.label}.{n}", a) for n, a in vars(s.g).items()]
+        return found
