@@ -125,7 +125,7 @@ class Tape:
         part._buffers = self._buffers
         return part
 
-    def buffer(self, name: str, *shape: int, per: int = 1, dtype: DTypeLike = None) -> Array:
+    def buffer(self, name: str, *shape: int, per: int = 1, dtype: DTypeLike | None = None) -> Array:
         """The buffer ``name``: (rows · per, *shape), created when first asked for."""
         if name not in self._buffers:
             if self._start:
@@ -136,7 +136,7 @@ class Tape:
             raise ConfigError(f"buffer {name!r} has rows of {whole.shape[1:]}, not of {shape}")
         return whole[self._start * per : (self._start + self.count) * per]
 
-    def shared(self, name: str, *shape: int, dtype: DTypeLike = None) -> Array:
+    def shared(self, name: str, *shape: int, dtype: DTypeLike | None = None) -> Array:
         """A buffer that belongs to the step as a whole and has no rows."""
         if name not in self._buffers:
             self._buffers[name] = self.bk.empty(shape, dtype)

@@ -11,6 +11,7 @@ promote a float type.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -59,17 +60,17 @@ class Backend:
 
     # ---- memory ------------------------------------------------------------------------------
 
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> Array:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """An array whose contents nobody may rely on; of the backend's float type by default."""
         return self.xp.empty(shape, dtype=self.dtype if dtype is None else dtype)
 
-    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> Array:
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """An array of zeros; of the backend's float type by default."""
         out = self.empty(shape, dtype)
         out.fill(0)
         return out
 
-    def array(self, host: Any, dtype: DTypeLike = None) -> Array:
+    def array(self, host: Any, dtype: DTypeLike | None = None) -> Array:
         """A new device array with the numbers of ``host``; of the float type by default."""
         source = np.asarray(host)
         out = self.empty(source.shape, dtype)
@@ -149,8 +150,9 @@ class Backend:
     def bernoulli(self, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array) -> None:
         """The Bernoulli's value and gradient in one pass  (E18, E19).
 
-        nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = weight · (sigmoid(a) − x). ``a``, ``da``
-        and ``tmp``: (..., D); ``x`` broadcasts against them; ``weight``: a number or (..., 1).
+        nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = weight · (sigmoid(a) − x). ``a``,
+        ``da`` and ``tmp``: (..., D); ``x`` broadcasts against them; ``weight``: a number or
+        (..., 1).
         """
         xp = self.xp
         self.softplus_minus(a, x, da, tmp)
@@ -180,6 +182,10 @@ class Backend:
         m_hat = m / (1 - beta1**t)
         v_hat = v / (1 - beta2**t)
         p -= lr * m_hat / (self.xp.sqrt(v_hat) + eps)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Where a step runs: overflows go unreported here, because the loop looks for them."""
+        return np.errstate(all="ignore")
 
     def capture(self, step: Callable[..., None]) -> Callable[..., None]:
         """A step that may from now on neither allocate nor wait for the device."""

@@ -22,7 +22,7 @@ class NumpyBackend(Backend):
     def __init__(self, xp: Any = np, dtype: DTypeLike = "float32") -> None:
         super().__init__(xp, dtype)
 
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> Array:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """An uninitialized array that starts on a cache line."""
         kind = np.dtype(self.dtype if dtype is None else dtype)
         size = int(np.prod(shape, dtype=np.int64))

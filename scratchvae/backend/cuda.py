@@ -49,7 +49,9 @@ class CupyBackend(Backend):
             reason = unavailable()
             if reason is not None:
                 raise DeviceError(f"no GPU can be used: {reason}; or choose --device cpu")
-            import cupy as xp
+            import cupy
+
+            xp = cupy
         super().__init__(xp, dtype)
 
     def load(self, host: NDArray, out: Array) -> None:

@@ -1,4 +1,4 @@
-"""All randomness, defined once: a function of (seed, purpose, step, lane, position) and nothing else.
+"""All randomness, defined once: a function of (seed, purpose, step, lane, position) alone.
 
 Nothing random is ever stored. Whoever knows the seed can draw the noise of any step again, on any
 machine and any backend, so a run can be repeated, resumed, or split over workers. These functions

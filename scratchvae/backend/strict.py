@@ -207,7 +207,7 @@ class StrictBackend(NumpyBackend):
         super().__init__(Namespace(Device()) if xp is None else xp, dtype)
         self.device: Device = self.xp.device
 
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = None) -> AnyArray:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> AnyArray:
         memory = super().empty(shape, dtype)
         memory.fill(np.nan if memory.dtype.kind in "fc" else 0x5A)  # whoever reads it will notice
         return Array(memory, self.device)

@@ -13,7 +13,10 @@ def standard_deviation(bk: Backend, head: Array, std: Array) -> None:
 
 
 def reparameterize(bk: Backend, head: Array, std: Array, eps: Array, z: Array) -> None:
-    """z = μ + σ ⊙ ε  (E12): Kingma and Welling 2014, section 2.4. Writes std (B, Z), z (B, K, Z)."""
+    """z = μ + σ ⊙ ε  (E12): Kingma and Welling 2014, section 2.4.
+
+    Writes std (B, Z) and z (B, K, Z).
+    """
     standard_deviation(bk, head, std)
     bk.xp.multiply(eps, std[:, None, :], out=z)
     z += head[:, None, : std.shape[1]]

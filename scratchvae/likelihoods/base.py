@@ -12,8 +12,9 @@ class Likelihood:
     """p(x | z) given the decoder's output, the logits.
 
     A likelihood owns the map from logits to means and the sampler, so that sampling cannot
-    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples an image; ``x``:
-    (B, 1, D); values in nats, summed over the pixels: (B, K). A likelihood may have parameters of its own, handed in like a layer's.
+    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples an image;
+    ``x``: (B, 1, D); values in nats, summed over the pixels: (B, K). A likelihood may have
+    parameters of its own, handed in like a layer's.
     """
 
     unit_interval = False  # x must lie in [0, 1]

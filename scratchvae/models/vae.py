@@ -140,7 +140,6 @@ class BoundVAE:
         bk, K, Z, D = tape.bk, vae.samples, vae.latent_dim, vae.pixels
         self.vae, self.bk, self.likelihood = vae, bk, vae.likelihood
         self.rows = tape.count
-        backward = grads is not None
 
         self.x = tape.buffer("x", D)
         self.encoder = vae.encoder.bind(tape, "encoder", self.x, None, params, grads)
@@ -150,7 +149,7 @@ class BoundVAE:
         self.kl_tmp = tape.buffer("latent.kl_tmp", Z)
 
         z = tape.buffer("latent.z", Z, per=K)
-        dz = tape.buffer("latent.dz", Z, per=K) if backward else None
+        dz = None if grads is None else tape.buffer("latent.dz", Z, per=K)
         self.eps = tape.buffer("latent.eps", Z, per=K).reshape(-1, K, Z)
         self.z = z.reshape(-1, K, Z)
         self.decoder = vae.decoder.bind(tape, "decoder", z, dz, params, grads, per=K)
@@ -160,12 +159,14 @@ class BoundVAE:
         self.work = self.likelihood.work(tape, D, K)
         self.p_x = params.part("likelihood")
 
-        if grads is not None:
-            self.g_x = grads.part("likelihood")
-            self.dhead = self.encoder.dy
-            self.dz = dz.reshape(-1, K, Z)
-            self.dz_tmp = tape.buffer("latent.dz_tmp", Z, per=K).reshape(-1, K, Z)
-            self.dlogits = self.decoder.dy.reshape(-1, K, D)
+        if grads is None:
+            return
+        self.g_x = grads.part("likelihood")
+        self.dhead: Array = self.encoder.dy
+        self.dz = tape.buffer("latent.dz", Z, per=K).reshape(-1, K, Z)
+        self.dz_tmp = tape.buffer("latent.dz_tmp", Z, per=K).reshape(-1, K, Z)
+        dlogits: Array = self.decoder.dy
+        self.dlogits = dlogits.reshape(-1, K, D)
 
     def encode(self) -> None:
         """q(z|x) = N(μ, diag σ²) of every image, and its KL from the prior."""
