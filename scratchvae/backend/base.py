@@ -85,6 +85,10 @@ class Backend:
         """A copy of ``a`` on the host; waits for the device."""
         raise NotImplementedError
 
+    def host_empty(self, shape: tuple[int, ...]) -> NDArray:
+        """An array on the host, uninitialized, to collect results in."""
+        return np.empty(shape, dtype=self.dtype)
+
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it."""
 

@@ -1,5 +1,6 @@
 """Models composed by hand from layers, the latent node and a likelihood."""
 
+from scratchvae.models.model import Loss, Model, Terms
 from scratchvae.models.vae import VAE, BoundVAE
 
-__all__ = ["VAE", "BoundVAE"]
+__all__ = ["VAE", "BoundVAE", "Loss", "Model", "Terms"]

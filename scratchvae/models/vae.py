@@ -1,5 +1,6 @@
 """The variational autoencoder, put together by hand: Kingma and Welling 2014, algorithm 1."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,6 +124,14 @@ class VAE:
             stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, name)
             bk.load(init(shape, fan_in, fan_out, stream), params[name])
         return params
+
+    def with_samples(self, samples: int) -> "VAE":
+        """The same model with another number of samples an image."""
+        if samples < 1:
+            raise ConfigError(f"samples must be at least 1, not {samples}")
+        other = copy.copy(self)
+        other.samples = samples
+        return other
 
     def bind(self, tape: Tape, params: FlatBuffer, grads: FlatBuffer | None = None) -> "BoundVAE":
         """The model on its buffers; with ``grads`` it can go backward too."""

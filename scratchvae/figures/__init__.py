@@ -1,0 +1,34 @@
+"""The figures of a paper or a lecture, from plain host arrays to a matplotlib Figure.
+
+Every function here takes arrays that somebody else computed, and draws; none knows a model. A
+figure never touches pyplot, a display or the reader's matplotlibrc, and `save` writes the same
+bytes whenever it gets the same numbers. matplotlib and SciPy are imported when the first figure is
+drawn, not by importing this package.
+
+| function | shows |
+|---|---|
+| `data_samples` | images of a data set |
+| `reconstructions` | originals above their reconstructions |
+| `prior_samples` | decoder means beside draws, z from the prior |
+| `loss_curves` | −ELBO over the epochs, and its two terms |
+| `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |
+| `latent_grid` | decoder means over the 2-D latent plane, at `latent_grid_points` |
+"""
+
+from scratchvae.figures.curves import loss_curves
+from scratchvae.figures.images import data_samples, prior_samples, reconstructions
+from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
+from scratchvae.figures.saving import save
+from scratchvae.figures.scatter import latent_scatter
+
+__all__ = [
+    "data_samples",
+    "latent_grid",
+    "latent_grid_levels",
+    "latent_grid_points",
+    "latent_scatter",
+    "loss_curves",
+    "prior_samples",
+    "reconstructions",
+    "save",
+]

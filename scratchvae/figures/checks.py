@@ -1,0 +1,68 @@
+"""What a figure accepts: arrays of the right shape, and a clear sentence about all others."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scratchvae.errors import ConfigError
+
+Float64 = NDArray[np.float64]
+
+
+def as_float64(name: str, values: ArrayLike) -> Float64:
+    """Any real host array as float64; `name` is what the sentence calls it."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"dtype {array.dtype}")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as trouble:  # CuPy refuses an implicit copy with a TypeError
+        raise ConfigError(
+            f"{name} must be an array of real numbers on the host ({trouble}); "
+            "copy a device array to the host first"
+        ) from trouble
+
+
+def image_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """The (height, width) of an image as two positive Python ints."""
+    if np.shape(shape) != (2,):
+        raise ConfigError(f"shape must be (height, width), got {shape!r}")
+    return whole("the height of an image", shape[0]), whole("the width of an image", shape[1])
+
+
+def image_rows(name: str, images: ArrayLike, shape: Sequence[int]) -> Float64:
+    """Images (N, H·W) with N ≥ 1 and pixels in [0, 1].
+
+    What lies outside [0, 1] is clipped, since a Gaussian's mean or draw may. NaN stays NaN: it is
+    drawn in the grey of the separators.
+    """
+    height, width = image_shape(shape)
+    rows = as_float64(name, images)
+    if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] != height * width:
+        raise ConfigError(
+            f"{name} must have shape (N, {height * width}), one flattened image of "
+            f"{height}×{width} pixels a row, got {rows.shape}"
+        )
+    if np.asarray(images).dtype.kind in "iu" and rows.max() > 1:
+        raise ConfigError(
+            f"{name} must hold pixels in [0, 1], got whole numbers up to {rows.max():.0f}; "
+            "divide by 255 first"
+        )
+    return np.clip(rows, 0.0, 1.0)
+
+
+def whole(name: str, value: Any) -> int:
+    """A count: a whole number ≥ 1."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def quantile_level(name: str, value: float) -> float:
+    """A probability strictly between 0 and 1, where the inverse normal CDF is finite."""
+    if not (math.isfinite(value) and 0.0 < value < 1.0):
+        raise ConfigError(f"{name} must lie strictly between 0 and 1, got {value!r}")
+    return float(value)

@@ -1,0 +1,110 @@
+"""Where the encoder puts the images of a 2-D latent space."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scratchvae.errors import ConfigError
+from scratchvae.figures.checks import Float64, as_float64
+from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place
+from scratchvae.figures.style import BLUE, INK, TEN, TITLE, house_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIDE = 560  # pixels: a square panel
+LEFT, BELOW = 110, 80  # room for the labels of the axes
+NEAR = 26.0  # pixels: two class labels are kept this far apart
+
+
+@house_style()
+def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None, caption: str = "") -> "Figure":
+    """Posterior means μ (N, 2) by label (N,), and beside them Φ(μ) on the unit square.
+
+    Under a perfect fit of the aggregate posterior to the prior, Φ(μ) would nearly fill the square
+    evenly; μ itself varies less than z, whose variance also counts σ². A label is written at its
+    class's median. Points that are not finite are left out, and counted in the figure.
+    """
+    from scipy.special import ndtr
+
+    points = as_float64("mu", mu)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ConfigError(f"mu must have shape (N, 2), a 2-D latent, got {points.shape}")
+    classes = None if labels is None else _classes(labels, len(points))
+    finite = np.isfinite(points).all(axis=1)
+    points = points[finite]
+    classes = None if classes is None else classes[finite]
+
+    reach = 1.05 * max(3.0, float(np.abs(points).max(initial=0.0)))
+    figure = new_page(2 * (LEFT + SIDE) + MARGIN, TITLE_ROOM + SIDE + BELOW, caption)
+    left = place(figure, LEFT, TITLE_ROOM, SIDE, SIDE, "Posterior means μ")
+    left.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="μ₁", ylabel="μ₂")
+    right = place(figure, 2 * LEFT + SIDE, TITLE_ROOM, SIDE, SIDE, "Φ(μ), Φ the normal CDF")
+    right.set(xlim=(0.0, 1.0), ylim=(0.0, 1.0), xlabel="Φ(μ₁)", ylabel="Φ(μ₂)")
+    right.spines[:].set_visible(True)
+    for axes, values in ((left, points), (right, ndtr(points))):
+        axes.locator_params(nbins=6)
+        _scatter(axes, values, classes)
+    if not finite.all():
+        note(left, f"not finite, not drawn: {np.count_nonzero(~finite)}")
+    return figure
+
+
+def _classes(labels: ArrayLike, count: int) -> NDArray[np.int64]:
+    """Labels as whole numbers from 0, one for each point."""
+    values = as_float64("labels", labels)
+    if values.shape != (count,):
+        raise ConfigError(f"labels must have shape ({count},) one a row of mu, got {values.shape}")
+    if not np.isfinite(values).all() or np.any(values % 1) or np.any(values < 0):
+        raise ConfigError("labels must be whole numbers from 0 up")
+    return values.astype(np.int64)
+
+
+def _scatter(axes: "Axes", points: Float64, classes: NDArray[np.int64] | None) -> None:
+    """One dot a point, in the order of the data so that no class covers the others."""
+    if not len(points):
+        return
+    area = float(np.clip(12000.0 / len(points), 2.0, 8.0))  # square points
+    # By value, not by rank: a 7 has the same colour in a figure that shows only 7s.
+    palette = np.array(TEN)
+    colours = BLUE if classes is None else palette[classes % len(TEN)].tolist()
+    # Rasterized: ten thousand dots would make an SVG of megabytes.
+    x, y = points.T
+    axes.scatter(x, y, s=area, c=colours, alpha=0.7, linewidths=0, rasterized=True)
+    if classes is not None:
+        _name_classes(axes, points, classes)
+
+
+def _name_classes(axes: "Axes", points: Float64, classes: NDArray[np.int64]) -> None:
+    """Write each label at the median of its class, with a white halo."""
+    from matplotlib.patheffects import withStroke
+
+    names = np.unique(classes)
+    medians = np.stack([np.median(points[classes == name], axis=0) for name in names])
+    low = np.array([axes.get_xlim()[0], axes.get_ylim()[0]])
+    span = np.array([axes.get_xlim()[1], axes.get_ylim()[1]]) - low
+    inside = spread((medians - low) / span * SIDE, NEAR).clip(NEAR / 2.0, SIDE - NEAR / 2.0)
+    places = low + span * inside / SIDE
+    halo = [withStroke(linewidth=2.6, foreground="white")]
+    for name, (x, y) in zip(names, places, strict=True):
+        text = axes.text(x, y, str(name), ha="center", va="center", size=TITLE, weight="bold")
+        text.set(color=INK, path_effects=halo, clip_on=False)
+
+
+def spread(points: Float64, distance: float, rounds: int = 200) -> Float64:
+    """Push points (N, 2) apart, pair by pair, until none are closer than `distance`."""
+    points = points.copy()
+    order = np.arange(len(points))
+    apart_by_order = np.sign(order[:, None] - order[None])  # for points at the same place
+    for _ in range(rounds):
+        delta = points[:, None] - points[None]  # (N, N, 2), from the second to the first
+        length = np.hypot(delta[..., 0], delta[..., 1])
+        delta[length == 0, 1] = apart_by_order[length == 0]
+        overlap = np.where(order[:, None] == order[None], 0.0, distance * 1.001 - length).clip(0.0)
+        if not overlap.any():
+            break
+        unit = delta / np.maximum(np.hypot(delta[..., 0], delta[..., 1]), 1e-300)[..., None]
+        points += 0.5 * (overlap[..., None] * unit).sum(axis=1)
+    return points

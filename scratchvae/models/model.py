@@ -1,0 +1,164 @@
+"""A VAE together with its parameters: host arrays in, host arrays out."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from scratchvae.backend import Array, Backend
+from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.errors import DataError
+from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.models.vae import VAE, BoundVAE
+
+BLOCK = 250  # images at a time; part of the definition of evaluation noise, see Model.terms
+
+
+class Loss(NamedTuple):
+    """The terms of E2, averaged over images and samples, in nats an image."""
+
+    total: float  # reconstruction + beta · kl
+    reconstruction: float
+    kl: float
+
+
+class Terms(NamedTuple):
+    """The terms of E2 image by image, in nats: nll (N, K), kl (N, Z), and μ (N, Z)."""
+
+    nll: NDArray
+    kl: NDArray
+    mu: NDArray
+
+
+class Model:
+    """A VAE and its parameters on a backend. Images are (N, D) host arrays of grey values."""
+
+    def __init__(
+        self, vae: VAE, bk: Backend, params: FlatBuffer | None = None, seed: int = 0
+    ) -> None:
+        """With ``params``, or with fresh ones that ``seed`` determines."""
+        self.vae, self.bk = vae, bk
+        self.params = vae.initial_parameters(bk, seed) if params is None else params
+
+    def on(self, bk: Backend) -> "Model":
+        """A copy on another backend or in another float type."""
+        return Model(self.vae, bk, self.params.on(bk))
+
+    def with_samples(self, samples: int) -> "Model":
+        """The same parameters, not a copy, with another number of samples an image."""
+        return Model(self.vae.with_samples(samples), self.bk, self.params)
+
+    # ---- the five things a VAE does ----------------------------------------------------------
+
+    def encode(self, images: NDArray) -> tuple[NDArray, NDArray]:
+        """μ and log σ² of q(z|x): (N, D) -> (N, Z), (N, Z)."""
+        images, latent = self._rows(images, self.vae.pixels, "images"), self.vae.latent_dim
+        head = self.bk.host_empty((len(images), 2 * latent))
+        for start, stop, bound in self._blocks(len(images)):
+            self.bk.load(images[start:stop], bound.x)
+            bound.encoder.forward()
+            head[start:stop] = self.bk.to_host(bound.head)
+        return head[:, :latent], head[:, latent:]
+
+    def decode(self, z: NDArray) -> NDArray:
+        """E[x|z]: (N, Z) -> (N, D)."""
+        z = self._rows(z, self.vae.latent_dim, "latent vectors")
+        means = self.bk.host_empty((len(z), self.vae.pixels))
+        model = self if self.vae.samples == 1 else self.with_samples(1)
+        for start, stop, bound in model._blocks(len(z)):
+            self.bk.load(z[start:stop, None, :], bound.z)
+            bound.decode()
+            bound.likelihood.mean(self.bk, bound.logits, bound.logits)
+            means[start:stop] = self.bk.to_host(bound.logits[:, 0])
+        return means
+
+    def reconstruct(self, images: NDArray) -> NDArray:
+        """E[x|z] at z = μ(x): (N, D) -> (N, D)."""
+        return self.decode(self.encode(images)[0])
+
+    def sample(self, n: int, seed: int = 0) -> tuple[NDArray, NDArray]:
+        """n draws from the model: the means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each."""
+        bk, noise = self.bk, self.bk.empty((n, self.vae.pixels))
+        z = bk.empty((n, self.vae.latent_dim))
+        bk.normal(z, Stream(seed, Purpose.PRIOR), bk.noise_scratch(z.size))
+        means = self.decode(bk.to_host(z))
+        draw = bk.uniform if self.vae.likelihood.noise == "uniform" else bk.normal
+        draw(noise, Stream(seed, Purpose.PIXELS), bk.noise_scratch(noise.size))
+        draws = bk.empty(means.shape)
+        self.vae.likelihood.sample(bk, self._likelihood_params, bk.array(means), noise, draws)
+        return means, bk.to_host(draws)
+
+    def loss(self, images: NDArray, eps: NDArray | None = None, seed: int = 0) -> Loss:
+        """E2 averaged over the images. ``eps`` (N, K, Z), or the noise that ``seed`` names."""
+        return self._average(self.terms(images, eps, Stream(seed, Purpose.TEST_LATENT)))
+
+    def loss_and_gradient(
+        self, images: NDArray, eps: NDArray | None = None, seed: int = 0
+    ) -> tuple[Loss, dict[str, NDArray]]:
+        """E2 averaged over the images, and its gradient by every parameter, by name."""
+        images = self._rows(images, self.vae.pixels, "images")
+        grads = FlatBuffer(self.bk, self.vae.layout)
+        bound = self.vae.bind(Tape(self.bk, len(images)), self.params, grads)
+        self.bk.load(images, bound.x)
+        self._load_noise(bound, eps, Stream(seed, Purpose.TEST_LATENT))
+        bound.loss_and_gradient(1.0 / len(images))
+        return self._average(self._read(bound)), grads.to_host()
+
+    # ---- image by image ----------------------------------------------------------------------
+
+    def terms(self, images: NDArray, eps: NDArray | None, stream: Stream) -> Terms:
+        """E2 term by term for every image; :class:`Terms`.
+
+        Without ``eps`` (N, K, Z), the noise of the block that begins at image i is the stream's,
+        i lanes on: it depends on neither the number of images nor their contents.
+        """
+        images, vae = self._rows(images, self.vae.pixels, "images"), self.vae
+        n, K, Z = len(images), vae.samples, vae.latent_dim
+        nll, kl, mu = (self.bk.host_empty(shape) for shape in ((n, K), (n, Z), (n, Z)))
+        for start, stop, bound in self._blocks(n):
+            self.bk.load(images[start:stop], bound.x)
+            noise = None if eps is None else eps[start:stop]
+            self._load_noise(bound, noise, stream._replace(lane=stream.lane + start))
+            bound.loss()
+            nll[start:stop], kl[start:stop], mu[start:stop] = self._read(bound)
+        return Terms(nll, kl, mu)
+
+    def _load_noise(self, bound: BoundVAE, eps: NDArray | None, stream: Stream) -> None:
+        if eps is None:
+            self.bk.normal(bound.eps, stream, self.bk.noise_scratch(bound.eps.size))
+        elif tuple(eps.shape) != tuple(bound.eps.shape):
+            raise DataError(f"eps has shape {eps.shape}, expected {tuple(bound.eps.shape)}")
+        else:
+            self.bk.load(eps, bound.eps)
+
+    def _read(self, bound: BoundVAE) -> Terms:
+        mu = bound.head[:, : self.vae.latent_dim]
+        return Terms(*(self.bk.to_host(a) for a in (bound.nll, bound.kl, mu)))
+
+    def _average(self, terms: Terms) -> Loss:
+        reconstruction = float(terms.nll.mean(dtype="float64"))
+        kl = float(terms.kl.sum(axis=1, dtype="float64").mean())
+        return Loss(reconstruction + self.vae.beta * kl, reconstruction, kl)
+
+    @property
+    def _likelihood_params(self) -> Any:
+        return self.params.part("likelihood")
+
+    def _blocks(self, n: int) -> Iterator[tuple[int, int, BoundVAE]]:
+        """The bound model for images start:stop, over and over, on one tape."""
+        tape: Tape | None = None
+        for start in range(0, n, BLOCK):
+            stop = min(start + BLOCK, n)
+            if tape is None:
+                tape = Tape(self.bk, stop - start)
+                bound = self.vae.bind(tape, self.params)
+            elif stop - start < tape.count:
+                bound = self.vae.bind(tape.rows(0, stop - start), self.params)
+            yield start, stop, bound
+
+    @staticmethod
+    def _rows(a: Array, width: int, what: str) -> NDArray:
+        shape = tuple(getattr(a, "shape", ()))
+        if len(shape) != 2 or shape[1] != width or shape[0] == 0:
+            raise DataError(f"{what} have shape {shape}, expected (N, {width}) with N at least 1")
+        return a

@@ -1,0 +1,234 @@
+"""The training loop: epochs of steps, an evaluation after each, checkpoints, early stopping."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scratchvae.backend import Backend
+from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
+from scratchvae.errors import ConfigError, NonFiniteError
+from scratchvae.evaluation import evaluate
+from scratchvae.models import Model
+from scratchvae.training.checkpoint import Checkpoint
+from scratchvae.training.config import TrainConfig
+from scratchvae.training.interrupt import Interruption
+from scratchvae.training.nonfinite import explain
+from scratchvae.training.order import epoch_order
+from scratchvae.training.progress import Progress
+from scratchvae.training.run import RunFolder
+from scratchvae.training.step import TrainingStep
+
+STEPS_UNSEEN = 100  # the loop looks at the losses after at most so many steps
+TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
+
+
+@dataclass
+class Training:
+    """What a training leaves: the model of the last epoch and the numbers of all."""
+
+    model: Model
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str = "completed"  # or "early", or the name of the signal that interrupted it
+    best_epoch: int | None = None  # where a validation split chose one
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Views:
+    """The splits as the model sees them, binarized where the protocol is a fixed one."""
+
+    train: Split
+    test: Split
+    validation: Split | None
+
+
+def prepare(config: TrainConfig, dataset: Dataset) -> Views:
+    """Check data against settings, binarize, hold out; raises ``DataError``, ``ConfigError``."""
+    if config.make_likelihood().unit_interval:
+        for split, part in ((dataset.train, "training"), (dataset.test, "test")):
+            require_unit_interval(split, f"{dataset.name}, {part} images")
+    train = binarize(dataset.train, config.binarize, config.seed, TRAIN_LANE)
+    test = binarize(dataset.test, config.binarize, config.seed, TEST_LANE)
+    validation = None
+    if config.validation:
+        train, validation = hold_out(train, config.validation, config.seed)
+    if config.batch_size > len(train):
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
+        )
+    return Views(train, test, validation)
+
+
+def train(
+    config: TrainConfig,
+    dataset: Dataset,
+    bk: Backend,
+    run: RunFolder | None = None,
+    progress: Progress | None = None,
+) -> Training:
+    """Train as the settings say; with a run folder, its files are written as training goes.
+
+    Raises ``NonFiniteError`` when a loss stops being finite: the last good checkpoint stays.
+    Ctrl-C (or SIGTERM) ends it between two steps: the state is saved, and ``stopped`` says so.
+    """
+    return _Loop(config, dataset, bk, run, progress or Progress()).run_all()
+
+
+class _Loop:
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        bk: Backend,
+        run: RunFolder | None,
+        progress: Progress,
+    ) -> None:
+        self.config, self.bk, self.run, self.progress = config, bk, run, progress
+        self.views = prepare(config, dataset)
+        vae = config.make_vae(dataset.train.images.shape[1])
+        self.model = Model(vae, bk, seed=config.seed)
+        images, levels = self.views.train.images, self.views.train.levels
+        self.step = TrainingStep(
+            bk,
+            vae,
+            self.model.params,
+            config.make_optimizer(),
+            bk.array(images, dtype=images.dtype),
+            levels,
+            config.batch_size,
+            config.seed,
+            dynamic=config.binarize == "dynamic",
+        )
+        self.buffers = {"params": self.model.params} | {
+            f"{config.optimizer}.{name}": buffer
+            for name, buffer in self.step.optimizer.state.items()
+        }
+        self.kept = {name: bk.zeros(b.flat.shape) for name, b in self.buffers.items()}
+        self.steps_done = 0
+        self.best = math.inf
+        self.result = Training(self.model)
+
+    def run_all(self) -> Training:
+        config, started = self.config, time.perf_counter()
+        self.progress.start(config.epochs, self.step.steps_per_epoch)
+        try:
+            with Interruption() as interruption:
+                for epoch in range(1, config.epochs + 1):
+                    before = time.perf_counter()
+                    if not self.run_epoch(epoch, interruption):
+                        assert interruption.requested is not None
+                        self.result.stopped = interruption.requested.name
+                        self.save(epoch - 1)
+                        break
+                    self.close_epoch(epoch, before)
+                    if self.out_of_patience(epoch):
+                        self.result.stopped = "early"
+                        break
+        finally:
+            self.progress.stop()
+        self.result.seconds = time.perf_counter() - started
+        return self.result
+
+    # ---- an epoch ----------------------------------------------------------------------------
+
+    def run_epoch(self, epoch: int, interruption: Interruption) -> bool:
+        """All steps of an epoch; False if somebody interrupted it."""
+        step, bk = self.step, self.bk
+        order = epoch_order(step.images.shape[0], self.config.seed, epoch, self.config.shuffle)
+        bk.load(order, step.order)
+        self.keep()
+        first, seen = self.steps_done + 1, 0
+        for i in range(step.steps_per_epoch):
+            step(first + i, i)
+            self.steps_done += 1
+            stop = interruption.requested is not None
+            if stop or i + 1 - seen == STEPS_UNSEEN or i + 1 == step.steps_per_epoch:
+                self.look(epoch, first, seen, i + 1)
+                seen = i + 1
+            if stop:
+                return False
+        return True
+
+    def look(self, epoch: int, first: int, start: int, stop: int) -> None:
+        """Read the losses of the steps start … stop − 1; stop the run if one is not finite."""
+        losses = self.bk.to_host(self.step.losses[start:stop])
+        bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
+        if bad.size:
+            self.bring_back()
+            raise explain(self.step, first, epoch, start + int(bad[0]))
+        images = min(stop * self.config.batch_size, self.step.images.shape[0])
+        images -= start * self.config.batch_size
+        self.progress.advance(stop - start, self.mean_loss(losses, images))
+
+    def mean_loss(self, losses: np.ndarray, images: int) -> float:
+        """E2 averaged over the images whose sums these are."""
+        nll, kl = losses.sum(axis=0, dtype=np.float64) / images
+        return float(nll / self.config.samples + self.config.beta * kl)
+
+    def close_epoch(self, epoch: int, before: float) -> None:
+        """Evaluate, record, save."""
+        losses = self.bk.to_host(self.step.losses)
+        test = evaluate(self.model, self.views.test, self.config.binarize, self.config.seed, epoch)
+        metrics: dict[str, Any] = {
+            "epoch": epoch,
+            "train_loss": self.mean_loss(losses, self.step.images.shape[0]),
+            "test_loss": test.loss,
+            "test_reconstruction": test.reconstruction,
+            "test_kl": test.kl,
+        }
+        improved = False
+        if self.views.validation is not None:
+            held_out = evaluate(
+                self.model, self.views.validation, self.config.binarize, self.config.seed, epoch
+            )
+            metrics["validation_loss"] = held_out.loss
+            improved = held_out.loss < self.best
+            if improved:
+                self.best, self.result.best_epoch = held_out.loss, epoch
+        metrics["seconds"] = time.perf_counter() - before
+        if not all(math.isfinite(value) for value in metrics.values()):
+            raise NonFiniteError(
+                f"training stopped: after epoch {epoch} the losses on held-out images are not "
+                f"finite ({metrics}); try a smaller learning rate, or float64"
+            )
+        self.result.metrics.append(metrics)
+        if self.run is not None:
+            self.run.append_metrics(metrics)
+        self.save(epoch, improved)
+        self.progress.epoch(metrics)
+
+    def out_of_patience(self, epoch: int) -> bool:
+        best, patience = self.result.best_epoch, self.config.patience
+        return bool(patience) and best is not None and epoch - best >= patience
+
+    # ---- state -------------------------------------------------------------------------------
+
+    def save(self, epoch: int, improved: bool = False) -> None:
+        if self.run is None:
+            return
+        checkpoint = Checkpoint(
+            self.config.to_json(),
+            self.model.vae.pixels,
+            epoch,
+            self.steps_done,
+            {name: buffer.to_host() for name, buffer in self.buffers.items()},
+        )
+        self.run.save(checkpoint)
+        if improved:
+            self.run.save(checkpoint, best=True)
+
+    def keep(self) -> None:
+        """Remember the state at the beginning of an epoch."""
+        self._copy({name: b.flat for name, b in self.buffers.items()}, self.kept)
+
+    def bring_back(self) -> None:
+        """Return to the state at the beginning of the epoch."""
+        self._copy(self.kept, {name: b.flat for name, b in self.buffers.items()})
+
+    @staticmethod
+    def _copy(source: dict[str, Any], target: dict[str, Any]) -> None:
+        for name, a in source.items():
+            target[name][...] = a

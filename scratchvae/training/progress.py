@@ -1,0 +1,104 @@
+"""What a person sees while a model trains: a bar on a terminal, a line an epoch elsewhere."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+
+class Progress:
+    """Reports nothing; the base of those that do."""
+
+    def start(self, epochs: int, steps_per_epoch: int) -> None:
+        """Training begins."""
+
+    def advance(self, steps: int, loss: float) -> None:
+        """So many steps more; ``loss`` is the mean over the latest of them."""
+
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
+        """An epoch has been completed."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know."""
+
+    def stop(self) -> None:
+        """Training is over, for whatever reason."""
+
+
+def line(metrics: Mapping[str, Any], epochs: int) -> str:
+    """One epoch in words."""
+    text = (
+        f"epoch {metrics['epoch']:>{len(str(epochs))}}/{epochs}  "
+        f"train {metrics['train_loss']:8.3f}  test {metrics['test_loss']:8.3f} nats "
+        f"(reconstruction {metrics['test_reconstruction']:.3f}, KL {metrics['test_kl']:.3f})  "
+        f"{metrics['seconds']:.1f} s"
+    )
+    if "validation_loss" in metrics:
+        text += f"  validation {metrics['validation_loss']:.3f}"
+    return text
+
+
+class Lines(Progress):
+    """A plain line an epoch, for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.epochs = 0
+
+    def start(self, epochs: int, steps_per_epoch: int) -> None:
+        self.epochs = epochs
+
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
+        print(line(metrics, self.epochs), file=self.stream, flush=True)
+
+    def note(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+class Bar(Progress):
+    """tqdm's bar over all steps, with the latest losses beside it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.bar: Any = None
+        self.shown: dict[str, str] = {}
+
+    def start(self, epochs: int, steps_per_epoch: int) -> None:
+        from tqdm import tqdm
+
+        self.epochs = epochs
+        self.bar = tqdm(
+            total=epochs * steps_per_epoch,
+            file=self.stream,
+            unit="step",
+            dynamic_ncols=True,
+            desc=f"epoch 1/{epochs}",
+        )
+
+    def advance(self, steps: int, loss: float) -> None:
+        self.shown["train"] = f"{loss:.2f}"
+        self.bar.set_postfix(self.shown, refresh=False)
+        self.bar.update(steps)
+
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
+        self.shown["test"] = f"{metrics['test_loss']:.2f}"
+        following = min(metrics["epoch"] + 1, self.epochs)
+        self.bar.set_description(f"epoch {following}/{self.epochs}", refresh=False)
+        self.bar.set_postfix(self.shown, refresh=True)
+
+    def note(self, text: str) -> None:
+        if self.bar is None:
+            print(text, file=self.stream, flush=True)
+        else:
+            self.bar.write(text, file=self.stream)
+
+    def stop(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def choose_progress(quiet: bool, stream: TextIO | None = None) -> Progress:
+    """A bar where a person watches, lines where a file or a pipe does, nothing when quiet."""
+    stream = sys.stderr if stream is None else stream
+    if quiet:
+        return Progress()
+    return Bar(stream) if stream.isatty() else Lines(stream)
