@@ -1,3 +1,39 @@
-"""Variational autoencoders with every gradient written by hand, on NumPy and CuPy."""
+"""Variational autoencoders with every gradient written by hand, on NumPy and CuPy.
+
+The names below are loaded when they are first used: importing the package costs hardly more than
+importing NumPy, and loads neither SciPy, CuPy, matplotlib, scikit-learn nor pooch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from scratchvae.backend import get_backend
+    from scratchvae.data import load_dataset
+    from scratchvae.evaluation import evaluate
+    from scratchvae.models import VAE, Model
+    from scratchvae.training import TrainConfig, train
+
+_HOME = {
+    "VAE": "scratchvae.models",
+    "Model": "scratchvae.models",
+    "TrainConfig": "scratchvae.training",
+    "evaluate": "scratchvae.evaluation",
+    "get_backend": "scratchvae.backend",
+    "load_dataset": "scratchvae.data",
+    "train": "scratchvae.training",
+}
+
+__all__ = ["VAE", "Model", "TrainConfig", "evaluate", "get_backend", "load_dataset", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'scratchvae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -114,6 +114,7 @@ class Tape:
         self.bk = bk
         self.count = rows
         self._start = 0
+        self._whole = rows  # of the tape that this one is a part of
         self._buffers: dict[str, Array] = {}
 
     def rows(self, start: int, stop: int) -> "Tape":
@@ -122,25 +123,28 @@ class Tape:
             raise ConfigError(f"rows {start}:{stop} are not within a tape of {self.count} rows")
         part = Tape(self.bk, stop - start)
         part._start = self._start + start
+        part._whole = self._whole
         part._buffers = self._buffers
         return part
 
     def buffer(self, name: str, *shape: int, per: int = 1, dtype: DTypeLike | None = None) -> Array:
         """The buffer ``name``: (rows · per, *shape), created when first asked for."""
+        expected = (self._whole * per, *shape)
         if name not in self._buffers:
-            if self._start:
-                raise ConfigError(f"buffer {name!r} must be created on the whole tape first")
-            self._buffers[name] = self.bk.empty((self.count * per, *shape), dtype)
+            self._buffers[name] = self.bk.empty(expected, dtype)
         whole = self._buffers[name]
-        if tuple(whole.shape[1:]) != shape:
-            raise ConfigError(f"buffer {name!r} has rows of {whole.shape[1:]}, not of {shape}")
+        if tuple(whole.shape) != expected:
+            raise ConfigError(f"buffer {name!r} has shape {tuple(whole.shape)}, not {expected}")
         return whole[self._start * per : (self._start + self.count) * per]
 
     def shared(self, name: str, *shape: int, dtype: DTypeLike | None = None) -> Array:
         """A buffer that belongs to the step as a whole and has no rows."""
         if name not in self._buffers:
             self._buffers[name] = self.bk.empty(shape, dtype)
-        return self._buffers[name]
+        whole = self._buffers[name]
+        if tuple(whole.shape) != shape:
+            raise ConfigError(f"buffer {name!r} has shape {tuple(whole.shape)}, not {shape}")
+        return whole
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -191,6 +191,10 @@ class Backend:
         """Where a step runs: overflows go unreported here, because the loop looks for them."""
         return np.errstate(all="ignore")
 
+    def describe(self) -> dict[str, str]:
+        """The device in words, for people and for result files."""
+        return {"name": self.name}
+
     def capture(self, step: Callable[..., None]) -> Callable[..., None]:
         """A step that may from now on neither allocate nor wait for the device."""
         return step

@@ -71,6 +71,9 @@ class NumpyBackend(Backend):
             self.xp.maximum(x, 0, out=out)
 
     def relu_chain(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+        if self.is_complex:
+            super().relu_chain(y, dy, dx, tmp)
+            return
         # The sign of y ≥ 0 is the mask already, in y's own dtype: a bool mask would be cast.
         self.xp.sign(y, out=tmp)
         self.xp.multiply(dy, tmp, out=dx)

@@ -1,6 +1,6 @@
 """The figures of a paper or a lecture, from plain host arrays to a matplotlib Figure.
 
-Every function here takes arrays that somebody else computed, and draws; none knows a model. A
+Every function of the table takes arrays that somebody else computed; none knows a model. A
 figure never touches pyplot, a display or the reader's matplotlibrc, and `save` writes the same
 bytes whenever it gets the same numbers. matplotlib and SciPy are imported when the first figure is
 drawn, not by importing this package.
@@ -13,16 +13,20 @@ drawn, not by importing this package.
 | `loss_curves` | −ELBO over the epochs, and its two terms |
 | `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |
 | `latent_grid` | decoder means over the 2-D latent plane, at `latent_grid_points` |
+
+`draw_run` draws all of them for a trained model.
 """
 
 from scratchvae.figures.curves import loss_curves
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
+from scratchvae.figures.run import draw_run
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 
 __all__ = [
     "data_samples",
+    "draw_run",
     "latent_grid",
     "latent_grid_levels",
     "latent_grid_points",

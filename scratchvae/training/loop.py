@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Backend, get_backend
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
 from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.evaluation import evaluate
@@ -65,15 +65,19 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Views:
 def train(
     config: TrainConfig,
     dataset: Dataset,
-    bk: Backend,
+    bk: Backend | None = None,
     run: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> Training:
-    """Train as the settings say; with a run folder, its files are written as training goes.
+    """Train as the settings say, on ``bk`` or on the best device there is.
+
+    With a run folder, its files are written as training goes.
 
     Raises ``NonFiniteError`` when a loss stops being finite: the last good checkpoint stays.
     Ctrl-C (or SIGTERM) ends it between two steps: the state is saved, and ``stopped`` says so.
     """
+    if bk is None:
+        bk = get_backend("auto", config.dtype)
     return _Loop(config, dataset, bk, run, progress or Progress()).run_all()
 
 

@@ -1,0 +1,56 @@
+"""The command line: parses, calls, prints. Data go to stdout, everything else to stderr.
+
+Exit codes: 0 done; 1 a check failed; 2 a mistake, with one sentence that says which; 130 and 143
+interrupted by Ctrl-C or SIGTERM, after saving.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from scratchvae import __version__
+from scratchvae.commands import evaluate, gradcheck, info, plot, reproduce, train
+from scratchvae.errors import ScratchVAEError
+
+EXAMPLES = """examples:
+  scratchvae train                      train on real digits, in well under a minute
+  scratchvae reproduce gluon            reproduce a tutorial on all of MNIST
+  scratchvae evaluate runs/digits-1     ELBO and latent units
+  scratchvae plot runs/digits-1         draw the figures again
+  scratchvae gradcheck                  check every hand-written gradient
+  scratchvae info                       versions, BLAS, devices
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="scratchvae",
+        description="Variational autoencoders with every gradient written by hand.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"scratchvae {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (train, reproduce, evaluate, plot, gradcheck, info):
+        module.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. Mistakes end in one sentence on stderr."""
+    args = make_parser().parse_args(argv)
+    try:
+        code: int = args.command(args)
+        sys.stdout.flush()
+        return code
+    except ScratchVAEError as error:
+        print(f"scratchvae: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("scratchvae: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,26 @@
+"""Where images come from: files with their checks, downloads, splits and binarization.
+
+Importing this package loads NumPy and the standard library; scikit-learn, pooch and tqdm are
+loaded by the one function that needs them.
+"""
+
+from scratchvae.data.binarize import PROTOCOLS, bernoulli, binarize, describe
+from scratchvae.data.checks import require_unit_interval
+from scratchvae.data.dataset import Dataset, Split
+from scratchvae.data.download import cache_folder
+from scratchvae.data.load import DATASETS, load_dataset
+from scratchvae.data.validation import hold_out
+
+__all__ = [
+    "DATASETS",
+    "PROTOCOLS",
+    "Dataset",
+    "Split",
+    "bernoulli",
+    "binarize",
+    "cache_folder",
+    "describe",
+    "hold_out",
+    "load_dataset",
+    "require_unit_interval",
+]

@@ -1,0 +1,127 @@
+"""What the rest of the program sees of data: a Split of images, a Dataset of two Splits.
+
+Small grey levels stay uint8, as the files hold them: a quarter of the memory of float32, and
+the training step divides by ``levels`` when it gathers a batch.
+"""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and, where they are known, their labels.
+
+    ``images``: (N, D), uint8 levels or float32 values. ``labels``: (N,) int64, or None.
+    ``levels``: a uint8 pixel k means the grey value k / levels; None: the images are float32
+    and their values are the grey values.
+
+    Raises DataError for shapes, dtypes or levels that do not fit together.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[np.int64] | None
+    levels: int | None
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.ndim != 2:
+            raise DataError(f"a split's images have the shape (N, D), not {images.shape}")
+        wanted = np.dtype(np.float32 if self.levels is None else np.uint8)
+        if images.dtype != wanted:
+            raise DataError(f"images with levels={self.levels} are {wanted}, not {images.dtype}")
+        if self.levels is not None:
+            brightest = int(images.max(initial=0))
+            if not max(1, brightest) <= self.levels <= 255:
+                raise DataError(
+                    f"levels={self.levels} cannot be: it lies between 1 and 255 and is at least "
+                    f"the brightest pixel, {brightest}"
+                )
+        if labels is not None and (labels.dtype != np.int64 or labels.shape != images.shape[:1]):
+            raise DataError(
+                f"labels are int64 of shape {images.shape[:1]}, one for each image, "
+                f"not {labels.dtype} of shape {labels.shape}"
+            )
+        object.__setattr__(self, "images", np.ascontiguousarray(images))
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return int(self.images.shape[0])
+
+    def values(self, rows: Any = slice(None)) -> NDArray[np.float32]:
+        """The grey values of ``rows`` (a slice or an index array): (n, D) float32, a fresh copy."""
+        chosen = self.images[rows]
+        if self.levels is None:
+            return np.array(chosen, dtype=np.float32)
+        return np.divide(chosen, np.float32(self.levels), dtype=np.float32)
+
+    def take(self, index: Any) -> "Split":
+        """The images (and labels) that ``index`` names: a slice, an index array or a mask."""
+        labels = None if self.labels is None else self.labels[index]
+        return Split(self.images[index], labels, self.levels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images to train on and images to test on.
+
+    ``image_shape``: (height, width), whose product is D. ``fingerprint``: SHA-256 over levels,
+    shapes, dtypes and bytes, so that a checkpoint can tell whether it meets its data again.
+    ``notes``: lines that a person should see, such as a test split that was cut off the end.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    image_shape: tuple[int, int]
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def make_dataset(
+    name: str,
+    train: Split,
+    test: Split,
+    image_shape: tuple[int, int],
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """A Dataset of two splits that fit each other and ``image_shape``; raises DataError if not."""
+    height, width = image_shape
+    for part, split in (("train", train), ("test", test)):
+        if len(split) == 0:
+            raise DataError(f"{name}: the {part} split holds no image; at least one is needed")
+        if split.images.shape[1] != height * width:
+            raise DataError(
+                f"{name}: the {part} images have {split.images.shape[1]} pixels, "
+                f"but {height} x {width} were expected"
+            )
+    if train.levels != test.levels:
+        raise DataError(
+            f"{name}: train and test images differ in their levels "
+            f"({train.levels} and {test.levels}); store both in one dtype"
+        )
+    return Dataset(name, train, test, image_shape, fingerprint(train, test), tuple(notes))
+
+
+def fingerprint(*splits: Split) -> str:
+    """SHA-256 (hex) over levels, shapes, dtypes and bytes of the splits, alike on every machine."""
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(f"levels {split.levels};".encode())
+        for array in (split.images, split.labels):
+            if array is None:
+                digest.update(b"none;")
+                continue
+            if sys.byteorder == "big":
+                array = array.astype(array.dtype.newbyteorder("<"))
+            digest.update(f"{array.dtype.newbyteorder('<').str} {array.shape};".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,130 @@
+"""Fetching the files of an Archive once, from the first mirror that has the right bytes."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from scratchvae.data.files import file_sha256
+from scratchvae.data.sources import Archive, IdxFile
+from scratchvae.errors import DataError, DownloadError
+
+CACHE_VARIABLE = "SCRATCHVAE_CACHE"
+ROUNDS = 2  # every mirror gets a second chance after the others
+TIMEOUT = (10, 30)  # seconds: until a connection stands, between two packets
+ADVICE = (
+    "Put the four files into a folder and name it with --data-dir or SCRATCHVAE_DATA, "
+    "or choose the dataset 'digits', which needs no network."
+)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: SCRATCHVAE_CACHE, or the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(os.path.expanduser(chosen))
+    import pooch  # it knows where each operating system keeps a user's caches
+
+    return Path(pooch.os_cache("scratchvae"))
+
+
+def fetch(archive: Archive, *, download: bool = True, quiet: bool = False) -> list[Path]:
+    """The four .gz files in the cache, each with the right digest; what is not there is fetched.
+
+    A file with other bytes counts as not there, so that a damaged cache repairs itself. A
+    progress bar is drawn on a terminal unless ``quiet``.
+
+    Raises DownloadError if a file is neither in the cache nor, with ``download``, on any mirror;
+    DataError if the cache cannot be written.
+    """
+    folder = cache_folder() / archive.name
+    missing = [file for file in archive.files if not in_cache(file, folder)]
+    if missing and not download:
+        raise DownloadError(
+            f"{names(missing)} of {archive.name} are not in {folder}, and downloading is "
+            f"switched off. {ADVICE}"
+        )
+    while missing:
+        failures = download_file(missing[0], archive.mirrors, folder, quiet)
+        if failures:
+            tried = "; ".join(f"{mirror} {why}" for mirror, why in failures.items())
+            raise DownloadError(
+                f"no mirror delivered {names(missing)} of {archive.name} ({tried}). {ADVICE}"
+            )
+        del missing[0]
+    return [folder / f"{file.name}.gz" for file in archive.files]
+
+
+def in_cache(file: IdxFile, folder: Path) -> bool:
+    """Whether the .gz file lies in ``folder`` with the right bytes."""
+    path = folder / f"{file.name}.gz"
+    return os.path.isfile(path) and file_sha256(path) == file.gz_sha256
+
+
+def download_file(
+    file: IdxFile, mirrors: tuple[str, ...], folder: Path, quiet: bool
+) -> dict[str, str]:
+    """Fetch one .gz file into ``folder``: {} on success, else {mirror: why not}.
+
+    pooch writes to a temporary file, compares the digest and renames: the file is never there in
+    part. Raises DataError if ``folder`` cannot be written.
+    """
+    import pooch
+    import requests
+
+    downloader = pooch.HTTPDownloader(
+        progressbar=not quiet and on_a_terminal(), chunk_size=1 << 16, timeout=TIMEOUT
+    )
+    log = pooch.get_logger()
+    level = log.level
+    log.setLevel(logging.WARNING)  # pooch narrates; the progress bar and the errors are enough
+    failures: dict[str, str] = {}
+    try:
+        for _ in range(ROUNDS):
+            for mirror in mirrors:
+                try:
+                    pooch.retrieve(
+                        f"{mirror}{file.name}.gz",
+                        known_hash=f"sha256:{file.gz_sha256}",
+                        fname=f"{file.name}.gz",
+                        path=folder,
+                        downloader=downloader,
+                    )
+                    return {}
+                except (requests.RequestException, ValueError) as error:
+                    failures[mirror] = reason(error)
+    except OSError as error:  # after RequestException, which is an OSError too
+        raise DataError(
+            f"{folder}: downloads cannot be kept there ({error.strerror or error}); set "
+            f"{CACHE_VARIABLE} to a folder that can be written"
+        ) from error
+    finally:
+        log.setLevel(level)
+    return failures
+
+
+def reason(error: Exception) -> str:
+    """Why a mirror failed, in a few words."""
+    import requests
+
+    response: Any = getattr(error, "response", None)
+    if response is not None:
+        return f"answered {response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "timed out"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "broke off"
+    if isinstance(error, requests.ConnectionError):
+        return "could not be reached"
+    return "sent other bytes than the digest asks for"
+
+
+def on_a_terminal() -> bool:
+    """Whether someone can see a progress bar."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def names(files: list[IdxFile]) -> str:
+    """The files as a person downloads them."""
+    return ", ".join(f"{file.name}.gz" for file in files)

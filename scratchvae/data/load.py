@@ -1,0 +1,56 @@
+"""One door to all data: a name or a path in, a Dataset out."""
+
+import difflib
+import os
+from pathlib import Path
+
+from scratchvae.data.archives import load_archive
+from scratchvae.data.dataset import Dataset
+from scratchvae.data.digits import load_digits
+from scratchvae.data.own import load_file
+from scratchvae.data.sources import ARCHIVES
+from scratchvae.errors import DataError
+
+DATASETS = ("digits", "mnist", "fashion-mnist")
+
+
+def load_dataset(
+    source: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    download: bool = True,
+    quiet: bool = False,
+) -> Dataset:
+    """The dataset of this name (one of DATASETS), or the images of this .npy, .npz or IDX file.
+
+    ``digits`` needs neither files nor network. ``mnist`` and ``fashion-mnist`` are looked for in
+    ``data_dir`` (else in the folder that SCRATCHVAE_DATA names), then in the cache, and then,
+    with ``download``, fetched from a mirror; ``quiet`` draws no progress bar. A name wins over a
+    file of the same name: write ``./mnist`` for the file.
+
+    Raises DataError for an unknown name, a file that cannot be used, and data that are damaged
+    or foreign; DownloadError if the files are on no mirror that can be reached.
+    """
+    if source == "digits":
+        return load_digits()
+    if isinstance(source, str) and source in ARCHIVES:
+        return load_archive(ARCHIVES[source], data_dir, download=download, quiet=quiet)
+    path = Path(os.path.expanduser(source))
+    if isinstance(source, str) and not looks_like_a_path(source) and not os.path.exists(path):
+        raise unknown_name(source)
+    return load_file(path)
+
+
+def looks_like_a_path(source: str) -> bool:
+    """Whether someone who wrote this meant a file: it has a separator or an ending."""
+    return os.sep in source or "/" in source or bool(Path(source).suffix)
+
+
+def unknown_name(source: str) -> DataError:
+    """The error for a name that is none, with the nearest one."""
+    near = difflib.get_close_matches(source.lower(), DATASETS, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return DataError(
+        f"unknown dataset {source!r}.{hint} There are: {', '.join(DATASETS)}; "
+        f"the path of a .npy, .npz or IDX file of your own works too."
+    )

@@ -1,0 +1,72 @@
+"""All figures of a run, from its model, its data and its numbers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scratchvae.backend.noise import Purpose, Stream, permutation
+from scratchvae.data import Dataset, Split
+from scratchvae.evaluation import visible
+from scratchvae.figures.curves import loss_curves
+from scratchvae.figures.images import data_samples, prior_samples, reconstructions
+from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
+from scratchvae.figures.saving import save
+from scratchvae.figures.scatter import latent_scatter
+from scratchvae.models import Model
+from scratchvae.training import TrainConfig, Views
+
+SCATTER = 5_000  # points; more of them hide each other
+
+
+def draw_run(
+    folder: Path,
+    model: Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    views: Views,
+    metrics: Sequence[Mapping[str, Any]],
+    caption: str,
+    published: Mapping[str, float] | None = None,
+) -> list[Path]:
+    """Draw and save: data, reconstructions, prior samples, losses and, for a latent space of
+    two dimensions, the scatter of μ and the decoded plane. Answers with the files written.
+    """
+    shape, paths = dataset.image_shape, []
+
+    def keep(figure: Any, name: str) -> None:
+        paths.extend(save(figure, folder, name))
+
+    shown = pick(views.train, 100, config.seed)
+    keep(data_samples(visible_of(shown, config), shape, "Training images", caption), "data")
+
+    originals = visible_of(pick(views.test, 10, config.seed), config)
+    keep(reconstructions(originals, model.reconstruct(originals), shape, caption),
+         "reconstructions")  # fmt: skip
+
+    means, draws = model.sample(100, config.seed)
+    keep(prior_samples(means, draws, shape, caption), "prior_samples")
+
+    if metrics:
+        names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
+        series = {name: [m[name] for m in metrics] for name in names}
+        epochs = [m["epoch"] for m in metrics]
+        keep(loss_curves(epochs, series, caption, published=published), "losses")
+
+    if model.vae.latent_dim == 2:
+        split = views.test.take(slice(0, SCATTER))
+        mu, _ = model.encode(visible_of(split, config))
+        keep(latent_scatter(mu, split.labels, caption), "latent_scatter")
+        levels, points = latent_grid_levels(), latent_grid_points()
+        decoded = model.decode(points).reshape(len(levels), len(levels), -1)
+        keep(latent_grid(decoded, shape, levels, caption), "latent_grid")
+    return paths
+
+
+def pick(split: Split, count: int, seed: int) -> Split:
+    """So many images of a split (or all), chosen by the seed."""
+    return split.take(permutation(len(split), Stream(seed, Purpose.FIGURE))[:count])
+
+
+def visible_of(split: Split, config: TrainConfig) -> Any:
+    """The images as the model sees them."""
+    return visible(split, config.binarize, config.seed, visit=0)

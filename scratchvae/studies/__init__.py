@@ -1,0 +1,27 @@
+"""Tutorials as declared settings with their published figures."""
+
+from scratchvae.errors import ConfigError
+from scratchvae.studies import gluon
+from scratchvae.studies.reproduce import Reproduction, Row, reproduce, table
+from scratchvae.studies.study import Figure, Study
+
+STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in (gluon,)}
+
+
+def find_study(name: str) -> Study:
+    """The study of this name; ``ConfigError`` lists those there are."""
+    if name not in STUDIES:
+        raise ConfigError(f"unknown study {name!r}; there are: {', '.join(STUDIES)}")
+    return STUDIES[name]
+
+
+__all__ = [
+    "STUDIES",
+    "Figure",
+    "Reproduction",
+    "Row",
+    "Study",
+    "find_study",
+    "reproduce",
+    "table",
+]

@@ -1,0 +1,41 @@
+"""A study: a tutorial's settings and figures, declared as data."""
+
+from dataclasses import dataclass
+
+from scratchvae.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that a tutorial prints: a metric at an epoch, in nats an image."""
+
+    metric: str  # a key of metrics.jsonl
+    epoch: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """Settings, published figures, and when ours meets the one that counts.
+
+    The study meets its target when the mean over seeds of ``target``'s metric at its epoch is at
+    most ``tolerance`` nats worse than published, and surpasses it when the mean is better.
+    """
+
+    name: str
+    title: str
+    source: str
+    config: TrainConfig
+    target: Figure
+    tolerance: float
+    published: tuple[Figure, ...] = ()  # the others
+    published_seconds: float | None = None  # for all epochs, on the tutorial's machine
+    slips: tuple[str, ...] = ()  # what the tutorial says or does that is not so
+
+    def verdict(self, ours: float) -> str:
+        """How ``ours`` compares with the target, in words."""
+        if ours < self.target.value:
+            return "surpasses the published figure"
+        if ours <= self.target.value + self.tolerance:
+            return f"meets the published figure (within {self.tolerance:g} nats)"
+        return f"falls short of the published figure by {ours - self.target.value:.2f} nats"

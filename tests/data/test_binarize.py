@@ -1,0 +1,114 @@
+"""Binarization: each protocol does what its phrase says, bit for bit."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from scratchvae.backend.noise import Purpose, Stream, uniform
+from scratchvae.data import PROTOCOLS, Split, binarize, describe
+from scratchvae.data.binarize import bernoulli
+from scratchvae.errors import ConfigError, DataError
+
+
+def levels(values: list[int], of: int) -> Split:
+    return Split(np.array([values], dtype=np.uint8), np.array([7]), of)
+
+
+def floats(values: list[float]) -> Split:
+    return Split(np.array([values], dtype=np.float32), None, None)
+
+
+GREYS = Split(np.arange(256, dtype=np.uint8).repeat(40).reshape(256, 40).T, None, 255)
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        (levels([0, 7, 8, 9, 16], of=16), [0, 0, 0, 1, 1]),
+        (levels([0, 127, 128, 255], of=255), [0, 0, 1, 1]),
+        (levels([0, 1], of=1), [0, 1]),
+        (floats([0.0, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 1.0]), [0, 0, 1, 1]),
+    ],
+)
+def test_threshold_is_strictly_above_one_half(split: Split, expected: list[int]) -> None:
+    result = binarize(split, "threshold", seed=0, lane=0)
+    assert (str(result.images.dtype), result.levels) == ("uint8", 1)
+    np.testing.assert_array_equal(result.images[0], expected)
+
+
+@pytest.mark.parametrize("protocol", ["none", "dynamic"])
+def test_none_and_dynamic_leave_the_grey_pixels(protocol: str) -> None:
+    assert binarize(GREYS, protocol, seed=0, lane=0) is GREYS
+
+
+def test_labels_survive() -> None:
+    for protocol in PROTOCOLS:
+        assert binarize(levels([1, 2], of=16), protocol, seed=0, lane=0).labels == [7]
+
+
+def test_static_pixels_are_lit_as_often_as_they_are_grey() -> None:
+    split = Split(np.tile(GREYS.images, (25, 1)), None, 255)
+    x = GREYS.values(0).astype(float)
+    lit = binarize(split, "static", seed=0, lane=0).images.mean(axis=0)
+    sigma = np.sqrt(x * (1 - x) / len(split))
+    assert np.all(np.abs(lit - x) <= 5 * sigma)  # black and white have sigma 0: exact
+
+
+def test_static_element_e_uses_word_e_of_the_stream() -> None:
+    stream = Stream(11, Purpose.STATIC, 0, 2)
+    expected = uniform(GREYS.images.shape, stream) < GREYS.values()
+    np.testing.assert_array_equal(binarize(GREYS, "static", seed=11, lane=2).images, expected)
+
+
+def test_a_black_pixel_stays_black_even_when_u_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["scratchvae.data.binarize"]  # by its name, the package has the function
+    monkeypatch.setattr(module, "fill_uniform", lambda out, *_, **__: out.fill(0.0))
+    result = binarize(levels([0, 1, 16], of=16), "static", seed=0, lane=0)
+    np.testing.assert_array_equal(result.images[0], [0, 1, 1])
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000, 10**6])
+def test_static_bits_do_not_depend_on_the_size_of_a_block(block: int) -> None:
+    some = GREYS.take(slice(0, 3))
+    stream = Stream(5, Purpose.STATIC)
+    np.testing.assert_array_equal(bernoulli(some, stream, block), bernoulli(some, stream))
+
+
+def test_static_bits_are_a_function_of_seed_and_lane() -> None:
+    def bits(seed: int, lane: int) -> bytes:
+        return binarize(GREYS, "static", seed, lane).images.tobytes()
+
+    assert bits(1, 0) == bits(1, 0)
+    assert len({bits(1, 0), bits(1, 1), bits(2, 0)}) == 3
+
+
+def test_the_same_greys_give_the_same_bits_however_they_are_stored() -> None:
+    stored_as_floats = Split(GREYS.values(), None, None)
+    for protocol in ("threshold", "static"):
+        np.testing.assert_array_equal(
+            binarize(GREYS, protocol, 3, 0).images,
+            binarize(stored_as_floats, protocol, 3, 0).images,
+        )
+
+
+@pytest.mark.parametrize("protocol", ["threshold", "static", "dynamic"])
+def test_draws_need_grey_values_between_0_and_1(protocol: str) -> None:
+    with pytest.raises(DataError, match="pixel 1 "):
+        binarize(floats([0.5, 1.5]), protocol, seed=0, lane=0)
+
+
+def test_no_binarization_asks_nothing_of_the_values() -> None:
+    assert len(binarize(floats([0.5, 1.5]), "none", seed=0, lane=0)) == 1
+
+
+def test_an_unknown_protocol_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean 'dynamic'.*none, threshold"):
+        binarize(GREYS, "dynamc", seed=0, lane=0)
+
+
+def test_every_protocol_has_its_own_phrase_and_static_names_its_seed() -> None:
+    assert len({describe(protocol) for protocol in PROTOCOLS}) == len(PROTOCOLS)
+    assert describe("static", seed=4) == "one Bernoulli draw, seed 4"
+    with pytest.raises(ConfigError):
+        describe("grey")
