@@ -5,6 +5,7 @@ interrupted by Ctrl-C or SIGTERM, after saving.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Mistakes end in one sentence on stderr."""
     args = make_parser().parse_args(argv)
+    # A stream that cannot show a ± or a β shows an escape instead of a traceback.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = args.command(args)
         sys.stdout.flush()
@@ -48,9 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ScratchVAEError as error:
         print(f"scratchvae: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:  # a study names the signal
         print("scratchvae: interrupted", file=sys.stderr)
-        return 130
+        return train.SIGNAL_EXITS.get(str(interruption), 130)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written to
+        print(f"scratchvae: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"scratchvae: the memory does not suffice: {error}", file=sys.stderr)
+        return 2

@@ -11,7 +11,7 @@ promote a float type.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from scratchvae.errors import ConfigError
 
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
+
+FORGET_EVERY = 128  # steps of Adam; 0.9¹²⁸ ≈ 1e-6 keeps what is left far from subnormal
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}
 
@@ -35,6 +37,11 @@ def float_type(dtype: DTypeLike) -> np.dtype:
     if name not in FLOAT_TYPES:
         raise ConfigError(f"dtype {name!r} is not one of {', '.join(FLOAT_TYPES)}")
     return np.dtype(FLOAT_TYPES[name])
+
+
+def forget_below(dtype: np.dtype) -> float:
+    """Moments smaller than this are as good as zero: 1e8 times the smallest normal number."""
+    return 1e8 * float(np.finfo(dtype).tiny)
 
 
 class Backend:
@@ -98,16 +105,19 @@ class Backend:
         """The buffer that :meth:`uniform` and :meth:`normal` of ``size`` numbers work in."""
         return np.empty(normal_scratch_size(size))
 
-    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
-        """out = U[0, 1), a function of the stream and the position alone."""
+    def uniform(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
+        """out = U[0, 1), a function of the stream and the position alone.
+
+        ``position``: which element of the stream ``out`` begins with.
+        """
         draw = scratch[: out.size]
-        fill_uniform(draw, stream)
+        fill_uniform(draw, stream, position)
         self.load(draw.reshape(out.shape), out)
 
-    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
-        """out = N(0, 1), a function of the stream and the position alone."""
+    def normal(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
+        """out = N(0, 1), a function of the stream and the position (even) alone."""
         draw = np.empty(out.shape)
-        fill_normal(draw, stream, scratch)
+        fill_normal(draw, stream, scratch, position)
         self.load(draw, out)
 
     # ---- verbs -------------------------------------------------------------------------------
@@ -180,11 +190,21 @@ class Backend:
         t: int,
         scratch: Any,
     ) -> None:
-        """One step of Adam on flat buffers, in place  (E24). ``t`` counts from 1."""
-        m[...] = beta1 * m + (1 - beta1) * g
-        v[...] = beta2 * v + (1 - beta2) * g * g
-        m_hat = m / (1 - beta1**t)
-        v_hat = v / (1 - beta2**t)
+        """One step of Adam on flat buffers, in place  (E24). ``t`` counts from 1.
+
+        ``m`` and ``v`` hold the paper's moments divided by 1 − β₁ and by 1 − β₂, which saves a
+        multiplication of the gradient each. Every 128 steps, entries too small to matter become
+        zero: those of a weight whose gradient stays zero would end up subnormal, and slow.
+        """
+        m *= beta1
+        m += g
+        v *= beta2
+        v += g * g
+        if t % FORGET_EVERY == 0:
+            for a in (m, v):
+                a *= abs(a) > forget_below(self.dtype)
+        m_hat = (1 - beta1) / (1 - beta1**t) * m
+        v_hat = (1 - beta2) / (1 - beta2**t) * v
         p -= lr * m_hat / (self.xp.sqrt(v_hat) + eps)
 
     def quiet(self) -> AbstractContextManager[Any]:
@@ -194,6 +214,10 @@ class Backend:
     def describe(self) -> dict[str, str]:
         """The device in words, for people and for result files."""
         return {"name": self.name}
+
+    def blas_threads(self, count: int | None) -> AbstractContextManager[Any]:
+        """Where BLAS keeps to so many threads (None: as it is); the setting before returns."""
+        return nullcontext()
 
     def capture(self, step: Callable[..., None]) -> Callable[..., None]:
         """A step that may from now on neither allocate nor wait for the device."""

@@ -3,15 +3,16 @@
 Written with ``self.xp`` and nothing else, so that the strict device can run the very same code.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from scratchvae.backend.base import ALIGNMENT, Array, Backend
+from scratchvae.backend.base import ALIGNMENT, FORGET_EVERY, Array, Backend, forget_below
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 
-ADAM_BLOCK = 65_536  # floats; smaller blocks spend their time in calls, larger ones leave the cache
+ADAM_BLOCK = 131_072  # floats; smaller blocks spend their time in calls (docs/performance.md)
 
 
 class NumpyBackend(Backend):
@@ -36,13 +37,20 @@ class NumpyBackend(Backend):
     def to_host(self, a: Array) -> NDArray:
         return np.array(a)
 
-    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
+    def uniform(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
         draw = scratch[: out.size]
-        fill_uniform(draw, stream)
+        fill_uniform(draw, stream, position)
         np.copyto(self._memory(out).reshape(-1), draw, casting="same_kind")
 
-    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
-        fill_normal(self._memory(out), stream, scratch)
+    def normal(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
+        fill_normal(self._memory(out), stream, scratch, position)
+
+    def blas_threads(self, count: int | None) -> AbstractContextManager[Any]:
+        if count is None:
+            return nullcontext()
+        from threadpoolctl import threadpool_limits
+
+        return threadpool_limits(count, user_api="blas")
 
     @staticmethod
     def _memory(a: Array) -> NDArray:
@@ -114,7 +122,7 @@ class NumpyBackend(Backend):
         xp.exp(out, out=out)
 
     def adam_scratch(self, size: int) -> Any:
-        return self.empty((2, min(size, ADAM_BLOCK)))
+        return self.empty((min(size, ADAM_BLOCK),))
 
     def adam(
         self,
@@ -130,22 +138,24 @@ class NumpyBackend(Backend):
         scratch: Any,
     ) -> None:
         xp = self.xp
-        rate = lr / (1 - beta1**t)
-        root = (1 - beta2**t) ** -0.5
+        root = ((1 - beta2) / (1 - beta2**t)) ** 0.5  # √v̂ = root · √v
+        rate = lr * (1 - beta1) / (1 - beta1**t) / root
         for start in range(0, p.size, ADAM_BLOCK):
             block = slice(start, min(start + ADAM_BLOCK, p.size))
             pb, gb, mb, vb = p[block], g[block], m[block], v[block]
-            a, b = scratch[0, : pb.size], scratch[1, : pb.size]
+            tmp = scratch[: pb.size]
             mb *= beta1
-            xp.multiply(gb, 1 - beta1, out=a)
-            mb += a  # m = β₁ m + (1 − β₁) g
+            mb += gb
             vb *= beta2
-            xp.multiply(gb, gb, out=a)
-            a *= 1 - beta2
-            vb += a  # v = β₂ v + (1 − β₂) g²
-            xp.sqrt(vb, out=a)
-            a *= root
-            a += eps  # √v̂ + ε
-            xp.divide(mb, a, out=b)
-            b *= rate
-            pb -= b  # p = p − lr m̂ / (√v̂ + ε)
+            xp.multiply(gb, gb, out=tmp)
+            vb += tmp
+            if t % FORGET_EVERY == 0:
+                for a in (mb, vb):
+                    xp.abs(a, out=tmp)
+                    xp.greater(tmp, forget_below(self.dtype), out=tmp)
+                    a *= tmp
+            xp.sqrt(vb, out=tmp)
+            tmp += eps / root
+            xp.divide(mb, tmp, out=tmp)
+            tmp *= rate
+            pb -= tmp

@@ -70,11 +70,14 @@ def normal_scratch_size(size: int) -> int:
     return 4 * pairs
 
 
-def fill_normal(out: NDArray[np.floating], stream: Stream, scratch: Float64) -> None:
+def fill_normal(
+    out: NDArray[np.floating], stream: Stream, scratch: Float64, position: int = 0
+) -> None:
     """Write N(0, 1) into ``out`` (any float dtype, contiguous) by Box–Muller (E26).
 
-    The words 2k and 2k+1 of the stream give u₁ and u₂, these the elements 2k and 2k+1 of ``out``:
-    √(−2 ln(1 − u₁)) cos 2πu₂ and √(−2 ln(1 − u₁)) sin 2πu₂. The arithmetic is float64 whatever
+    The words 2k and 2k+1 of the stream give u₁ and u₂, these the elements 2k and 2k+1:
+    √(−2 ln(1 − u₁)) cos 2πu₂ and √(−2 ln(1 − u₁)) sin 2πu₂. ``out`` begins with the element
+    ``position``, an even number. The arithmetic is float64 whatever
     ``out`` is, so that every dtype gets the same noise, rounded. ``scratch``: float64, at least
     ``normal_scratch_size(out.size)`` long; nothing is allocated.
     """
@@ -82,7 +85,7 @@ def fill_normal(out: NDArray[np.floating], stream: Stream, scratch: Float64) -> 
     pairs = (flat.size + 1) // 2
     u = scratch[: 2 * pairs]
     radius, angle = scratch[2 * pairs : 3 * pairs], scratch[3 * pairs : 4 * pairs]
-    fill_uniform(u, stream)
+    fill_uniform(u, stream, position)
     np.subtract(1.0, u[0::2], out=radius)  # in (0, 1]: its logarithm is finite
     np.log(radius, out=radius)
     np.multiply(radius, -2.0, out=radius)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.backend import DEVICES, Backend, get_backend, why_no_gpu
-from scratchvae.data import Dataset, load_dataset
+from scratchvae.data import DATASETS, Dataset, load_dataset
 from scratchvae.errors import DataError
 from scratchvae.training import RunFolder
 
@@ -64,14 +64,12 @@ def open_dataset(source: str, data_dir: Path | None, quiet: bool) -> Dataset:
 
 def data_of_run(run: RunFolder, data_dir: Path | None, quiet: bool) -> Dataset:
     """The data that a run was trained on; ``DataError`` where they are others by now."""
-    settings = run.settings()
-    known = settings.get("data", {})
-    recorded = known.get("data_dir")
-    dataset = open_dataset(
-        settings["config"]["data"],
-        data_dir if data_dir is not None else (Path(recorded) if recorded else None),
-        quiet,
-    )
+    known, source = run.settings()["data"], run.config().data
+    if data_dir is None and known.get("data_dir"):
+        data_dir = Path(str(known["data_dir"]))
+    if source not in DATASETS and not Path(source).expanduser().exists():
+        source = str(known.get("path") or source)  # the run was started from another folder
+    dataset = open_dataset(source, data_dir, quiet)
     if dataset.fingerprint != known.get("fingerprint"):
         raise DataError(
             f"the data set {dataset.name} is not the one that {run.path} was trained on: "

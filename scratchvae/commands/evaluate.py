@@ -1,6 +1,7 @@
 """scratchvae evaluate: the ELBO of a trained model and what its latent units do."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from scratchvae.commands.common import (
     data_of_run,
     open_backend,
 )
+from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.training import RunFolder, prepare
 
@@ -47,14 +49,14 @@ def run(args: argparse.Namespace) -> int:
     views = prepare(config, dataset)
     split = getattr(views, args.split)
     if split is None:
-        from scratchvae.errors import ConfigError
-
         raise ConfigError(f"{args.run} was trained without a validation split")
     bk = open_backend(args.device, config.dtype, args.quiet)
     model, checkpoint = folder.load(bk)
     if args.samples is not None:
         model = model.with_samples(args.samples)
     result = evaluate(model, split, config.binarize, config.seed, visit=checkpoint.epoch)
+    if not math.isfinite(result.loss):
+        raise NonFiniteError(f"the loss of {args.run} on the {args.split} images is not finite")
     content = {"run": str(args.run), "split": args.split, "epoch": checkpoint.epoch}
     answer(args.json, content | result.to_json(), describe(result, args.split, checkpoint.epoch))
     return 0

@@ -17,6 +17,8 @@ def add_parser(commands: Any) -> None:
         "info",
         help="versions, BLAS, threads, devices and caches",
         description="What this machine offers, and why a GPU cannot be used where it cannot.",
+        epilog="example:\n  scratchvae info --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_output_arguments(parser)
     parser.set_defaults(command=run)

@@ -17,7 +17,7 @@ from scratchvae.commands.train import protocol_of, train_in_folder
 from scratchvae.errors import ConfigError
 from scratchvae.models import Model
 from scratchvae.studies import STUDIES, find_study, reproduce, table
-from scratchvae.training import TrainConfig, Training, free_folder, write_json
+from scratchvae.training import TrainConfig, Training, free_folder, require_free, write_json
 from scratchvae.versions import versions
 
 EXAMPLES = """examples:
@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--seeds must be at least 1, not {args.seeds}")
     if args.epochs is not None and args.epochs < 1:
         raise ConfigError(f"--epochs must be at least 1, not {args.epochs}")
+    out: Path = args.out or free_folder(Path("runs"), study.name)
+    require_free(out)  # before hours of training
     dataset = open_dataset(study.config.data, args.data_dir, args.quiet)
     bk = open_backend(args.device, study.config.dtype, args.quiet)
-    out: Path = args.out or free_folder(Path("runs"), study.name)
     published = {f"published, epoch {study.target.epoch}": study.target.value}
 
     def run_one(config: TrainConfig) -> Training:

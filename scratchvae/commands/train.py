@@ -21,6 +21,7 @@ from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import Model
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.training import (
+    HEADS,
     LIKELIHOODS,
     RunFolder,
     TrainConfig,
@@ -28,6 +29,7 @@ from scratchvae.training import (
     choose_progress,
     free_folder,
     prepare,
+    resolve_workers,
     train,
 )
 from scratchvae.versions import versions
@@ -71,7 +73,7 @@ def add_parser(commands: Any) -> None:
     option("--likelihood", default=d.likelihood, choices=LIKELIHOODS, help="of the pixels")
     option("--std", default=d.std, type=float, help="of the likelihood `gaussian`")
     option("--mean", default=d.mean, choices=MEANS, help="of the Gaussians")
-    option("--head", default=d.head, choices=("logvar", "logstd"), help="the encoder's second half")
+    option("--head", default=d.head, choices=HEADS, help="the encoder's second half")
     option("--init", default=d.init, choices=tuple(INITIALIZATIONS), help="initial weights")
     option("--beta", default=d.beta, type=float, help="weight of the KL")
     option("--samples", default=d.samples, type=int, metavar="K", help="draws of z an image")
@@ -86,6 +88,8 @@ def add_parser(commands: Any) -> None:
     option("--dtype", default=d.dtype, choices=("float32", "float64"), help="float type")
     option("--validation", default=d.validation, type=int, metavar="N",
            help="images held out of the training set to choose the best epoch by")  # fmt: skip
+    option("--workers", default=d.workers, type=int, metavar="N",
+           help="threads that share a step on the CPU; 0: by rule")  # fmt: skip
     option("--patience", default=d.patience, type=int, metavar="K",
            help="stop after K epochs without a better one; needs --validation")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: a new "
@@ -139,7 +143,9 @@ def train_in_folder(
     published: dict[str, float] | None = None,
 ) -> Training:
     """A training with its folder: config.json first, figures last."""
+    config = resolve_workers(config, bk, dataset.train.images.shape[1])
     views = prepare(config, dataset)  # everything that can be wrong with them is wrong now
+    path = None if config.data in DATASETS else Path(config.data).expanduser()
     settings = {
         "config": config.to_json(),
         "data": {
@@ -147,6 +153,7 @@ def train_in_folder(
             "fingerprint": dataset.fingerprint,
             "image_shape": list(dataset.image_shape),
             "data_dir": None if data_dir is None else str(data_dir.resolve()),
+            "path": None if path is None else str(path.resolve()),
         },
         "device": bk.name,
         "versions": versions(),

@@ -46,7 +46,7 @@ def binarize(split: Split, protocol: str, seed: int, lane: int) -> Split:
 
 
 def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.uint8]:
-    """One draw of every pixel: 1 where u < x. (N, D) uint8; grey values must lie in [0, 1].
+    """One draw of every pixel: 1 where u < x  (E33). (N, D) uint8; grey values lie in [0, 1].
 
     Element e of the flattened images uses word e of ``stream``: ``block`` bounds the memory and
     leaves every bit as it is. u lies in [0, 1), so that x = 0 gives 0 and x = 1 gives 1.

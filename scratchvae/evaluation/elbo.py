@@ -11,7 +11,9 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split, bernoulli, describe
 from scratchvae.models import Model
 
-CHUNK = 10_000  # images whose float values exist at one time; a multiple of the model's block
+# Images whose float values exist at one time: a multiple of the model's block, and, beyond so many
+# images, part of the definition of the draws of `dynamic`.
+CHUNK = 10_000
 ACTIVE = 0.01  # a latent unit is active when the variance of its μ over images exceeds this
 
 
@@ -36,7 +38,9 @@ class Evaluation:
 
 
 def evaluate(model: Model, split: Split, binarize: str, seed: int, visit: int = 0) -> Evaluation:
-    """E1 on every image of a split, with the model's number of samples.
+    """The bound of log p(x) (E1) and its parts, averaged over the images of a split.
+
+    The expectation over q(z|x) is the mean of the model's number of samples.
 
     ``split`` is already binarized where the protocol is a fixed one; under ``dynamic`` its pixels
     are drawn here. Noise and draws are functions of (seed, visit): the same visit, which is the
@@ -47,7 +51,8 @@ def evaluate(model: Model, split: Split, binarize: str, seed: int, visit: int = 
     mu_parts: list[NDArray] = []
     for start in range(0, len(split), CHUNK):
         images = visible(split.take(slice(start, start + CHUNK)), binarize, seed, visit, start)
-        terms = model.terms(images, None, Stream(seed, Purpose.TEST_LATENT, visit, start))
+        with model.bk.quiet():  # whoever asked looks at the numbers
+            terms = model.terms(images, None, Stream(seed, Purpose.TEST_LATENT, visit, start))
         nll = terms.nll.mean(axis=1, dtype=np.float64)
         kl = terms.kl.sum(axis=1, dtype=np.float64)
         nll_sum += float(nll.sum())
@@ -74,7 +79,8 @@ def evaluate(model: Model, split: Split, binarize: str, seed: int, visit: int = 
 
 def active_units(mu: NDArray) -> int:
     """How many latent units have Var_x[μ_j(x)] > 0.01  (E34): Burda et al. 2016, section 5.2."""
-    return int((mu.var(axis=0, dtype=np.float64) > ACTIVE).sum())
+    with np.errstate(all="ignore"):  # the variance of an overflow is NaN, and not active
+        return int((mu.var(axis=0, dtype=np.float64) > ACTIVE).sum())
 
 
 def visible(split: Split, binarize: str, seed: int, visit: int, start: int = 0) -> NDArray:

@@ -7,6 +7,8 @@ from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import Shape
 
+WHOLE = slice(None)
+
 
 class Layer:
     """A map y = f(x; p) with its derivative, as two maps of their own.
@@ -45,5 +47,9 @@ class Layer:
         """
         raise NotImplementedError
 
-    def grad(self, bk: Backend, x: Array, dy: Array, g: Any) -> None:
-        """g = (∂y/∂p)ᵀ dy, summed over the rows."""
+    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+        """g = (∂y/∂p)ᵀ dy, summed over the rows.
+
+        ``share``: of the first parameter's rows, those that this worker is to compute; the other
+        parameters belong to whoever has the last of them.
+        """

@@ -5,7 +5,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
-from scratchvae.layers.base import Layer
+from scratchvae.layers.base import WHOLE, Layer
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
 from scratchvae.memory import Shape
 
@@ -51,7 +51,8 @@ class Dense(Layer):
         """dx = dy Wᵀ  (E4): (B, O) -> (B, I)."""
         bk.gemm(dy, p.W.T, dx)
 
-    def grad(self, bk: Backend, x: Array, dy: Array, g: Any) -> None:
-        """dW = xᵀ dy, db = Σ_rows dy  (E5)."""
-        bk.gemm(x.T, dy, g.W)
-        bk.sum_rows(dy, g.b)
+    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+        """dW = xᵀ dy, db = Σ_rows dy  (E5); of a ``share`` of W's rows, and db with the last."""
+        bk.gemm(x.T[share], dy, g.W[share])
+        if share.stop in (None, self.n_in):
+            bk.sum_rows(dy, g.b)

@@ -105,11 +105,13 @@ class BoundSequential:
             s.layer.forward(self.bk, s.p, s.x, s.y)
 
     def backward(self) -> None:
-        """From ``dy``: the gradient of every parameter, and ``dx`` where somebody wants it.
-
-        The parameter gradient comes before the chain: an in-place chain overwrites ``dy``.
-        """
+        """From ``dy``: ``dx`` where somebody wants it, and the gradient of every parameter."""
+        self.chain()
         for s in self.backward_slots:
             s.layer.grad(self.bk, s.x, s.dy, s.g)
+
+    def chain(self) -> None:
+        """From ``dy`` to ``dx``; every layer's dy stays behind for its parameter gradient."""
+        for s in self.backward_slots:
             if s.dx is not None:
                 s.layer.chain(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp)

@@ -189,7 +189,7 @@ class BoundVAE:
         self.decoder.forward()
 
     def loss(self) -> None:
-        """E2, term by term: nll = −log p(x|z) of every sample, kl of every latent unit."""
+        """The loss of a batch (E2), term by term: nll (B, K) of every sample, kl (B, Z) by unit."""
         self.encode()
         self.decode()
         self.likelihood.nll(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.work)
@@ -197,7 +197,17 @@ class BoundVAE:
     def loss_and_gradient(self, weight: float) -> None:
         """The terms of :meth:`loss`, and the gradient of weight · Σ_images of E2.
 
-        ``weight`` is 1/B for the mean over a batch of B images. The encoder's [μ | log σ²]
+        ``weight`` is 1/B for the mean over a batch of B images.
+        """
+        self.loss_and_chain(weight)
+        for part in (self.decoder, self.encoder):
+            for s in part.backward_slots:
+                s.layer.grad(self.bk, s.x, s.dy, s.g)
+
+    def loss_and_chain(self, weight: float) -> None:
+        """As :meth:`loss_and_gradient`, without the parameter gradients of the layers.
+
+        The gradient runs back from the logits to every layer's output. The encoder's [μ | log σ²]
         receives from two sides: from the likelihood through z, and from the KL.
         """
         bk, vae = self.bk, self.vae
@@ -207,10 +217,10 @@ class BoundVAE:
             bk, self.p_x, self.g_x, self.logits, self.x_each,
             weight / vae.samples, self.nll, self.dlogits, self.work,
         )  # fmt: skip
-        self.decoder.backward()
+        self.decoder.chain()
         reparameterize_chain(bk, self.std, self.eps, self.dz, self.dhead, self.dz_tmp)
         kl_chain(bk, self.head, self.std, weight * vae.beta, self.dhead, self.kl_tmp)
-        self.encoder.backward()
+        self.encoder.chain()
 
     def arrays(self) -> list[tuple[str, Array]]:
         """Every array of a step in the order in which it is computed, with a name to print."""

@@ -1,6 +1,7 @@
 """Adam on flat buffers."""
 
 import math
+from collections.abc import Sequence
 
 from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
@@ -11,7 +12,8 @@ class Adam:
     """Kingma and Ba 2015, algorithm 1, in the form of PyTorch and JAX: ε outside the root.
 
     m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  p ← p − lr m̂ / (√v̂ + ε)  (E24), with
-    m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). Raises ``ConfigError`` for settings that cannot be.
+    m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). The buffers hold m/(1 − β₁) and v/(1 − β₂).
+    Raises ``ConfigError`` for settings that cannot be.
     """
 
     moments = ("m", "v")  # the flat buffers it keeps beside the parameters
@@ -27,22 +29,39 @@ class Adam:
             raise ConfigError(f"Adam's eps must be positive, not {eps}")
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
 
-    def bind(self, bk: Backend, params: FlatBuffer, grads: FlatBuffer) -> "BoundAdam":
-        """Give it the buffers it works on, and moments of zero."""
-        return BoundAdam(self, bk, params, grads)
+    def bind(
+        self,
+        bk: Backend,
+        params: FlatBuffer,
+        grads: FlatBuffer,
+        parts: Sequence[slice] = (slice(None),),
+    ) -> "BoundAdam":
+        """Give it the buffers it works on, and moments of zero.
+
+        ``parts``: the stretches of the flat buffers that different workers update.
+        """
+        return BoundAdam(self, bk, params, grads, parts)
 
 
 class BoundAdam:
     """Adam on its buffers; ``state`` holds the moments by name."""
 
-    def __init__(self, rule: Adam, bk: Backend, params: FlatBuffer, grads: FlatBuffer) -> None:
+    def __init__(
+        self,
+        rule: Adam,
+        bk: Backend,
+        params: FlatBuffer,
+        grads: FlatBuffer,
+        parts: Sequence[slice],
+    ) -> None:
         self.rule, self.bk = rule, bk
-        self.p, self.g = params.flat, grads.flat
         self.state = {name: FlatBuffer(bk, params.layout) for name in rule.moments}
-        self.m, self.v = (self.state[name].flat for name in rule.moments)
-        self.scratch = bk.adam_scratch(self.p.size)
+        buffers = (params, grads, *self.state.values())
+        self.parts = [tuple(buffer.flat[part] for buffer in buffers) for part in parts]
+        self.scratch = [bk.adam_scratch(part[0].size) for part in self.parts]
 
-    def step(self, t: int) -> None:
-        """The update number ``t``, counted from 1, from the gradient in its buffer."""
+    def step(self, t: int, part: int = 0) -> None:
+        """The update number ``t``, counted from 1, of one part, from the gradient in its buffer."""
         r = self.rule
-        self.bk.adam(self.p, self.g, self.m, self.v, r.lr, r.beta1, r.beta2, r.eps, t, self.scratch)
+        p, g, m, v = self.parts[part]
+        self.bk.adam(p, g, m, v, r.lr, r.beta1, r.beta2, r.eps, t, self.scratch[part])

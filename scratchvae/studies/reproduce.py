@@ -44,14 +44,15 @@ def reproduce(
 ) -> Reproduction:
     """Train the study's model with the seeds 0 … seeds − 1 through ``run_one`` and compare.
 
-    ``epochs`` cuts it short, or lengthens it; the verdict then says so.
+    ``epochs`` lengthens it or cuts it short; the verdict says so where the published epoch was
+    not reached. Raises ``KeyboardInterrupt``, with the signal's name, if a training was stopped.
     """
     config = replace(study.config, epochs=epochs or study.config.epochs)
     trainings: list[Training] = []
     for seed in range(seeds):
         training = run_one(replace(config, seed=seed))
         if training.stopped not in ("completed", "early"):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(training.stopped)
         trainings.append(training)
     metrics = [training.metrics for training in trainings]
     figures = [f for f in (*study.published, study.target) if f.epoch <= config.epochs]

@@ -1,13 +1,15 @@
 """Training: settings, the step, the loop, the run folder and its checkpoints."""
 
-from scratchvae.training.config import LIKELIHOODS, TrainConfig
+from scratchvae.training.config import HEADS, LIKELIHOODS, TrainConfig
 from scratchvae.training.loop import Training, Views, prepare, train
 from scratchvae.training.order import epoch_order
 from scratchvae.training.progress import Progress, choose_progress
-from scratchvae.training.run import RunFolder, free_folder, write_json
+from scratchvae.training.run import RunFolder, free_folder, require_free, write_json
+from scratchvae.training.shares import resolve_workers
 from scratchvae.training.step import TrainingStep
 
 __all__ = [
+    "HEADS",
     "LIKELIHOODS",
     "Progress",
     "RunFolder",
@@ -19,6 +21,8 @@ __all__ = [
     "epoch_order",
     "free_folder",
     "prepare",
+    "require_free",
+    "resolve_workers",
     "train",
     "write_json",
 ]

@@ -7,11 +7,14 @@ from typing import Any
 
 from scratchvae.data import PROTOCOLS
 from scratchvae.errors import ConfigError
+from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
 from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian, Likelihood
+from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import VAE
 from scratchvae.optim import OPTIMIZERS, Adam
 
 LIKELIHOODS = ("bernoulli", "gaussian", "gaussian-learned", "gaussian-per-pixel")
+HEADS = ("logvar", "logstd")
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,18 @@ class TrainConfig:
     seed: int = 0
     dtype: str = "float32"
     validation: int = 0  # images of the training set held out to choose the best epoch by
+    workers: int = 0  # threads that share a step on the CPU; 0: by rule, see resolve_workers
     patience: int = 0  # stop after so many epochs without a better one; 0: never
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without the data."""
+        self._require("data", isinstance(self.data, str), "a data set's name or a path, as text")
+        self._require("shuffle", isinstance(self.shuffle, bool), "true or false")
+        self._require("hidden", isinstance(self.hidden, list | tuple), "a list of sizes")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         for name in ("latent_dim", "samples", "epochs", "batch_size"):
             self._require(name, _is_int(getattr(self, name), 1), "a whole number of at least 1")
-        for name in ("validation", "patience"):
+        for name in ("validation", "patience", "workers"):
             self._require(name, _is_int(getattr(self, name), 0), "a whole number, not negative")
         self._require("seed", _is_int(self.seed, 0) and self.seed < 2**64, "from 0 to 2⁶⁴ − 1")
         sizes = all(_is_int(units, 1) for units in self.hidden)
@@ -59,7 +66,11 @@ class TrainConfig:
         self._require("beta", _is_number(self.beta) and self.beta >= 0, "a number, not negative")
         for name, known in (
             ("binarize", PROTOCOLS),
+            ("activation", tuple(ACTIVATIONS)),
             ("likelihood", LIKELIHOODS),
+            ("mean", MEANS),
+            ("head", HEADS),
+            ("init", tuple(INITIALIZATIONS)),
             ("optimizer", tuple(OPTIMIZERS)),
             ("dtype", ("float32", "float64")),
         ):

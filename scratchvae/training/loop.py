@@ -9,16 +9,17 @@ import numpy as np
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
-from scratchvae.errors import ConfigError, NonFiniteError
-from scratchvae.evaluation import evaluate
+from scratchvae.errors import ConfigError
+from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.models import Model
 from scratchvae.training.checkpoint import Checkpoint
 from scratchvae.training.config import TrainConfig
 from scratchvae.training.interrupt import Interruption
-from scratchvae.training.nonfinite import explain
+from scratchvae.training.nonfinite import explain, explain_evaluation
 from scratchvae.training.order import epoch_order
 from scratchvae.training.progress import Progress
 from scratchvae.training.run import RunFolder
+from scratchvae.training.shares import resolve_workers
 from scratchvae.training.step import TrainingStep
 
 STEPS_UNSEEN = 100  # the loop looks at the losses after at most so many steps
@@ -105,6 +106,7 @@ class _Loop:
             config.batch_size,
             config.seed,
             dynamic=config.binarize == "dynamic",
+            workers=resolve_workers(config, bk, vae.pixels).workers,
         )
         self.buffers = {"params": self.model.params} | {
             f"{config.optimizer}.{name}": buffer
@@ -122,12 +124,13 @@ class _Loop:
             with Interruption() as interruption:
                 for epoch in range(1, config.epochs + 1):
                     before = time.perf_counter()
-                    if not self.run_epoch(epoch, interruption):
-                        assert interruption.requested is not None
-                        self.result.stopped = interruption.requested.name
+                    if self.run_epoch(epoch, interruption):
+                        self.close_epoch(epoch, before)
+                    else:
                         self.save(epoch - 1)
+                    if interruption.requested is not None:
+                        self.result.stopped = interruption.requested.name
                         break
-                    self.close_epoch(epoch, before)
                     if self.out_of_patience(epoch):
                         self.result.stopped = "early"
                         break
@@ -145,15 +148,16 @@ class _Loop:
         bk.load(order, step.order)
         self.keep()
         first, seen = self.steps_done + 1, 0
-        for i in range(step.steps_per_epoch):
-            step(first + i, i)
-            self.steps_done += 1
-            stop = interruption.requested is not None
-            if stop or i + 1 - seen == STEPS_UNSEEN or i + 1 == step.steps_per_epoch:
-                self.look(epoch, first, seen, i + 1)
-                seen = i + 1
-            if stop:
-                return False
+        with step:
+            for i in range(step.steps_per_epoch):
+                step(first + i, i)
+                self.steps_done += 1
+                stop = interruption.requested is not None
+                if stop or i + 1 - seen == STEPS_UNSEEN or i + 1 == step.steps_per_epoch:
+                    self.look(epoch, first, seen, i + 1)
+                    seen = i + 1
+                if stop:
+                    return False
         return True
 
     def look(self, epoch: int, first: int, start: int, stop: int) -> None:
@@ -175,7 +179,7 @@ class _Loop:
     def close_epoch(self, epoch: int, before: float) -> None:
         """Evaluate, record, save."""
         losses = self.bk.to_host(self.step.losses)
-        test = evaluate(self.model, self.views.test, self.config.binarize, self.config.seed, epoch)
+        test = self.evaluate(self.views.test, "test", epoch)
         metrics: dict[str, Any] = {
             "epoch": epoch,
             "train_loss": self.mean_loss(losses, self.step.images.shape[0]),
@@ -185,24 +189,26 @@ class _Loop:
         }
         improved = False
         if self.views.validation is not None:
-            held_out = evaluate(
-                self.model, self.views.validation, self.config.binarize, self.config.seed, epoch
-            )
+            held_out = self.evaluate(self.views.validation, "validation", epoch)
             metrics["validation_loss"] = held_out.loss
             improved = held_out.loss < self.best
             if improved:
                 self.best, self.result.best_epoch = held_out.loss, epoch
         metrics["seconds"] = time.perf_counter() - before
-        if not all(math.isfinite(value) for value in metrics.values()):
-            raise NonFiniteError(
-                f"training stopped: after epoch {epoch} the losses on held-out images are not "
-                f"finite ({metrics}); try a smaller learning rate, or float64"
-            )
         self.result.metrics.append(metrics)
         if self.run is not None:
             self.run.append_metrics(metrics)
         self.save(epoch, improved)
         self.progress.epoch(metrics)
+
+    def evaluate(self, split: Split, part: str, epoch: int) -> Evaluation:
+        """The numbers after an epoch; stops the run if they are not finite."""
+        config = self.config
+        result = evaluate(self.model, split, config.binarize, config.seed, epoch)
+        if not math.isfinite(result.loss):
+            where = f"the {part} images after epoch {epoch} (step {self.steps_done} of the run)"
+            raise explain_evaluation(self.model, split, config, epoch, where)
+        return result
 
     def out_of_patience(self, epoch: int) -> bool:
         best, patience = self.result.best_epoch, self.config.patience

@@ -24,6 +24,8 @@ from scratchvae.training.checkpoint import (
 )
 from scratchvae.training.config import TrainConfig
 
+METRICS = ("epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds")
+
 
 class RunFolder:
     """A run on disk. ``RunError`` where the folder is not what it should be."""
@@ -41,12 +43,9 @@ class RunFolder:
     def create(cls, path: Path, settings: Mapping[str, Any]) -> "RunFolder":
         """A new folder with its config.json; refuses a folder that holds anything already."""
         run = cls(path)
+        require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if run.config_path.exists():
-                raise RunError(f"{path} holds another run already: choose another --out")
-            if any(path.iterdir()):
-                raise RunError(f"{path} is not empty and holds no run: choose another --out")
             write_json(run.config_path, settings)
         except OSError as error:
             raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
@@ -64,9 +63,10 @@ class RunFolder:
         """What config.json says."""
         try:
             settings = json.loads(self.config_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.config_path} cannot be read: {error}") from error
-        if not isinstance(settings, dict) or "config" not in settings:
+        fine = isinstance(settings, dict) and isinstance(settings.get("config"), dict)
+        if not fine or not isinstance(settings.setdefault("data", {}), dict):
             raise RunError(f"{self.config_path} is no configuration of a run")
         return settings
 
@@ -74,7 +74,7 @@ class RunFolder:
         """The settings of the training."""
         try:
             return TrainConfig.from_json(self.settings()["config"])
-        except (ConfigError, TypeError, AttributeError) as error:
+        except ConfigError as error:
             raise RunError(f"{self.config_path} does not describe a run: {error}") from error
 
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:
@@ -86,11 +86,15 @@ class RunFolder:
         """The lines of all epochs so far."""
         try:
             lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
-            return [json.loads(line) for line in lines]
+            metrics = [json.loads(line) for line in lines]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.metrics_path} cannot be read: {error}") from error
+        for number, line in enumerate(metrics, start=1):
+            if not isinstance(line, dict) or any(name not in line for name in METRICS):
+                raise RunError(f"{self.metrics_path}: line {number} does not describe an epoch")
+        return metrics
 
     def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
         """Write a checkpoint atomically."""
@@ -106,6 +110,17 @@ class RunFolder:
         model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
         restore(path, checkpoint, "params", model.params)
         return model, checkpoint
+
+
+def require_free(path: Path) -> None:
+    """Raise ``RunError`` where ``path`` holds anything already."""
+    try:
+        if (path / "config.json").exists():
+            raise RunError(f"{path} holds another run already: choose another --out")
+        if path.exists() and any(path.iterdir()):
+            raise RunError(f"{path} is not empty and holds no run: choose another --out")
+    except OSError as error:
+        raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

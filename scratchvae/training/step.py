@@ -1,12 +1,15 @@
 """One training step: a batch, its noise, the gradient, the update."""
 
 from collections.abc import Callable
+from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Adam
+from scratchvae.training.shares import Share, parameter_shares, row_shares
+from scratchvae.training.team import Team
 
 
 class TrainingStep:
@@ -17,6 +20,10 @@ class TrainingStep:
     (from 1) of a run draws the noise number t, whichever epoch it belongs to. After binding, a
     step allocates nothing and does not wait for the device; losses[i] receives the sums over the
     batch of −log p(x|z) and of the KL at step i of the epoch.
+
+    Several ``workers`` (threads) meet twice a step: each runs its images forward and back to
+    every layer's output; then each computes the gradient of its share of the parameters, from all
+    images, and updates that share. Used as a context, it keeps BLAS to one thread meanwhile.
     """
 
     def __init__(
@@ -30,62 +37,120 @@ class TrainingStep:
         batch_size: int,
         seed: int,
         dynamic: bool = False,
+        workers: int = 1,
     ) -> None:
         self.bk, self.vae, self.params = bk, vae, params
         self.images, self.levels = images, levels
         self.batch_size, self.seed, self.dynamic = batch_size, seed, dynamic
-        n, D = images.shape
+        n = images.shape[0]
         self.steps_per_epoch = -(-n // batch_size)
         self.order = bk.empty((n,), dtype="int64")
         self.losses = bk.zeros((self.steps_per_epoch, 2))
         self.grads = FlatBuffer(bk, vae.layout)
-        self.optimizer = optimizer.bind(bk, params, self.grads)
-        self.scratch = bk.noise_scratch(batch_size * max(D, vae.samples * vae.latent_dim))
+        self.team = Team(workers)
 
         tape = Tape(bk, batch_size)
         self.full = self._bind(tape)
         rest = n % batch_size
         self.last = self._bind(tape.rows(0, rest)) if rest else self.full
+        parts = [share.flat for share in self.full.shares]
+        self.optimizer = optimizer.bind(bk, params, self.grads, parts)
         self._update: Callable[[int, int], None] = bk.capture(self._step)
 
     def _bind(self, tape: Tape) -> "Batch":
-        D = self.vae.pixels
-        return Batch(
-            self.vae.bind(tape, self.params, self.grads),
+        bound = self.vae.bind(tape, self.params, self.grads)
+        parts = []
+        for start, stop in row_shares(tape.count, self.team.size):
+            if start < stop:  # a short batch may leave a worker without an image
+                parts.append(self._bind_part(tape.rows(start, stop), start))
+        return Batch(bound, parts, parameter_shares(bound, self.vae.layout, self.team.size))
+
+    def _bind_part(self, tape: Tape, start: int) -> "Part":
+        vae, D = self.vae, self.vae.pixels
+        return Part(
+            start,
+            vae.bind(tape, self.params, self.grads),
             raw=tape.buffer("raw", D, dtype=self.images.dtype),
             uniform=tape.buffer("uniform", D) if self.dynamic else None,
+            scratch=self.bk.noise_scratch(tape.count * max(D, vae.samples * vae.latent_dim)),
         )
+
+    def __enter__(self) -> "TrainingStep":
+        self._limit = self.bk.blas_threads(1 if self.team.size > 1 else None)
+        self._limit.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._limit.__exit__(None, None, None)
+        self.team.close()
 
     def __call__(self, t: int, i: int) -> None:
         """Step number t of the run, which is step i of its epoch."""
-        with self.bk.quiet():
-            self._update(t, i)
+        self._update(t, i)
 
     def _step(self, t: int, i: int) -> None:
-        self.gradient(t, i)
-        self.optimizer.step(t)
+        batch = self.gradient(t, i, update=True)
+        self.bk.xp.sum(batch.nll, axis=1, out=self.losses[i, 0:1])
+        self.bk.xp.sum(batch.kl, axis=1, out=self.losses[i, 1:2])
 
-    def gradient(self, t: int, i: int) -> "Batch":
-        """All of a step but the update: the losses and the gradient of the mean over the batch."""
-        bk = self.bk
+    def gradient(self, t: int, i: int, update: bool = False) -> "Batch":
+        """The terms of the loss and the gradient of its mean over the batch; without an update
+        the parameters stay as they are.
+        """
         batch = self.last if i + 1 == self.steps_per_epoch else self.full
-        bound, start = batch.bound, i * self.batch_size
-        index = self.order[start : start + bound.rows]
-        bk.gather(self.images, index, self.levels, bound.x, batch.raw)
-        if batch.uniform is not None:  # x ~ Bernoulli(grey value), afresh at each visit  (E33)
-            bk.uniform(batch.uniform, Stream(self.seed, Purpose.BINARIZE, t), self.scratch)
-            bk.xp.less(batch.uniform, bound.x, out=bound.x)
-        bk.normal(bound.eps, Stream(self.seed, Purpose.LATENT, t), self.scratch)
-        bound.loss_and_gradient(1.0 / bound.rows)
-        bk.xp.sum(batch.nll, axis=1, out=self.losses[i, 0:1])
-        bk.xp.sum(batch.kl, axis=1, out=self.losses[i, 1:2])
+        weight = 1.0 / batch.bound.rows
+
+        def images(worker: int) -> None:
+            if worker < len(batch.parts):
+                part = batch.parts[worker]
+                with self.bk.quiet():
+                    self._fill(part, t, i)
+                    part.bound.loss_and_chain(weight)
+
+        def parameters(worker: int) -> None:
+            with self.bk.quiet():
+                for s, share in batch.shares[worker].layers:
+                    s.layer.grad(self.bk, s.x, s.dy, s.g, share)
+                if update:
+                    self.optimizer.step(t, worker)
+
+        self.team.run(images)
+        self.team.run(parameters)
         return batch
+
+    def _fill(self, part: "Part", t: int, i: int) -> None:
+        """The images of a part of the batch, and their noise.
+
+        Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
+        each visit.
+        """
+        bk, bound = self.bk, part.bound
+        start = i * self.batch_size + part.start
+        index = self.order[start : start + bound.rows]
+        bk.gather(self.images, index, self.levels, bound.x, part.raw)
+        if part.uniform is not None:
+            stream = Stream(self.seed, Purpose.BINARIZE, t)
+            bk.uniform(part.uniform, stream, part.scratch, part.start * self.vae.pixels)
+            bk.xp.less(part.uniform, bound.x, out=bound.x)
+        stream = Stream(self.seed, Purpose.LATENT, t)
+        bk.normal(bound.eps, stream, part.scratch, part.start * part.noise_per_image)
+
+
+class Part:
+    """One worker's images of a batch, from image ``start`` on, and the buffers they are made in."""
+
+    def __init__(
+        self, start: int, bound: BoundVAE, raw: Array, uniform: Array | None, scratch: Any
+    ) -> None:
+        self.start, self.bound = start, bound
+        self.raw, self.uniform, self.scratch = raw, uniform, scratch
+        self.noise_per_image = bound.vae.samples * bound.vae.latent_dim
 
 
 class Batch:
-    """A model bound to a number of images, with the buffers that its input is made in."""
+    """A batch as a whole (``bound``), in its workers' parts, and the parameters in shares."""
 
-    def __init__(self, bound: BoundVAE, raw: Array, uniform: Array | None) -> None:
-        self.bound, self.raw, self.uniform = bound, raw, uniform
+    def __init__(self, bound: BoundVAE, parts: list[Part], shares: list[Share]) -> None:
+        self.bound, self.parts, self.shares = bound, parts, shares
         self.nll = bound.nll.reshape(1, -1)  # all values of the batch in a row, to be summed
         self.kl = bound.kl.reshape(1, -1)

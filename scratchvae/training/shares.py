@@ -1,0 +1,87 @@
+"""How the images of a batch, and the parameters of a model, are divided among workers."""
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from scratchvae.backend import Backend
+from scratchvae.errors import ConfigError
+from scratchvae.layers import Slot
+from scratchvae.memory import Layout, size_of
+from scratchvae.models import BoundVAE
+from scratchvae.training.config import TrainConfig
+from scratchvae.versions import cores
+
+MOST_WORKERS = 4
+WORTH_SHARING = 5e7  # multiplications a step: below, the meetings cost more than they save
+
+
+class Share(NamedTuple):
+    """One worker's parameters: a stretch of the flat buffer, and the layers it lies in."""
+
+    flat: slice
+    layers: tuple[tuple[Slot, slice], ...]  # with the rows of the layer's first parameter
+
+
+def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfig:
+    """The settings with the number of workers, where they leave it to the rule.
+
+    As many as there are cores and at most four, for models whose step is worth sharing; one on
+    any other device and for likelihoods with parameters. ``ConfigError`` for what cannot be.
+    """
+    able = bk.name == "cpu" and not config.make_likelihood().parameters()
+    if config.workers == 0:
+        work = 3 * config.make_vae(pixels).layout.count * config.batch_size * config.samples
+        most = min(cores(), MOST_WORKERS, config.batch_size // 2)
+        return replace(config, workers=max(most, 1) if able and work >= WORTH_SHARING else 1)
+    if config.workers > 1 and not able:
+        raise ConfigError(
+            f"workers is {config.workers}, but only a step on the CPU, with a likelihood without "
+            "parameters, can be shared: set it to 1"
+        )
+    if config.workers > cores():
+        raise ConfigError(f"workers is {config.workers}, but there are {cores()} cores")
+    if config.workers > config.batch_size:
+        raise ConfigError(
+            f"workers is {config.workers}, but a batch has only {config.batch_size} images"
+        )
+    return config
+
+
+def row_shares(rows: int, workers: int) -> list[tuple[int, int]]:
+    """Start and stop of each worker's images, even starts (a pair of normals is not split)."""
+    cuts = [2 * round(rows * k / workers / 2) for k in range(workers)] + [rows]
+    return list(pairwise(cuts))
+
+
+def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Share]:
+    """The flat buffer in ``workers`` stretches of about equal length, cut between rows of W.
+
+    Multiplications of a step are proportional to parameters: equal stretches are equal work.
+    """
+    found: list[tuple[Slot, int, int, int]] = []  # with offset, rows, numbers in a row
+    for slot in (*bound.encoder.slots, *bound.decoder.slots):
+        for name, (shape, _) in slot.layer.parameters().items():
+            offset = layout.offsets[f"{slot.label}.{name}"]
+            found.append((slot, offset, shape[0], size_of(shape[1:])))
+            break  # the other parameters follow in the buffer and go with the last row
+    cuts = [0, *(_cut(found, layout.size * k / workers) for k in range(1, workers)), layout.size]
+    shares = []
+    for start, stop in pairwise(cuts):
+        layers = []
+        for slot, offset, rows, width in found:
+            first = min(max(-(-(start - offset) // width), 0), rows)
+            last = min(max(-(-(stop - offset) // width), 0), rows)
+            if first < last:
+                layers.append((slot, slice(first, last)))
+        shares.append(Share(slice(start, stop), tuple(layers)))
+    return shares
+
+
+def _cut(found: list[tuple[Slot, int, int, int]], target: float) -> int:
+    """The beginning of a row of some W that is nearest to ``target``."""
+    starts = (
+        offset + width * min(max(round((target - offset) / width), 0), rows - 1)
+        for _, offset, rows, width in found
+    )
+    return min(starts, key=lambda start: abs(start - target))

@@ -1,0 +1,130 @@
+"""E25: what initial weights are drawn from, and what their numbers depend on."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from scratchvae.backend import get_backend
+from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.layers import (
+    INITIALIZATIONS,
+    Constant,
+    Dense,
+    FanInUniform,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    TruncatedNormal,
+)
+from scratchvae.models import VAE
+
+FAN_IN, FAN_OUT = 317, 211
+SHAPE = (FAN_IN, FAN_OUT)
+STREAM = Stream.named(7, Purpose.INITIAL_WEIGHTS, "encoder.0.W")
+GLOROT = np.sqrt(6 / (FAN_IN + FAN_OUT))
+
+DISTRIBUTIONS = {
+    "glorot uniform": (GlorotUniform(), stats.uniform(-GLOROT, 2 * GLOROT)),
+    "glorot normal": (GlorotNormal(), stats.norm(0, np.sqrt(2 / (FAN_IN + FAN_OUT)))),
+    "he": (HeNormal(), stats.norm(0, np.sqrt(2 / FAN_IN))),
+    "fan-in uniform": (FanInUniform(), stats.uniform(-(FAN_IN**-0.5), 2 * FAN_IN**-0.5)),
+    "truncated normal": (TruncatedNormal(0.1), stats.truncnorm(-2, 2, scale=0.1)),
+    "narrow truncated normal": (TruncatedNormal(0.02), stats.truncnorm(-2, 2, scale=0.02)),
+}
+each_distribution = pytest.mark.parametrize(
+    ("init", "law"), DISTRIBUTIONS.values(), ids=DISTRIBUTIONS
+)
+
+
+@each_distribution
+def test_e25_an_initializer_has_the_moments_of_its_distribution(init, law):
+    w = init(SHAPE, FAN_IN, FAN_OUT, STREAM)
+    assert w.shape == SHAPE
+    assert w.dtype == np.float64
+    mean, variance, _, excess = law.stats("mvsk")
+    assert abs(w.mean() - mean) < 5 * np.sqrt(variance / w.size)
+    assert abs(w.var() - variance) < 5 * variance * np.sqrt((excess + 2) / w.size)
+
+
+@each_distribution
+def test_e25_an_initializer_has_the_shape_of_its_distribution(init, law):
+    w = init(SHAPE, FAN_IN, FAN_OUT, STREAM)
+    assert stats.kstest(w.ravel(), law.cdf).pvalue > 0.01
+    low, high = law.support()
+    assert w.min() >= low
+    assert w.max() <= high
+
+
+def test_e25_a_constant_is_constant():
+    np.testing.assert_array_equal(Constant(0.25)((3, 2), 3, 2, STREAM), np.full((3, 2), 0.25))
+    np.testing.assert_array_equal(Constant()((2,), 3, 2, STREAM), [0, 0])
+
+
+def test_e25_the_named_initializations_are_those_of_the_papers_and_of_pytorch():
+    named = {name: (i.weights, i.bias) for name, i in INITIALIZATIONS.items()}
+    assert named == {
+        "glorot-uniform": (GlorotUniform(), Constant(0.0)),
+        "glorot-normal": (GlorotNormal(), Constant(0.0)),
+        "he": (HeNormal(), Constant(0.0)),
+        "truncated-normal": (TruncatedNormal(0.1), Constant(0.1)),
+        "torch": (FanInUniform(), FanInUniform()),
+    }
+
+
+def wide_vae(init):
+    return VAE.mlp(301, (200, 53), 3, init=init)
+
+
+def test_e25_a_model_hands_each_layer_its_own_fan_in(cpu64):
+    params = wide_vae("he").initial_parameters(cpu64, seed=5)
+    for name, fan_in in (("encoder.0.W", 301), ("encoder.2.W", 200), ("decoder.2.W", 53)):
+        w = params[name]
+        assert w.shape[0] == fan_in
+        assert abs(w.var() - 2 / fan_in) < 5 * (2 / fan_in) * np.sqrt(2 / w.size)
+
+
+def test_e25_pytorchs_biases_are_bounded_by_the_fan_in_of_their_layer(cpu64):
+    params = wide_vae("torch").initial_parameters(cpu64, seed=5)
+    for name, bound in (("encoder.0.b", 301**-0.5), ("decoder.4.b", 200**-0.5)):
+        assert 0.95 * bound < np.abs(params[name]).max() <= bound
+
+
+def test_e25_biases_start_at_zero_or_at_a_tenth(cpu64):
+    for init, value in (("glorot-uniform", 0.0), ("truncated-normal", 0.1)):
+        np.testing.assert_array_equal(
+            wide_vae(init).initial_parameters(cpu64)["encoder.2.b"], np.full(53, value)
+        )
+
+
+def test_e25_adding_a_layer_does_not_change_anothers_weights(cpu64):
+    small = VAE.mlp(13, (7, 5), 3).initial_parameters(cpu64, seed=2)
+    large = VAE.mlp(13, (7, 5, 4), 3).initial_parameters(cpu64, seed=2)
+    for name in ("encoder.0.W", "encoder.2.W", "encoder.2.b"):
+        np.testing.assert_array_equal(small[name], large[name])
+    assert "encoder.6.W" in set(large) - set(small)
+
+
+def test_e25_no_two_parameters_and_no_two_seeds_share_numbers(cpu64):
+    vae = VAE.mlp(13, (7, 5), 3, init="torch")
+    first, second = (vae.initial_parameters(cpu64, seed).to_host() for seed in (2, 3))
+    numbers = np.concatenate([a.ravel() for p in (first, second) for a in p.values()])
+    # Biases and weights of one layer have one bound; so do the layers of one fan-in.
+    assert len(np.unique(np.abs(numbers))) == 2 * vae.layout.count
+
+
+@pytest.mark.parametrize("init", INITIALIZATIONS)
+def test_e25_every_backend_and_dtype_starts_from_the_same_numbers(init):
+    vae = VAE.mlp(13, (7, 5), 3, init=init)
+    exact = vae.initial_parameters(get_backend("cpu", "float64"), seed=2).to_host()
+    for device in ("cpu", "strict"):
+        for dtype in ("float32", "complex128"):
+            found = vae.initial_parameters(get_backend(device, dtype), seed=2).to_host()
+            for name, value in exact.items():
+                np.testing.assert_array_equal(found[name], value.astype(dtype), err_msg=name)
+
+
+def test_e25_a_layer_may_be_given_another_initialization():
+    layer = Dense(4, INITIALIZATIONS["he"])
+    layer.build((3,))
+    assert layer.parameters()["W"][1] == HeNormal()
+    assert layer.parameters()["b"][1] == Constant(0.0)
