@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except ScratchVAEError as error:
         print(f"scratchvae: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt as interruption:  # a study names the signal
         print("scratchvae: interrupted", file=sys.stderr)
         return train.SIGNAL_EXITS.get(str(interruption), 130)

@@ -8,6 +8,8 @@ is never the answer to a user's mistake.
 class ScratchVAEError(Exception):
     """The base of every error that this package raises on purpose."""
 
+    exit_code = 2  # of the command line
+
 
 class ConfigError(ScratchVAEError, ValueError):
     """A setting, an argument or a combination of them that cannot be."""

@@ -44,6 +44,11 @@ def forget_below(dtype: np.dtype) -> float:
     return 1e8 * float(np.finfo(dtype).tiny)
 
 
+def below_one(dtype: np.dtype) -> float:
+    """The largest number below 1 of a float type: a uniform that is rounded stays below 1."""
+    return 1.0 - float(np.finfo(dtype).epsneg)
+
+
 class Backend:
     """An array namespace, a float type, memory and verbs; see the module's text."""
 
@@ -112,6 +117,7 @@ class Backend:
         """
         draw = scratch[: out.size]
         fill_uniform(draw, stream, position)
+        np.minimum(draw, below_one(self.dtype), out=draw)
         self.load(draw.reshape(out.shape), out)
 
     def normal(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
@@ -202,7 +208,7 @@ class Backend:
         v += g * g
         if t % FORGET_EVERY == 0:
             for a in (m, v):
-                a *= abs(a) > forget_below(self.dtype)
+                a *= self.xp.abs(a) > forget_below(self.dtype)
         m_hat = (1 - beta1) / (1 - beta1**t) * m
         v_hat = (1 - beta2) / (1 - beta2**t) * v
         p -= lr * m_hat / (self.xp.sqrt(v_hat) + eps)

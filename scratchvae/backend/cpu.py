@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from scratchvae.backend.base import ALIGNMENT, FORGET_EVERY, Array, Backend, forget_below
+from scratchvae.backend.base import ALIGNMENT, FORGET_EVERY, Array, Backend, below_one, forget_below
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 
 ADAM_BLOCK = 131_072  # floats; smaller blocks spend their time in calls (docs/performance.md)
@@ -40,6 +40,7 @@ class NumpyBackend(Backend):
     def uniform(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
         draw = scratch[: out.size]
         fill_uniform(draw, stream, position)
+        np.minimum(draw, below_one(self.dtype), out=draw)
         np.copyto(self._memory(out).reshape(-1), draw, casting="same_kind")
 
     def normal(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:

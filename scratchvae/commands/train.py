@@ -88,6 +88,8 @@ def add_parser(commands: Any) -> None:
     option("--dtype", default=d.dtype, choices=("float32", "float64"), help="float type")
     option("--validation", default=d.validation, type=int, metavar="N",
            help="images held out of the training set to choose the best epoch by")  # fmt: skip
+    option("--verify-every", default=d.verify_every, type=int, metavar="N",
+           help="check the live gradient by complex step every N steps; 0: never")  # fmt: skip
     option("--workers", default=d.workers, type=int, metavar="N",
            help="threads that share a step on the CPU; 0: by rule")  # fmt: skip
     option("--patience", default=d.patience, type=int, metavar="K",

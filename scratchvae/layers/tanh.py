@@ -16,7 +16,11 @@ class Tanh(Elementwise):
     def chain(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
-        """dx = dy · (1 − y²)  (E9). In the tails, |x| > 5 in float64, 1 − y² has few digits."""
-        bk.xp.multiply(y, y, out=tmp)
-        bk.xp.subtract(1.0, tmp, out=tmp)
+        """dx = dy · (1 − y²)  (E9). In the tails, |x| > 5 in float64, 1 − y² has few digits.
+
+        Computed as dy (1 − y)(1 + y): y² would be rounded before it is subtracted.
+        """
+        bk.xp.subtract(1.0, y, out=tmp)
         bk.xp.multiply(dy, tmp, out=dx)
+        bk.xp.add(y, 1.0, out=tmp)
+        dx *= tmp

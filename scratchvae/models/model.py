@@ -106,7 +106,12 @@ class Model:
 
     # ---- image by image ----------------------------------------------------------------------
 
-    def terms(self, images: NDArray, eps: NDArray | None, stream: Stream) -> Terms:
+    def terms(
+        self,
+        images: NDArray,
+        eps: NDArray | None = None,
+        stream: Stream = Stream(0, Purpose.TEST_LATENT),
+    ) -> Terms:
         """E2 term by term for every image; :class:`Terms`.
 
         Without ``eps`` (N, K, Z), the noise of the block that begins at image i is the stream's,

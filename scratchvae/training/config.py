@@ -44,6 +44,7 @@ class TrainConfig:
     seed: int = 0
     dtype: str = "float32"
     validation: int = 0  # images of the training set held out to choose the best epoch by
+    verify_every: int = 0  # steps between checks of the live gradient; 0: none
     workers: int = 0  # threads that share a step on the CPU; 0: by rule, see resolve_workers
     patience: int = 0  # stop after so many epochs without a better one; 0: never
 
@@ -55,7 +56,7 @@ class TrainConfig:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         for name in ("latent_dim", "samples", "epochs", "batch_size"):
             self._require(name, _is_int(getattr(self, name), 1), "a whole number of at least 1")
-        for name in ("validation", "patience", "workers"):
+        for name in ("validation", "patience", "workers", "verify_every"):
             self._require(name, _is_int(getattr(self, name), 0), "a whole number, not negative")
         self._require("seed", _is_int(self.seed, 0) and self.seed < 2**64, "from 0 to 2⁶⁴ − 1")
         sizes = all(_is_int(units, 1) for units in self.hidden)

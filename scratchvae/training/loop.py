@@ -11,6 +11,7 @@ from scratchvae.backend import Backend, get_backend
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import Evaluation, evaluate
+from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import Model
 from scratchvae.training.checkpoint import Checkpoint
 from scratchvae.training.config import TrainConfig
@@ -113,6 +114,7 @@ class _Loop:
             for name, buffer in self.step.optimizer.state.items()
         }
         self.kept = {name: bk.zeros(b.flat.shape) for name, b in self.buffers.items()}
+        self.live: LiveCheck | None = None
         self.steps_done = 0
         self.best = math.inf
         self.result = Training(self.model)
@@ -152,6 +154,8 @@ class _Loop:
             for i in range(step.steps_per_epoch):
                 step(first + i, i)
                 self.steps_done += 1
+                if self.config.verify_every and self.steps_done % self.config.verify_every == 0:
+                    self.verify()
                 stop = interruption.requested is not None
                 if stop or i + 1 - seen == STEPS_UNSEEN or i + 1 == step.steps_per_epoch:
                     self.look(epoch, first, seen, i + 1)
@@ -159,6 +163,16 @@ class _Loop:
                 if stop:
                     return False
         return True
+
+    def verify(self) -> None:
+        """Check the gradient along one direction, on images and noise of the latest step."""
+        part = self.step.full.parts[0].bound
+        rows = min(live_rows(self.config.batch_size), part.rows)
+        if self.live is None:
+            self.live = LiveCheck(self.model.vae, self.bk, rows)
+        x, eps = (self.bk.to_host(a[:rows]) for a in (part.x, part.eps))
+        params, seed = self.model.params, self.config.seed
+        self.live(params, x, eps, seed=seed, number=self.steps_done).raise_if_failed()
 
     def look(self, epoch: int, first: int, start: int, stop: int) -> None:
         """Read the losses of the steps start … stop − 1; stop the run if one is not finite."""

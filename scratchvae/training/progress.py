@@ -1,5 +1,6 @@
 """What a person sees while a model trains: a bar on a terminal, a line an epoch elsewhere."""
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -66,11 +67,14 @@ class Bar(Progress):
         from tqdm import tqdm
 
         self.epochs = epochs
+        sized = _columns(self.stream) > 0
         self.bar = tqdm(
             total=epochs * steps_per_epoch,
             file=self.stream,
             unit="step",
-            dynamic_ncols=True,
+            dynamic_ncols=sized,
+            ncols=None if sized else 80,  # on a terminal without a size tqdm would draw nothing
+            nrows=None if sized else 24,
             desc=f"epoch 1/{epochs}",
         )
 
@@ -94,6 +98,14 @@ class Bar(Progress):
     def stop(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _columns(stream: TextIO) -> int:
+    """How wide the terminal says it is; 0 where it does not."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
 
 
 def choose_progress(quiet: bool, stream: TextIO | None = None) -> Progress:

@@ -1,0 +1,60 @@
+"""What importing the package loads: NumPy and nothing heavier."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scratchvae
+
+HEAVY = (
+    "scipy", "cupy", "matplotlib", "sklearn", "pooch", "requests", "tqdm", "threadpoolctl",
+    "torch", "jax",
+)  # fmt: skip
+PARTS = sorted(
+    path.stem
+    for path in Path(scratchvae.__file__).parent.iterdir()
+    if (path.suffix == ".py" or (path / "__init__.py").is_file()) and path.stem[0] != "_"
+)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules of interest that a fresh interpreter has loaded after the statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return {name for name in run.stdout.split() if name in (*HEAVY, "numpy")}
+
+
+def test_importing_the_package_loads_not_even_numpy():
+    assert loaded_by("import scratchvae") == set()
+
+
+def test_importing_every_part_loads_numpy_and_nothing_heavier():
+    assert {"backend", "layers", "likelihoods", "models", "optim", "memory"} <= set(PARTS)
+    everything = "; ".join(f"import scratchvae.{part}" for part in PARTS)
+    assert loaded_by(everything) == {"numpy"}
+
+
+@pytest.mark.parametrize("device", ["cpu", "strict"])
+def test_training_a_model_by_hand_loads_nothing_heavier_either(device):
+    steps = f"""
+from scratchvae.backend import get_backend
+from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.models import VAE
+from scratchvae.optim import Adam
+bk, vae = get_backend({device!r}), VAE.mlp(11, (7,), 3)
+params, grads = vae.initial_parameters(bk), FlatBuffer(bk, vae.layout)
+bound, adam = vae.bind(Tape(bk, 4), params, grads), Adam().bind(bk, params, grads)
+bound.x[...] = 0.5
+bound.eps[...] = 0.1
+bound.loss_and_gradient(1 / 4)
+adam.step(1)
+"""
+    assert loaded_by(steps) == {"numpy"}
+
+
+def test_the_check_sees_what_is_loaded():
+    assert loaded_by("import scipy") >= {"scipy", "numpy"}

@@ -1,0 +1,106 @@
+"""scratchvae reproduce, on a stand-in for MNIST: a few hundred images of 784 pixels."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchvae.data import Dataset, Split
+from scratchvae.data.dataset import make_dataset
+from scratchvae.models import Model
+from scratchvae.studies import find_study
+from scratchvae.training import Training
+
+
+def stand_in() -> Dataset:
+    rng = np.random.default_rng(0)
+    parts = [
+        Split(rng.integers(0, 256, (n, 784), dtype=np.uint8), np.arange(n) % 10, 255)
+        for n in (300, 100)
+    ]
+    return make_dataset("mnist", parts[0], parts[1], (28, 28))
+
+
+@pytest.fixture(autouse=True)
+def small_mnist(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+    dataset = stand_in()
+    monkeypatch.setattr(
+        "scratchvae.commands.common.load_dataset", lambda source, data_dir, quiet: dataset
+    )
+
+
+def test_one_epoch_of_gluon_sets_its_numbers_beside_the_published(cli, here) -> None:
+    answer = cli("reproduce", "gluon", "--epochs", 1, "--seeds", 2, "--no-figures", "--out", "g")
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert lines[0] == "Variational Autoencoder, a Gluon tutorial"
+    assert lines[1].split() == ["nats", "an", "image", "published", "scratchvae"]
+    assert lines[2].startswith("train loss, epoch 1       184.74")
+    assert lines[3].startswith("test loss, epoch 1        171.09")
+    assert "±" in lines[3]
+    assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[5]
+    assert lines[6] == (
+        "gluon: cut short at 1 epochs: the published figure is that of epoch 46"
+    )
+    assert lines[7:] == [f"the tutorial {slip}" for slip in find_study("gluon").slips]
+    assert "gluon, seed 0" in answer.err
+    assert "gluon, seed 1" in answer.err
+    for seed in (0, 1):
+        config = json.loads((here / "g" / f"seed-{seed}" / "config.json").read_text())["config"]
+        assert (config["seed"], config["epochs"], config["batch_size"]) == (seed, 1, 100)
+        assert config["shuffle"] is False
+
+
+def test_json_is_the_result_file_and_quiet_is_quiet(cli, here) -> None:
+    options = ["--epochs", "1", "--no-figures", "--json", "--quiet"]
+    answer = cli("reproduce", "gluon", *options)
+    assert (answer.code, answer.err) == (0, "")
+    content = json.loads(answer.out)
+    assert content == json.loads((here / "runs" / "gluon-1" / "result.json").read_text())
+    assert content["run"] == "runs/gluon-1"
+    line = json.loads((here / "runs/gluon-1/seed-0/metrics.jsonl").read_text())
+    ours = {(row["metric"], row["epoch"]): row["mean"] for row in content["rows"]}
+    assert ours["test_loss", 1] == line["test_loss"]
+    assert ours["train_loss", 1] == line["train_loss"]
+    assert (content["seeds"], content["epochs"], content["study"]) == (1, 1, "gluon")
+    assert content["device"] in ("cpu", "cuda")
+    again = cli("reproduce", "gluon", *options)
+    assert json.loads(again.out)["run"] == "runs/gluon-2"
+    assert json.loads(again.out)["rows"] == content["rows"]
+
+
+def test_a_run_of_a_study_is_a_run_like_any_other_with_figures(cli, here) -> None:
+    assert cli("reproduce", "gluon", "--epochs", 1, "--out", "g", "--device", "cpu").code == 0
+    assert (here / "g/seed-0/figures/losses.png").stat().st_size > 10_000
+    content = json.loads(cli("evaluate", "g/seed-0", "--json").out)
+    assert (content["images"], content["epoch"]) == (100, 1)
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def train_in_folder(config, dataset, bk, *rest):
+        model = Model(config.make_vae(784), bk)
+        return Training(model, metrics=[], stopped=name)
+
+    monkeypatch.setattr("scratchvae.commands.reproduce.train_in_folder", train_in_folder)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupted_study_exits_with_the_signal(cli, here, name, code, monkeypatch) -> None:
+    stopped(monkeypatch, name)
+    answer = cli("reproduce", "gluon", "--seeds", 2, "--out", "g")
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.splitlines()[-1] == "scratchvae: interrupted"
+
+
+@pytest.mark.parametrize("content", ["config.json", "seed-1/config.json", "notes.txt"])
+def test_a_folder_that_holds_anything_is_refused_before_the_first_seed(
+    cli, here, content
+) -> None:
+    path = here / "g" / content
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    answer = cli("reproduce", "gluon", "--epochs", 1, "--seeds", 2, "--out", "g", "--quiet")
+    assert (answer.code, answer.out) == (2, "")
+    assert "choose another --out" in answer.err
+    assert [p for p in (here / "g").rglob("*") if p.is_file()] == [path]

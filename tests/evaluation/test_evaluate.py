@@ -1,0 +1,234 @@
+"""The ELBO of a model: right by hand, the same numbers as while training, with its protocol."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scratchvae.evaluation.elbo as elbo
+from scratchvae.backend import get_backend
+from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.data import Split, bernoulli, describe
+from scratchvae.data.dataset import make_dataset
+from scratchvae.evaluation import active_units, describe_protocol, evaluate, visible
+from scratchvae.models import Model
+from scratchvae.models.model import BLOCK
+from scratchvae.training import RunFolder, TrainConfig, prepare, train
+
+CPU = get_backend("cpu", "float64")
+
+
+def images(count: int, seed: int = 0) -> Split:
+    grey = np.random.default_rng(seed).integers(0, 256, (count, 12), dtype=np.uint8)
+    return Split(grey, None, 255)
+
+
+def a_model(**changes: Any) -> Model:
+    config = TrainConfig(hidden=(8,), dtype="float64", **changes)
+    return Model(config.make_vae(12), CPU, seed=3)
+
+
+@pytest.mark.parametrize("changes", [{}, {"samples": 3, "beta": 0.5}, {"latent_dim": 4}])
+def test_e1_the_numbers_are_means_over_images_of_the_terms_by_hand(changes: dict) -> None:
+    model, split = a_model(**changes), images(37)
+    K, Z = model.vae.samples, model.vae.latent_dim
+    x, p = split.values().astype("float64"), model.params.to_host()
+    head = np.maximum(x @ p["encoder.0.W"], 0) @ p["encoder.2.W"]  # fresh biases are zero
+    mu, logvar = head[:, :Z], head[:, Z:]
+    eps = normal((37, K, Z), Stream(5, Purpose.TEST_LATENT, 2))
+    z = mu[:, None] + np.exp(logvar / 2)[:, None] * eps
+    a = np.maximum(z @ p["decoder.0.W"], 0) @ p["decoder.2.W"]
+    nll = (np.logaddexp(0, a) - x[:, None] * a).sum(axis=-1).mean(axis=1)
+    kl = (mu**2 + np.exp(logvar) - 1 - logvar) / 2
+    result = evaluate(model, split, "none", 5, visit=2)
+    assert result.reconstruction == pytest.approx(nll.mean(), rel=1e-13)
+    assert result.kl == pytest.approx(kl.sum(axis=1).mean(), rel=1e-13)
+    assert result.elbo == pytest.approx(-(nll + kl.sum(axis=1)).mean(), rel=1e-13)
+    assert result.loss == pytest.approx(nll.mean() + model.vae.beta * result.kl, rel=1e-13)
+    np.testing.assert_allclose(result.kl_per_unit, kl.mean(axis=0), rtol=1e-12)
+    spread = (nll + kl.sum(axis=1)).std()
+    assert result.elbo_standard_error == pytest.approx(spread / math.sqrt(37), rel=1e-9)
+    assert (result.images, result.samples) == (37, K)
+
+
+def test_the_kl_of_the_units_sums_to_the_kl() -> None:
+    result = evaluate(a_model(latent_dim=5), images(300), "none", 0)
+    assert sum(result.kl_per_unit) == pytest.approx(result.kl, rel=1e-13)
+    assert len(result.kl_per_unit) == 5
+
+
+def test_one_image_has_no_standard_error() -> None:
+    assert evaluate(a_model(), images(1), "none", 0).elbo_standard_error == pytest.approx(0, abs=1e-6)
+
+
+def test_the_standard_error_falls_with_the_square_root_of_the_number_of_images() -> None:
+    few, many = (evaluate(a_model(), images(n), "none", 0) for n in (100, 1600))
+    assert few.elbo_standard_error / many.elbo_standard_error == pytest.approx(4, rel=0.25)
+
+
+# ---- active units -----------------------------------------------------------------------------
+
+
+def column(variance: float, n: int = 400) -> np.ndarray:
+    """Numbers of exactly this variance about a mean of 7."""
+    return 7 + math.sqrt(variance) * np.where(np.arange(n) % 2, 1.0, -1.0)
+
+
+def test_e34_a_unit_is_active_when_the_variance_of_its_mean_exceeds_one_hundredth() -> None:
+    variances = [0.0, 0.0099, 0.0101, 0.5, 30.0, 1e-9]
+    mu = np.stack([column(v) for v in variances], axis=1)
+    assert active_units(mu) == 3
+    for j, variance in enumerate(variances):
+        assert active_units(mu[:, [j]]) == (variance > 0.01)
+
+
+def test_e34_the_mean_of_a_unit_and_a_single_image_make_nothing_active() -> None:
+    assert active_units(np.full((50, 3), 9.0)) == 0
+    assert active_units(np.array([[1.0, -4.0]])) == 0
+
+
+def test_e34_float32_means_are_averaged_in_float64() -> None:
+    mu = (1e4 + 0.2 * (np.arange(20_000) % 2)[:, None]).astype(np.float32)
+    assert active_units(mu) == (mu.astype(np.float64).var() > 0.01)
+
+
+def test_e34_the_means_of_a_constructed_encoder_decide() -> None:
+    """One hidden layer less: μ = x W, and W is chosen so that one unit of three varies."""
+    model = Model(TrainConfig(hidden=(), latent_dim=3).make_vae(12), CPU, seed=0)
+    weights = np.zeros((12, 6))
+    weights[0, 0] = 1.0  # Var of a uniform level / 255 is about 1/12
+    weights[1, 1] = 0.05  # and 0.0025 of that stays below
+    CPU.load(weights, model.params["encoder.0.W"])
+    result = evaluate(model, images(500), "none", 0)
+    assert result.active_units == 1
+    assert result.kl_per_unit[0] > result.kl_per_unit[1] > result.kl_per_unit[2] == 0.0
+
+
+# ---- noise, draws, blocks ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("binarize", ["none", "dynamic"])
+def test_the_same_visit_gives_the_same_numbers_and_another_gives_others(binarize: str) -> None:
+    model, split = a_model(), images(40)
+    first = evaluate(model, split, binarize, 1, visit=3)
+    assert first == evaluate(model, split, binarize, 1, visit=3)
+    for seed, visit in ((1, 4), (2, 3)):
+        other = evaluate(model, split, binarize, seed, visit)
+        assert other.reconstruction != first.reconstruction
+        assert (other.kl == first.kl) == (binarize == "none")  # the KL sees pixels, not z
+
+
+def test_the_dynamic_protocol_draws_the_pixels_that_its_seed_and_visit_name() -> None:
+    split = images(40)
+    drawn = bernoulli(split, Stream(1, Purpose.TEST_BINARIZE, 3))
+    np.testing.assert_array_equal(visible(split, "dynamic", 1, 3), drawn)
+    fixed = evaluate(a_model(), Split(drawn, None, 1), "none", 1, visit=3)
+    dynamic = evaluate(a_model(), split, "dynamic", 1, visit=3)
+    assert (dynamic.elbo, dynamic.kl) == (fixed.elbo, fixed.kl)
+    assert set(np.unique(drawn)) == {0, 1}
+
+
+@pytest.mark.parametrize("binarize", ["none", "threshold", "static"])
+def test_a_fixed_protocol_shows_what_the_split_holds(binarize: str) -> None:
+    split = images(9)
+    np.testing.assert_array_equal(visible(split, binarize, 0, 5), split.values())
+
+
+@pytest.mark.parametrize("chunk", [BLOCK, 2 * BLOCK, 4 * BLOCK])
+def test_how_many_images_are_float_at_a_time_changes_nothing(chunk: int, monkeypatch) -> None:
+    model, split = a_model(), images(777)
+    whole = evaluate(model, split, "none", 0)
+    monkeypatch.setattr(elbo, "CHUNK", chunk)
+    parts = evaluate(model, split, "none", 0)
+    for name, value in whole.to_json().items():
+        if name == "protocol":
+            assert parts.protocol == value
+        else:
+            assert getattr(parts, name) == pytest.approx(value, rel=1e-12), name
+
+
+def test_the_first_images_get_the_same_noise_whatever_follows_them() -> None:
+    model = a_model()
+    terms = [
+        model.terms(images(777).values(slice(0, n)), None, Stream(0, Purpose.TEST_LATENT))
+        for n in (777, 500)
+    ]
+    np.testing.assert_array_equal(terms[0].nll[:500], terms[1].nll)
+
+
+def test_the_order_of_the_images_inside_a_split_moves_the_elbo_by_noise_only() -> None:
+    model, split = a_model(samples=50), images(200)
+    forward = evaluate(model, split, "none", 0)
+    backward = evaluate(model, split.take(slice(None, None, -1)), "none", 0)
+    assert backward.kl == pytest.approx(forward.kl, rel=1e-13)
+    assert backward.elbo == pytest.approx(forward.elbo, rel=1e-2)
+
+
+@pytest.mark.parametrize("device", ["cpu", "strict"])
+def test_an_overflowing_model_gives_numbers_that_are_not_finite_and_no_warning(device) -> None:
+    bk = get_backend(device, "float32")
+    model = Model(TrainConfig(hidden=(8,)).make_vae(12), bk)
+    model.params.flat.fill(1e30)
+    result = evaluate(model, images(20), "none", 0)
+    assert not math.isfinite(result.loss)
+    assert result.active_units == 0
+
+
+# ---- the protocol -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("binarize", "changes", "expected"),
+    [
+        ("none", {}, "grey pixels; Bernoulli likelihood on grey values (a cross-entropy, not a "
+         "density); 1 sample an image"),
+        ("threshold", {"samples": 5}, "pixels > 1/2; Bernoulli likelihood; 5 samples an image"),
+        ("dynamic", {}, "fresh Bernoulli draws each visit; Bernoulli likelihood; "
+         "1 sample an image"),
+        ("static", {}, "one Bernoulli draw, seed 7; Bernoulli likelihood; 1 sample an image"),
+        ("none", {"likelihood": "gaussian", "std": 0.25}, "grey pixels; Gaussian with standard "
+         "deviation 0.25 likelihood; 1 sample an image"),
+    ],
+)  # fmt: skip
+def test_every_number_names_its_protocol(binarize: str, changes: dict, expected: str) -> None:
+    model = a_model(**changes)
+    assert describe_protocol(model, binarize, 7) == expected
+    assert evaluate(model, images(3), binarize, 7).protocol == expected
+    assert describe(binarize, 7) in expected
+
+
+# ---- the same numbers as while training -------------------------------------------------------
+
+
+@pytest.mark.parametrize("binarize", ["none", "threshold", "static", "dynamic"])
+def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch_to_the_bit(
+    binarize: str, tmp_path
+) -> None:
+    dataset = make_dataset("tiny", images(27), images(300, 1), (3, 4))
+    config = TrainConfig(
+        hidden=(8,), batch_size=8, epochs=3, binarize=binarize, beta=0.5, samples=2, seed=4,
+        validation=6,
+    )  # fmt: skip
+    bk = get_backend("cpu")
+    folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
+    train(config, dataset, bk, folder)
+    model, checkpoint = folder.load(bk)
+    line = folder.metrics()[checkpoint.epoch - 1]
+    views = prepare(config, dataset)
+    result = evaluate(model, views.test, binarize, config.seed, visit=checkpoint.epoch)
+    assert result.loss == line["test_loss"]
+    assert result.reconstruction == line["test_reconstruction"]
+    assert result.kl == line["test_kl"]
+    held_out = evaluate(model, views.validation, binarize, config.seed, visit=checkpoint.epoch)
+    assert held_out.loss == line["validation_loss"]
+
+
+def test_the_result_is_what_json_can_hold() -> None:
+    content = evaluate(a_model(), images(5), "none", 0).to_json()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert list(content) == [
+        "elbo", "elbo_standard_error", "loss", "reconstruction", "kl", "kl_per_unit",
+        "active_units", "images", "samples", "protocol",
+    ]  # fmt: skip

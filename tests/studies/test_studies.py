@@ -1,0 +1,218 @@
+"""Studies: declared as the tutorials say, judged by the rule, counted by hand."""
+
+import json
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from scratchvae.errors import ConfigError
+from scratchvae.models import Model
+from scratchvae.studies import (
+    STUDIES,
+    Figure,
+    Study,
+    find_study,
+    reproduce,
+    table,
+)
+from scratchvae.studies.reproduce import Row
+from scratchvae.training import TrainConfig, Training
+
+STUDY = Study(
+    name="toy",
+    title="A toy",
+    source="nobody, 2018",
+    config=TrainConfig(epochs=4, seed=99),
+    target=Figure("test_loss", 3, 100.0),
+    tolerance=0.5,
+    published=(Figure("train_loss", 1, 150.0), Figure("test_loss", 1, 140.0)),
+    published_seconds=60.0,
+)
+
+
+def a_training(config: TrainConfig, shift: float = 0.0, **changes: Any) -> Training:
+    """Losses that fall by ten an epoch: test 130, 120, …, train 131, 121, …, shifted."""
+    metrics = [
+        {"epoch": e, "train_loss": 141 - 10 * e + shift, "test_loss": 140.0 - 10 * e + shift}
+        for e in range(1, config.epochs + 1)
+    ]
+    fields = {"metrics": metrics, "seconds": 10.0 + shift} | changes
+    return Training(None, **fields)  # type: ignore[arg-type]
+
+
+def run(shifts: list[float], epochs: int | None = None, study: Study = STUDY):
+    return reproduce(
+        study, len(shifts), epochs, lambda config: a_training(config, shifts[config.seed]), "words"
+    )
+
+
+# ---- declarations -----------------------------------------------------------------------------
+
+
+def test_gluon_is_declared_as_the_tutorial_has_it() -> None:
+    study = find_study("gluon")
+    config = study.config
+    assert config.hidden == (400, 400)
+    assert (config.latent_dim, config.activation, config.likelihood) == (2, "relu", "bernoulli")
+    assert (config.data, config.binarize, config.shuffle) == ("mnist", "none", False)
+    assert (config.optimizer, config.lr, config.batch_size, config.epochs) == ("adam", 1e-3, 100, 50)
+    assert (config.head, config.init, config.beta, config.samples) == (
+        "logvar", "glorot-uniform", 1.0, 1,
+    )  # fmt: skip
+    assert (config.validation, config.patience) == (0, 0)
+    assert study.target == Figure("test_loss", 46, 141.13)
+    assert study.tolerance == 0.5
+    assert Figure("test_loss", 1, 171.09) in study.published
+    assert Figure("train_loss", 46, 137.45) in study.published
+    assert round(study.published_seconds or 0) == 1035
+    model = Model(config.make_vae(784), _cpu())
+    assert model.vae.layout.shapes["encoder.4.W"] == (400, 4)
+
+
+def _cpu():
+    from scratchvae.backend import get_backend
+
+    return get_backend("cpu")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_can_be_run_and_judged(name: str) -> None:
+    study = STUDIES[name]
+    assert study.name == name
+    assert study.tolerance > 0
+    known = {"train_loss", "test_loss", "test_reconstruction", "test_kl"}
+    for figure in (*study.published, study.target):
+        assert figure.metric in known
+        assert 1 <= figure.epoch <= study.config.epochs
+        assert math.isfinite(figure.value)
+    assert study.title
+    assert study.source
+
+
+def test_an_unknown_study_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="unknown study 'glue'; there are: gluon"):
+        find_study("glue")
+
+
+# ---- the verdict ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [
+        (99.999, "surpasses the published figure"),
+        (100.0, "meets the published figure (within 0.5 nats)"),
+        (100.5, "meets the published figure (within 0.5 nats)"),
+        (100.501, "falls short of the published figure by 0.50 nats"),
+        (103.25, "falls short of the published figure by 3.25 nats"),
+        (math.nan, "falls short of the published figure by nan nats"),
+    ],
+)
+def test_a_figure_surpasses_meets_or_falls_short(ours: float, verdict: str) -> None:
+    assert STUDY.verdict(ours) == verdict
+
+
+def test_the_mean_over_the_seeds_is_judged_at_the_epoch_of_the_target() -> None:
+    """The toy reaches 110 at epoch 3: shifted by −9.6 on average, it is 100.4."""
+    result = run([-9.0, -9.9, -9.9])
+    assert result.verdict == "meets the published figure (within 0.5 nats)"
+    assert run([-9.0, -9.4]).verdict == "falls short of the published figure by 0.80 nats"
+    assert run([-9.0, -12.0]).verdict == "surpasses the published figure"
+
+
+def test_a_study_cut_short_is_not_judged_and_says_so() -> None:
+    result = run([-50.0], epochs=2)
+    assert result.verdict == "cut short at 2 epochs: the published figure is that of epoch 3"
+    assert [(row.metric, row.epoch) for row in result.rows] == [
+        ("train_loss", 1), ("test_loss", 1), ("test_loss", 2),
+    ]  # fmt: skip
+
+
+def test_a_longer_run_is_judged_at_the_published_epoch() -> None:
+    result = run([-10.0], epochs=9)
+    assert result.verdict == "meets the published figure (within 0.5 nats)"
+    assert (result.epochs, result.rows[-1].epoch, result.rows[-1].mean) == (9, 9, 40.0)
+
+
+# ---- the rows ---------------------------------------------------------------------------------
+
+
+def test_a_row_holds_the_mean_and_its_standard_error() -> None:
+    """1, 2 and 6 above 110: the mean is 113, the deviations −2, −1, 3, s² = 14/2 = 7."""
+    rows = {(row.metric, row.epoch): row for row in run([1.0, 2.0, 6.0]).rows}
+    target = rows["test_loss", 3]
+    assert target.mean == 113.0
+    assert target.standard_error == pytest.approx(math.sqrt(7 / 3), rel=1e-14)
+    assert target.published == 100.0
+    assert rows["train_loss", 1].mean == 134.0
+
+
+def test_one_seed_has_no_standard_error() -> None:
+    assert [row.standard_error for row in run([0.0]).rows] == [None] * 4
+
+
+def test_the_last_epoch_has_a_row_of_its_own_without_a_published_figure() -> None:
+    rows = run([0.0]).rows
+    assert rows[-1] == Row("test_loss", 4, None, 100.0, None)
+    ends_at_the_target = replace(STUDY, config=replace(STUDY.config, epochs=3))
+    rows = run([0.0], study=ends_at_the_target).rows
+    assert [row.epoch for row in rows] == [1, 1, 3]
+
+
+def test_the_seeds_are_0_1_2_whatever_the_study_says_and_nothing_else_changes() -> None:
+    seen: list[TrainConfig] = []
+
+    def run_one(config: TrainConfig) -> Training:
+        seen.append(config)
+        return a_training(config)
+
+    result = reproduce(STUDY, 3, 5, run_one, "words")
+    assert seen == [replace(STUDY.config, seed=seed, epochs=5) for seed in (0, 1, 2)]
+    assert (result.seeds, result.epochs, result.protocol) == (3, 5, "words")
+
+
+def test_the_seconds_are_those_of_a_mean_run() -> None:
+    assert run([0.0, 4.0]).seconds == 12.0
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_training_ends_the_study_with_the_name_of_the_signal(name: str) -> None:
+    runs: list[int] = []
+
+    def run_one(config: TrainConfig) -> Training:
+        runs.append(config.seed)
+        return a_training(config, stopped=name if config.seed == 1 else "completed")
+
+    with pytest.raises(KeyboardInterrupt, match=name):
+        reproduce(STUDY, 3, None, run_one, "words")
+    assert runs == [0, 1]
+
+
+# ---- the table --------------------------------------------------------------------------------
+
+
+def test_the_table_sets_ours_beside_the_published() -> None:
+    lines = table(run([1.0, 2.0, 6.0])).splitlines()
+    assert lines == [
+        "nats an image          published  scratchvae",
+        "train loss, epoch 1       150.00  134.00 ± 1.53",
+        "test loss, epoch 1        140.00  133.00 ± 1.53",
+        "test loss, epoch 3        100.00  113.00 ± 1.53",
+        "test loss, epoch 4                103.00 ± 1.53",
+        "seconds, 4 epochs             60          13",
+        "seeds: 3; protocol: words",
+        "toy: falls short of the published figure by 13.00 nats",
+    ]
+
+
+def test_the_table_of_one_seed_without_published_seconds() -> None:
+    lines = table(run([0.0], study=replace(STUDY, published_seconds=None))).splitlines()
+    assert lines[1] == "train loss, epoch 1       150.00      131.00"
+    assert lines[5] == "seconds, 4 epochs                         10"
+
+
+def test_a_reproduction_is_what_json_can_hold() -> None:
+    content = asdict(run([0.0, 1.0]))
+    assert json.loads(json.dumps(content, allow_nan=False))["rows"][0]["metric"] == "train_loss"

@@ -1,0 +1,131 @@
+"""Settings: what they mean, that a file holds them whole, and that a bad one is refused by name."""
+
+import json
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import Any
+
+import pytest
+
+from scratchvae.errors import ConfigError
+from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
+from scratchvae.training import TrainConfig
+
+ODD: dict[str, Any] = {
+    "data": "faces.npy",
+    "binarize": "static",
+    "hidden": (),
+    "activation": "tanh",
+    "latent_dim": 7,
+    "likelihood": "gaussian-per-pixel",
+    "std": 2,
+    "mean": "identity",
+    "head": "logstd",
+    "init": "he",
+    "beta": 0.0,
+    "samples": 3,
+    "optimizer": "adam",
+    "lr": 1e-300,
+    "epochs": 1,
+    "batch_size": 1,
+    "shuffle": False,
+    "seed": 2**64 - 1,
+    "dtype": "float64",
+    "validation": 9,
+    "patience": 4,
+    "workers": 2,
+    "verify_every": 5,
+}
+
+
+@pytest.mark.parametrize("changes", [{}, ODD])
+def test_settings_come_back_from_json(changes: dict[str, Any]) -> None:
+    config = TrainConfig(**changes)
+    text = json.dumps(config.to_json(), allow_nan=False)
+    assert TrainConfig.from_json(json.loads(text)) == config
+    assert set(config.to_json()) == {field.name for field in fields(TrainConfig)}
+
+
+def test_what_a_file_leaves_out_is_the_default() -> None:
+    assert TrainConfig.from_json({}) == TrainConfig()
+    assert TrainConfig.from_json({"hidden": [3, 2]}).hidden == (3, 2)
+
+
+def test_names_that_nobody_knows_are_refused_and_listed() -> None:
+    with pytest.raises(ConfigError, match="unknown settings: epoch, learning_rate"):
+        TrainConfig.from_json({"learning_rate": 1, "epoch": 2, "seed": 3})
+
+
+def test_settings_cannot_be_changed_behind_their_checks() -> None:
+    with pytest.raises(FrozenInstanceError):
+        TrainConfig().lr = -1.0  # type: ignore[misc]
+    with pytest.raises(ConfigError, match="lr"):
+        replace(TrainConfig(), lr=-1.0)
+
+
+BAD: list[tuple[str, Any]] = [
+    *((name, value) for name in ("latent_dim", "samples", "epochs", "batch_size")
+      for value in (0, -1, 1.0, "2", True, None)),
+    *((name, value) for name in ("validation", "patience", "workers", "verify_every")
+      for value in (-1, 1.5, "2", True)),
+    *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
+    *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 400, None, (True,))),
+    *((name, value) for name in ("lr", "std")
+      for value in (0, -1e-3, float("nan"), float("inf"), "1e-3", True, None)),
+    *(("beta", value) for value in (-0.1, float("nan"), float("inf"), "1", None)),
+    *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
+                                 "optimizer", "dtype")
+      for value in ("magic", "", None, 3, ("none",))),
+    ("dtype", "complex128"),
+    ("dtype", "float16"),
+    *(("shuffle", value) for value in (1, "yes", None)),
+    *(("data", value) for value in (5, None, ["mnist"])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_value_that_cannot_be_is_refused_with_the_setting_and_the_value(
+    name: str, value: Any
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(**{name: value})
+    assert str(caught.value).startswith(f"{name} is {value!r}, but it must be ")
+
+
+def test_every_setting_has_a_bad_value_above() -> None:
+    assert {name for name, _ in BAD} == {field.name for field in fields(TrainConfig)}
+
+
+def test_patience_needs_a_validation_split() -> None:
+    with pytest.raises(ConfigError, match="patience needs a validation split"):
+        TrainConfig(patience=3)
+    assert TrainConfig(patience=3, validation=1).patience == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "described"),
+    [
+        ({}, Bernoulli, "Bernoulli"),
+        ({"likelihood": "gaussian", "std": 0.25}, Gaussian, "standard deviation 0.25"),
+        ({"likelihood": "gaussian-learned"}, LearnedGaussian, "learned variance for all"),
+        ({"likelihood": "gaussian-per-pixel"}, LearnedGaussian, "learned variance a pixel"),
+    ],
+)
+def test_the_name_of_a_likelihood_means_that_likelihood(changes, kind, described) -> None:
+    likelihood = TrainConfig(**changes).make_likelihood()
+    assert type(likelihood) is kind
+    assert described in likelihood.describe()
+
+
+def test_the_model_has_the_hidden_sizes_and_in_reverse() -> None:
+    vae = TrainConfig(hidden=(9, 5), latent_dim=3, beta=0.5, samples=2).make_vae(11)
+    shapes = {name: shape for name, shape in vae.layout.shapes.items() if name.endswith("W")}
+    assert list(shapes.values()) == [(11, 9), (9, 5), (5, 6), (3, 5), (5, 9), (9, 11)]
+    assert (vae.beta, vae.samples) == (0.5, 2)
+
+
+def test_the_optimizer_gets_the_learning_rate() -> None:
+    assert TrainConfig(lr=0.125).make_optimizer().lr == 0.125
+
+
+def test_a_caption_names_the_sizes() -> None:
+    assert TrainConfig(hidden=(400, 300)).describe_model(784) == "784-400-300-2, relu"

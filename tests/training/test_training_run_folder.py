@@ -1,0 +1,143 @@
+"""The folder of a run: created empty or not at all, and read with one sentence for any damage."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_helpers import leftovers, settings
+
+from scratchvae.errors import RunError
+from scratchvae.training import RunFolder, free_folder, require_free, write_json
+
+GOOD = {"config": settings().to_json(), "data": {"fingerprint": "0"}}
+LINE = {
+    "epoch": 1, "train_loss": 2.0, "test_loss": 2.0, "test_reconstruction": 1.5, "test_kl": 0.5,
+    "seconds": 0.1,
+}  # fmt: skip
+
+
+def test_a_new_folder_is_made_with_its_parents_and_holds_its_settings(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "a" / "b", GOOD)
+    assert RunFolder.open(tmp_path / "a" / "b").settings() == GOOD
+    assert folder.config() == settings()
+    assert folder.metrics() == []
+    assert [p.name for p in folder.path.iterdir()] == ["config.json"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert RunFolder.create(tmp_path / "run", GOOD).config() == settings()
+
+
+def test_a_folder_with_a_run_or_with_anything_else_is_refused_and_untouched(
+    tmp_path: Path,
+) -> None:
+    RunFolder.create(tmp_path / "run", GOOD)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(RunError, match="holds another run already: choose another --out"):
+        RunFolder.create(tmp_path / "run", {"config": {}})
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("x")
+    with pytest.raises(RunError, match="not empty and holds no run"):
+        RunFolder.create(tmp_path / "thesis", GOOD)
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_of_the_folder_or_above_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunError, match="cannot hold a run"):
+            RunFolder.create(path, GOOD)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_what_is_not_there_is_free(tmp_path: Path) -> None:
+    require_free(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_without_settings_is_no_run(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(RunError, match=r"holds no run: there is no config\.json in it"):
+            RunFolder.open(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[" * 99_999, "cannot be read"),
+        ("\udcff", "cannot be read"),
+        ("5", "is no configuration of a run"),
+        ("[]", "is no configuration of a run"),
+        ("{}", "is no configuration of a run"),
+        ('{"config": [1]}', "is no configuration of a run"),
+        ('{"config": {}, "data": "mnist"}', "is no configuration of a run"),
+        ('{"config": {"lr": -1}}', "does not describe a run: lr is -1"),
+        ('{"config": {"hidden": 5}}', "does not describe a run: hidden is 5"),
+        ('{"config": {"colour": 5}}', "does not describe a run: unknown settings: colour"),
+    ],
+)
+def test_a_damaged_config_json_is_an_error_of_the_run(
+    text: str, complaint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(RunError, match=complaint) as caught:
+        RunFolder.open(tmp_path).config()
+    assert "config.json" in str(caught.value)
+
+
+def test_metrics_are_appended_a_line_an_epoch(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", GOOD)
+    for epoch in (1, 2, 3):
+        folder.append_metrics(LINE | {"epoch": epoch})
+    assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3]
+    text = folder.metrics_path.read_text()
+    assert text.count("\n") == 3
+    assert json.loads(text.splitlines()[0]) == LINE
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "cannot be read"),
+        ("\xff", "cannot be read"),
+        (json.dumps(LINE) + "\n" + json.dumps(LINE)[:-9], "cannot be read"),
+        (json.dumps(LINE) + "\n7\n", "line 2 does not describe an epoch"),
+        ('{"epoch": 1}', "line 1 does not describe an epoch"),
+    ],
+)
+def test_damaged_metrics_are_an_error_of_the_run(text: str, complaint: str, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", GOOD)
+    folder.metrics_path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunError, match=complaint) as caught:
+        folder.metrics()
+    assert "metrics.jsonl" in str(caught.value)
+
+
+def test_the_default_folders_are_numbered_and_a_number_is_never_used_twice(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert free_folder(runs, "digits") == runs / "digits-1"
+    for number in (1, 2, 4):
+        (runs / f"digits-{number}").mkdir(parents=True)
+    assert free_folder(runs, "digits") == runs / "digits-3"
+    (runs / "digits-3").write_text("a file")
+    assert free_folder(runs, "digits") == runs / "digits-5"
+    assert free_folder(runs, "mnist") == runs / "mnist-1"
+
+
+def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+
+    def failing(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("scratchvae.training.atomic.os.replace", failing)
+    with pytest.raises(OSError, match="No space"):
+        write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert leftovers(tmp_path) == []

@@ -1,0 +1,81 @@
+"""Several threads that share a step: the same training, whoever computes which part of it."""
+
+import numpy as np
+import pytest
+from training_helpers import numbers, settings, tiny, trained
+
+import scratchvae.training.shares as shares
+from scratchvae.backend import get_backend
+from scratchvae.errors import ConfigError, NonFiniteError
+from scratchvae.training import RunFolder, train
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "cores", lambda: 4)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"samples": 3, "hidden": (8, 5)},
+        {"binarize": "dynamic", "latent_dim": 3},
+        {"likelihood": "gaussian", "head": "logstd", "hidden": ()},
+        {"batch_size": 13},  # 13, 13 and 1: most workers have nothing to do in the last batch
+    ],
+)
+def test_the_number_of_workers_changes_rounding_and_nothing_else(workers: int, changes) -> None:
+    alone = trained(settings(dtype="float64", workers=1, lr=0.01, **changes))
+    shared = trained(settings(dtype="float64", workers=workers, lr=0.01, **changes))
+    for name, a in alone.model.params.to_host().items():
+        np.testing.assert_allclose(
+            shared.model.params.to_host()[name], a, rtol=1e-7, atol=1e-10, err_msg=name
+        )
+    for mine, theirs in zip(numbers(alone), numbers(shared), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-10)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_same_workers_give_the_same_numbers_to_the_bit(workers: int) -> None:
+    runs = [trained(settings(workers=workers, epochs=5)) for _ in range(2)]
+    assert numbers(runs[0]) == numbers(runs[1])
+    assert runs[0].model.params.flat.tobytes() == runs[1].model.params.flat.tobytes()
+
+
+def test_an_infinity_is_found_where_a_single_worker_finds_it() -> None:
+    sentences = []
+    for workers in (1, 2):
+        with pytest.raises(NonFiniteError) as caught:
+            trained(settings(workers=workers, lr=1e3, epochs=30, hidden=(8, 6)))
+        sentences.append(str(caught.value))
+    assert sentences[0] == sentences[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"workers": 5}, "workers is 5, but there are 4 cores"),
+        ({"workers": 2, "likelihood": "gaussian-learned"}, "likelihood without parameters"),
+        ({"workers": 2, "batch_size": 1}, "a batch has only 1 image"),
+    ],
+)
+def test_workers_that_cannot_share_are_refused(changes, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        trained(settings(**changes))
+    if "cores" not in complaint:
+        assert trained(settings(**(changes | {"workers": 0}))).stopped == "completed"
+
+
+def test_another_device_shares_nothing() -> None:
+    with pytest.raises(ConfigError, match="only a step on the CPU"):
+        trained(settings(workers=2), device="strict")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_loads_with_the_settings_that_it_was_started_with(workers: int, tmp_path) -> None:
+    config = settings(workers=workers)
+    folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
+    train(config, tiny(), get_backend("cpu"), folder)
+    assert folder.load(get_backend("cpu"))[1].config == config.to_json()

@@ -1,0 +1,202 @@
+"""What the tests of training need: tiny images, a recorder, and the training written out plainly.
+
+``PlainRun`` computes the same training as the package with nothing but NumPy expressions, one
+line a formula, for a model 12-8-Z on a Bernoulli likelihood. It shares the noise with the package
+(E26 is tested elsewhere) and none of its layers, likelihoods or optimizers.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend, get_backend
+from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.data import Dataset, Split
+from scratchvae.data.dataset import make_dataset
+from scratchvae.models import Model
+from scratchvae.training import Progress, TrainConfig, Training, TrainingStep, epoch_order, train
+
+SHAPE = (3, 4)
+PIXELS = 12
+
+
+def grey(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """So many images (N, 12) of levels 0..255."""
+    return np.random.default_rng(seed).integers(0, 256, (count, PIXELS), dtype=np.uint8)
+
+
+def tiny(train: int = 27, test: int = 10, levels: int | None = 255, seed: int = 0) -> Dataset:
+    """A data set of 3 x 4 pixels: uint8 levels, or float32 where ``levels`` is None."""
+    parts = []
+    for count, number in ((train, 2 * seed), (test, 2 * seed + 1)):
+        images: NDArray[Any] = grey(count, number)
+        if levels is None:
+            images = (images / 255).astype(np.float32)
+        elif levels == 1:
+            images = (images > 127).astype(np.uint8)
+        parts.append(Split(images, np.arange(count) % 10, levels))
+    return make_dataset("tiny", parts[0], parts[1], SHAPE)
+
+
+def settings(**changes: Any) -> TrainConfig:
+    """A training of four steps an epoch (8, 8, 8 and 3 images of ``tiny()``)."""
+    chosen: dict[str, Any] = {"data": "tiny", "hidden": (8,), "batch_size": 8, "epochs": 2}
+    return TrainConfig(**(chosen | changes))
+
+
+def trained(config: TrainConfig, dataset: Dataset | None = None, device: str = "cpu") -> Training:
+    """A training without a folder."""
+    return train(config, dataset or tiny(), get_backend(device, config.dtype))
+
+
+def numbers(training: Training) -> list[dict[str, Any]]:
+    """The metrics without the one that no two runs share."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in training.metrics]
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Temporary files that somebody forgot."""
+    return [p.name for p in folder.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
+
+
+class Recorder(Progress):
+    """Calls what a test wants called after steps and epochs."""
+
+    def __init__(
+        self,
+        advance: Callable[[int, float], None] = lambda steps, loss: None,
+        epoch: Callable[[int], None] = lambda epoch: None,
+    ) -> None:
+        self.on_advance, self.on_epoch = advance, epoch
+
+    def advance(self, steps: int, loss: float) -> None:
+        self.on_advance(steps, loss)
+
+    def epoch(self, metrics: Any) -> None:
+        self.on_epoch(metrics["epoch"])
+
+
+def make_step(
+    config: TrainConfig, dataset: Dataset | None = None, bk: Backend | None = None
+) -> TrainingStep:
+    """The step of a training, its order loaded for epoch 1."""
+    bk = bk or get_backend("cpu", config.dtype)
+    split = (dataset or tiny()).train
+    vae = config.make_vae(split.images.shape[1])
+    step = TrainingStep(
+        bk,
+        vae,
+        vae.initial_parameters(bk, config.seed),
+        config.make_optimizer(),
+        bk.array(split.images, dtype=split.images.dtype),
+        split.levels,
+        config.batch_size,
+        config.seed,
+        dynamic=config.binarize == "dynamic",
+    )
+    bk.load(epoch_order(len(split), config.seed, 1, config.shuffle), step.order)
+    return step
+
+
+def pixels_of(dataset: Dataset, dtype: str) -> NDArray:
+    """The training images (N, 12) as a step sees them: levels divided in the model's float type."""
+    images, levels = dataset.train.images.astype(dtype), dataset.train.levels
+    return images if levels is None else images / levels
+
+
+def batches(config: TrainConfig, n: int) -> Iterator[tuple[int, int, int, NDArray[np.int64]]]:
+    """(epoch, step of the run, step of the epoch, the images) for ever."""
+    t, epoch = 0, 0
+    while True:
+        epoch += 1
+        order = epoch_order(n, config.seed, epoch, config.shuffle)
+        for i, start in enumerate(range(0, n, config.batch_size)):
+            t += 1
+            yield epoch, t, i, order[start : start + config.batch_size]
+
+
+def after_steps(config: TrainConfig, dataset: Dataset, count: int) -> dict[str, NDArray]:
+    """The parameters after ``count`` steps, by the package's step alone: no loop, no files."""
+    step = make_step(config, dataset)
+    for epoch, t, i, _ in batches(config, len(dataset.train)):
+        if t > count:
+            break
+        step.bk.load(
+            epoch_order(len(dataset.train), config.seed, epoch, config.shuffle), step.order
+        )
+        step(t, i)
+    return step.params.to_host()
+
+
+class PlainRun:
+    """A training of 12-8-Z with ReLU and a Bernoulli, every formula on one line."""
+
+    def __init__(self, config: TrainConfig, dataset: Dataset | None = None) -> None:
+        self.config = config
+        self.x = pixels_of(dataset or tiny(), config.dtype)
+        model = Model(config.make_vae(PIXELS), get_backend("cpu", config.dtype), seed=config.seed)
+        self.p = model.params.to_host()
+        self.m = {name: np.zeros_like(a) for name, a in self.p.items()}
+        self.v = {name: np.zeros_like(a) for name, a in self.p.items()}
+
+    def forward(self, x: NDArray, t: int) -> dict[str, NDArray]:
+        """Every array of step ``t`` in the order of their computation."""
+        p, Z, K = self.p, self.config.latent_dim, self.config.samples
+        eps = normal((len(x), K, Z), Stream(self.config.seed, Purpose.LATENT, t)).astype(x.dtype)
+        a = {"eps": eps}
+        a["encoder.0"] = x @ p["encoder.0.W"] + p["encoder.0.b"]
+        hidden = np.maximum(a["encoder.0"], 0)
+        a["encoder.2"] = hidden @ p["encoder.2.W"] + p["encoder.2.b"]
+        mu, logvar = a["encoder.2"][:, :Z], a["encoder.2"][:, Z:]
+        a["sigma"] = np.exp(0.5 * logvar)
+        a["z"] = mu[:, None] + a["sigma"][:, None] * eps
+        a["KL"] = 0.5 * (mu**2 + a["sigma"] ** 2 - 1 - logvar)
+        a["decoder.0"] = a["z"] @ p["decoder.0.W"] + p["decoder.0.b"]
+        a["decoder.2"] = np.maximum(a["decoder.0"], 0) @ p["decoder.2.W"] + p["decoder.2.b"]
+        a["reconstruction"] = (np.logaddexp(0, a["decoder.2"]) - x[:, None] * a["decoder.2"]).sum(
+            axis=-1
+        )
+        return a
+
+    def loss(self, a: dict[str, NDArray]) -> NDArray:
+        """E2 of each image."""
+        return a["reconstruction"].mean(axis=1) + self.config.beta * a["KL"].sum(axis=1)
+
+    def gradient(self, x: NDArray, a: dict[str, NDArray]) -> dict[str, NDArray]:
+        """Of the mean loss over the batch."""
+        p, B, K = self.p, len(x), self.config.samples
+        Z = self.config.latent_dim
+        da = (1 / (1 + np.exp(-a["decoder.2"])) - x[:, None]) / (B * K)  # (B, K, D)
+        h = np.maximum(a["decoder.0"], 0)
+        g = {"decoder.2.W": np.einsum("bkh,bkd->hd", h, da), "decoder.2.b": da.sum(axis=(0, 1))}
+        dh = (da @ p["decoder.2.W"].T) * (h > 0)
+        g |= {"decoder.0.W": np.einsum("bkz,bkh->zh", a["z"], dh), "decoder.0.b": dh.sum((0, 1))}
+        dz = dh @ p["decoder.0.W"].T
+        mu, sigma = a["encoder.2"][:, :Z], a["sigma"]
+        beta = self.config.beta
+        dmu = dz.sum(axis=1) + beta * mu / B
+        dlogvar = (dz * a["eps"]).sum(axis=1) * sigma / 2 + beta * (sigma**2 - 1) / 2 / B
+        dhead = np.concatenate([dmu, dlogvar], axis=1)
+        h = np.maximum(a["encoder.0"], 0)
+        g |= {"encoder.2.W": h.T @ dhead, "encoder.2.b": dhead.sum(axis=0)}
+        dh = (dhead @ p["encoder.2.W"].T) * (h > 0)
+        return g | {"encoder.0.W": x.T @ dh, "encoder.0.b": dh.sum(axis=0)}
+
+    def adam(self, g: dict[str, NDArray], t: int) -> None:
+        """One update, as the paper writes it."""
+        for name in self.p:
+            self.m[name] = 0.9 * self.m[name] + 0.1 * g[name]
+            self.v[name] = 0.999 * self.v[name] + 0.001 * g[name] ** 2
+            m, v = self.m[name] / (1 - 0.9**t), self.v[name] / (1 - 0.999**t)
+            self.p[name] = self.p[name] - self.config.lr * m / (np.sqrt(v) + 1e-8)
+
+    def steps(self) -> Iterator[tuple[int, int, dict[str, NDArray]]]:
+        """(epoch, step of the run, its arrays); the update follows when the next is asked for."""
+        for epoch, t, _, index in batches(self.config, len(self.x)):
+            x = self.x[index]
+            a = self.forward(x, t)
+            yield epoch, t, a
+            self.adam(self.gradient(x, a), t)
