@@ -32,7 +32,9 @@ CONTENDERS = {
 def seconds(statement: str) -> float:
     """The time a statement takes in a new process, without the interpreter's own start."""
     code = MEASURE.format(statement=statement)
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     return float(result.stdout)
 
 
@@ -49,9 +51,7 @@ def main() -> None:
     rows = {
         name: {
             "median_ms": 1e3 * median(values),
-            "ratio_to_numpy": median(
-                v / n for v, n in zip(values, times["numpy"], strict=True)
-            ),
+            "ratio_to_numpy": median(v / n for v, n in zip(values, times["numpy"], strict=True)),
         }
         for name, values in times.items()
     }

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Sequence
 
 from scratchvae import __version__
-from scratchvae.commands import evaluate, gradcheck, info, plot, reproduce, train
+from scratchvae.commands import complete, evaluate, gradcheck, info, plot, reproduce, train
 from scratchvae.errors import ScratchVAEError
 
 EXAMPLES = """examples:
   scratchvae train                      train on real digits, in well under a minute
   scratchvae reproduce gluon            reproduce a tutorial on all of MNIST
   scratchvae evaluate runs/digits-1     ELBO and latent units
+  scratchvae complete runs/digits-1     complete images of which half is hidden
   scratchvae plot runs/digits-1         draw the figures again
   scratchvae gradcheck                  check every hand-written gradient
   scratchvae info                       versions, BLAS, devices
@@ -34,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scratchvae {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (train, reproduce, evaluate, plot, gradcheck, info):
+    for module in (train, reproduce, evaluate, complete, plot, gradcheck, info):
         module.add_parser(commands)
     return parser
 

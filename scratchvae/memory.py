@@ -146,6 +146,14 @@ class Tape:
             raise ConfigError(f"buffer {name!r} has shape {tuple(whole.shape)}, not {shape}")
         return whole
 
+    def own(self, name: str, *shape: int) -> Array:
+        """A buffer for whoever computes these rows, alone, that has no rows itself.
+
+        The tapes of two workers give two buffers. Asking twice for a name and a shape gives the
+        same memory, so nothing in it outlasts the call that wrote it.
+        """
+        return self.shared(f"{name}{shape} from row {self._start}", *shape)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all buffers, in the order of their creation."""

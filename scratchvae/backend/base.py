@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
+from scratchvae.backend.updates import FORGET_EVERY, UpdateRules, forget_below
 from scratchvae.errors import ConfigError
 
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
-
-FORGET_EVERY = 128  # steps of Adam; 0.9¹²⁸ ≈ 1e-6 keeps what is left far from subnormal
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}
 
@@ -39,20 +38,16 @@ def float_type(dtype: DTypeLike) -> np.dtype:
     return np.dtype(FLOAT_TYPES[name])
 
 
-def forget_below(dtype: np.dtype) -> float:
-    """Moments smaller than this are as good as zero: 1e8 times the smallest normal number."""
-    return 1e8 * float(np.finfo(dtype).tiny)
-
-
 def below_one(dtype: np.dtype) -> float:
     """The largest number below 1 of a float type: a uniform that is rounded stays below 1."""
     return 1.0 - float(np.finfo(dtype).epsneg)
 
 
-class Backend:
+class Backend(UpdateRules):
     """An array namespace, a float type, memory and verbs; see the module's text."""
 
     name = "plain"
+    block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
 
     def __init__(self, xp: Any, dtype: DTypeLike = "float32") -> None:
         self.xp = xp
@@ -148,6 +143,16 @@ class Backend:
         if levels is not None and levels != 1:
             out /= float(levels)
 
+    def windows(self, x: Array, stride: tuple[int, int], out: Array) -> None:
+        """out[n, p, q, i, j, c] = x[n, p·s + i, q·r + j, c], for strides s and r  (E35).
+
+        (N, H, W, C) -> (N, h, w, kh, kw, C): beside each result all pixels that it depends on.
+        """
+        (s, r), (h, w, kh, kw) = stride, out.shape[1:5]
+        for i in range(kh):
+            for j in range(kw):
+                out[:, :, :, i, j] = x[:, i : i + (h - 1) * s + 1 : s, j : j + (w - 1) * r + 1 : r]
+
     def relu(self, x: Array, out: Array) -> None:
         """out = x where Re x > 0, else 0 (a NaN stays a NaN). ``out`` may be ``x``  (E10)."""
         out[...] = self.xp.where(x.real <= 0, 0, x)
@@ -180,7 +185,7 @@ class Backend:
         da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
 
     def adam_scratch(self, size: int) -> Any:
-        """The buffer that :meth:`adam` over ``size`` parameters works in."""
+        """The buffer that :meth:`adam`, or another update of ``size`` parameters, works in."""
         return None
 
     def adam(

@@ -7,18 +7,23 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
-from scratchvae.backend.base import ALIGNMENT, FORGET_EVERY, Array, Backend, below_one, forget_below
+from scratchvae.backend.base import ALIGNMENT, Array, Backend, below_one
+from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
+from scratchvae.backend.cpu_updates import FastUpdateRules
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
+from scratchvae.backend.updates import FORGET_EVERY, forget_below
 
-ADAM_BLOCK = 131_072  # floats; smaller blocks spend their time in calls (docs/performance.md)
+RUN = 16  # numbers in a row of a window, from which on copying rows beats copying pixels
 
 
-class NumpyBackend(Backend):
+class NumpyBackend(FastUpdateRules, Backend):
     """NumPy arrays, computed in place."""
 
     name = "cpu"
+    block_size = 1 << 19  # 2 MB of float32
 
     def __init__(self, xp: Any = np, dtype: DTypeLike = "float32") -> None:
         super().__init__(xp, dtype)
@@ -72,6 +77,16 @@ class NumpyBackend(Backend):
         self.xp.copyto(out, raw)
         if levels is not None and levels != 1:
             out /= float(levels)
+
+    def windows(self, x: Array, stride: tuple[int, int], out: Array) -> None:
+        if out.shape[4] * out.shape[5] < RUN:
+            super().windows(x, stride, out)
+            return
+        # One copy of overlapping views: what a window has of a row of x lies there in one piece.
+        memory = self._memory(x)
+        n, row, column, channel = memory.strides
+        steps = (n, stride[0] * row, stride[1] * column, row, column, channel)
+        np.copyto(self._memory(out), as_strided(memory, out.shape, steps))
 
     def relu(self, x: Array, out: Array) -> None:
         if self.is_complex:

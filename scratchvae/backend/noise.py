@@ -30,6 +30,8 @@ class Purpose(IntEnum):
     SPLIT = 10  # which images are held out for validation
     DIRECTION = 11  # random directions of the gradient checks
     FIGURE = 12  # which images a figure shows
+    IMPORTANCE = 13  # ε of the importance-sampled log p(x)
+    COMPLETION = 14  # ε while an image is completed
 
 
 class Stream(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.backend import DEVICES, Backend, get_backend, why_no_gpu
-from scratchvae.data import DATASETS, Dataset, load_dataset
+from scratchvae.data import DATASETS, Dataset, load_dataset, select
 from scratchvae.errors import DataError
 from scratchvae.training import RunFolder
 
@@ -54,9 +54,9 @@ def open_backend(device: str, dtype: str, quiet: bool) -> Backend:
     return bk
 
 
-def open_dataset(source: str, data_dir: Path | None, quiet: bool) -> Dataset:
-    """The data set of --data, with its notes on stderr."""
-    dataset = load_dataset(source, data_dir, quiet=quiet)
+def open_dataset(source: str, subset: str, data_dir: Path | None, quiet: bool) -> Dataset:
+    """The data set of --data, or its --subset, with its notes on stderr."""
+    dataset = select(load_dataset(source, data_dir, quiet=quiet), subset)
     for note in dataset.notes:
         say(note, quiet)
     return dataset
@@ -64,12 +64,13 @@ def open_dataset(source: str, data_dir: Path | None, quiet: bool) -> Dataset:
 
 def data_of_run(run: RunFolder, data_dir: Path | None, quiet: bool) -> Dataset:
     """The data that a run was trained on; ``DataError`` where they are others by now."""
-    known, source = run.settings()["data"], run.config().data
+    config, known = run.config(), run.settings()["data"]
+    source = config.data
     if data_dir is None and known.get("data_dir"):
         data_dir = Path(str(known["data_dir"]))
     if source not in DATASETS and not Path(source).expanduser().exists():
         source = str(known.get("path") or source)  # the run was started from another folder
-    dataset = open_dataset(source, data_dir, quiet)
+    dataset = open_dataset(source, config.subset, data_dir, quiet)
     if dataset.fingerprint != known.get("fingerprint"):
         raise DataError(
             f"the data set {dataset.name} is not the one that {run.path} was trained on: "

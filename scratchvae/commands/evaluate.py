@@ -1,7 +1,8 @@
-"""scratchvae evaluate: the ELBO of a trained model and what its latent units do."""
+"""scratchvae evaluate: what a trained model is worth, under any binarization protocol."""
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ from scratchvae.commands.common import (
     answer,
     data_of_run,
     open_backend,
+    say,
 )
-from scratchvae.errors import ConfigError, NonFiniteError
-from scratchvae.evaluation import Evaluation, evaluate
-from scratchvae.training import RunFolder, prepare
+from scratchvae.data import PROTOCOLS, Dataset
+from scratchvae.errors import ConfigError, DataError, NonFiniteError
+from scratchvae.evaluation import Evaluation, LogLikelihood, evaluate, log_likelihood
+from scratchvae.models import Model
+from scratchvae.training import RunFolder, TrainConfig, prepare, require_same_levels
 
 EXAMPLES = """examples:
   scratchvae evaluate runs/digits-1
   scratchvae evaluate runs/digits-1 --samples 10 --json
+  scratchvae evaluate runs/digits-1 --nll 5000 --all-protocols
 """
 
 
@@ -27,7 +32,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="evaluate a trained model",
-        description="ELBO, reconstruction, KL, KL of each latent unit and active units.",
+        description="ELBO, reconstruction, KL, KL of each latent unit and active units; on "
+        "request the importance-sampled log p(x).",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -36,6 +42,13 @@ def add_parser(commands: Any) -> None:
                         help="which images (default: test)")  # fmt: skip
     parser.add_argument("--samples", type=int, metavar="K",
                         help="draws of z an image (default: as in training)")  # fmt: skip
+    parser.add_argument("--nll", type=int, metavar="SAMPLES",
+                        help="log p(x) by importance sampling, so many z an image")  # fmt: skip
+    protocols = parser.add_mutually_exclusive_group()
+    protocols.add_argument("--binarize", choices=PROTOCOLS,
+                           help="what pixels become (default: as in training)")  # fmt: skip
+    protocols.add_argument("--all-protocols", action="store_true",
+                           help="once for each of these")  # fmt: skip
     add_device_arguments(parser)
     add_output_arguments(parser)
     parser.set_defaults(command=run)
@@ -43,36 +56,79 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate as the arguments say."""
+    if args.nll is not None and args.nll < 1:
+        raise ConfigError(f"--nll must be at least 1, not {args.nll}")
     folder = RunFolder.open(args.run)
     config = folder.config()
     dataset = data_of_run(folder, args.data_dir, args.quiet)
-    views = prepare(config, dataset)
-    split = getattr(views, args.split)
-    if split is None:
-        raise ConfigError(f"{args.run} was trained without a validation split")
     bk = open_backend(args.device, config.dtype, args.quiet)
     model, checkpoint = folder.load(bk)
     if args.samples is not None:
         model = model.with_samples(args.samples)
-    result = evaluate(model, split, config.binarize, config.seed, visit=checkpoint.epoch)
-    if not math.isfinite(result.loss):
-        raise NonFiniteError(f"the loss of {args.run} on the {args.split} images is not finite")
-    content = {"run": str(args.run), "split": args.split, "epoch": checkpoint.epoch}
-    answer(args.json, content | result.to_json(), describe(result, args.split, checkpoint.epoch))
+    head = {"run": str(args.run), "split": args.split, "epoch": checkpoint.epoch}
+    texts, found = [], {}
+    for protocol in PROTOCOLS if args.all_protocols else (args.binarize or config.binarize,):
+        try:
+            numbers = under(replace(config, binarize=protocol), dataset, model, checkpoint.epoch,
+                            args.split, args.nll)  # fmt: skip
+        except DataError as error:
+            if not args.all_protocols:
+                raise
+            say(f"left out: {error}", args.quiet)
+            continue
+        result, likelihood = numbers
+        found[protocol] = result.to_json()
+        if likelihood is not None:
+            found[protocol]["importance"] = likelihood.to_json()
+        texts.append(describe(result, args.split, checkpoint.epoch, likelihood))
+    content = {"protocols": found} if args.all_protocols else next(iter(found.values()))
+    answer(args.json, head | content, "\n\n".join(texts))
     return 0
 
 
-def describe(result: Evaluation, split: str, epoch: int) -> str:
+def under(
+    config: TrainConfig,
+    dataset: Dataset,
+    model: Model,
+    epoch: int,
+    split: str,
+    nll_samples: int | None,
+) -> tuple[Evaluation, LogLikelihood | None]:
+    """The numbers of a split under the protocol of ``config``."""
+    require_same_levels(config, dataset.train.levels)
+    images = getattr(prepare(config, dataset), split)
+    if images is None:
+        raise ConfigError("the run was trained without a validation split")
+    result = evaluate(model, images, config.binarize, config.seed, visit=epoch)
+    values, likelihood = [result.loss], None
+    if nll_samples is not None:
+        likelihood = log_likelihood(
+            model, images, config.binarize, config.seed, nll_samples, visit=epoch
+        )
+        values.append(likelihood.log_p)
+    if not all(map(math.isfinite, values)):
+        raise NonFiniteError(f"the loss on the {split} images is not finite")
+    return result, likelihood
+
+
+def describe(
+    result: Evaluation, split: str, epoch: int, likelihood: LogLikelihood | None = None
+) -> str:
     """The numbers as text."""
     units = "  ".join(f"{kl:.3f}" for kl in result.kl_per_unit)
-    return "\n".join(
-        [
-            f"epoch {epoch}, {result.images} {split} images, nats an image",
-            f"ELBO            {result.elbo:10.3f} ± {result.elbo_standard_error:.3f}",
-            f"reconstruction  {result.reconstruction:10.3f}",
-            f"KL              {result.kl:10.3f}",
-            f"KL of each unit   {units}",
-            f"active units      {result.active_units} of {len(result.kl_per_unit)}",
-            f"protocol: {result.protocol}",
+    lines = [
+        f"epoch {epoch}, {result.images} {split} images, nats an image",
+        f"ELBO            {result.elbo:10.3f} ± {result.elbo_standard_error:.3f}",
+        f"reconstruction  {result.reconstruction:10.3f}",
+        f"KL              {result.kl:10.3f}",
+        f"KL of each unit   {units}",
+        f"active units      {result.active_units} of {len(result.kl_per_unit)}",
+        f"protocol: {result.protocol}",
+    ]
+    if likelihood is not None:
+        lines += [
+            f"log p(x)        {likelihood.log_p:10.3f} ± {likelihood.standard_error:.3f}",
+            f"effective samples {likelihood.effective_samples:8.1f} of {likelihood.samples}",
+            f"protocol: {likelihood.protocol}",
         ]
-    )
+    return "\n".join(lines)

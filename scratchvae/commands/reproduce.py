@@ -1,7 +1,7 @@
 """scratchvae reproduce: run a tutorial's study and set its numbers beside the published ones."""
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,25 @@ from scratchvae.commands.common import (
     open_dataset,
     say,
 )
-from scratchvae.commands.train import protocol_of, train_in_folder
+from scratchvae.commands.train import train_in_folder
 from scratchvae.errors import ConfigError
-from scratchvae.models import Model
-from scratchvae.studies import STUDIES, find_study, reproduce, table
-from scratchvae.training import TrainConfig, Training, free_folder, require_free, write_json
+from scratchvae.evaluation import Evaluation, evaluate
+from scratchvae.studies import STUDIES, Study, find_study, reproduce, table, write_report
+from scratchvae.training import (
+    TrainConfig,
+    Training,
+    free_folder,
+    prepare,
+    require_free,
+    write_json,
+)
 from scratchvae.versions import versions
 
 EXAMPLES = """examples:
   scratchvae reproduce gluon
   scratchvae reproduce gluon --seeds 3 --out runs/gluon
-  scratchvae reproduce gluon --epochs 1
+  scratchvae reproduce keras-conv --epochs 1
+  scratchvae reproduce --all
 """
 
 
@@ -36,7 +44,8 @@ def add_parser(commands: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("study", nargs="?", metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--all", action="store_true", help="every study, one after the other")
     parser.add_argument("--seeds", type=int, default=1, metavar="N",
                         help="how many runs, with the seeds 0 to N − 1 (default: 1)")  # fmt: skip
     parser.add_argument("--epochs", type=int, metavar="N", help="cut it short, and say so")
@@ -49,31 +58,57 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the study as the arguments say."""
-    study = find_study(args.study)
+    """Run the studies as the arguments say."""
+    if bool(args.study) == args.all:
+        raise ConfigError(f"name one study, or ask for --all; there are: {', '.join(STUDIES)}")
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {args.seeds}")
     if args.epochs is not None and args.epochs < 1:
         raise ConfigError(f"--epochs must be at least 1, not {args.epochs}")
-    out: Path = args.out or free_folder(Path("runs"), study.name)
+    studies = list(STUDIES.values()) if args.all else [find_study(args.study)]
+    out: Path = args.out or free_folder(Path("runs"), "all" if args.all else studies[0].name)
     require_free(out)  # before hours of training
-    dataset = open_dataset(study.config.data, args.data_dir, args.quiet)
-    bk = open_backend(args.device, study.config.dtype, args.quiet)
-    published = {f"published, epoch {study.target.epoch}": study.target.value}
+    contents, texts = [], []
+    for study in studies:
+        content, text = run_study(study, args, out / study.name if args.all else out)
+        contents.append(content)
+        texts.append(text)
+    answer(args.json, {"studies": contents} if args.all else contents[0], "\n\n".join(texts))
+    return 0
 
-    def run_one(config: TrainConfig) -> Training:
+
+def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[str, Any], str]:
+    """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
+    settings = study.config
+    dataset = open_dataset(settings.data, settings.subset, args.data_dir, args.quiet)
+    bk = open_backend(args.device, settings.dtype, args.quiet)
+    target = study.target
+    published = (
+        {f"published, epoch {target.epoch}": target.value + study.offset} if target else None
+    )
+
+    def run_one(config: TrainConfig) -> tuple[Training, Evaluation]:
         say(f"{study.name}, seed {config.seed}", args.quiet)
-        return train_in_folder(
+        training = train_in_folder(
             config, dataset, bk, out / f"seed-{config.seed}", args.data_dir, args.quiet,
             not args.no_figures, published,
         )  # fmt: skip
+        test = prepare(config, dataset).test
+        visit = training.metrics[-1]["epoch"] if training.metrics else 0
+        return training, evaluate(training.model, test, config.binarize, config.seed, visit)
 
-    model = Model(study.config.make_vae(dataset.train.images.shape[1]), bk)
-    result = reproduce(study, args.seeds, args.epochs, run_one, protocol_of(model, study.config))
-    content = asdict(result) | {"run": str(out), "device": bk.name, "versions": versions()}
+    result = reproduce(study, args.seeds, args.epochs, run_one)
+    short = "" if args.epochs is None else f" --epochs {args.epochs}"
+    command = f"scratchvae reproduce {study.name} --seeds {args.seeds}{short}"
+    content = asdict(result) | {
+        "command": command,
+        "settings": replace(settings, epochs=result.epochs).to_json(),
+        "run": str(out),
+        "device": bk.describe(),
+        "versions": versions(),
+    }
     write_json(out / "result.json", content)
-    text = "\n".join(
-        [f"{study.title}", table(result), *(f"the tutorial {slip}" for slip in study.slips)]
-    )
-    answer(args.json, content, text)
-    return 0
+    figures = sorted((out / "seed-0" / "figures").glob("*.png"))
+    write_report(out / "report.html", study, result, figures, command)
+    slips = [f"the tutorial {slip}" for slip in study.slips]
+    return content, "\n".join([study.title, table(result), *slips, f"report: {out}/report.html"])

@@ -16,6 +16,7 @@ from scratchvae.commands.common import (
 )
 from scratchvae.data import DATASETS, PROTOCOLS, Dataset
 from scratchvae.evaluation import describe_protocol
+from scratchvae.latent import ESTIMATORS
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import Model
@@ -29,6 +30,7 @@ from scratchvae.training import (
     choose_progress,
     free_folder,
     prepare,
+    resolve_levels,
     resolve_workers,
     train,
 )
@@ -59,6 +61,8 @@ def add_parser(commands: Any) -> None:
         parser.add_argument(*flags, default=default, help=f"{help} (default: {default})", **more)
 
     option("--data", default=d.data, help=f"{', '.join(DATASETS)}, or a .npy, .npz or IDX file")
+    parser.add_argument("--subset", default=d.subset, metavar="PART",
+                        help="first:N, last:N or draw:SEED:N:M (default: all)")  # fmt: skip
     option("--binarize", default=d.binarize, choices=PROTOCOLS, help="what pixels become")
     parser.add_argument(
         "--hidden",
@@ -68,6 +72,10 @@ def add_parser(commands: Any) -> None:
         metavar="UNITS",
         help="hidden sizes of the encoder; the decoder has them in reverse (default: 400 400)",
     )
+    for name in ("encoder", "decoder"):
+        parser.add_argument(f"--{name}", nargs="*", default=[], metavar="LAYER",
+                            help='layers in words instead of hidden sizes, for example '
+                            '"reshape 28 28 1" "conv 32 3 2" relu flatten')  # fmt: skip
     option("--activation", default=d.activation, choices=tuple(ACTIVATIONS), help="of hidden units")
     option("--latent-dim", default=d.latent_dim, type=int, metavar="Z", help="latent units")
     option("--likelihood", default=d.likelihood, choices=LIKELIHOODS, help="of the pixels")
@@ -77,6 +85,12 @@ def add_parser(commands: Any) -> None:
     option("--init", default=d.init, choices=tuple(INITIALIZATIONS), help="initial weights")
     option("--beta", default=d.beta, type=float, help="weight of the KL")
     option("--samples", default=d.samples, type=int, metavar="K", help="draws of z an image")
+    option("--estimator", default=d.estimator, choices=tuple(ESTIMATORS),
+           help="of the bound and its gradient")  # fmt: skip
+    option("--kl-warmup", default=d.kl_warmup, type=int, metavar="STEPS",
+           help="steps over which the KL's weight grows from 0 to beta")  # fmt: skip
+    option("--free-bits", default=d.free_bits, type=float, metavar="NATS",
+           help="KL that a latent unit may have without paying")  # fmt: skip
     option("--optimizer", default=d.optimizer, choices=tuple(OPTIMIZERS), help="update rule")
     option("--lr", default=d.lr, type=float, help="learning rate")
     option("--epochs", default=d.epochs, type=int, metavar="N", help="passes over the data")
@@ -94,6 +108,7 @@ def add_parser(commands: Any) -> None:
            help="threads that share a step on the CPU; 0: by rule")  # fmt: skip
     option("--patience", default=d.patience, type=int, metavar="K",
            help="stop after K epochs without a better one; needs --validation")  # fmt: skip
+    parser.set_defaults(levels=d.levels)  # of a categorical: the data's
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: a new "
                         "one in runs/)")  # fmt: skip
     parser.add_argument("--no-figures", action="store_true", help="draw nothing")
@@ -105,7 +120,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train as the arguments say."""
     config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig().to_json()})
-    dataset = open_dataset(config.data, args.data_dir, args.quiet)
+    dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet)
     out = args.out or free_folder(Path("runs"), re.sub(r"\W+", "-", Path(dataset.name).stem))
     training = train_in_folder(
@@ -118,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds": training.seconds,
         "best_epoch": training.best_epoch,
         "protocol": protocol_of(training.model, config),
+        "train_protocol": config.describe_train_loss(),
         **last,
     }
     lines = [f"run: {out}"]
@@ -128,6 +144,8 @@ def run(args: argparse.Namespace) -> int:
             f"KL {last['test_kl']:.3f})"
         )
     lines.append(f"protocol: {content['protocol']}")
+    if not config.trains_what_is_tested:
+        lines.append(f"train loss: {config.describe_train_loss()}; test: ELBO, analytic KL")
     if training.best_epoch is not None:
         lines.append(f"best epoch on the validation split: {training.best_epoch}")
     answer(args.json, content, "\n".join(lines))
@@ -145,6 +163,7 @@ def train_in_folder(
     published: dict[str, float] | None = None,
 ) -> Training:
     """A training with its folder: config.json first, figures last."""
+    config = resolve_levels(config, dataset.train.levels)
     config = resolve_workers(config, bk, dataset.train.images.shape[1])
     views = prepare(config, dataset)  # everything that can be wrong with them is wrong now
     path = None if config.data in DATASETS else Path(config.data).expanduser()
@@ -190,6 +209,8 @@ def caption_of(
         config.describe_model(model.vae.pixels),
         f"β = {config.beta:g}",
     ]
+    if not config.trains_what_is_tested:
+        parts.append(f"trained by: {config.describe_train_loss()}")
     if metrics:
         parts.append(f"epoch {metrics[-1]['epoch']}: test {metrics[-1]['test_loss']:.2f} nats")
     return " · ".join(parts)

@@ -9,6 +9,7 @@ from scratchvae.data.checks import require_unit_interval
 from scratchvae.data.dataset import Dataset, Split
 from scratchvae.data.download import cache_folder
 from scratchvae.data.load import DATASETS, load_dataset
+from scratchvae.data.subset import parse_subset, select
 from scratchvae.data.validation import hold_out
 
 __all__ = [
@@ -22,5 +23,7 @@ __all__ = [
     "describe",
     "hold_out",
     "load_dataset",
+    "parse_subset",
     "require_unit_interval",
+    "select",
 ]

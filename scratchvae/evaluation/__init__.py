@@ -1,5 +1,7 @@
-"""What a trained model is worth: its ELBO and its latent units."""
+"""What a trained model is worth: its ELBO, log p(x), its latent units, and what it can do."""
 
+from scratchvae.evaluation.baselines import histogram_nll, mass_of_levels
+from scratchvae.evaluation.completion import Completion, CompletionSettings, complete, log_joint
 from scratchvae.evaluation.elbo import (
     Evaluation,
     active_units,
@@ -7,5 +9,26 @@ from scratchvae.evaluation.elbo import (
     evaluate,
     visible,
 )
+from scratchvae.evaluation.interpolation import interpolate
+from scratchvae.evaluation.masks import HALVES, find_mask
+from scratchvae.evaluation.nll import LogLikelihood, importance_sampled, log_likelihood
 
-__all__ = ["Evaluation", "active_units", "describe_protocol", "evaluate", "visible"]
+__all__ = [
+    "HALVES",
+    "Completion",
+    "CompletionSettings",
+    "Evaluation",
+    "LogLikelihood",
+    "active_units",
+    "complete",
+    "describe_protocol",
+    "evaluate",
+    "find_mask",
+    "histogram_nll",
+    "importance_sampled",
+    "interpolate",
+    "log_joint",
+    "log_likelihood",
+    "mass_of_levels",
+    "visible",
+]

@@ -11,27 +11,40 @@ drawn, not by importing this package.
 | `reconstructions` | originals above their reconstructions |
 | `prior_samples` | decoder means beside draws, z from the prior |
 | `loss_curves` | −ELBO over the epochs, and its two terms |
+| `film_strip` | originals above their reconstructions, epoch by epoch |
+| `interpolations` | decoder means on the way from one image to another |
+| `completions` | whole images, what was observed of them, and their completions |
+| `posterior_contours` | p(observed, z) of a 2-D latent, and the q(z) that was fitted to it |
 | `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |
 | `latent_grid` | decoder means over the 2-D latent plane, at `latent_grid_points` |
 
-`draw_run` draws all of them for a trained model.
+`draw_run` draws most of them for a trained model.
 """
 
+from scratchvae.figures.completion import completions
+from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
+from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
+from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
 from scratchvae.figures.run import draw_run
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 
 __all__ = [
+    "Plane",
+    "completions",
     "data_samples",
     "draw_run",
+    "film_strip",
+    "interpolations",
     "latent_grid",
     "latent_grid_levels",
     "latent_grid_points",
     "latent_scatter",
     "loss_curves",
+    "posterior_contours",
     "prior_samples",
     "reconstructions",
     "save",

@@ -6,9 +6,10 @@ from typing import Any
 
 from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.data import Dataset, Split
-from scratchvae.evaluation import visible
+from scratchvae.evaluation import interpolate, visible
 from scratchvae.figures.curves import loss_curves
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
+from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
@@ -16,6 +17,7 @@ from scratchvae.models import Model
 from scratchvae.training import TrainConfig, Views
 
 SCATTER = 5_000  # points; more of them hide each other
+PAIRS = 3  # of images to go from one to the other
 
 
 def draw_run(
@@ -28,8 +30,9 @@ def draw_run(
     caption: str,
     published: Mapping[str, float] | None = None,
 ) -> list[Path]:
-    """Draw and save: data, reconstructions, prior samples, losses and, for a latent space of
-    two dimensions, the scatter of μ and the decoded plane. Answers with the files written.
+    """Draw and save: data, reconstructions, prior samples, interpolations, losses and, for a
+    latent space of two dimensions, the scatter of μ and the decoded plane. Answers with the files
+    written.
     """
     shape, paths = dataset.image_shape, []
 
@@ -45,6 +48,13 @@ def draw_run(
 
     means, draws = model.sample(100, config.seed)
     keep(prior_samples(means, draws, shape, caption), "prior_samples")
+
+    ends = visible_of(views.train.take(slice(0, 2 * PAIRS)), config)
+    first, second = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
+    if len(second):
+        ways = {path.capitalize(): interpolate(model, first, second, path=path)
+                for path in ("linear", "spherical")}  # fmt: skip
+        keep(interpolations(first, ways, second, shape, caption), "interpolations")
 
     if metrics:
         names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")

@@ -1,7 +1,22 @@
-"""Between encoder and decoder: the reparameterization and the divergence from the prior."""
+"""Between encoder and decoder: reparameterization, divergence from the prior, estimators."""
 
+from scratchvae.latent.estimators import (
+    ESTIMATORS,
+    AnalyticKL,
+    Detached,
+    DoublyReparameterized,
+    Estimator,
+    FreeBits,
+    ImportanceWeighted,
+    MonteCarloKL,
+    ScoreFunction,
+    ScoreFunctionBaseline,
+    StickingTheLanding,
+    estimator_named,
+)
 from scratchvae.latent.kl import kl_chain, kl_per_unit
 from scratchvae.latent.logstd import LogStdHead
+from scratchvae.latent.node import LatentNode
 from scratchvae.latent.reparameterize import (
     reparameterize,
     reparameterize_chain,
@@ -9,7 +24,20 @@ from scratchvae.latent.reparameterize import (
 )
 
 __all__ = [
+    "ESTIMATORS",
+    "AnalyticKL",
+    "Detached",
+    "DoublyReparameterized",
+    "Estimator",
+    "FreeBits",
+    "ImportanceWeighted",
+    "LatentNode",
     "LogStdHead",
+    "MonteCarloKL",
+    "ScoreFunction",
+    "ScoreFunctionBaseline",
+    "StickingTheLanding",
+    "estimator_named",
     "kl_chain",
     "kl_per_unit",
     "reparameterize",

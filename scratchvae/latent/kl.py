@@ -23,8 +23,8 @@ def kl_per_unit(bk: Backend, head: Array, std: Array, out: Array, tmp: Array) ->
 def kl_chain(bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array) -> None:
     """Add the gradient of weight · KL to dhead (B, 2Z)  (E17).
 
-    dμ += w μ, d log σ² += w ½ (σ² − 1). ``weight``: a number or (B, 1); tmp: (B, Z). The sum is
-    meant: μ and log σ² already hold what came from the likelihood.
+    dμ += w μ, d log σ² += w ½ (σ² − 1). ``weight``: a number, (B, 1) or (Z,); tmp: (B, Z). The sum
+    is meant: μ and log σ² already hold what came from the likelihood.
     """
     latent = std.shape[1]
     mu, dmu, dlogvar = head[:, :latent], dhead[:, :latent], dhead[:, latent:]

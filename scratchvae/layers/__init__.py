@@ -1,6 +1,8 @@
 """Layers, one a file: forward, and right below it the chain and the parameter gradient."""
 
 from scratchvae.layers.base import Layer
+from scratchvae.layers.conv import Conv2D
+from scratchvae.layers.conv_transpose import ConvTranspose2D
 from scratchvae.layers.dense import Dense
 from scratchvae.layers.elementwise import Elementwise
 from scratchvae.layers.initializers import (
@@ -15,6 +17,7 @@ from scratchvae.layers.initializers import (
     TruncatedNormal,
 )
 from scratchvae.layers.relu import ReLU
+from scratchvae.layers.reshape import Flatten, Reshape
 from scratchvae.layers.sequential import BoundSequential, Sequential, Slot
 from scratchvae.layers.sigmoid import Sigmoid, sigmoid
 from scratchvae.layers.tanh import Tanh
@@ -26,9 +29,12 @@ __all__ = [
     "INITIALIZATIONS",
     "BoundSequential",
     "Constant",
+    "Conv2D",
+    "ConvTranspose2D",
     "Dense",
     "Elementwise",
     "FanInUniform",
+    "Flatten",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -36,6 +42,7 @@ __all__ = [
     "Initializer",
     "Layer",
     "ReLU",
+    "Reshape",
     "Sequential",
     "Sigmoid",
     "Slot",

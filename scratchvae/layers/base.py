@@ -5,7 +5,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import Shape
+from scratchvae.memory import Shape, Tape
 
 WHOLE = slice(None)
 
@@ -21,6 +21,8 @@ class Layer:
     inplace = False  # y may be x, and dx may be dy
     keeps_y = False  # chain reads y, so the next layer may not overwrite it
     uses_tmp = False  # chain needs a scratch buffer of the shape of dy
+    is_view = False  # y is x in another shape: a Sequential lets them share their memory
+    positions = 1  # how often each image uses each weight: its share of a step's work
 
     def build(self, shape: Shape) -> Shape:
         """Learn the shape of one row of x; answer with the shape of one row of y."""
@@ -33,6 +35,13 @@ class Layer:
     def fans(self) -> tuple[int, int]:
         """How many inputs an output has, and how many outputs an input: what initializers ask."""
         raise NotImplementedError
+
+    def on(self, tape: Tape, per: int = 1) -> "Layer":
+        """This layer with the buffers it works in, taken from the tape; most need none.
+
+        They belong to one worker. A layer that needs some and was given none makes its own.
+        """
+        return self
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
         """y = f(x; p)."""

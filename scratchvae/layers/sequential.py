@@ -47,28 +47,35 @@ class Sequential:
         ``x`` is the input, (rows · per, …); ``dx`` the buffer for its gradient, None where nobody
         wants it (a first layer then skips that work). Without ``grads`` only forward is possible.
         """
+        given = x, dx
         gradients = self._bind_gradients(tape, name, per) if grads is not None else None
         slots: list[Slot] = []
+        keep = True  # the caller's x is never overwritten, nor an output that its layer reads again
         for i, layer in enumerate(self.layers):
             label, shape = f"{name}.{i}", self.shapes[i + 1]
-            # The caller's x is never overwritten, nor an output that its layer reads again.
-            overwrite = layer.inplace and i > 0 and not self.layers[i - 1].keeps_y
-            y = x if overwrite else tape.buffer(f"{label}.y", *shape, per=per)
             dy = None if gradients is None else gradients[i]
             tmp = None
+            if layer.is_view:  # x is y and dy is dx already
+                x = y = x.reshape(-1, *shape)
+                dx = dy if i > 0 else dx
+            else:
+                y = x if layer.inplace and not keep else tape.buffer(f"{label}.y", *shape, per=per)
+                keep = layer.keeps_y
             if layer.uses_tmp and gradients is not None:
                 tmp = tape.buffer(f"tmp{shape}x{per}", *shape, per=per)  # one for all of a shape
             p, g = params.part(label), None if grads is None else grads.part(label)
-            slots.append(Slot(label, layer, p, g, x, y, dy, dx, tmp))
+            slots.append(Slot(label, layer.on(tape, per), p, g, x, y, dy, dx, tmp))
             x, dx = y, dy
-        return BoundSequential(tape, slots)
+        return BoundSequential(tape, slots, *given)
 
     def _bind_gradients(self, tape: Tape, name: str, per: int) -> list[Array]:
         """A buffer for the gradient of every layer's output; in-place layers hand theirs on."""
         gradients: list[Array] = []
         for i in reversed(range(len(self.layers))):
             after = self.layers[i + 1] if gradients else None
-            if after is not None and after.inplace:
+            if after is not None and after.is_view:
+                gradients.append(gradients[-1].reshape(-1, *self.shapes[i + 1]))
+            elif after is not None and after.inplace:
                 gradients.append(gradients[-1])
             else:
                 gradients.append(tape.buffer(f"{name}.{i}.dy", *self.shapes[i + 1], per=per))
@@ -92,11 +99,11 @@ class Slot(NamedTuple):
 class BoundSequential:
     """A Sequential on its buffers: ``x`` to ``y`` forward, ``dy`` to ``dx`` backward."""
 
-    def __init__(self, tape: Tape, slots: Sequence[Slot]) -> None:
+    def __init__(self, tape: Tape, slots: Sequence[Slot], x: Array, dx: Array | None) -> None:
         self.bk = tape.bk
         self.slots = tuple(slots)
         self.backward_slots = self.slots[::-1]
-        self.x, self.dx = self.slots[0].x, self.slots[0].dx
+        self.x, self.dx = x, dx
         self.y, self.dy = self.slots[-1].y, self.slots[-1].dy
 
     def forward(self) -> None:

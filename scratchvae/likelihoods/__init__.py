@@ -2,6 +2,14 @@
 
 from scratchvae.likelihoods.base import Likelihood
 from scratchvae.likelihoods.bernoulli import Bernoulli
+from scratchvae.likelihoods.categorical import Categorical
 from scratchvae.likelihoods.gaussian import Gaussian, GaussianLikelihood, LearnedGaussian
 
-__all__ = ["Bernoulli", "Gaussian", "GaussianLikelihood", "LearnedGaussian", "Likelihood"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Gaussian",
+    "GaussianLikelihood",
+    "LearnedGaussian",
+    "Likelihood",
+]

@@ -12,11 +12,12 @@ class Likelihood:
     """p(x | z) given the decoder's output, the logits.
 
     A likelihood owns the map from logits to means and the sampler, so that sampling cannot
-    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples an image;
-    ``x``: (B, 1, D); values in nats, summed over the pixels: (B, K). A likelihood may have
-    parameters of its own, handed in like a layer's.
+    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples an image, or
+    (B, K, logits_per_pixel · D); ``x``: (B, 1, D); values in nats, summed over the pixels:
+    (B, K). A likelihood may have parameters of its own, handed in like a layer's.
     """
 
+    logits_per_pixel = 1  # how many numbers the decoder gives for each pixel
     unit_interval = False  # x must lie in [0, 1]
     noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
 
@@ -33,6 +34,12 @@ class Likelihood:
             tape.buffer(f"likelihood.{name}", pixels, per=samples).reshape(-1, samples, pixels)
             for name in ("tmp", "mean")
         )
+
+    def pixel_nll(
+        self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
+    ) -> None:
+        """out = −log p(x_d | z) of each pixel: (B, K, D)."""
+        raise NotImplementedError
 
     def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
         """out = −log p(x | z), summed over the last axis."""
@@ -52,17 +59,18 @@ class Likelihood:
     ) -> None:
         """The value as in :meth:`nll`, and the gradient of Σ weight · nll.
 
-        ``weight``: a number, or (B, K, 1) with one for each sample. Assigns dlogits and, where the
-        likelihood has parameters, their gradients g.
+        ``weight``: a number, or (B, K, 1) with one for each sample, or (1, 1, D) with one for each
+        pixel's part of the gradient. Assigns dlogits and, where the likelihood has parameters,
+        their gradients g.
         """
         raise NotImplementedError
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
-        """out = E[x | z]. ``out`` may be ``logits``."""
+        """out = E[x | z]. ``out`` may be ``logits`` where there is one a pixel."""
         raise NotImplementedError
 
-    def sample(self, bk: Backend, p: Any, mean: Array, noise: Array, out: Array) -> None:
-        """out ~ p(x | z), from its mean and from noise of the kind that the class names."""
+    def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
+        """out ~ p(x | z), from noise of the kind that the class names. Overwrites the logits."""
         raise NotImplementedError
 
     def describe(self) -> str:

@@ -16,10 +16,16 @@ class Bernoulli(Likelihood):
 
     unit_interval = True
 
+    def pixel_nll(
+        self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
+    ) -> None:
+        """−log p(x_d|z) = log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
+        bk.softplus_minus(logits, x, out, work[0])
+
     def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
-        """−log p(x|z) = Σ_d log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
-        tmp, terms = work
-        bk.softplus_minus(logits, x, terms, tmp)
+        """−log p(x|z) = Σ_d log(1 + e^a_d) − x_d a_d  (E18)."""
+        terms = work[1]
+        self.pixel_nll(bk, p, logits, x, terms, work)
         bk.xp.sum(terms, axis=-1, out=out)
 
     def nll_and_grad(
@@ -41,9 +47,10 @@ class Bernoulli(Likelihood):
         """E[x|z] = sigmoid(a)  (E20)."""
         sigmoid(bk, logits, out)
 
-    def sample(self, bk: Backend, p: Any, mean: Array, noise: Array, out: Array) -> None:
+    def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
         """x = 1 where u < E[x|z], else 0, with u ~ U[0, 1)  (E20)."""
-        bk.xp.less(noise, mean, out=out)
+        self.mean(bk, logits, logits)
+        bk.xp.less(noise, logits, out=out)
 
     def describe(self) -> str:
         return "Bernoulli"

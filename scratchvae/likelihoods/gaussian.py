@@ -45,6 +45,18 @@ class GaussianLikelihood(Likelihood):
         """σ: a number or (1,) or (D,)."""
         raise NotImplementedError
 
+    def pixel_nll(
+        self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
+    ) -> None:
+        """−log p(x_d|z) = ½ ((x_d − m_d)²/σ_d² + log 2πσ_d²)  (E21)."""
+        variance = self.std(bk, p) ** 2
+        self.mean(bk, logits, out)
+        out -= x
+        out *= out
+        out /= variance
+        out += bk.xp.log(2 * math.pi * variance)
+        out *= 0.5
+
     def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
         """−log p(x|z) = Σ_d ½ (x_d − m_d)²/σ_d² + ½ log 2πσ_d²  (E21)."""
         tmp, mean = work[:2]
@@ -95,10 +107,11 @@ class GaussianLikelihood(Likelihood):
         else:
             out[...] = logits
 
-    def sample(self, bk: Backend, p: Any, mean: Array, noise: Array, out: Array) -> None:
+    def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
         """x = m + σ ε with ε ~ N(0, I)."""
+        self.mean(bk, logits, logits)
         bk.xp.multiply(noise, self.std(bk, p), out=out)
-        out += mean
+        out += logits
 
 
 class Gaussian(GaussianLikelihood):

@@ -1,23 +1,25 @@
 """A VAE together with its parameters: host arrays in, host arrays out."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from numpy.typing import NDArray
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import DataError
+from scratchvae.latent import AnalyticKL
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models.vae import VAE, BoundVAE
 
 BLOCK = 250  # images at a time; part of the definition of evaluation noise, see Model.terms
+FIRST_DRAW = Stream(0, Purpose.TEST_LATENT)
 
 
 class Loss(NamedTuple):
     """The terms of E2, averaged over images and samples, in nats an image."""
 
-    total: float  # reconstruction + beta · kl
+    total: float  # the estimator's objective; for E2 reconstruction + beta · kl
     reconstruction: float
     kl: float
 
@@ -48,6 +50,10 @@ class Model:
         """The same parameters, not a copy, with another number of samples an image."""
         return Model(self.vae.with_samples(samples), self.bk, self.params)
 
+    def for_evaluation(self) -> "Model":
+        """The same parameters with the estimator that numbers are printed by: analytic KL (E2)."""
+        return Model(self.vae.with_estimator(AnalyticKL()), self.bk, self.params)
+
     # ---- the five things a VAE does ----------------------------------------------------------
 
     def encode(self, images: NDArray) -> tuple[NDArray, NDArray]:
@@ -68,9 +74,25 @@ class Model:
         for start, stop, bound in model._blocks(len(z)):
             self.bk.load(z[start:stop, None, :], bound.z)
             bound.decode()
-            bound.likelihood.mean(self.bk, bound.logits, bound.logits)
-            means[start:stop] = self.bk.to_host(bound.logits[:, 0])
+            bound.likelihood.mean(self.bk, bound.logits, bound.x_each)  # no image lies there now
+            means[start:stop] = self.bk.to_host(bound.x)
         return means
+
+    def pixel_nll(self, images: NDArray, z: NDArray) -> NDArray:
+        """−log p(x_d|z) in nats of every pixel, for pairs of an image and a z: (N, D)."""
+        images = self._rows(images, self.vae.pixels, "images")
+        if tuple(z.shape) != (len(images), self.vae.latent_dim):
+            raise DataError(f"z has shape {z.shape}, expected {(len(images), self.vae.latent_dim)}")
+        bk, nll = self.bk, self.bk.host_empty((len(images), self.vae.pixels))
+        out = bk.empty((min(len(images), BLOCK), 1, self.vae.pixels))
+        for start, stop, bound in self.with_samples(1)._blocks(len(images)):
+            bk.load(images[start:stop], bound.x)
+            bk.load(z[start:stop, None, :], bound.z)
+            bound.decode()
+            here = out[: stop - start]
+            bound.likelihood.pixel_nll(bk, bound.p_x, bound.logits, bound.x_each, here, bound.work)
+            nll[start:stop] = bk.to_host(here[:, 0])
+        return nll
 
     def reconstruct(self, images: NDArray) -> NDArray:
         """E[x|z] at z = μ(x): (N, D) -> (N, D)."""
@@ -81,28 +103,39 @@ class Model:
         bk, noise = self.bk, self.bk.empty((n, self.vae.pixels))
         z = bk.empty((n, self.vae.latent_dim))
         bk.normal(z, Stream(seed, Purpose.PRIOR), bk.noise_scratch(z.size))
-        means = self.decode(bk.to_host(z))
         draw = bk.uniform if self.vae.likelihood.noise == "uniform" else bk.normal
         draw(noise, Stream(seed, Purpose.PIXELS), bk.noise_scratch(noise.size))
-        draws = bk.empty(means.shape)
-        self.vae.likelihood.sample(bk, self._likelihood_params, bk.array(means), noise, draws)
+        means, draws = bk.host_empty(noise.shape), bk.empty(noise.shape)
+        for start, stop, bound in self.with_samples(1)._blocks(n):
+            bound.z[:, 0] = z[start:stop]
+            bound.decode()
+            bound.likelihood.mean(bk, bound.logits, bound.x_each)
+            means[start:stop] = bk.to_host(bound.x)
+            here = slice(start, stop)
+            bound.likelihood.sample(
+                bk, bound.p_x, bound.logits, noise[here, None], draws[here, None]
+            )
         return means, bk.to_host(draws)
 
     def loss(self, images: NDArray, eps: NDArray | None = None, seed: int = 0) -> Loss:
-        """E2 averaged over the images. ``eps`` (N, K, Z), or the noise that ``seed`` names."""
-        return self._average(self.terms(images, eps, Stream(seed, Purpose.TEST_LATENT)))
+        """The loss that the model is trained by, averaged over the images.
+
+        E2, or the objective of the model's estimator. ``eps`` (N, K, Z), or the noise that
+        ``seed`` names.
+        """
+        return self._average(*self._evaluate(images, eps, Stream(seed, Purpose.TEST_LATENT)))
 
     def loss_and_gradient(
         self, images: NDArray, eps: NDArray | None = None, seed: int = 0
     ) -> tuple[Loss, dict[str, NDArray]]:
-        """E2 averaged over the images, and its gradient by every parameter, by name."""
+        """The loss as in :meth:`loss`, and its gradient by every parameter, by name."""
         images = self._rows(images, self.vae.pixels, "images")
         grads = FlatBuffer(self.bk, self.vae.layout)
         bound = self.vae.bind(Tape(self.bk, len(images)), self.params, grads)
         self.bk.load(images, bound.x)
         self._load_noise(bound, eps, Stream(seed, Purpose.TEST_LATENT))
         bound.loss_and_gradient(1.0 / len(images))
-        return self._average(self._read(bound)), grads.to_host()
+        return self._average(*self._read(bound)), grads.to_host()
 
     # ---- image by image ----------------------------------------------------------------------
 
@@ -110,23 +143,32 @@ class Model:
         self,
         images: NDArray,
         eps: NDArray | None = None,
-        stream: Stream = Stream(0, Purpose.TEST_LATENT),
+        stream: Stream = FIRST_DRAW,
     ) -> Terms:
-        """E2 term by term for every image; :class:`Terms`.
+        """E2 with the analytic KL term by term for every image, whatever the model's estimator.
 
         Without ``eps`` (N, K, Z), the noise of the block that begins at image i is the stream's,
         i lanes on: it depends on neither the number of images nor their contents.
         """
+        return self.for_evaluation()._evaluate(images, eps, stream)[0]
+
+    def _evaluate(
+        self, images: NDArray, eps: NDArray | None, stream: Stream
+    ) -> tuple[Terms, NDArray]:
+        """The terms, and the estimator's objective (N,)."""
         images, vae = self._rows(images, self.vae.pixels, "images"), self.vae
         n, K, Z = len(images), vae.samples, vae.latent_dim
-        nll, kl, mu = (self.bk.host_empty(shape) for shape in ((n, K), (n, Z), (n, Z)))
+        shapes = ((n, K), (n, Z), (n, Z), (n,))
+        nll, kl, mu, objective = (self.bk.host_empty(shape) for shape in shapes)
         for start, stop, bound in self._blocks(n):
             self.bk.load(images[start:stop], bound.x)
             noise = None if eps is None else eps[start:stop]
             self._load_noise(bound, noise, stream._replace(lane=stream.lane + start))
             bound.loss()
-            nll[start:stop], kl[start:stop], mu[start:stop] = self._read(bound)
-        return Terms(nll, kl, mu)
+            (nll[start:stop], kl[start:stop], mu[start:stop]), objective[start:stop] = self._read(
+                bound
+            )
+        return Terms(nll, kl, mu), objective
 
     def _load_noise(self, bound: BoundVAE, eps: NDArray | None, stream: Stream) -> None:
         if eps is None:
@@ -136,18 +178,16 @@ class Model:
         else:
             self.bk.load(eps, bound.eps)
 
-    def _read(self, bound: BoundVAE) -> Terms:
+    def _read(self, bound: BoundVAE) -> tuple[Terms, NDArray]:
         mu = bound.head[:, : self.vae.latent_dim]
-        return Terms(*(self.bk.to_host(a) for a in (bound.nll, bound.kl, mu)))
+        terms = Terms(*(self.bk.to_host(a) for a in (bound.nll, bound.kl, mu)))
+        return terms, self.bk.to_host(bound.objective)
 
-    def _average(self, terms: Terms) -> Loss:
+    def _average(self, terms: Terms, objective: NDArray) -> Loss:
         reconstruction = float(terms.nll.mean(dtype="float64"))
         kl = float(terms.kl.sum(axis=1, dtype="float64").mean())
-        return Loss(reconstruction + self.vae.beta * kl, reconstruction, kl)
-
-    @property
-    def _likelihood_params(self) -> Any:
-        return self.params.part("likelihood")
+        total = self.vae.estimator.total(terms.nll, terms.kl, objective, self.vae.beta)
+        return Loss(total, reconstruction, kl)
 
     def _blocks(self, n: int) -> Iterator[tuple[int, int, BoundVAE]]:
         """The bound model for images start:stop, over and over, on one tape."""

@@ -7,13 +7,7 @@ from typing import Any
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
-from scratchvae.latent import (
-    LogStdHead,
-    kl_chain,
-    kl_per_unit,
-    reparameterize,
-    reparameterize_chain,
-)
+from scratchvae.latent import AnalyticKL, Estimator, LatentNode, LogStdHead, reparameterize
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Dense, Layer, Sequential
 from scratchvae.likelihoods import Bernoulli, Likelihood
 from scratchvae.memory import FlatBuffer, Layout, Tape, size_of
@@ -24,7 +18,9 @@ class VAE:
 
     The encoder maps a row of ``pixels`` numbers to [μ | log σ²] (2 · latent_dim numbers), the
     decoder a z to the logits of the likelihood. The loss is E2: reconstruction + beta · KL, in
-    nats an image, with ``samples`` draws of z an image.
+    nats an image, with ``samples`` draws of z an image; or another bound, by the ``estimator``.
+    With beta = 0 the KL is not computed away, it weighs nothing: z is still drawn with σ, and the
+    model is an autoencoder that may choose its σ freely.
     """
 
     def __init__(
@@ -36,6 +32,7 @@ class VAE:
         latent_dim: int,
         beta: float = 1.0,
         samples: int = 1,
+        estimator: Estimator | None = None,
     ) -> None:
         if pixels < 1 or latent_dim < 1 or samples < 1:
             raise ConfigError(
@@ -47,6 +44,8 @@ class VAE:
         self.pixels, self.latent_dim = pixels, latent_dim
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.beta, self.samples = float(beta), samples
+        self.estimator = AnalyticKL() if estimator is None else estimator
+        self.estimator.require(samples, self.beta)
         head = encoder.build((pixels,))
         if head != (2 * latent_dim,):
             raise ConfigError(
@@ -54,8 +53,11 @@ class VAE:
                 f"{latent_dim} latent units has {2 * latent_dim} columns"
             )
         logits = decoder.build((latent_dim,))
-        if size_of(logits) != pixels:
-            raise ConfigError(f"the decoder's output has shape {logits}, expected {pixels} pixels")
+        if size_of(logits) != pixels * likelihood.logits_per_pixel:
+            expected = f"{pixels} pixels"
+            if likelihood.logits_per_pixel > 1:
+                expected += f" of {likelihood.logits_per_pixel} logits each"
+            raise ConfigError(f"the decoder's output has shape {logits}, expected {expected}")
         likelihood.build(pixels)
         self.layout = Layout({name: shape for name, _, shape, _ in self._parameters()})
 
@@ -71,6 +73,7 @@ class VAE:
         head: str = "logvar",
         beta: float = 1.0,
         samples: int = 1,
+        estimator: Estimator | None = None,
     ) -> "VAE":
         """A VAE of dense layers; the decoder has the encoder's hidden sizes in reverse.
 
@@ -94,18 +97,20 @@ class VAE:
                 layers += [Dense(units, INITIALIZATIONS[init]), ACTIVATIONS[activation]()]
             return [*layers, Dense(outputs, INITIALIZATIONS[init])]
 
+        likelihood = Bernoulli() if likelihood is None else likelihood
         encoder = dense_layers(hidden, 2 * latent_dim)
         if head == "logstd":
             encoder.append(LogStdHead())
-        decoder = dense_layers(list(hidden)[::-1], pixels)
+        decoder = dense_layers(list(hidden)[::-1], pixels * likelihood.logits_per_pixel)
         return cls(
             pixels,
             Sequential(*encoder),
             Sequential(*decoder),
-            Bernoulli() if likelihood is None else likelihood,
+            likelihood,
             latent_dim,
             beta,
             samples,
+            estimator,
         )
 
     def _parameters(self) -> Any:
@@ -133,8 +138,16 @@ class VAE:
         other.samples = samples
         return other
 
+    def with_estimator(self, estimator: Estimator) -> "VAE":
+        """The same model with another estimator of its bound."""
+        other = copy.copy(self)
+        other.estimator = estimator
+        return other
+
     def bind(self, tape: Tape, params: FlatBuffer, grads: FlatBuffer | None = None) -> "BoundVAE":
         """The model on its buffers; with ``grads`` it can go backward too."""
+        if grads is not None:
+            self.estimator.require(self.samples, self.beta)
         return BoundVAE(self, tape, params, grads)
 
 
@@ -142,85 +155,100 @@ class BoundVAE:
     """A VAE on its buffers. Write ``x`` and ``eps``, call a method, read what it wrote.
 
     For B images and K samples each: x (B, D), eps and z (B, K, Z), head = [μ | log σ²] (B, 2Z),
-    std (B, Z), logits (B, K, D), nll (B, K) and kl (B, Z), both in nats.
+    std (B, Z), logits (B, K, D) or several a pixel; in nats nll (B, K), kl (B, Z) and the
+    estimator's objective (B,), which for E2 is 1/K Σ_k nll + beta Σ_j kl.
     """
 
     def __init__(self, vae: VAE, tape: Tape, params: FlatBuffer, grads: FlatBuffer | None) -> None:
         bk, K, Z, D = tape.bk, vae.samples, vae.latent_dim, vae.pixels
         self.vae, self.bk, self.likelihood = vae, bk, vae.likelihood
-        self.rows = tape.count
+        self.estimator, self.rows = vae.estimator, tape.count
 
         self.x = tape.buffer("x", D)
         self.encoder = vae.encoder.bind(tape, "encoder", self.x, None, params, grads)
-        self.head = self.encoder.y
-        self.std = tape.buffer("latent.std", Z)
-        self.kl = tape.buffer("latent.kl", Z)
-        self.kl_tmp = tape.buffer("latent.kl_tmp", Z)
+        dhead = None if grads is None else self.encoder.dy
+        self.node = n = LatentNode(tape, K, Z, self.encoder.y, dhead)
+        n.work = vae.estimator.work(tape, K, Z)
+        self.head, self.std, self.eps, self.z = n.head, n.std, n.eps, n.z
+        self.nll, self.kl, self.objective = n.nll, n.kl, n.objective
 
-        z = tape.buffer("latent.z", Z, per=K)
-        dz = None if grads is None else tape.buffer("latent.dz", Z, per=K)
-        self.eps = tape.buffer("latent.eps", Z, per=K).reshape(-1, K, Z)
-        self.z = z.reshape(-1, K, Z)
+        z, dz = (None if a is None else a.reshape(-1, Z) for a in (n.z, n.dz))
         self.decoder = vae.decoder.bind(tape, "decoder", z, dz, params, grads, per=K)
-        self.logits = self.decoder.y.reshape(-1, K, D)
+        per_image = D * self.likelihood.logits_per_pixel
+        self.logits = self.decoder.y.reshape(-1, K, per_image)
         self.x_each = self.x.reshape(-1, 1, D)  # the image beside each of its samples
-        self.nll = tape.buffer("likelihood.nll", per=K).reshape(-1, K)
         self.work = self.likelihood.work(tape, D, K)
         self.p_x = params.part("likelihood")
 
         if grads is None:
             return
         self.g_x = grads.part("likelihood")
-        self.dhead: Array = self.encoder.dy
-        self.dz = tape.buffer("latent.dz", Z, per=K).reshape(-1, K, Z)
-        self.dz_tmp = tape.buffer("latent.dz_tmp", Z, per=K).reshape(-1, K, Z)
+        self.dhead, self.dz = n.dhead, n.dz
         dlogits: Array = self.decoder.dy
-        self.dlogits = dlogits.reshape(-1, K, D)
+        self.dlogits = dlogits.reshape(-1, K, per_image)
 
     def encode(self) -> None:
-        """q(z|x) = N(μ, diag σ²) of every image, and its KL from the prior."""
+        """q(z|x) = N(μ, diag σ²) of every image, and samples of it."""
         self.encoder.forward()
-        # z is drawn along with σ: it costs B · K · Z multiplications and saves a second path.
         reparameterize(self.bk, self.head, self.std, self.eps, self.z)
-        kl_per_unit(self.bk, self.head, self.std, self.kl, self.kl_tmp)
 
     def decode(self) -> None:
         """The logits of p(x|z) for every z."""
         self.decoder.forward()
 
-    def loss(self) -> None:
-        """The loss of a batch (E2), term by term: nll (B, K) of every sample, kl (B, Z) by unit."""
+    def loss(self, beta: float | None = None) -> None:
+        """The loss of a batch (E2): nll (B, K), kl (B, Z) by unit, objective (B,) by image.
+
+        ``beta``: of this call alone; the model's own unless given.
+        """
+        beta = self._beta(beta)
         self.encode()
         self.decode()
         self.likelihood.nll(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.work)
+        self.estimator.value(self.node, beta)
 
-    def loss_and_gradient(self, weight: float) -> None:
-        """The terms of :meth:`loss`, and the gradient of weight · Σ_images of E2.
+    def loss_and_gradient(self, weight: float, beta: float | None = None) -> None:
+        """The terms of :meth:`loss`, and the gradient of weight · Σ_images of the objective.
 
         ``weight`` is 1/B for the mean over a batch of B images.
         """
-        self.loss_and_chain(weight)
+        self.loss_and_chain(weight, beta)
         for part in (self.decoder, self.encoder):
             for s in part.backward_slots:
                 s.layer.grad(self.bk, s.x, s.dy, s.g)
 
-    def loss_and_chain(self, weight: float) -> None:
+    def loss_and_chain(self, weight: float, beta: float | None = None) -> None:
         """As :meth:`loss_and_gradient`, without the parameter gradients of the layers.
 
-        The gradient runs back from the logits to every layer's output. The encoder's [μ | log σ²]
-        receives from two sides: from the likelihood through z, and from the KL.
+        The gradient runs back from the logits to every layer's output. What the encoder's
+        [μ | log σ²] receives is the estimator's. One that weighs samples by their values needs
+        those first.
         """
-        bk, vae = self.bk, self.vae
-        self.encode()
-        self.decode()
-        self.likelihood.nll_and_grad(
-            bk, self.p_x, self.g_x, self.logits, self.x_each,
-            weight / vae.samples, self.nll, self.dlogits, self.work,
-        )  # fmt: skip
+        beta = self._beta(beta)
+        if self.estimator.weighs_samples:
+            self.loss(beta)
+            self._backward_to_logits(self.estimator.sample_weights(self.node, weight))
+        else:
+            self.encode()
+            self.decode()
+            self._backward_to_logits(weight / self.vae.samples)
+            self.estimator.value(self.node, beta)
         self.decoder.chain()
-        reparameterize_chain(bk, self.std, self.eps, self.dz, self.dhead, self.dz_tmp)
-        kl_chain(bk, self.head, self.std, weight * vae.beta, self.dhead, self.kl_tmp)
+        self.estimator.chain(self.node, weight, beta)
         self.encoder.chain()
+
+    def _backward_to_logits(self, weight: Any) -> None:
+        """nll of every sample, and its weighted gradient by the logits."""
+        self.likelihood.nll_and_grad(
+            self.bk, self.p_x, self.g_x, self.logits, self.x_each,
+            weight, self.nll, self.dlogits, self.work,
+        )  # fmt: skip
+
+    def _beta(self, beta: float | None) -> float:
+        if beta is None:
+            return self.vae.beta
+        self.estimator.require(self.vae.samples, beta)
+        return beta
 
     def arrays(self) -> list[tuple[str, Array]]:
         """Every array of a step in the order in which it is computed, with a name to print."""
@@ -228,7 +256,7 @@ class BoundVAE:
         found += [(f"the output of {s.label} ({s.layer!r})", s.y) for s in self.encoder.slots]
         found += [("sigma", self.std), ("z", self.z), ("the KL divergence", self.kl)]
         found += [(f"the output of {s.label} ({s.layer!r})", s.y) for s in self.decoder.slots]
-        found += [("the reconstruction term", self.nll)]
+        found += [("the reconstruction term", self.nll), ("the objective", self.objective)]
         if hasattr(self, "dz"):
             for part in (self.decoder, self.encoder):
                 for s in part.backward_slots:

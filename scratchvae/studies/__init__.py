@@ -1,11 +1,14 @@
 """Tutorials as declared settings with their published figures."""
 
 from scratchvae.errors import ConfigError
-from scratchvae.studies import gluon
+from scratchvae.studies import flux, gluon, pytorch, tensorflow1
+from scratchvae.studies.report import write_report
 from scratchvae.studies.reproduce import Reproduction, Row, reproduce, table
 from scratchvae.studies.study import Figure, Study
 
-STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in (gluon,)}
+STUDIES: dict[str, Study] = {
+    module.STUDY.name: module.STUDY for module in (gluon, pytorch, tensorflow1, flux)
+}
 
 
 def find_study(name: str) -> Study:
@@ -24,4 +27,5 @@ __all__ = [
     "find_study",
     "reproduce",
     "table",
+    "write_report",
 ]

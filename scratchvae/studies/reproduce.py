@@ -6,17 +6,23 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
+from scratchvae.evaluation import Evaluation
 from scratchvae.studies.study import Figure, Study
 from scratchvae.training import TrainConfig, Training
 
 
 @dataclass(frozen=True)
 class Row:
-    """One published figure and ours: mean and standard error over the seeds."""
+    """One figure of the tutorial and ours: mean and standard error over the seeds.
+
+    ``theirs`` is ours in the tutorial's own formula, to be compared with ``published``; ``mean``
+    is the loss as defined here.
+    """
 
     metric: str
     epoch: int
     published: float | None
+    theirs: float
     mean: float
     standard_error: float | None  # None for a single seed
 
@@ -29,18 +35,20 @@ class Reproduction:
     seeds: int
     epochs: int
     rows: tuple[Row, ...]
+    test: tuple[Evaluation, ...]  # after the last epoch, one a seed
     seconds: float  # mean over the seeds, evaluation after every epoch included
     published_seconds: float | None
     verdict: str
     protocol: str
+    train_protocol: str
+    notes: tuple[str, ...]
 
 
 def reproduce(
     study: Study,
     seeds: int,
     epochs: int | None,
-    run_one: Callable[[TrainConfig], Training],
-    protocol: str,
+    run_one: Callable[[TrainConfig], tuple[Training, Evaluation]],
 ) -> Reproduction:
     """Train the study's model with the seeds 0 … seeds − 1 through ``run_one`` and compare.
 
@@ -49,56 +57,86 @@ def reproduce(
     """
     config = replace(study.config, epochs=epochs or study.config.epochs)
     trainings: list[Training] = []
+    tests: list[Evaluation] = []
     for seed in range(seeds):
-        training = run_one(replace(config, seed=seed))
+        training, test = run_one(replace(config, seed=seed))
         if training.stopped not in ("completed", "early"):
             raise KeyboardInterrupt(training.stopped)
         trainings.append(training)
+        tests.append(test)
     metrics = [training.metrics for training in trainings]
-    figures = [f for f in (*study.published, study.target) if f.epoch <= config.epochs]
-    last = Figure("test_loss", config.epochs, math.nan)
-    if all((f.metric, f.epoch) != (last.metric, last.epoch) for f in figures):
-        figures.append(last)
-    rows = tuple(_row(figure, metrics) for figure in figures)
+    rows = tuple(_row(f, metrics, study.offset) for f in _figures(study, config.epochs))
     return Reproduction(
         study=study.name,
         seeds=seeds,
         epochs=config.epochs,
         rows=rows,
+        test=tuple(tests),
         seconds=fmean(training.seconds for training in trainings),
         published_seconds=study.published_seconds,
         verdict=_verdict(study, config.epochs, rows),
-        protocol=protocol,
+        protocol=tests[0].protocol,
+        train_protocol=config.describe_train_loss(),
+        notes=_notes(study, tests),
     )
 
 
-def _row(figure: Figure, metrics: Sequence[Sequence[dict[str, Any]]]) -> Row:
+def _figures(study: Study, epochs: int) -> list[Figure]:
+    """The published figures within reach, and the last epoch's losses."""
+    target = () if study.target is None else (study.target,)
+    figures = [f for f in (*study.published, *target) if f.epoch <= epochs]
+    known = {(f.metric, f.epoch) for f in figures}
+    last = [Figure(metric, epochs, math.nan) for metric in ("train_loss", "test_loss")]
+    return figures + [f for f in last if (f.metric, f.epoch) not in known]
+
+
+def _row(figure: Figure, metrics: Sequence[Sequence[dict[str, Any]]], offset: float) -> Row:
     values = [run[figure.epoch - 1][figure.metric] for run in metrics]
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     published = None if math.isnan(figure.value) else figure.value
-    return Row(figure.metric, figure.epoch, published, fmean(values), error)
+    mean = fmean(values)
+    return Row(figure.metric, figure.epoch, published, mean - offset, mean, error)
 
 
 def _verdict(study: Study, epochs: int, rows: Sequence[Row]) -> str:
     target = study.target
+    if target is None:
+        return study.verdict(math.nan)
     if epochs < target.epoch:
         return f"cut short at {epochs} epochs: the published figure is that of epoch {target.epoch}"
-    ours = next(r.mean for r in rows if (r.metric, r.epoch) == (target.metric, target.epoch))
+    ours = next(r.theirs for r in rows if (r.metric, r.epoch) == (target.metric, target.epoch))
     return study.verdict(ours)
+
+
+def _notes(study: Study, tests: Sequence[Evaluation]) -> tuple[str, ...]:
+    if not study.drawn_images:
+        return ()
+    # The mean of n images drawn at random varies √(N/n) times as much as that of all N.
+    spread = fmean(t.elbo_standard_error * math.sqrt(t.images / study.drawn_images) for t in tests)
+    loss = fmean(t.loss for t in tests)
+    return (
+        f"on {study.drawn_images} images drawn at random, as the tutorial reports it: "
+        f"{loss:.2f} ± {spread:.2f} (standard deviation from draw to draw)",
+    )
 
 
 def table(result: Reproduction) -> str:
     """The comparison as text: one line a figure, nats an image."""
-    lines = [f"{'nats an image':<22}{'published':>10}  {'scratchvae':>10}"]
+    theirs = any(row.theirs != row.mean for row in result.rows)
+    head = f"{'nats an image':<24}{'published':>10}"
+    lines = [head + (f"{'its formula':>16}" if theirs else "") + f"{'scratchvae':>16}"]
     for row in result.rows:
         name = f"{row.metric.replace('_', ' ')}, epoch {row.epoch}"
-        published = "" if row.published is None else f"{row.published:.2f}"
-        ours = f"{row.mean:.2f}"
-        if row.standard_error is not None:
-            ours += f" ± {row.standard_error:.2f}"
-        lines.append(f"{name:<22}{published:>10}  {ours:>10}")
+        text = f"{name:<24}{'' if row.published is None else f'{row.published:.2f}':>10}"
+        error = "" if row.standard_error is None else f" ± {row.standard_error:.2f}"
+        if theirs:
+            text += f"{f'{row.theirs:.2f}{error}':>16}"
+        lines.append(text + f"{f'{row.mean:.2f}{error}':>16}")
     seconds = "" if result.published_seconds is None else f"{result.published_seconds:.0f}"
-    lines.append(f"{f'seconds, {result.epochs} epochs':<22}{seconds:>10}  {result.seconds:>10.0f}")
+    text = f"{f'seconds, {result.epochs} epochs':<24}{seconds:>10}{'' if not theirs else ' ' * 16}"
+    lines.append(text + f"{result.seconds:>16.0f}")
+    lines += result.notes
     lines.append(f"seeds: {result.seeds}; protocol: {result.protocol}")
+    lines.append(f"training loss: {result.train_protocol}")
     lines.append(f"{result.study}: {result.verdict}")
     return "\n".join(lines)

@@ -19,21 +19,27 @@ class Study:
     """Settings, published figures, and when ours meets the one that counts.
 
     The study meets its target when the mean over seeds of ``target``'s metric at its epoch is at
-    most ``tolerance`` nats worse than published, and surpasses it when the mean is better.
+    most ``tolerance`` nats worse than published, and surpasses it when the mean is better. All
+    figures are as the tutorial prints them; where its formula leaves out a constant, ``offset``
+    is what makes them comparable: a tutorial's figure plus the offset is a loss as defined here.
     """
 
     name: str
     title: str
     source: str
     config: TrainConfig
-    target: Figure
-    tolerance: float
+    target: Figure | None  # None: nothing was published
+    tolerance: float = 0.0
     published: tuple[Figure, ...] = ()  # the others
+    offset: float = 0.0  # nats
+    drawn_images: int = 0  # the tutorial reports so many test images, drawn at random; 0: all
     published_seconds: float | None = None  # for all epochs, on the tutorial's machine
     slips: tuple[str, ...] = ()  # what the tutorial says or does that is not so
 
     def verdict(self, ours: float) -> str:
-        """How ``ours`` compares with the target, in words."""
+        """How ``ours``, in the tutorial's own formula, compares with the target, in words."""
+        if self.target is None:
+            return "no figure was published"
         if ours < self.target.value:
             return "surpasses the published figure"
         if ours <= self.target.value + self.tolerance:

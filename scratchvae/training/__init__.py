@@ -1,6 +1,12 @@
 """Training: settings, the step, the loop, the run folder and its checkpoints."""
 
-from scratchvae.training.config import HEADS, LIKELIHOODS, TrainConfig
+from scratchvae.training.config import (
+    HEADS,
+    LIKELIHOODS,
+    TrainConfig,
+    require_same_levels,
+    resolve_levels,
+)
 from scratchvae.training.loop import Training, Views, prepare, train
 from scratchvae.training.order import epoch_order
 from scratchvae.training.progress import Progress, choose_progress
@@ -22,6 +28,8 @@ __all__ = [
     "free_folder",
     "prepare",
     "require_free",
+    "require_same_levels",
+    "resolve_levels",
     "resolve_workers",
     "train",
     "write_json",

@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from scratchvae.data import PROTOCOLS
-from scratchvae.errors import ConfigError
-from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
-from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian, Likelihood
+from scratchvae.data import PROTOCOLS, parse_subset
+from scratchvae.errors import ConfigError, DataError
+from scratchvae.latent import ESTIMATORS, Estimator, estimator_named
+from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Sequential
+from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import VAE
+from scratchvae.models.specs import parse_layers, with_head
 from scratchvae.optim import OPTIMIZERS, Adam
 
-LIKELIHOODS = ("bernoulli", "gaussian", "gaussian-learned", "gaussian-per-pixel")
+LIKELIHOODS = ("bernoulli", "categorical", "gaussian", "gaussian-learned", "gaussian-per-pixel")
 HEADS = ("logvar", "logstd")
 
 
@@ -25,17 +27,24 @@ class TrainConfig:
     """
 
     data: str = "digits"  # a data set's name, or the path of a file
+    subset: str = ""  # of the data: first:N, last:N or draw:SEED:N:M; all where empty
     binarize: str = "none"  # none, threshold, dynamic or static
     hidden: tuple[int, ...] = (400, 400)  # of the encoder; the decoder has them in reverse
     activation: str = "relu"
+    encoder: tuple[str, ...] = ()  # layers in words (models.specs) instead of hidden sizes,
+    decoder: tuple[str, ...] = ()  # both or neither; the encoder's head is added
     latent_dim: int = 2
     likelihood: str = "bernoulli"
+    levels: int = 0  # of the categorical, grey values k / levels; 0: the data's (resolve_levels)
     std: float = 0.5  # of the fixed Gaussian
     mean: str = "sigmoid"  # of the Gaussians: sigmoid or identity
     head: str = "logvar"  # what the encoder's second half means: logvar or logstd
     init: str = "glorot-uniform"
     beta: float = 1.0
     samples: int = 1  # z an image
+    estimator: str = "analytic"  # of the bound and its gradient, a key of latent.ESTIMATORS
+    kl_warmup: int = 0  # steps over which the KL's weight grows from 0 to beta
+    free_bits: float = 0.0  # nats of KL a latent unit may have without paying; `analytic` alone
     optimizer: str = "adam"
     lr: float = 1e-3
     epochs: int = 150
@@ -54,17 +63,28 @@ class TrainConfig:
         self._require("shuffle", isinstance(self.shuffle, bool), "true or false")
         self._require("hidden", isinstance(self.hidden, list | tuple), "a list of sizes")
         object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("encoder", "decoder"):
+            words = getattr(self, name)
+            fine = isinstance(words, list | tuple) and all(isinstance(w, str) for w in words)
+            self._require(name, fine, "a list of layers in words")
+            object.__setattr__(self, name, tuple(words))
+        if bool(self.encoder) != bool(self.decoder):
+            raise ConfigError("encoder and decoder are described in words both or neither")
+        parse_subset(self.subset)
         for name in ("latent_dim", "samples", "epochs", "batch_size"):
             self._require(name, _is_int(getattr(self, name), 1), "a whole number of at least 1")
-        for name in ("validation", "patience", "workers", "verify_every"):
+        for name in ("validation", "patience", "workers", "verify_every", "kl_warmup"):
             self._require(name, _is_int(getattr(self, name), 0), "a whole number, not negative")
         self._require("seed", _is_int(self.seed, 0) and self.seed < 2**64, "from 0 to 2⁶⁴ − 1")
+        self._require("levels", _is_int(self.levels, 0) and self.levels < 256, "from 0 to 255")
         sizes = all(_is_int(units, 1) for units in self.hidden)
         self._require("hidden", sizes, "sizes of at least 1")
         for name in ("lr", "std"):
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) > 0,
                           "a positive number")  # fmt: skip
-        self._require("beta", _is_number(self.beta) and self.beta >= 0, "a number, not negative")
+        for name in ("beta", "free_bits"):
+            self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0,
+                          "a number, not negative")  # fmt: skip
         for name, known in (
             ("binarize", PROTOCOLS),
             ("activation", tuple(ACTIVATIONS)),
@@ -72,6 +92,7 @@ class TrainConfig:
             ("mean", MEANS),
             ("head", HEADS),
             ("init", tuple(INITIALIZATIONS)),
+            ("estimator", tuple(ESTIMATORS)),
             ("optimizer", tuple(OPTIMIZERS)),
             ("dtype", ("float32", "float64")),
         ):
@@ -79,6 +100,21 @@ class TrainConfig:
             self._require(name, value in known, f"one of {', '.join(known)}")
         if self.patience and not self.validation:
             raise ConfigError("patience needs a validation split: set validation too")
+        self._check_estimator()
+
+    def _check_estimator(self) -> None:
+        estimator = self.make_estimator()
+        estimator.require(self.samples, self.beta)
+        if self.kl_warmup and not estimator.any_beta:
+            raise ConfigError(
+                f"the estimator {self.estimator!r} has no KL whose weight could grow: "
+                "set kl_warmup to 0"
+            )
+        if self.verify_every and not estimator.differentiates:
+            raise ConfigError(
+                f"the estimator {self.estimator!r} has a gradient that is not its value's, so that "
+                "no live check can compare them: set verify_every to 0"
+            )
 
     def _require(self, name: str, fine: bool, expected: str) -> None:
         if not fine:
@@ -86,7 +122,8 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that JSON can hold."""
-        return asdict(self) | {"hidden": list(self.hidden)}
+        lists = {name: list(getattr(self, name)) for name in ("hidden", "encoder", "decoder")}
+        return asdict(self) | lists
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "TrainConfig":
@@ -102,12 +139,35 @@ class TrainConfig:
         """The likelihood that the settings name."""
         if self.likelihood == "bernoulli":
             return Bernoulli()
+        if self.likelihood == "categorical":
+            if self.levels == 0:
+                raise ConfigError(
+                    "the levels of a categorical likelihood are those of the data: "
+                    "set levels to 16 for the digits, to 255 for MNIST, to 1 for binary pixels"
+                )
+            return Categorical(self.levels + 1)
         if self.likelihood == "gaussian":
             return Gaussian(self.std, self.mean)
         return LearnedGaussian(self.likelihood == "gaussian-per-pixel", mean=self.mean)
 
+    def make_estimator(self) -> Estimator:
+        """The estimator that the settings name."""
+        return estimator_named(self.estimator, self.free_bits)
+
     def make_vae(self, pixels: int) -> VAE:
         """The model that the settings describe, for images of so many pixels."""
+        if self.encoder:
+            init = INITIALIZATIONS[self.init]
+            return VAE(
+                pixels,
+                with_head(parse_layers(self.encoder, init), self.latent_dim, self.head, init),
+                Sequential(*parse_layers(self.decoder, init)),
+                self.make_likelihood(),
+                self.latent_dim,
+                self.beta,
+                self.samples,
+                self.make_estimator(),
+            )
         return VAE.mlp(
             pixels,
             self.hidden,
@@ -118,16 +178,64 @@ class TrainConfig:
             self.head,
             self.beta,
             self.samples,
+            self.make_estimator(),
         )
 
     def make_optimizer(self) -> Adam:
         """The optimizer that the settings name."""
         return OPTIMIZERS[self.optimizer](lr=self.lr)
 
+    @property
+    def trains_what_is_tested(self) -> bool:
+        """Whether the training loss is E2 with the analytic KL, as the test loss always is."""
+        return self.estimator == "analytic" and not self.kl_warmup and not self.free_bits
+
+    def describe_train_loss(self) -> str:
+        """The protocol of the training loss: what is minimized, by which samples."""
+        words = self.make_estimator().describe(self.samples)
+        if self.kl_warmup:
+            words += f", the KL's weight growing over {self.kl_warmup} steps"
+        return words
+
     def describe_model(self, pixels: int) -> str:
         """For captions: "784-400-400-2, relu"."""
+        if self.encoder:
+            return f"{' · '.join(self.encoder)} → {self.latent_dim} → {' · '.join(self.decoder)}"
         sizes = "-".join(map(str, (pixels, *self.hidden, self.latent_dim)))
         return f"{sizes}, {self.activation}"
+
+
+def resolve_levels(config: TrainConfig, levels: int | None) -> TrainConfig:
+    """The settings with the levels of a categorical likelihood, where they leave them to the data.
+
+    ``levels`` are the data's: of pixels that are grey values k / levels; None for float pixels,
+    which no categorical describes. Binarized pixels have one level above black.
+    """
+    if config.likelihood != "categorical":
+        return config
+    found = levels if config.binarize == "none" else 1
+    if found is None:
+        raise ConfigError(
+            f"a categorical likelihood needs pixels of whole levels (uint8), but those of "
+            f"{config.data} are float numbers: choose a Gaussian, or store them as uint8"
+        )
+    resolved = replace(config, levels=config.levels or found)
+    if resolved.levels != found:
+        raise ConfigError(f"levels is {config.levels}, but the pixels have the levels 0 to {found}")
+    return resolved
+
+
+def require_same_levels(config: TrainConfig, levels: int | None) -> None:
+    """``DataError`` where a categorical likelihood knows other grey values than the data have.
+
+    Pixels of 0 and 1 are levels of every categorical. ``levels`` as in :func:`resolve_levels`.
+    """
+    found = levels if config.binarize == "none" else 1
+    if config.likelihood == "categorical" and (found is None or config.levels % found):
+        raise DataError(
+            f"the model knows the grey values k / {config.levels}, but the pixels "
+            + ("are float numbers" if found is None else f"have the levels 0 to {found}")
+        )
 
 
 def _is_int(value: Any, least: int) -> bool:

@@ -14,7 +14,7 @@ from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import Model
 from scratchvae.training.checkpoint import Checkpoint
-from scratchvae.training.config import TrainConfig
+from scratchvae.training.config import TrainConfig, resolve_levels
 from scratchvae.training.interrupt import Interruption
 from scratchvae.training.nonfinite import explain, explain_evaluation
 from scratchvae.training.order import epoch_order
@@ -80,6 +80,7 @@ def train(
     """
     if bk is None:
         bk = get_backend("auto", config.dtype)
+    config = resolve_levels(config, dataset.train.levels)
     return _Loop(config, dataset, bk, run, progress or Progress()).run_all()
 
 
@@ -108,6 +109,7 @@ class _Loop:
             config.seed,
             dynamic=config.binarize == "dynamic",
             workers=resolve_workers(config, bk, vae.pixels).workers,
+            kl_warmup=config.kl_warmup,
         )
         self.buffers = {"params": self.model.params} | {
             f"{config.optimizer}.{name}": buffer
@@ -186,9 +188,8 @@ class _Loop:
         self.progress.advance(stop - start, self.mean_loss(losses, images))
 
     def mean_loss(self, losses: np.ndarray, images: int) -> float:
-        """E2 averaged over the images whose sums these are."""
-        nll, kl = losses.sum(axis=0, dtype=np.float64) / images
-        return float(nll / self.config.samples + self.config.beta * kl)
+        """The estimator's objective averaged over the images whose sums these are."""
+        return float(losses.sum(dtype=np.float64) / images)
 
     def close_epoch(self, epoch: int, before: float) -> None:
         """Evaluate, record, save."""

@@ -51,6 +51,7 @@ def explain_evaluation(
 
     The images, their draws and the noise are those of ``evaluation.evaluate``.
     """
+    model = model.for_evaluation()
     bk, seed = model.bk, config.seed
     bad = _first_bad(bk, model.params.views.items())
     if bad is not None:

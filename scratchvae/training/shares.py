@@ -27,13 +27,20 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
     """The settings with the number of workers, where they leave it to the rule.
 
     As many as there are cores and at most four, for models whose step is worth sharing; one on
-    any other device and for likelihoods with parameters. ``ConfigError`` for what cannot be.
+    any other device, for likelihoods with parameters and for objectives of the whole batch.
+    ``ConfigError`` for what cannot be.
     """
-    able = bk.name == "cpu" and not config.make_likelihood().parameters()
+    whole_batch = config.make_estimator().whole_batch
+    able = bk.name == "cpu" and not config.make_likelihood().parameters() and not whole_batch
     if config.workers == 0:
         work = 3 * config.make_vae(pixels).layout.count * config.batch_size * config.samples
         most = min(cores(), MOST_WORKERS, config.batch_size // 2)
         return replace(config, workers=max(most, 1) if able and work >= WORTH_SHARING else 1)
+    if config.workers > 1 and whole_batch:
+        raise ConfigError(
+            f"workers is {config.workers}, but free bits need the mean KL of the whole batch: "
+            "set workers to 1"
+        )
     if config.workers > 1 and not able:
         raise ConfigError(
             f"workers is {config.workers}, but only a step on the CPU, with a likelihood without "

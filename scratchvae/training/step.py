@@ -5,6 +5,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.latent.warmup import kl_weight
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Adam
@@ -18,8 +19,9 @@ class TrainingStep:
     ``images`` (N, D) live on the device, as levels (uint8) or grey values. ``order`` (N,) holds
     the images of an epoch in the order of their visits; whoever runs the epoch loads it. Step t
     (from 1) of a run draws the noise number t, whichever epoch it belongs to. After binding, a
-    step allocates nothing and does not wait for the device; losses[i] receives the sums over the
-    batch of −log p(x|z) and of the KL at step i of the epoch.
+    step allocates nothing and does not wait for the device; losses[i] receives the sum over the
+    batch of the estimator's objective at step i of the epoch. Over the first ``kl_warmup`` steps
+    of a run the weight of the KL grows from 0 to the model's beta.
 
     Several ``workers`` (threads) meet twice a step: each runs its images forward and back to
     every layer's output; then each computes the gradient of its share of the parameters, from all
@@ -38,14 +40,16 @@ class TrainingStep:
         seed: int,
         dynamic: bool = False,
         workers: int = 1,
+        kl_warmup: int = 0,
     ) -> None:
         self.bk, self.vae, self.params = bk, vae, params
         self.images, self.levels = images, levels
         self.batch_size, self.seed, self.dynamic = batch_size, seed, dynamic
+        self.kl_warmup = kl_warmup
         n = images.shape[0]
         self.steps_per_epoch = -(-n // batch_size)
         self.order = bk.empty((n,), dtype="int64")
-        self.losses = bk.zeros((self.steps_per_epoch, 2))
+        self.losses = bk.zeros((self.steps_per_epoch, 1))
         self.grads = FlatBuffer(bk, vae.layout)
         self.team = Team(workers)
 
@@ -90,22 +94,21 @@ class TrainingStep:
 
     def _step(self, t: int, i: int) -> None:
         batch = self.gradient(t, i, update=True)
-        self.bk.xp.sum(batch.nll, axis=1, out=self.losses[i, 0:1])
-        self.bk.xp.sum(batch.kl, axis=1, out=self.losses[i, 1:2])
+        self.bk.xp.sum(batch.objective, axis=1, out=self.losses[i])
 
     def gradient(self, t: int, i: int, update: bool = False) -> "Batch":
         """The terms of the loss and the gradient of its mean over the batch; without an update
         the parameters stay as they are.
         """
         batch = self.last if i + 1 == self.steps_per_epoch else self.full
-        weight = 1.0 / batch.bound.rows
+        weight, beta = 1.0 / batch.bound.rows, self.beta(t)
 
         def images(worker: int) -> None:
             if worker < len(batch.parts):
                 part = batch.parts[worker]
                 with self.bk.quiet():
                     self._fill(part, t, i)
-                    part.bound.loss_and_chain(weight)
+                    part.bound.loss_and_chain(weight, beta)
 
         def parameters(worker: int) -> None:
             with self.bk.quiet():
@@ -117,6 +120,10 @@ class TrainingStep:
         self.team.run(images)
         self.team.run(parameters)
         return batch
+
+    def beta(self, t: int) -> float:
+        """The weight of the KL at step t of the run  (E54)."""
+        return kl_weight(self.vae.beta, t, self.kl_warmup)
 
     def _fill(self, part: "Part", t: int, i: int) -> None:
         """The images of a part of the batch, and their noise.
@@ -152,5 +159,5 @@ class Batch:
 
     def __init__(self, bound: BoundVAE, parts: list[Part], shares: list[Share]) -> None:
         self.bound, self.parts, self.shares = bound, parts, shares
-        self.nll = bound.nll.reshape(1, -1)  # all values of the batch in a row, to be summed
-        self.kl = bound.kl.reshape(1, -1)
+        self.nll, self.kl = bound.nll.reshape(1, -1), bound.kl.reshape(1, -1)
+        self.objective = bound.objective.reshape(1, -1)  # all of the batch in a row, to be summed

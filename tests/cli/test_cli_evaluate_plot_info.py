@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FIGURES = ["data", "latent_grid", "latent_scatter", "losses", "prior_samples", "reconstructions"]
+FIGURES = [
+    "data", "interpolations", "latent_grid", "latent_scatter", "losses", "prior_samples",
+    "reconstructions",
+]  # fmt: skip
 
 
 @pytest.fixture

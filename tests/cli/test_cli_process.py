@@ -80,7 +80,9 @@ def on_a_terminal(
     """Exit code, stdout, and what a person sees on the terminal that stderr is."""
     pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))
     person, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24 * bool(columns), columns, 0, 0))
+    fcntl.ioctl(
+        terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24 * bool(columns), columns, 0, 0)
+    )
     with subprocess.Popen(
         argv, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=terminal, text=True
     ) as running:

@@ -40,9 +40,7 @@ def test_one_epoch_of_gluon_sets_its_numbers_beside_the_published(cli, here) -> 
     assert lines[3].startswith("test loss, epoch 1        171.09")
     assert "±" in lines[3]
     assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[5]
-    assert lines[6] == (
-        "gluon: cut short at 1 epochs: the published figure is that of epoch 46"
-    )
+    assert lines[6] == ("gluon: cut short at 1 epochs: the published figure is that of epoch 46")
     assert lines[7:] == [f"the tutorial {slip}" for slip in find_study("gluon").slips]
     assert "gluon, seed 0" in answer.err
     assert "gluon, seed 1" in answer.err
@@ -94,9 +92,7 @@ def test_an_interrupted_study_exits_with_the_signal(cli, here, name, code, monke
 
 
 @pytest.mark.parametrize("content", ["config.json", "seed-1/config.json", "notes.txt"])
-def test_a_folder_that_holds_anything_is_refused_before_the_first_seed(
-    cli, here, content
-) -> None:
+def test_a_folder_that_holds_anything_is_refused_before_the_first_seed(cli, here, content) -> None:
     path = here / "g" / content
     path.parent.mkdir(parents=True)
     path.write_text("{}")

@@ -60,7 +60,9 @@ def test_the_kl_of_the_units_sums_to_the_kl() -> None:
 
 
 def test_one_image_has_no_standard_error() -> None:
-    assert evaluate(a_model(), images(1), "none", 0).elbo_standard_error == pytest.approx(0, abs=1e-6)
+    assert evaluate(a_model(), images(1), "none", 0).elbo_standard_error == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_the_standard_error_falls_with_the_square_root_of_the_number_of_images() -> None:
@@ -128,6 +130,17 @@ def test_the_dynamic_protocol_draws_the_pixels_that_its_seed_and_visit_name() ->
     dynamic = evaluate(a_model(), split, "dynamic", 1, visit=3)
     assert (dynamic.elbo, dynamic.kl) == (fixed.elbo, fixed.kl)
     assert set(np.unique(drawn)) == {0, 1}
+
+
+def test_the_draws_of_two_stretches_of_a_large_split_are_not_the_same(monkeypatch) -> None:
+    half = Split(np.full((BLOCK, 12), 0.5, np.float32), None, None)
+    first, second = (visible(half, "dynamic", 1, 3, start) for start in (0, BLOCK))
+    assert 0.4 < np.mean(first != second) < 0.6
+    monkeypatch.setattr(elbo, "CHUNK", BLOCK)
+    both = Split(np.concatenate([half.images] * 2), None, None)
+    whole = evaluate(a_model(), both, "dynamic", 1, visit=3)
+    drawn = Split(np.concatenate([first, second]), None, 1)
+    assert whole.kl == pytest.approx(evaluate(a_model(), drawn, "none", 1, visit=3).kl, rel=1e-12)
 
 
 @pytest.mark.parametrize("binarize", ["none", "threshold", "static"])

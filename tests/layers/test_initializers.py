@@ -55,6 +55,15 @@ def test_e25_an_initializer_has_the_shape_of_its_distribution(init, law):
     assert w.max() <= high
 
 
+def test_e25_no_truncated_normal_lies_beyond_two_deviations_however_few_are_drawn():
+    draws = [
+        TruncatedNormal(0.1)((3, 2), 3, 2, Stream.named(7, Purpose.INITIAL_WEIGHTS, f"{i}.W"))
+        for i in range(300)
+    ]
+    assert 0.19 < np.abs(draws).max() <= 0.2
+    assert len(np.unique(draws)) == 1800
+
+
 def test_e25_a_constant_is_constant():
     np.testing.assert_array_equal(Constant(0.25)((3, 2), 3, 2, STREAM), np.full((3, 2), 0.25))
     np.testing.assert_array_equal(Constant()((2,), 3, 2, STREAM), [0, 0])

@@ -87,7 +87,7 @@ def test_e20_the_sampler_draws_ones_as_often_as_the_mean_says():
         Bernoulli().mean(bk, bk.array(logits), mean)
         bk.uniform(noise, Stream(3, Purpose.PIXELS), bk.noise_scratch(n * 5))
         assert Bernoulli.noise == "uniform"
-        Bernoulli().sample(bk, None, mean, noise, x)
+        Bernoulli().sample(bk, None, bk.array(logits), noise, x)
         found, p = bk.to_host(x), bk.to_host(mean)
         assert set(np.unique(found)) == {0.0, 1.0}
         assert (np.abs(found.mean(axis=0) - p) < 5 * np.sqrt(p * (1 - p) / n)).all()
@@ -96,19 +96,18 @@ def test_e20_the_sampler_draws_ones_as_often_as_the_mean_says():
 def test_e20_the_sampler_and_the_value_describe_the_same_distribution(cpu64):
     # E[−log p(x|z)] over the sampler's draws is the entropy of the pixels.
     n, logits = 20_000, np.array([[[-2.0, 0.5, 1.5, -0.2, 3.0]]])
-    mean, x = np.empty_like(logits), np.empty((n, 1, 5))
-    Bernoulli().mean(cpu64, logits, mean)
-    Bernoulli().sample(cpu64, None, mean, uniform((n, 1, 5), Stream(4, Purpose.PIXELS)), x)
+    x = np.empty((n, 1, 5))
+    noise = uniform((n, 1, 5), Stream(4, Purpose.PIXELS))
+    Bernoulli().sample(cpu64, None, logits.copy(), noise, x)
     nll = evaluate(cpu64, np.broadcast_to(logits, (n, 1, 5)), x)[:, 0]
     entropy = stats.bernoulli.entropy(expit(logits)).sum()
     assert abs(nll.mean() - entropy) < 5 * nll.std() / np.sqrt(n)
 
 
 def test_a_pixel_of_certain_probability_is_never_drawn_otherwise(cpu64):
-    mean = np.array([0.0, 1.0])
-    x = np.empty((1000, 2))
-    Bernoulli().sample(cpu64, None, mean, uniform((1000, 2), Stream(4, Purpose.PIXELS)), x)
-    np.testing.assert_array_equal(x, np.broadcast_to(mean, (1000, 2)))
+    logits, x = np.array([-800.0, 800.0]), np.empty((1000, 2))
+    Bernoulli().sample(cpu64, None, logits, uniform((1000, 2), Stream(4, Purpose.PIXELS)), x)
+    np.testing.assert_array_equal(x, np.broadcast_to([0.0, 1.0], (1000, 2)))
 
 
 def test_a_bernoulli_wants_pixels_between_zero_and_one_and_has_no_parameters():

@@ -155,7 +155,7 @@ def test_the_sampler_has_the_mean_and_the_deviation_of_the_density(make, logvar,
     np.testing.assert_allclose(bk.to_host(m), of(logits), rtol=1e-14)
     assert likelihood.noise == "normal"
     bk.normal(noise, Stream(3, Purpose.PIXELS), bk.noise_scratch(n * D))
-    likelihood.sample(bk, p, m, noise, x)
+    likelihood.sample(bk, p, bk.array(logits), noise, x)
     found = bk.to_host(x)
     assert (np.abs(found.mean(axis=0) - of(logits)) < 5 * std / np.sqrt(n)).all()
     assert (np.abs(found.var(axis=0) - std**2) < 5 * std**2 * np.sqrt(2 / n)).all()

@@ -57,7 +57,12 @@ def test_gluon_is_declared_as_the_tutorial_has_it() -> None:
     assert config.hidden == (400, 400)
     assert (config.latent_dim, config.activation, config.likelihood) == (2, "relu", "bernoulli")
     assert (config.data, config.binarize, config.shuffle) == ("mnist", "none", False)
-    assert (config.optimizer, config.lr, config.batch_size, config.epochs) == ("adam", 1e-3, 100, 50)
+    assert (config.optimizer, config.lr, config.batch_size, config.epochs) == (
+        "adam",
+        1e-3,
+        100,
+        50,
+    )
     assert (config.head, config.init, config.beta, config.samples) == (
         "logvar", "glorot-uniform", 1.0, 1,
     )  # fmt: skip
@@ -120,6 +125,7 @@ def test_the_mean_over_the_seeds_is_judged_at_the_epoch_of_the_target() -> None:
     assert result.verdict == "meets the published figure (within 0.5 nats)"
     assert run([-9.0, -9.4]).verdict == "falls short of the published figure by 0.80 nats"
     assert run([-9.0, -12.0]).verdict == "surpasses the published figure"
+    assert run([-12.0], epochs=3).verdict == "surpasses the published figure"
 
 
 def test_a_study_cut_short_is_not_judged_and_says_so() -> None:

@@ -34,6 +34,10 @@ ODD: dict[str, Any] = {
     "patience": 4,
     "workers": 2,
     "verify_every": 5,
+    "levels": 16,
+    "estimator": "analytic",
+    "kl_warmup": 100,
+    "free_bits": 0.5,
 }
 
 
@@ -65,15 +69,17 @@ def test_settings_cannot_be_changed_behind_their_checks() -> None:
 BAD: list[tuple[str, Any]] = [
     *((name, value) for name in ("latent_dim", "samples", "epochs", "batch_size")
       for value in (0, -1, 1.0, "2", True, None)),
-    *((name, value) for name in ("validation", "patience", "workers", "verify_every")
+    *((name, value) for name in ("validation", "patience", "workers", "verify_every", "kl_warmup")
       for value in (-1, 1.5, "2", True)),
     *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
     *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 400, None, (True,))),
     *((name, value) for name in ("lr", "std")
       for value in (0, -1e-3, float("nan"), float("inf"), "1e-3", True, None)),
-    *(("beta", value) for value in (-0.1, float("nan"), float("inf"), "1", None)),
+    *((name, value) for name in ("beta", "free_bits")
+      for value in (-0.1, float("nan"), float("inf"), "1", None)),
+    *(("levels", value) for value in (-1, 256, 16.0, "16", True)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
-                                 "optimizer", "dtype")
+                                 "estimator", "optimizer", "dtype")
       for value in ("magic", "", None, 3, ("none",))),
     ("dtype", "complex128"),
     ("dtype", "float16"),

@@ -82,7 +82,9 @@ def test_the_train_loss_weights_every_image_alike_in_the_short_last_batch_too(ch
     assert abs(np.mean([some.mean() for some in losses]) - ours) > 1e-4  # what a mean of means is
 
 
-@pytest.mark.parametrize("changes", [{}, {"samples": 2, "beta": 2.0}, {"shuffle": False, "seed": 9}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"samples": 2, "beta": 2.0}, {"shuffle": False, "seed": 9}]
+)
 def test_two_epochs_are_those_of_the_training_written_out_by_hand(changes) -> None:
     config = settings(dtype="float64", lr=0.01, **changes)
     plain, losses = PlainRun(config), {1: [], 2: []}

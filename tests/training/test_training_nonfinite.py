@@ -39,12 +39,14 @@ def test_the_sentence_names_what_a_replay_by_hand_finds_first(lr: float) -> None
     config = settings(lr=lr, epochs=30)
     sentence = stops(config)
     with np.errstate(all="ignore"):
-        for epoch, t, arrays in islice(PlainRun(config).steps(), 120):
-            bad = [name for name, a in arrays.items() if not np.isfinite(a).all()]
-            if bad:
-                break
+        epoch, t, bad = next(
+            (epoch, t, name)
+            for epoch, t, arrays in islice(PlainRun(config).steps(), 120)
+            for name, a in arrays.items()
+            if not np.isfinite(a).all()
+        )
     assert sentence == (
-        f"training stopped: an infinity or NaN first appeared in {NAMES[bad[0]]}, at epoch "
+        f"training stopped: an infinity or NaN first appeared in {NAMES[bad]}, at epoch "
         f"{epoch}, step {t - 4 * (epoch - 1)} of it (step {t} of the run); "
         "try a smaller learning rate, or float64"
     )
@@ -80,7 +82,12 @@ def poison(monkeypatch, when: int, name: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("when", "name", "value", "where"),
     [
-        (9, "encoder.0.W", np.inf, "encoder.0.W after the update, at epoch 3, step 1 of it (step 9"),
+        (
+            9,
+            "encoder.0.W",
+            np.inf,
+            "encoder.0.W after the update, at epoch 3, step 1 of it (step 9",
+        ),
         (10, "decoder.2.b", np.nan, "decoder.2.b after the update, at epoch 3, step 2 of it"),
         (9, "encoder.2.b", 3e38, "the KL divergence, at epoch 3, step 2 of it (step 10 of"),
         (10, "decoder.0.b", 3e38, "the reconstruction term, at epoch 3, step 3 of it"),
@@ -111,7 +118,9 @@ def test_the_last_good_checkpoint_stays_and_loads(
 def test_what_overflows_only_in_the_evaluation_is_named_too(binarize: str) -> None:
     """One step an epoch: the update comes after the only loss that training computes."""
     sentence = stops(settings(lr=1e30, batch_size=27, binarize=binarize))
-    assert "the output of encoder.2 (Dense(4)), at the test images after epoch 1 (step 1" in sentence
+    assert (
+        "the output of encoder.2 (Dense(4)), at the test images after epoch 1 (step 1" in sentence
+    )
 
 
 def test_an_overflow_on_the_validation_images_alone_is_theirs() -> None:

@@ -7,6 +7,7 @@ from training_helpers import numbers, settings, tiny, trained
 import scratchvae.training.shares as shares
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError, NonFiniteError
+from scratchvae.optim import BoundAdam
 from scratchvae.training import RunFolder, train
 
 
@@ -44,13 +45,29 @@ def test_the_same_workers_give_the_same_numbers_to_the_bit(workers: int) -> None
     assert runs[0].model.params.flat.tobytes() == runs[1].model.params.flat.tobytes()
 
 
-def test_an_infinity_is_found_where_a_single_worker_finds_it() -> None:
+@pytest.mark.parametrize("lr", [1e3, 1e10, 1e20, 1e30])
+def test_an_infinity_is_found_where_a_single_worker_finds_it(lr: float) -> None:
     sentences = []
     for workers in (1, 2):
         with pytest.raises(NonFiniteError) as caught:
-            trained(settings(workers=workers, lr=1e3, epochs=30, hidden=(8, 6)))
+            trained(settings(workers=workers, lr=lr, epochs=30, hidden=(8, 6)))
         sentences.append(str(caught.value))
     assert sentences[0] == sentences[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_an_infinity_in_the_last_workers_parameters_is_found(workers: int, monkeypatch) -> None:
+    """The epoch is run again with every worker's update, not with the first one's alone."""
+    step = BoundAdam.step
+
+    def poisoned(self: BoundAdam, t: int, part: int = 0) -> None:
+        step(self, t, part)
+        if t >= 10 and part + 1 == len(self.parts):
+            self.parts[part][0][-5] = np.inf  # the last of the 12 in decoder.2.b: 4 pad it
+
+    monkeypatch.setattr(BoundAdam, "step", poisoned)
+    with pytest.raises(NonFiniteError, match=r"decoder\.2\.b after the update, at epoch 3, step 2"):
+        trained(settings(workers=workers, epochs=4))
 
 
 @pytest.mark.parametrize(

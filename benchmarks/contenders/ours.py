@@ -1,0 +1,137 @@
+"""scratchvae's own training step, through the class that the program trains with."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Checked, Job, Order
+from scratchvae.backend import get_backend
+from scratchvae.memory import FlatBuffer
+from scratchvae.optim import Adam
+from scratchvae.training import TrainConfig, resolve_workers
+from scratchvae.training.step import TrainingStep
+
+# With these settings Adam is p ← p − 2¹⁰ g, to within a rounding: g is what the step applied.
+REVEALING = {"lr": 2.0**50, "eps": 2.0**40}
+REVEALED = 2.0**10
+
+
+class Contender:
+    """The step on images that stay uint8, as the program keeps them.
+
+    Options: ``workers``, where the program's own rule shall not choose them; ``mmap``, to leave the
+    images in their file; ``dtype``.
+    """
+
+    granularity = 1  # steps; run(n) takes multiples of it
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.bk = get_backend("cpu", job.options.get("dtype", "float32"))
+        self.images = np.load(job.data, mmap_mode="r" if job.options.get("mmap") else None)
+        self.images = np.asarray(self.images)  # a plain array, also where it lies in a file
+        self.workers = self.choose_workers()
+        self.order = Order(len(self.images), job.spec.batch, job.seed)
+        self.step = self.make_step(Adam(LEARNING_RATE, BETA1, BETA2, ADAM_EPS))
+        self.t = 0
+
+    def choose_workers(self) -> int:
+        """As many as the program would train this model with."""
+        spec = self.job.spec
+        config = TrainConfig(
+            hidden=spec.hidden,
+            latent_dim=spec.latent,
+            batch_size=spec.batch,
+            likelihood=spec.likelihood,
+            workers=self.job.options.get("workers", 0),
+        )
+        return resolve_workers(config, self.bk, spec.pixels).workers
+
+    def make_step(self, optimizer: Adam) -> TrainingStep:
+        """A training step from the initial weights."""
+        job, vae = self.job, self.job.spec.vae()
+        params = FlatBuffer(self.bk, vae.layout)
+        params.load(job.load_weights())
+        n = len(self.images) // job.spec.batch * job.spec.batch
+        return TrainingStep(
+            self.bk, vae, params, optimizer, self.images[:n], job.levels, job.spec.batch, job.seed,
+            workers=self.workers,
+        )  # fmt: skip
+
+    @property
+    def variant(self) -> str:
+        """How the step is shared."""
+        return f"{self.workers} worker{'s' * (self.workers > 1)}"
+
+    def run(self, n: int) -> float:
+        """n steps; the sum of their losses over all images, in nats."""
+        total = 0.0
+        for start, stop, order in self.order.spans(n):
+            if order is not None:
+                self.step.order[...] = order[: len(self.step.order)]
+            with self.step:
+                for i in range(start, stop):
+                    self.t += 1
+                    self.step(self.t, i)
+            total += float(self.step.losses[start:stop].sum(dtype="float64"))
+        return total
+
+    def check(self, index: NDArray, eps: NDArray) -> Checked:
+        """Steps on given batches (S, B). ``eps`` is the noise that the step draws by itself."""
+        revealing = self.make_step(Adam(**REVEALING))
+        before = revealing.params.to_host()
+        self._visit(revealing, index[:1])
+        after = revealing.params.to_host()
+        # float64, so that the difference itself rounds nothing
+        grads = {k: (before[k].astype(float) - after[k]) / REVEALED for k in before}
+        loss = float(revealing.losses[0].sum(dtype="float64")) / self.job.spec.batch
+        if not math.isfinite(loss):
+            raise ArithmeticError(f"the loss of the check is {loss}")
+        step = self.make_step(Adam(LEARNING_RATE, BETA1, BETA2, ADAM_EPS))
+        self._visit(step, index)
+        return Checked(loss, grads, step.params.to_host())
+
+    @staticmethod
+    def _visit(step: TrainingStep, index: NDArray) -> None:
+        step.order[: index.size] = index.reshape(-1)
+        with step:
+            for i in range(len(index)):
+                step(i + 1, i)
+
+    # ---- for benchmarks.late_steps -----------------------------------------------------------
+
+    def buffers(self) -> dict[str, FlatBuffer]:
+        """Parameters and moments."""
+        return {"p": self.step.params, **self.step.optimizer.state}
+
+    def subnormal(self, options: dict[str, Any]) -> dict[str, int]:
+        """How many parameters and moments are subnormal numbers."""
+        found = {}
+        for name, buffer in self.buffers().items():
+            size = np.abs(buffer.flat)
+            found[name] = int(((size > 0) & (size < np.finfo(size.dtype).tiny)).sum())
+        return found
+
+    def kill_units(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Bias −100 for a share of the units of every hidden layer: ReLUs that are never lit."""
+        hidden = len(self.job.spec.hidden)
+        for part in ("encoder", "decoder"):
+            for layer in range(hidden):
+                bias = self.step.params[f"{part}.{2 * layer}.b"]
+                bias[: int(options["share"] * bias.size)] = -100.0
+        return {}
+
+    def keep(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Remember the state of the run."""
+        self.kept = {name: buffer.flat.copy() for name, buffer in self.buffers().items()}
+        self.kept_at = self.t, self.order.i
+        return {}
+
+    def bring_back(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return to the state that was kept."""
+        for name, buffer in self.buffers().items():
+            buffer.flat[...] = self.kept[name]
+        self.t, self.order.i = self.kept_at
+        return {}

@@ -1,0 +1,66 @@
+"""What a likelihood over grey levels has to beat, scored as probability of whole levels."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.data import Split
+from scratchvae.errors import ConfigError
+from scratchvae.evaluation.nll import Float64, Score
+from scratchvae.likelihoods import GaussianLikelihood
+from scratchvae.models import Model
+
+
+def histogram_nll(train: Split, split: Split) -> Float64:
+    """−log p(x) of every image under a histogram a pixel, in nats: (N,).
+
+    The histograms count the levels of the training images, plus one for each level (Laplace's
+    rule), so that no level has probability zero. Pixels are independent: what a model of images
+    adds is what it gains on this. Raises ``ConfigError`` for pixels that are not whole levels.
+    """
+    if train.levels is None or train.levels != split.levels:
+        raise ConfigError("a histogram needs pixels of whole levels, the same in both splits")
+    levels, pixels = train.levels + 1, train.images.shape[1]
+    counts = np.ones((levels, pixels))
+    for level in range(levels):
+        counts[level] += np.count_nonzero(train.images == level, axis=0)
+    nll = -np.log(counts / (len(train) + levels))
+    return nll[split.images, np.arange(pixels)].sum(axis=1)
+
+
+def mass_of_levels(levels: int) -> Score:
+    """Scores a Gaussian by the probability that it gives to the level of each pixel.
+
+    The level k of 0 … ``levels`` owns the grey values within half a level of k / levels; the
+    first and the last own all that lies beyond as well. So the probabilities of a pixel add up to
+    one, and nats are comparable with those of a categorical. For ``log_likelihood``.
+    """
+
+    def score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
+        likelihood = model.vae.likelihood
+        if not isinstance(likelihood, GaussianLikelihood):
+            raise ConfigError(f"mass of levels is for Gaussians, not for {likelihood.describe()}")
+        std = likelihood.std(model.bk, model.params.part("likelihood"))
+        std = np.float64(std) if isinstance(std, float) else model.bk.to_host(std)
+        mu, logvar = model.encode(x)
+        nll = np.empty(eps.shape[:2])
+        for k in range(eps.shape[1]):
+            mean = model.decode(mu + np.exp(0.5 * logvar) * eps[:, k])
+            nll[:, k] = -log_mass(x, mean, std, levels).sum(axis=1)
+        return nll
+
+    return score
+
+
+def log_mass(x: NDArray, mean: NDArray, std: NDArray | np.float64, levels: int) -> Float64:
+    """log (Φ(b) − Φ(a)) between the edges of each pixel's level, stable far out on both sides."""
+    from scipy.special import log_ndtr
+
+    level = np.rint(np.asarray(x, np.float64) * levels)
+    low = ((level - 0.5) / levels - mean) / std
+    high = ((level + 0.5) / levels - mean) / std
+    low, high = np.where(level == 0, -np.inf, low), np.where(level == levels, np.inf, high)
+    right = low > 0  # there Φ is close to 1: use the mirror image
+    low, high = np.where(right, -high, low), np.where(right, -low, high)
+    larger = log_ndtr(high)
+    with np.errstate(divide="ignore"):
+        return np.asarray(larger + np.log1p(-np.exp(log_ndtr(low) - larger)))

@@ -1,0 +1,58 @@
+"""From one latent vector to another, on the straight line or along the sphere."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.errors import ConfigError
+from scratchvae.models import Model
+
+Float64 = NDArray[np.float64]
+
+
+def linear(za: NDArray, zb: NDArray, t: NDArray) -> Float64:
+    """(1 − t) za + t zb  (E62): za, zb (P, Z), t (n,) -> (P, n, Z)."""
+    return np.asarray(za[:, None] * (1.0 - t[:, None]) + zb[:, None] * t[:, None])
+
+
+def spherical(za: NDArray, zb: NDArray, t: NDArray) -> Float64:
+    """sin((1 − t)Ω)/sin Ω za + sin(tΩ)/sin Ω zb, Ω the angle between them  (E62).
+
+    za, zb (P, Z), t (n,) -> (P, n, Z). Vectors of equal length keep it on the way. Where they
+    have one direction (or opposite ones, which leave the arc undecided) the line is taken. White
+    2016, after Shoemake 1985.
+    """
+    lengths = np.linalg.norm(za, axis=1) * np.linalg.norm(zb, axis=1)
+    cosine = (za * zb).sum(axis=1) / np.where(lengths == 0, 1.0, lengths)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))[:, None, None]
+    on_line = np.sin(angle) < 1e-6
+    sine = np.where(on_line, 1.0, np.sin(angle))
+    s = t[None, :, None]
+    arc = np.sin((1.0 - s) * angle) / sine * za[:, None] + np.sin(s * angle) / sine * zb[:, None]
+    return np.where(on_line, linear(za, zb, t), arc)
+
+
+PATHS: dict[str, Callable[[NDArray, NDArray, NDArray], Float64]] = {
+    "linear": linear,
+    "spherical": spherical,
+}
+
+
+def interpolate(
+    model: Model, first: NDArray, second: NDArray, steps: int = 10, path: str = "linear"
+) -> NDArray:
+    """Decoder means on the way between the encodings of two images, for P pairs.
+
+    first, second (P, D) -> (P, steps, D), from μ(first) to μ(second), both included. ``path`` is
+    one of ``PATHS``. Raises ``ConfigError`` for other paths and fewer than two steps.
+    """
+    if path not in PATHS:
+        raise ConfigError(f"the path {path!r} is not one of {', '.join(PATHS)}")
+    if steps < 2:
+        raise ConfigError(f"an interpolation has at least its two ends, not {steps} steps")
+    if first.shape != second.shape:
+        raise ConfigError(f"{first.shape} images cannot be paired with {second.shape}")
+    za, zb = (model.encode(images)[0].astype(np.float64) for images in (first, second))
+    z = PATHS[path](za, zb, np.linspace(0.0, 1.0, steps))
+    return model.decode(z.reshape(-1, z.shape[-1])).reshape(len(first), steps, -1)

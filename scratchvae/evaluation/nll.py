@@ -1,0 +1,169 @@
+"""log p(x) itself, by importance sampling: as many samples as one likes, in bounded memory."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal_scratch_size
+from scratchvae.data import Split
+from scratchvae.errors import ConfigError
+from scratchvae.evaluation.elbo import CHUNK, describe_protocol, visible
+from scratchvae.models import Model
+
+Float64 = NDArray[np.float64]
+# −log p(x|z) in nats, (n, S), of images x (n, D) and noise ε (n, S, Z)
+Score = Callable[[Model, NDArray, NDArray], NDArray]
+
+IMAGES = 250  # images at a time, and
+ROWS = 8_000  # decoded z at a time; neither changes a number beyond rounding
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """The importance-sampled log p(x), averaged over the images of a split, in nats an image."""
+
+    log_p: float
+    standard_error: float  # of the mean over images
+    effective_samples: float  # (Σ w)² / Σ w², averaged over images; near 1: too few samples
+    samples: int  # z an image
+    images: int
+    protocol: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        return asdict(self)
+
+
+def log_likelihood(
+    model: Model,
+    split: Split,
+    binarize: str,
+    seed: int,
+    samples: int,
+    visit: int = 0,
+    score: Score | None = None,
+) -> LogLikelihood:
+    """The mean of E59 over the images of a split, with its standard error.
+
+    ``split``, ``binarize``, ``seed`` and ``visit`` as in :func:`~scratchvae.evaluation.evaluate`:
+    under ``dynamic`` both see the same pixels. ``score`` replaces the model's −log p(x|z). Raises
+    ``ConfigError`` for less than one sample.
+    """
+    parts = []
+    for start in range(0, len(split), CHUNK):
+        images = visible(split.take(slice(start, start + CHUNK)), binarize, seed, visit, start)
+        parts.append(importance_sampled(model, images, samples, seed, start, score))
+    log_p, effective = (np.concatenate(part) for part in zip(*parts, strict=True))
+    n = len(log_p)
+    one = model.with_samples(1)
+    pixels, likelihood, _ = describe_protocol(one, binarize, seed).split("; ")
+    return LogLikelihood(
+        log_p=float(log_p.mean()),
+        standard_error=float(log_p.std() / math.sqrt(n)),
+        effective_samples=float(effective.mean()),
+        samples=samples,
+        images=n,
+        protocol=f"{pixels}; {likelihood}; importance sampling with {samples} "
+        f"sample{'s' if samples > 1 else ''} an image",
+    )
+
+
+def importance_sampled(
+    model: Model,
+    images: NDArray,
+    samples: int,
+    seed: int = 0,
+    first: int = 0,
+    score: Score | None = None,
+    rows: int = ROWS,
+) -> tuple[Float64, Float64]:
+    """log p(x) of every image and its effective number of samples, (N,) each  (E59).
+
+    log p(x) ≈ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x): Burda et al. 2016. Its
+    expectation rises with K towards log p(x). The noise of sample k of an image is a function of
+    (seed, the image's number, k) alone: ``first`` is the number of the first image, and ``rows``,
+    how many z are decoded at a time, bounds the memory and leaves the noise as it is.
+    """
+    if samples < 1:
+        raise ConfigError(f"importance sampling needs at least one sample, not {samples}")
+    parts = [
+        _of_block(model, images[i : i + IMAGES], samples, seed, first + i, score, rows)
+        for i in range(0, len(images), IMAGES)
+    ]
+    log_p, effective = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return log_p, effective
+
+
+def _of_block(
+    model: Model,
+    x: NDArray,
+    samples: int,
+    seed: int,
+    first: int,
+    score: Score | None,
+    rows: int,
+) -> tuple[Float64, Float64]:
+    """The same for images that are held at one time."""
+    mean = LogMeanExp(len(x))
+    mu, logvar = (a.astype(np.float64)[:, None] for a in model.encode(x))
+    block = max(2, rows // len(x) // 2 * 2)  # even: a pair of normals is not split
+    for k in range(0, samples, block):
+        shape = (len(x), min(block, samples - k), model.vae.latent_dim)
+        # Rounded to the model's float type, so that the densities are those of the z it decodes.
+        eps = noise(shape, seed, first, k).astype(model.bk.dtype)
+        with model.bk.quiet():
+            nll = (score or _own_score)(model, x, eps)
+        z = mu + np.exp(0.5 * logvar) * eps
+        log_ratio = 0.5 * (eps.astype(np.float64) ** 2 - z**2 + logvar).sum(axis=-1)
+        mean.add(log_ratio - nll)
+    return mean.value(), mean.effective_samples()
+
+
+def _own_score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
+    return model.with_samples(eps.shape[1]).terms(x, eps).nll
+
+
+def noise(shape: tuple[int, int, int], seed: int, first: int, k: int) -> Float64:
+    """ε (n, S, Z) of the samples from number k on (even), of the images from number first on."""
+    eps = np.empty(shape)
+    scratch = np.empty(normal_scratch_size(shape[1] * shape[2]))
+    for i in range(shape[0]):
+        stream = Stream(seed, Purpose.IMPORTANCE, 0, first + i)
+        fill_normal(eps[i], stream, scratch, k * shape[2])
+    return eps
+
+
+class LogMeanExp:
+    """log of the mean of e^a over samples that come block by block, for n rows at a time.
+
+    The largest a so far is taken out of the sum, which is scaled anew when a larger one comes.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.largest = np.full(n, -np.inf)
+        self.total, self.squares, self.count = np.zeros(n), np.zeros(n), 0
+
+    def add(self, a: NDArray) -> None:
+        """Count in a block of samples (n, S)."""
+        largest = np.maximum(self.largest, a.max(axis=1))
+        finite = np.where(np.isneginf(largest), 0.0, largest)  # −∞ − (−∞) would be NaN
+        with np.errstate(under="ignore"):
+            shrink = np.exp(self.largest - finite)
+            terms = np.exp(a - finite[:, None])
+        self.total = self.total * shrink + terms.sum(axis=1)
+        self.squares = self.squares * shrink**2 + (terms**2).sum(axis=1)
+        self.largest, self.count = largest, self.count + a.shape[1]
+
+    def value(self) -> Float64:
+        """log 1/K Σ e^a, (n,)."""
+        with np.errstate(divide="ignore"):
+            return self.largest + np.log(self.total) - math.log(self.count)
+
+    def effective_samples(self) -> Float64:
+        """(Σ w)² / Σ w² with w = e^a, (n,): from 1 to K."""
+        with np.errstate(invalid="ignore"):
+            return self.total**2 / self.squares

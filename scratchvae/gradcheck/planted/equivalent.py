@@ -1,0 +1,41 @@
+"""Mutants that change nothing, each with its algebra in one line."""
+
+NO_SCRATCH = "the plain verb has no use for the scratch buffer"
+BOTH_FORMS = "½ tanh ½a + ½ is complex-safe: plain and fast are one function for all numbers"
+LAST_AXIS = "an array (B, Z) has two axes: axis 1 is axis −1"
+REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
+MASK = "a mask of zeros and ones is its own square"
+FROM_OUTPUTS = "no chain reads its x: every derivative comes from y"
+
+EQUIVALENT: dict[str, str] = {
+    **{
+        f"plain Backend.bernoulli: a wrong name: tmp -> {name}": NO_SCRATCH
+        for name in ("da", "weight", "nll", "x", "a")
+    },
+    **{
+        f"NumpyBackend.bernoulli: a wrong name: tmp -> {name}": NO_SCRATCH
+        for name in ("da", "weight", "nll", "x", "a")
+    },
+    **{
+        f"NumpyBackend.relu_chain: a wrong name: tmp -> {name}": NO_SCRATCH
+        for name in ("dy", "y", "dx")
+    },
+    **{
+        f"BoundSequential.chain: a wrong name: s.x -> s.{name}": FROM_OUTPUTS
+        for name in ("y", "dy", "dx", "tmp")
+    },
+    "NumpyBackend.bernoulli: a dropped statement: if self.is_complex:": BOTH_FORMS,
+    "NumpyBackend.bernoulli: a condition: if self.is_complex: -> if not self.is_complex:": (
+        BOTH_FORMS
+    ),
+    "reparameterize_chain: a constant: 1 -> -1": LAST_AXIS,
+    "kl_chain: a constant: 1 -> -1": LAST_AXIS,
+    "kl_chain: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
+    "Bernoulli.nll_and_grad: a constant: 0 -> 1": "either work buffer serves as scratch",
+    "LearnedGaussian.variance_grad: a constant: 1 -> 2": "reshape infers any negative size",
+    "NumpyBackend.adam: a wrong name: pb -> vb": "only its size is read, the block's",
+    "NumpyBackend.adam: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER,
+    "plain Backend.adam: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER,
+    "NumpyBackend.adam: done twice: a *= tmp": MASK,
+    "plain Backend.adam: done twice: a *= self.xp.abs(a) > forget_below(self.dtype)": MASK,
+}

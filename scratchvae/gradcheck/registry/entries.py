@@ -1,0 +1,218 @@
+"""One entry for every operation; all its checks follow from it.
+
+Sizes all differ, so that no transpose and no wrong divisor fits by accident: rows 6, samples 3,
+pixels 7, hidden 5 and 4, latent 2.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.gradcheck.directions import point, unit_interval
+from scratchvae.gradcheck.subjects import (
+    KernelSubject,
+    estimator_subject,
+    kl_subject,
+    layer_subject,
+    likelihood_subject,
+    model_subject,
+    reparameterize_subject,
+    sequential_subject,
+)
+from scratchvae.latent import (
+    AnalyticKL,
+    Detached,
+    DoublyReparameterized,
+    Estimator,
+    FreeBits,
+    ImportanceWeighted,
+    LatentNode,
+    LogStdHead,
+    MonteCarloKL,
+    ScoreFunction,
+    ScoreFunctionBaseline,
+    StickingTheLanding,
+    kl_chain,
+    kl_per_unit,
+    reparameterize,
+    reparameterize_chain,
+    standard_deviation,
+)
+from scratchvae.latent.importance import importance_bound
+from scratchvae.latent.log_ratio import log_ratio, log_ratio_chain, monte_carlo_kl, path_chain
+from scratchvae.latent.score import score_chain
+from scratchvae.layers import Dense, Layer, ReLU, Sequential, Sigmoid, Tanh
+from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
+from scratchvae.models import VAE
+from scratchvae.models.vae import BoundVAE
+
+ROWS, SAMPLES, PIXELS, HIDDEN, LATENT = 6, 3, 7, (5, 4), 2
+Make = Callable[[int, int], KernelSubject]  # rows, seed
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An operation: how to make a subject of it, and which code it answers for.
+
+    ``inplace`` makes the variant that overwrites its inputs; ``saturated`` one at points where
+    derivatives vanish.
+    """
+
+    name: str
+    covers: tuple[Any, ...]
+    make: Make
+    inplace: Make | None = None
+    saturated: Make | None = None
+
+
+def _layer(name: str, new: Callable[[], Layer], width: int, spread: NDArray | float = 1.0) -> Entry:
+    def make(rows: int, seed: int, factor: Any = spread, inplace: bool = False) -> KernelSubject:
+        x = factor * point((rows, width), seed, f"{name} x")
+        return layer_subject(new(), x, seed=seed, name=name, inplace=inplace)
+
+    def inplace(rows: int, seed: int) -> KernelSubject:
+        return make(rows, seed, inplace=True)
+
+    def saturated(rows: int, seed: int) -> KernelSubject:
+        return make(rows, seed, factor=15.0)
+
+    layer = new()
+    return Entry(name, (type(layer),), make, inplace if layer.inplace else None, saturated)
+
+
+def _sequential(rows: int, seed: int) -> KernelSubject:
+    layers = Sequential(
+        Dense(HIDDEN[0]), Tanh(), Sigmoid(), Dense(HIDDEN[1]), ReLU(), Dense(LATENT)
+    )
+    x = point((rows, PIXELS), seed, "Sequential x")
+    return sequential_subject(layers, x, seed=seed, name="Sequential")
+
+
+def _likelihood(name: str, new: Callable[[], Likelihood]) -> Entry:
+    def make(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+        logits = factor * point((rows, SAMPLES, PIXELS), seed, f"{name} logits")
+        x = unit_interval((rows, 1, PIXELS), seed, f"{name} x")
+        return likelihood_subject(new(), logits, x, seed=seed, name=name)
+
+    def saturated(rows: int, seed: int) -> KernelSubject:
+        return make(rows, seed, factor=20.0)
+
+    return Entry(name, (type(new()),), make, saturated=saturated)
+
+
+def _head(rows: int, seed: int, latent: int, factor: float) -> NDArray:
+    return factor * point((rows, 2 * latent), seed, "head")
+
+
+def _reparameterize(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+    head, latent = _head(rows, seed, HIDDEN[1], factor), HIDDEN[1]
+    return reparameterize_subject(head, point((rows, SAMPLES, latent), seed, "eps"))
+
+
+def _kl(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+    return kl_subject(_head(rows, seed, HIDDEN[1], factor))
+
+
+def _model(name: str, new: Callable[[], VAE], init_scale: float = 1.0) -> Entry:
+    def make(rows: int, seed: int, scale: float = init_scale) -> KernelSubject:
+        return model_subject(new(), rows=rows, seed=seed, scale=scale, name=name)
+
+    def saturated(rows: int, seed: int) -> KernelSubject:
+        return make(rows, seed, scale=6.0)
+
+    return Entry(name, (VAE, BoundVAE, LatentNode), make, saturated=saturated)
+
+
+def _categorical(rows: int, seed: int) -> KernelSubject:
+    levels = 4
+    logits = point((rows, SAMPLES, levels * PIXELS), seed, "Categorical logits")
+    grey = unit_interval((rows, 1, PIXELS), seed, "Categorical x")
+    x = np.floor(levels * grey) / (levels - 1)
+    return likelihood_subject(Categorical(levels), logits, x, seed=seed, name="Categorical")
+
+
+def _estimator(estimator: Estimator, covers: tuple[Any, ...] = (), beta: float = 1.0) -> Entry:
+    name = f"estimator {estimator.name}"
+    if isinstance(estimator, FreeBits):
+        name = "estimator free bits"
+
+    def make(rows: int, seed: int) -> KernelSubject:
+        head = _head(rows, seed, HIDDEN[1], 0.5)
+        eps = point((rows, SAMPLES, HIDDEN[1]), seed, "eps")
+        return estimator_subject(estimator, head, eps, beta, name=name)
+
+    return Entry(name, (type(estimator), *covers), make)
+
+
+def _mlp(**how: Any) -> Callable[[], VAE]:
+    return lambda: VAE.mlp(PIXELS, HIDDEN, LATENT, **how)
+
+
+def _other_shapes() -> VAE:
+    """An encoder and a decoder that are not each other's mirror, with one hidden layer and two."""
+    return VAE(
+        pixels=PIXELS,
+        encoder=Sequential(Dense(8), Sigmoid(), Dense(2 * 3)),
+        decoder=Sequential(Dense(5), Tanh(), Dense(4), ReLU(), Dense(PIXELS)),
+        likelihood=Bernoulli(),
+        latent_dim=3,
+        samples=2,
+    )
+
+
+ENTRIES: tuple[Entry, ...] = (
+    _layer("Dense", lambda: Dense(HIDDEN[1]), HIDDEN[0]),
+    _layer("Sigmoid", Sigmoid, HIDDEN[0]),
+    _layer("Tanh", Tanh, HIDDEN[0]),
+    _layer("ReLU", ReLU, HIDDEN[0]),
+    _layer("LogStdHead", LogStdHead, 2 * LATENT),
+    Entry("Sequential", (Sequential,), _sequential),
+    Entry(
+        "reparameterize",
+        (standard_deviation, reparameterize, reparameterize_chain),
+        _reparameterize,
+        saturated=lambda rows, seed: _reparameterize(rows, seed, 8.0),
+    ),
+    Entry(
+        "KL",
+        (kl_per_unit, kl_chain),
+        _kl,
+        saturated=lambda rows, seed: _kl(rows, seed, 8.0),
+    ),
+    _likelihood("Bernoulli", Bernoulli),
+    _likelihood("Gaussian sigmoid", lambda: Gaussian(0.5)),
+    _likelihood("Gaussian identity", lambda: Gaussian(2.0, "identity")),
+    _likelihood("LearnedGaussian", LearnedGaussian),
+    _likelihood("LearnedGaussian per pixel", lambda: LearnedGaussian(True, 0.1, "identity")),
+    Entry("Categorical", (Categorical,), _categorical),
+    _estimator(AnalyticKL(), beta=0.7),
+    _estimator(FreeBits(0.4), beta=0.7),
+    _estimator(MonteCarloKL(), (monte_carlo_kl, log_ratio_chain), beta=0.7),
+    _estimator(ImportanceWeighted(), (importance_bound, log_ratio)),
+    _estimator(Detached(), (score_chain,), beta=0.7),
+    _estimator(ScoreFunction(), beta=0.7),
+    _estimator(ScoreFunctionBaseline(), beta=0.7),
+    _estimator(StickingTheLanding(), (path_chain,)),
+    _estimator(DoublyReparameterized()),
+    _model("ELBO relu Bernoulli", _mlp()),
+    _model("ELBO tanh, logstd head", _mlp(activation="tanh", head="logstd")),
+    _model("ELBO sigmoid, beta, 3 samples", _mlp(activation="sigmoid", beta=0.7, samples=3)),
+    _model("ELBO Gaussian", _mlp(likelihood=Gaussian(0.5), beta=4.0)),
+    _model("ELBO learned Gaussian", _mlp(likelihood=LearnedGaussian(), samples=SAMPLES)),
+    _model(
+        "ELBO learned Gaussian per pixel",
+        _mlp(likelihood=LearnedGaussian(True, mean="identity"), activation="tanh"),
+    ),
+    _model("ELBO categorical", _mlp(likelihood=Categorical(3))),
+    _model("ELBO Monte-Carlo KL", _mlp(estimator=MonteCarloKL(), samples=SAMPLES, beta=0.7)),
+    _model("ELBO free bits", _mlp(estimator=FreeBits(0.05), activation="tanh")),
+    replace(
+        _model("importance-weighted bound", _mlp(estimator=ImportanceWeighted(), samples=SAMPLES)),
+        saturated=None,  # its weights are then those of samples 10¹⁵ apart: no digit is left
+    ),
+    _model("ELBO without KL", _mlp(beta=0.0)),
+    _model("ELBO of two shapes", _other_shapes),
+)

@@ -1,0 +1,146 @@
+"""An estimator of the bound as a subject, between an encoder's output and a decoder made simple.
+
+In place of decoder and likelihood stands nll_k = Σ_j ½ c_j z_kj² + s_j z_kj, whose dz is known.
+Where an estimator's gradient is the derivative of its value, that value is the function. The
+others follow a derivative of something else, in which some quantities are *held* at the point:
+that something, written out here, is the function then.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import Array, Backend
+from scratchvae.errors import ConfigError
+from scratchvae.gradcheck.directions import direction
+from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.latent import (
+    Detached,
+    DoublyReparameterized,
+    Estimator,
+    LatentNode,
+    ScoreFunction,
+    ScoreFunctionBaseline,
+    StickingTheLanding,
+    reparameterize,
+)
+from scratchvae.memory import Tape
+
+
+class EstimatorSubject(KernelSubject):
+    """Its output is the function of every image, (B,); its cotangent is one weight for all."""
+
+    def spread(self, w: NDArray) -> NDArray:
+        return np.full(len(self.args["head"]), float(w))
+
+
+def estimator_subject(
+    estimator: Estimator, head: NDArray, eps: NDArray, beta: float = 1.0, name: str = "estimator"
+) -> EstimatorSubject:
+    """The function that an estimator differentiates, of head = [μ | log σ²] (B, 2Z)  (E45 – E55).
+
+    ``eps``: (B, K, Z).
+    """
+    rows, samples, latent = eps.shape
+    estimator.require(samples, beta)
+
+    def setup(bk: Backend, desk: Desk) -> None:
+        tape = Tape(bk, rows)
+        node = LatentNode(tape, samples, latent, desk["head"], desk["dhead"])
+        node.work = estimator.work(tape, samples, latent)
+        desk |= {"node": node, "eps": node.eps, "tape": tape}
+
+    def draw(bk: Backend, desk: Desk) -> LatentNode:
+        node: LatentNode = desk["node"]
+        reparameterize(bk, node.head, node.std, node.eps, node.z)
+        node.nll[...] = _nll(bk, node.z, desk)
+        return node
+
+    def forward(bk: Backend, desk: Desk) -> None:
+        node = draw(bk, desk)
+        estimator.value(node, beta)
+        if estimator.differentiates:
+            desk["value"][...] = node.objective
+        else:
+            desk["value"][...] = _followed(estimator, bk, desk, beta)
+
+    def backward(bk: Backend, desk: Desk) -> None:
+        node, weight = draw(bk, desk), float(np.real(bk.to_host(desk["w"])))
+        estimator.value(node, beta)
+        each: Any = weight / samples
+        if estimator.weighs_samples:
+            each = estimator.sample_weights(node, weight)
+        node.dz[...] = (node.z * desk["c"] + desk["s"]) * each
+        estimator.chain(node, weight, beta)
+
+    return EstimatorSubject(
+        name=name,
+        args={"head": head},
+        constants={
+            "eps": eps,
+            "held": head,
+            "c": direction((latent,), 0, "curvature") ** 2,
+            "s": direction((latent,), 0, "slope"),
+        },
+        w_shape=(),
+        y="value",
+        writes={"value": (rows,), "dhead": head.shape},
+        gradients={"head": "dhead"},
+        forward=forward,
+        backward=backward,
+        setup=setup,
+        batched=("head", "eps", "held"),
+        sizes={"the batch size": rows, "the samples": samples, "the latent units": latent},
+        runs_forward=True,
+        keeps=False,
+    )
+
+
+def _nll(bk: Backend, z: Array, desk: Desk) -> Array:
+    """(B, K, Z) -> (B, K)."""
+    return bk.xp.sum(z * z * (desk["c"] * 0.5) + z * desk["s"], axis=2)
+
+
+def _followed(estimator: Estimator, bk: Backend, desk: Desk, beta: float) -> Array:
+    """The function whose derivative the estimator follows, with what it holds at the point.
+
+    (B,). Written with formulas of their own, not with the estimator's.
+    """
+    xp, node = bk.xp, desk["node"]
+    mu0, std0 = _gaussian(bk, desk["held"])
+    mu, std = _gaussian(bk, node.head)
+    z0 = mu0 + std0 * node.eps
+    log_q = _log_density(bk, z0, mu, std)  # of the held sample, by the parameters
+    held_q, held_p = _log_density(bk, z0, mu0, std0), xp.sum(z0 * z0, axis=2) * -0.5
+    cost = _nll(bk, z0, desk) + (held_q - held_p) * beta
+    if type(estimator) is Detached:
+        return xp.sum(log_q, axis=1) * (beta / node.samples)
+    if type(estimator) is ScoreFunction:
+        return xp.sum(cost * log_q, axis=1) * (1.0 / node.samples)
+    if type(estimator) is ScoreFunctionBaseline:
+        others = (xp.sum(cost, axis=1)[:, None] - cost) * (1.0 / (node.samples - 1))
+        return xp.sum((cost - others) * log_q, axis=1) * (1.0 / node.samples)
+    # The path: the sample moves, and the density of q at it keeps the held parameters.
+    z = node.z
+    path_q, path_p = _log_density(bk, z, mu0, std0), xp.sum(z * z, axis=2) * -0.5
+    moving = _nll(bk, z, desk) + path_q - path_p
+    odds = xp.exp(-cost)
+    weights = odds / xp.sum(odds, axis=1)[:, None]
+    if type(estimator) is StickingTheLanding:
+        return xp.sum(weights * moving, axis=1)
+    if type(estimator) is DoublyReparameterized:
+        return xp.sum(weights * weights * moving, axis=1)
+    raise ConfigError(f"no function is written down for the estimator {estimator!r}")
+
+
+def _gaussian(bk: Backend, head: Array) -> tuple[Array, Array]:
+    """μ and σ, (B, 1, Z) each."""
+    latent = head.shape[1] // 2
+    return head[:, None, :latent], bk.xp.exp(head[:, None, latent:] * 0.5)
+
+
+def _log_density(bk: Backend, z: Array, mu: Array, std: Array) -> Array:
+    """log N(z; μ, σ²) without its constant: (B, K)."""
+    scaled = (z - mu) / std
+    return bk.xp.sum(scaled * scaled * -0.5 - bk.xp.log(std), axis=2)

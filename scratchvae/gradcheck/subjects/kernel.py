@@ -1,0 +1,131 @@
+"""Code of this package as a subject: a forward and a backward on buffers that are handed in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend
+from scratchvae.gradcheck.magnitude import MagnitudeBackend
+from scratchvae.gradcheck.subjects.base import Arrays, Subject
+from scratchvae.memory import Shape, size_of
+
+Desk = dict[str, Any]  # the buffers by name
+Step = Callable[[Backend, Desk], None]
+Place = Callable[[Backend, Shape], Any]  # how an input lies in memory
+
+
+def contiguous(bk: Backend, shape: Shape) -> Any:
+    """Inputs as the tape makes them."""
+    return bk.empty(shape)
+
+
+def strided(bk: Backend, shape: Shape) -> Any:
+    """Inputs that are every second row and column of something larger."""
+    view = bk.empty(tuple(2 * n for n in shape))
+    for axis in range(len(shape)):
+        view = view[(slice(None),) * axis + (slice(None, None, 2),)]
+    return view
+
+
+@dataclass
+class KernelSubject(Subject):
+    """Buffers by name, and the two calls that work on them.
+
+    ``constants`` are inputs without a gradient (ε, pixels); ``w`` names the input that holds the
+    cotangent and has the shape ``w_shape``; ``writes`` are all other buffers; ``y`` is the output;
+    ``gradients`` says which buffer holds the gradient of which argument. ``batched`` names what
+    has a row for each image. ``setup`` may add to the desk what the two calls need. ``spends``
+    names the inputs that backward may overwrite.
+    """
+
+    name: str
+    args: Arrays
+    constants: Arrays
+    w_shape: Shape
+    y: str
+    writes: dict[str, Shape]
+    gradients: dict[str, str]
+    forward: Step
+    backward: Step
+    setup: Step | None = None
+    batched: tuple[str, ...] = ()
+    spends: tuple[str, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
+    spread_to: Shape | None = None
+    value_again: str | None = None  # the buffer into which backward writes the value once more
+    by_shares: Step | None = None  # backward once more, as two workers would share it
+    runs_forward: bool = False  # backward computes the value itself: no forward before it
+    keeps: bool = True  # its inputs are given by the caller, so they may lie anywhere
+
+    def bind(self, bk: Backend, place: Place = contiguous) -> "KernelBound":
+        return KernelBound(self, bk, place)
+
+    def cotangent_shape(self) -> Shape:
+        return self.w_shape
+
+    def spread(self, w: NDArray) -> NDArray:
+        if self.spread_to is None:
+            return w
+        same = np.size(w) == size_of(self.spread_to)
+        return w.reshape(self.spread_to) if same else np.broadcast_to(w, self.spread_to)
+
+    def magnitudes(self, w: NDArray) -> Arrays:
+        bk = MagnitudeBackend()
+        bound = self.bind(bk)
+        bound.gradient(self.args, w)
+        return {name: bk.magnitude(bound.desk[g]) for name, g in self.gradients.items()}
+
+    def permuted(self, order: NDArray) -> "KernelSubject":
+        """The same subject with its images in another order."""
+
+        def rows(arrays: Arrays) -> Arrays:
+            return {n: a[order] if n in self.batched else a for n, a in arrays.items()}
+
+        return replace(self, args=rows(self.args), constants=rows(self.constants))
+
+
+class KernelBound:
+    """A kernel subject on its buffers."""
+
+    def __init__(self, subject: KernelSubject, bk: Backend, place: Place) -> None:
+        self.subject, self.bk = subject, bk
+        inputs = {**subject.args, **subject.constants}
+        self.desk: Desk = {name: place(bk, a.shape) for name, a in inputs.items()}
+        self.desk["w"] = place(bk, subject.w_shape)
+        self.desk |= {name: bk.empty(shape) for name, shape in subject.writes.items()}
+        if subject.setup is not None:
+            subject.setup(bk, self.desk)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of all buffers that the code reads and does not own."""
+        return (*self.subject.args, *self.subject.constants, "w")
+
+    def load(self, args: Mapping[str, NDArray], w: NDArray | None = None) -> None:
+        """Copy the point, the constants and the cotangent to the desk."""
+        for name, a in {**self.subject.constants, **args}.items():
+            self.bk.load(a, self.desk[name])
+        if w is not None:
+            self.bk.load(np.asarray(w), self.desk["w"])
+
+    def value(self, args: Mapping[str, NDArray]) -> NDArray:
+        self.load(args)
+        with self.bk.quiet():
+            self.subject.forward(self.bk, self.desk)
+        return self.bk.to_host(self.desk[self.subject.y])
+
+    def gradient(self, args: Mapping[str, NDArray], w: NDArray) -> Arrays:
+        self.load(args, w)
+        with self.bk.quiet():
+            if not self.subject.runs_forward:
+                self.subject.forward(self.bk, self.desk)
+            self.subject.backward(self.bk, self.desk)
+        return self.collect()
+
+    def collect(self) -> Arrays:
+        """The gradients as they lie on the desk."""
+        gradients = self.subject.gradients.items()
+        return {name: self.bk.to_host(self.desk[g]) for name, g in gradients}

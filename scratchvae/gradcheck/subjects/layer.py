@@ -1,0 +1,95 @@
+"""A layer as a subject."""
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend
+from scratchvae.errors import ConfigError
+from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.layers import Layer
+from scratchvae.layers.base import WHOLE
+
+
+def layer_subject(
+    layer: Layer,
+    x: NDArray,
+    parameters: Mapping[str, NDArray] | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    inplace: bool = False,
+) -> KernelSubject:
+    """y = f(x; p) of a layer at x (B, …) and at ``parameters``, random ones unless given.
+
+    ``inplace``: y is written over x and dx over dy, as a layer that declares it must allow.
+    """
+    label = name or repr(layer)
+    out = layer.build(tuple(x.shape[1:]))
+    shapes = {n: shape for n, (shape, _) in layer.parameters().items()}
+    values = draw_parameters(shapes, parameters, seed, label)
+    rows = len(x)
+    y, dx = ("x", "w") if inplace else ("y", "dx")
+
+    def namespaces(desk: Desk) -> tuple[Any, Any]:
+        p = SimpleNamespace(**{n: desk[n] for n in shapes})
+        return p, SimpleNamespace(**{n: desk[f"d{n}"] for n in shapes})
+
+    def forward(bk: Backend, desk: Desk) -> None:
+        layer.forward(bk, namespaces(desk)[0], desk["x"], desk[y])
+
+    def backward(bk: Backend, desk: Desk, shares: Sequence[slice] = (WHOLE,)) -> None:
+        p, g = namespaces(desk)
+        dy = desk["w"]
+        for share in shares:
+            layer.grad(bk, desk["x"], dy, g, share)
+        layer.chain(bk, p, desk["x"], desk[y], dy, desk[dx], desk.get("tmp"))
+
+    def by_shares(bk: Backend, desk: Desk) -> None:
+        n = next(iter(shapes.values()))[0]
+        backward(bk, desk, (slice(0, n // 2), slice(n // 2, n)))
+
+    writes = {f"d{n}": shape for n, shape in shapes.items()}
+    if not inplace:
+        writes |= {"y": (rows, *out), "dx": x.shape}
+    if layer.uses_tmp:
+        writes["tmp"] = (rows, *out)
+    return KernelSubject(
+        name=label,
+        args={"x": x, **values},
+        constants={},
+        w_shape=(rows, *out),
+        y=y,
+        writes=writes,
+        gradients={"x": dx, **{n: f"d{n}" for n in shapes}},
+        forward=forward,
+        backward=backward,
+        batched=("x", "w"),
+        by_shares=by_shares if shapes else None,
+        spends=("x", "w") if inplace else (),
+        sizes={"the batch size": rows, **_row_sizes(x.shape[1:], out)},
+    )
+
+
+def draw_parameters(
+    shapes: Mapping[str, tuple[int, ...]],
+    given: Mapping[str, NDArray] | None,
+    seed: int,
+    label: str,
+) -> dict[str, NDArray]:
+    """The parameters that were given, or normal ones; every name and shape checked."""
+    if given is None:
+        return {n: 0.5 * point(shape, seed, f"{label} {n}") for n, shape in shapes.items()}
+    if set(given) != set(shapes):
+        raise ConfigError(f"{label} has the parameters {sorted(shapes)}, not {sorted(given)}")
+    for n, shape in shapes.items():
+        if tuple(given[n].shape) != tuple(shape):
+            raise ConfigError(f"{label}: {n} has shape {given[n].shape}, expected {shape}")
+    return dict(given)
+
+
+def _row_sizes(before: tuple[int, ...], after: tuple[int, ...]) -> dict[str, int]:
+    sizes = {"the inputs of a row": before[-1]} if before else {}
+    return sizes | ({"the outputs of a row": after[-1]} if after else {})

@@ -1,0 +1,75 @@
+"""A likelihood as a subject: −log p(x|z) of the logits and of its own parameters."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend
+from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.layer import draw_parameters
+from scratchvae.likelihoods import Likelihood
+from scratchvae.memory import Tape
+
+
+def likelihood_subject(
+    likelihood: Likelihood,
+    logits: NDArray,
+    x: NDArray,
+    parameters: Mapping[str, NDArray] | None = None,
+    seed: int = 0,
+    name: str | None = None,
+) -> KernelSubject:
+    """nll (B, K) of logits (B, K, D) for pixels x (B, 1, D), with a weight for each sample.
+
+    A likelihood may take several logits a pixel: (B, K, logits_per_pixel · D).
+    """
+    rows, samples, _ = logits.shape
+    pixels = x.shape[-1]
+    label = name or likelihood.describe()
+    likelihood.build(pixels)
+    shapes = {n: shape for n, (shape, _) in likelihood.parameters().items()}
+    values = draw_parameters(shapes, parameters, seed, label)
+
+    def setup(bk: Backend, desk: Desk) -> None:
+        tape = Tape(bk, rows)
+        desk |= {"tape": tape, "work": likelihood.work(tape, pixels, samples)}
+
+    def namespaces(desk: Desk) -> tuple[Any, Any]:
+        p = SimpleNamespace(**{n: desk[n] for n in shapes})
+        return p, SimpleNamespace(**{n: desk[f"d{n}"] for n in shapes})
+
+    def forward(bk: Backend, desk: Desk) -> None:
+        p, _ = namespaces(desk)
+        likelihood.nll(bk, p, desk["logits"], desk["x"], desk["nll"], desk["work"])
+
+    def backward(bk: Backend, desk: Desk) -> None:
+        p, g = namespaces(desk)
+        likelihood.nll_and_grad(
+            bk, p, g, desk["logits"], desk["x"], desk["w"],
+            desk["nll_again"], desk["dlogits"], desk["work"],
+        )  # fmt: skip
+
+    return KernelSubject(
+        name=label,
+        args={"logits": logits, **values},
+        constants={"x": x},
+        w_shape=(rows, samples, 1),
+        y="nll",
+        writes={
+            "nll": (rows, samples),
+            "nll_again": (rows, samples),
+            "dlogits": logits.shape,
+            **{f"d{n}": shape for n, shape in shapes.items()},
+        },
+        gradients={"logits": "dlogits", **{n: f"d{n}" for n in shapes}},
+        forward=forward,
+        backward=backward,
+        setup=setup,
+        batched=("logits", "x", "w"),
+        sizes={"the batch size": rows, "the samples": samples, "the pixels": pixels},
+        runs_forward=True,
+        value_again="nll_again",
+        spread_to=(rows, samples),
+    )

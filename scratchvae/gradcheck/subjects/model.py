@@ -1,0 +1,113 @@
+"""A whole VAE as a subject: every image's objective as a function of every parameter."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend
+from scratchvae.gradcheck.directions import point, unit_interval
+from scratchvae.gradcheck.errors import UncheckableError
+from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.layer import draw_parameters
+from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.models import VAE
+
+
+class ModelSubject(KernelSubject):
+    """Its outputs are the terms of E2, [nll (B·K) | kl (B·Z)]; its cotangent is one weight.
+
+    For an estimator whose value is no sum of those, the outputs are its objective (B,).
+    """
+
+    vae: VAE
+    rows: int
+
+    def spread(self, w: NDArray) -> NDArray:
+        return np.full(self.rows, float(w))
+
+    def permuted(self, order: NDArray) -> "KernelSubject":
+        return model_subject(
+            self.vae, self.constants["x"][order], self.constants["eps"][order],
+            self.args, name=self.name,
+        )  # fmt: skip
+
+
+def require_derivative(vae: VAE) -> None:
+    """``UncheckableError`` for an estimator whose gradient is not the derivative of its value."""
+    if not vae.estimator.differentiates:
+        raise UncheckableError(
+            f"the gradient of the estimator {vae.estimator.name!r} is not the derivative of its "
+            "value, only its mean is: the registry checks it against its own formula"
+        )
+
+
+def model_subject(
+    vae: VAE,
+    x: NDArray | None = None,
+    eps: NDArray | None = None,
+    parameters: Mapping[str, NDArray] | None = None,
+    rows: int = 3,
+    seed: int = 0,
+    scale: float = 1.0,
+    name: str = "VAE",
+) -> ModelSubject:
+    """The objective of a VAE at images x (B, D), noise ε (B, K, Z) and parameters by name.
+
+    What isn't given is drawn: grey pixels, normal noise, and normal parameters of the standard
+    deviation ``scale`` / √fan_in. Raises ``UncheckableError`` for an estimator whose gradient is
+    not the derivative of its value.
+    """
+    require_derivative(vae)
+    if x is None:
+        x = unit_interval((rows, vae.pixels), seed, f"{name} x")
+    rows = len(x)
+    if eps is None:
+        eps = point((rows, vae.samples, vae.latent_dim), seed, f"{name} eps")
+    shapes = vae.layout.shapes
+    if parameters is None:
+        parameters = {
+            n: scale * point(s, seed, f"{name} {n}") / np.sqrt(s[0] if len(s) > 1 else 4)
+            for n, s in shapes.items()
+        }
+    values = draw_parameters(shapes, parameters, seed, name)
+
+    def setup(bk: Backend, desk: Desk) -> None:
+        params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
+        tape = Tape(bk, rows)
+        bound: Any = vae.bind(tape, params, grads)
+        desk |= {n: params[n] for n in shapes} | {f"d {n}": grads[n] for n in shapes}
+        desk |= {"bound": bound, "tape": tape, "x": bound.x, "eps": bound.eps}
+
+    def forward(bk: Backend, desk: Desk) -> None:
+        desk["bound"].loss()
+        desk["value"][...] = desk["bound"].objective
+
+    def backward(bk: Backend, desk: Desk) -> None:
+        desk["bound"].loss_and_gradient(float(np.real(bk.to_host(desk["w"]))))
+        desk["value_again"][...] = desk["bound"].objective
+
+    subject = ModelSubject(
+        name=name,
+        args=values,
+        constants={"x": x, "eps": eps},
+        w_shape=(),
+        y="value",
+        writes={"value": (rows,), "value_again": (rows,)},
+        gradients={n: f"d {n}" for n in shapes},
+        forward=forward,
+        backward=backward,
+        setup=setup,
+        sizes={
+            "the batch size": rows,
+            "the pixels": vae.pixels,
+            "the latent units": vae.latent_dim,
+            "the samples": vae.samples,
+        },
+        runs_forward=True,
+        value_again="value_again",
+        keeps=False,
+    )
+    subject.vae, subject.rows = vae, rows
+    return subject

@@ -1,0 +1,56 @@
+"""A Sequential as a subject: bound to a tape exactly as a model binds it."""
+
+from collections.abc import Mapping
+
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend
+from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.layer import draw_parameters
+from scratchvae.layers import Sequential
+from scratchvae.memory import FlatBuffer, Layout, Tape
+
+
+def sequential_subject(
+    layers: Sequential,
+    x: NDArray,
+    parameters: Mapping[str, NDArray] | None = None,
+    seed: int = 0,
+    name: str = "Sequential",
+) -> KernelSubject:
+    """y = f(x; p) of all layers at x (B, …); parameters are named ``0.W``, ``0.b``, ``2.W``, …"""
+    out = layers.build(tuple(x.shape[1:]))
+    shapes = {n: shape for n, _, shape, _ in layers.parameters()}
+    values = draw_parameters(shapes, parameters, seed, name)
+
+    def setup(bk: Backend, desk: Desk) -> None:
+        layout = Layout({f"f.{n}": shape for n, shape in shapes.items()})
+        params, grads = FlatBuffer(bk, layout), FlatBuffer(bk, layout)
+        tape = Tape(bk, len(x))
+        bound = layers.bind(tape, "f", desk["x"], tape.buffer("dx", *x.shape[1:]), params, grads)
+        desk |= {n: params[f"f.{n}"] for n in shapes}
+        desk |= {f"d{n}": grads[f"f.{n}"] for n in shapes}
+        desk |= {"y": bound.y, "dx": bound.dx, "bound": bound, "tape": tape}
+
+    def forward(bk: Backend, desk: Desk) -> None:
+        desk["bound"].forward()
+
+    def backward(bk: Backend, desk: Desk) -> None:
+        desk["bound"].dy[...] = desk["w"]
+        desk["bound"].backward()
+
+    return KernelSubject(
+        name=name,
+        args={"x": x, **values},
+        constants={},
+        w_shape=(len(x), *out),
+        y="y",
+        writes={},
+        gradients={"x": "dx", **{n: f"d{n}" for n in shapes}},
+        forward=forward,
+        backward=backward,
+        setup=setup,
+        batched=("x", "w"),
+        sizes={"the batch size": len(x)},
+        keeps=False,
+    )

@@ -1,0 +1,32 @@
+"""The buffers between encoder and decoder, for the estimators that work on them."""
+
+from typing import Any
+
+from scratchvae.backend import Array
+from scratchvae.memory import Tape
+
+
+class LatentNode:
+    """What lies between encoder and decoder: B images, K samples of Z latent units each.
+
+    head = [μ | log σ²] (B, 2Z), std (B, Z), eps and z (B, K, Z); nll (B, K), kl (B, Z) and
+    objective (B,) in nats. Where somebody goes backward there are dz (B, K, Z) and dhead
+    (B, 2Z), too.
+    ``work`` holds what an estimator asked for.
+    """
+
+    def __init__(self, tape: Tape, samples: int, latent: int, head: Array, dhead: Any) -> None:
+        def a_sample(name: str) -> Array:
+            return tape.buffer(f"latent.{name}", latent, per=samples).reshape(-1, samples, latent)
+
+        self.bk, self.samples, self.latent = tape.bk, samples, latent
+        self.head, self.dhead = head, dhead
+        self.std = tape.buffer("latent.std", latent)
+        self.eps, self.z, self.tmp = a_sample("eps"), a_sample("z"), a_sample("tmp")
+        self.nll = tape.buffer("likelihood.nll", per=samples).reshape(-1, samples)
+        self.kl = tape.buffer("latent.kl", latent)
+        self.kl_tmp = tape.buffer("latent.kl_tmp", latent)
+        self.objective = tape.buffer("latent.objective")
+        self.row_tmp = tape.buffer("latent.row_tmp")
+        self.dz: Any = a_sample("dz") if dhead is not None else None
+        self.work: Any = None

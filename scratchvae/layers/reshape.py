@@ -1,0 +1,56 @@
+"""Another shape for the same numbers: vectors to images and back."""
+
+from typing import Any
+
+from scratchvae.backend import Array, Backend
+from scratchvae.errors import ConfigError
+from scratchvae.layers.base import Layer
+from scratchvae.memory import Shape, size_of
+
+
+class Reshape(Layer):
+    """Rows of the given shape. In a Sequential, x and y are one piece of memory: nothing moves."""
+
+    is_view = True
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = tuple(shape)
+        if not self.shape or not all(isinstance(n, int) and n >= 1 for n in self.shape):
+            raise ConfigError(f"a shape is made of whole numbers of at least 1, not {shape}")
+
+    def __repr__(self) -> str:
+        return f"Reshape{self.shape}"
+
+    def build(self, shape: Shape) -> Shape:
+        if size_of(shape) != size_of(self.shape):
+            raise ConfigError(
+                f"rows of shape {shape} have {size_of(shape)} numbers, which cannot become "
+                f"{self.shape} with {size_of(self.shape)}"
+            )
+        return self.shape
+
+    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+        """y = x, in another shape."""
+        if y is not x:
+            y[...] = x.reshape(y.shape)
+
+    def chain(
+        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+    ) -> None:
+        """dx = dy, in the shape of x."""
+        if dx is not dy:
+            dx[...] = dy.reshape(dx.shape)
+
+
+class Flatten(Reshape):
+    """Rows of one dimension, in the order of memory: (B, H, W, C) -> (B, H · W · C)."""
+
+    def __init__(self) -> None:
+        super().__init__((1,))
+
+    def __repr__(self) -> str:
+        return "Flatten()"
+
+    def build(self, shape: Shape) -> Shape:
+        self.shape = (size_of(shape),)
+        return self.shape

@@ -1,0 +1,42 @@
+"""Convolutions down to two latent units and back: a Keras tutorial."""
+
+from scratchvae.studies.study import Figure, Study
+from scratchvae.training import TrainConfig
+
+STUDY = Study(
+    name="keras-conv",
+    title="Stochastic variational inference and variational autoencoders, in Keras",
+    source="M. Krasser, Latent variable models, part 2",
+    config=TrainConfig(
+        data="mnist",
+        binarize="threshold",
+        encoder=(
+            "reshape 28 28 1",
+            "conv 32 3", "relu",
+            "conv 64 3 2", "relu",
+            "conv 64 3", "relu",
+            "conv 64 3", "relu",
+            "flatten",
+            "dense 32", "relu",
+        ),
+        decoder=(
+            "dense 12544", "relu",
+            "reshape 14 14 64",
+            "conv-transpose 32 3 2", "relu",
+            "conv 1 3",
+        ),
+        latent_dim=2,
+        likelihood="bernoulli",
+        init="glorot-uniform",
+        optimizer="rmsprop",
+        lr=1e-3,
+        epochs=20,
+        batch_size=100,
+    ),
+    target=Figure("test_loss", 20, 143.31),
+    tolerance=1.0,
+    slips=(
+        "writes g = μ + σ² ⊙ ε; its code has σ, as it should",
+        "has the wrong sign on the reconstruction term of its equation 12",
+    ),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""A study as one HTML file that needs nothing else: settings, table, curves, figures."""
+
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from scratchvae.studies.reproduce import Reproduction
+from scratchvae.studies.study import Study
+
+STYLE = """
+body { font: 16px/1.5 Georgia, serif; color: #222; max-width: 60rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1, h2 { font-weight: normal; line-height: 1.2; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
+table { border-collapse: collapse; margin: 1rem 0; }
+td, th { padding: .25rem 1rem .25rem 0; text-align: right; font-variant-numeric: tabular-nums; }
+td:first-child, th:first-child { text-align: left; }
+th { font-weight: normal; color: #666; border-bottom: 1px solid #ccc; }
+figure { margin: 2rem 0; } img { max-width: 100%; height: auto; }
+figcaption, .small { color: #666; font-size: .9rem; }
+code { font-size: .9rem; }
+"""
+
+EQUATIONS = "the equations E1, E2, … are derived in docs/derivations.md of the source"
+
+CAPTIONS = {
+    "losses": "Losses over the epochs (E2).",
+    "reconstructions": "Test images above their reconstructions.",
+    "film_strip": "The same test images, reconstructed after more and more epochs.",
+    "prior_samples": "Images from the prior: means of the decoder, and draws (E20).",
+    "latent_scatter": "Posterior means of the test images (E12).",
+    "latent_grid": "Means of the decoder over the latent plane.",
+    "data": "Training images, as the model sees them.",
+}
+
+
+def write_report(
+    path: Path, study: Study, result: Reproduction, figures: Sequence[Path], command: str
+) -> None:
+    """Write the report; ``figures`` are PNG files, which it will contain."""
+    settings = {k: v for k, v in study.config.to_json().items() if v not in ([], "", 0)}
+    settings["epochs"] = result.epochs
+    parts = [
+        f"<h1>{_text(study.title)}</h1>",
+        f"<p class=small>{_text(study.source)}. Reproduced by <code>{_text(command)}</code></p>",
+        f"<p><strong>{_text(result.study)}: {_text(result.verdict)}.</strong></p>",
+        _table(result),
+        *(f"<p>{_text(note)}.</p>" for note in result.notes),
+        f"<p class=small>Nats an image; test protocol: {_text(result.protocol)}; training loss: "
+        f"{_text(result.train_protocol)}; {EQUATIONS}.</p>",
+        "<h2>What the tutorial says that is not so</h2>",
+        "<ul>" + "".join(f"<li>It {_text(slip)}.</li>" for slip in study.slips) + "</ul>",
+        "<h2>Figures</h2>",
+        *map(_figure, figures),
+        "<h2>Settings</h2>",
+        "<table>" + "".join(_setting(k, v) for k, v in settings.items()) + "</table>",
+    ]
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{_text(study.name)}</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _table(result: Reproduction) -> str:
+    theirs = any(row.theirs != row.mean for row in result.rows)
+    head = ["", "published", *(["ours, by its formula"] if theirs else []), "ours"]
+    lines = ["".join(f"<th>{_text(name)}</th>" for name in head)]
+    for row in result.rows:
+        error = "" if row.standard_error is None else f" ± {row.standard_error:.2f}"
+        cells = [
+            f"{row.metric.replace('_', ' ')}, epoch {row.epoch}",
+            "" if row.published is None else f"{row.published:.2f}",
+            *([f"{row.theirs:.2f}{error}"] if theirs else []),
+            f"{row.mean:.2f}{error}",
+        ]
+        lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
+    published = "" if result.published_seconds is None else f"{result.published_seconds:.0f}"
+    cells = [f"seconds, {result.epochs} epochs", published, *([""] if theirs else []),
+             f"{result.seconds:.0f}"]  # fmt: skip
+    lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _figure(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    caption = CAPTIONS.get(path.stem, path.stem.replace("_", " "))
+    return (
+        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{_text(caption)}</figcaption></figure>"
+    )
+
+
+def _setting(name: str, value: object) -> str:
+    return f"<tr><td><code>{_text(name)}</code></td><td>{_text(value)}</td></tr>"
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,122 @@
+"""The scripts as a reader runs them: in a process of their own, and with peers that are missing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import data, scaling, step
+from benchmarks.contenders.common import Job
+from benchmarks.harness import ContenderError, MissingPeerError, Process
+from benchmarks.models import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(script, *arguments, **variables):
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{script}", *arguments],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def without_torch(tmp_path):
+    """A folder for PYTHONPATH in which importing torch fails as if it were not installed."""
+    text = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+    (tmp_path / "torch.py").write_text(text)
+    return str(tmp_path)
+
+
+def test_step_runs_with_a_peer_that_is_not_installed(tmp_path, without_torch):
+    """The peer's column says so; the run goes on, and its JSON is complete."""
+    out = tmp_path / "out.json"
+    done = run(
+        "step", "--quick", "--models", "iwae", "--peers", "torch", "--rounds", "2",
+        "--threads", "1",
+        "--json", str(out), PYTHONPATH=os.pathsep.join([without_torch, str(ROOT)]),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "not installed" in done.stdout
+    content = json.loads(out.read_text())
+    row = content["rows"]["iwae"]
+    assert row["absent"] == {"torch": "torch is not installed"}
+    assert len(row["rounds_ms"]["ours"]) == 2
+    assert row["median_ms"]["ours"] > 0
+    assert row["check_relative_errors"]["ours"]["gradient"] < 1e-5
+    assert row["peak_memory_mb"]["ours"] > 10
+    assert content["threads"] == 1
+    assert {"date", "command", "cpu", "versions", "platform"} <= set(content)
+    assert row["contenders"]["ours"]["blas"]
+
+
+def test_a_missing_peer_and_a_failing_contender_are_told_apart(
+    tmp_path, monkeypatch, without_torch
+):
+    monkeypatch.setenv("PYTHONPATH", without_torch)
+    job = Job(MODELS["iwae"], str(tmp_path / "none.npy"), 1, str(tmp_path / "none.npz"), 1)
+    with pytest.raises(MissingPeerError, match="torch is not installed"):
+        Process("torch", job)
+    with pytest.raises(ContenderError, match=r"none\.npy"):
+        Process("ours", job)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--workers", "0"], "not a whole number of at least 1"),
+        (["--workers", "9999"], "there are only"),
+        (["--threads", "9999"], "there are only"),
+        (["--models", "vgg"], "'vgg' is not one of"),
+        (["--peers", "tinygrad"], "'tinygrad' is not one of"),
+        (["--rounds", "-1"], "not a whole number of at least 1"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as exit:
+        step.arguments(arguments)
+    assert exit.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_quick_measures_less():
+    quick, full = step.arguments(["--quick"]), step.arguments([])
+    assert set(quick.models) < set(full.models) == set(MODELS)
+    assert quick.rounds < full.rounds
+    assert step.arguments(["--peers", ""]).peers == ()
+
+
+def test_images_are_like_those_of_mnist():
+    images, again = data.enlarged_digits(400, seed=1), data.enlarged_digits(400, seed=1)
+    assert images.shape == (400, 784)
+    assert (images == again).all()
+    assert 0.1 < (images > 0).mean() < 0.4
+    assert (images.max(axis=0) == 0).sum() > 0  # pixels that are never lit
+    assert set(data.binarized(images).ravel()) == {0, 1}
+
+
+def test_a_memory_map_repeats_the_images_and_minds_the_disk(tmp_path):
+    import numpy as np
+
+    grey = np.arange(6, dtype=np.uint8).reshape(3, 2)
+    scaling.write_images(tmp_path / "a.npy", grey, 7)
+    assert np.load(tmp_path / "a.npy").tolist() == np.concatenate([grey, grey, grey])[:7].tolist()
+    with pytest.raises(SystemExit, match="choose another --folder"):
+        scaling.write_images(tmp_path / "b.npy", grey, 10**18)
+
+
+def test_every_script_says_how_long_it_takes():
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        text = path.read_text()
+        if "__main__" in text:
+            first = text.split('"""')[1].splitlines()[0]
+            assert "Takes " in first, path.name
+            assert f"benchmarks.{path.stem}`" in (ROOT / "benchmarks/README.md").read_text() or (
+                f"benchmarks.{path.stem} " in (ROOT / "benchmarks/README.md").read_text()
+            )
