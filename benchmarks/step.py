@@ -14,7 +14,7 @@ round. Milliseconds are medians; "÷" is our time over theirs, the median of the
 The peers: ``torch`` (eager, the fastest of its plain, foreach and fused Adam), ``compile``
 (``torch.compile``, fused Adam), ``jax`` (jit and ``lax.scan`` over the epoch), and ``floor``: the
 step's own matrix products and one pass over p, g, m, v, in the best layout, way to use the cores
-and OpenBLAS kernel. With --quick: fewer images and rounds, two models, under a minute.
+and OpenBLAS kernel. With --quick: fewer images and rounds, two models, about two minutes.
 """
 
 import argparse

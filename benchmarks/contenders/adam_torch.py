@@ -20,7 +20,7 @@ class Contender:
         shapes: list[tuple[int, ...]] = []
         for _, n, m in job.spec.layers:
             shapes += [(m, n), (m,)]
-        layouts = {
+        layouts: dict[str, list[tuple[int, ...]]] = {
             "a tensor each": shapes,
             "one flat tensor": [(job.spec.parameters,)],
         }

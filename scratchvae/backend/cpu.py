@@ -16,7 +16,7 @@ from scratchvae.backend.cpu_updates import FastUpdateRules
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 from scratchvae.backend.updates import FORGET_EVERY, forget_below
 
-RUN = 16  # numbers in a row of a window, from which on copying rows beats copying pixels
+RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
 
 
 class NumpyBackend(FastUpdateRules, Backend):

@@ -71,13 +71,13 @@ class FastUpdateRules(UpdateRules):
             tmp *= lr
             pb -= tmp
 
-    def sum_squares(self, g: Array, out: Array, scratch: Any) -> None:
+    def sum_squares(self, g: Array, out: Array, tmp: Array, scratch: Any) -> None:
         out.fill(0)
-        for tmp, gb in blocks(scratch, g):
+        for squares, gb in blocks(scratch, g):
             # NumPy's pairwise sum, and not BLAS' dot, whose order depends on its threads.
-            self.xp.multiply(gb, gb, out=tmp)
-            self.xp.sum(tmp, axis=0, keepdims=True, out=tmp[:1])
-            out += tmp[:1]
+            self.xp.multiply(gb, gb, out=squares)
+            self.xp.sum(squares, axis=0, keepdims=True, out=tmp)
+            out += tmp
 
     def clip(self, g: Array, squares: Array, limit: float, factor: Array) -> None:
         self.xp.sum(squares, axis=0, keepdims=True, out=factor)

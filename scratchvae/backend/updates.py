@@ -58,8 +58,8 @@ class UpdateRules:
         s += g * g
         p -= lr * g / (self.xp.sqrt(s) + eps)
 
-    def sum_squares(self, g: Array, out: Array, scratch: Any) -> None:
-        """out = Σᵢ gᵢ², one number: (n,) -> (1,)  (E44)."""
+    def sum_squares(self, g: Array, out: Array, tmp: Array, scratch: Any) -> None:
+        """out = Σᵢ gᵢ², one number: (n,) -> (1,)  (E44). ``tmp`` has the shape of ``out``."""
         out[...] = self.xp.sum(g * g)
 
     def clip(self, g: Array, squares: Array, limit: float, factor: Array) -> None:

@@ -28,8 +28,8 @@ from scratchvae.evaluation import (
     visible,
 )
 from scratchvae.evaluation.completion import FLUX, FLUX_IMAGE, FLUX_PUBLISHED, OPTIMIZERS
-from scratchvae.evaluation.variational import KL_ESTIMATES
 from scratchvae.models import Model
+from scratchvae.models.posterior import KL_ESTIMATES
 from scratchvae.training import RunFolder, prepare, write_json
 
 EXAMPLES = """examples:

@@ -13,7 +13,7 @@ from scratchvae.commands.common import (
     open_dataset,
     say,
 )
-from scratchvae.commands.train import train_in_folder
+from scratchvae.commands.train import SIGNAL_EXITS, train_in_folder
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.studies import STUDIES, Study, find_study, reproduce, table, write_report
@@ -93,6 +93,8 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
             config, dataset, bk, out / f"seed-{config.seed}", args.data_dir, args.quiet,
             not args.no_figures, published,
         )  # fmt: skip
+        if training.stopped in SIGNAL_EXITS:
+            raise KeyboardInterrupt(training.stopped)
         test = prepare(config, dataset).test
         visit = training.metrics[-1]["epoch"] if training.metrics else 0
         return training, evaluate(training.model, test, config.binarize, config.seed, visit)

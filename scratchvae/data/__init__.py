@@ -9,12 +9,13 @@ from scratchvae.data.checks import require_unit_interval
 from scratchvae.data.dataset import Dataset, Split
 from scratchvae.data.download import cache_folder
 from scratchvae.data.load import DATASETS, load_dataset
-from scratchvae.data.subset import parse_subset, select
+from scratchvae.data.subset import SUBSETS, is_subset, select
 from scratchvae.data.validation import hold_out
 
 __all__ = [
     "DATASETS",
     "PROTOCOLS",
+    "SUBSETS",
     "Dataset",
     "Split",
     "bernoulli",
@@ -22,8 +23,8 @@ __all__ = [
     "cache_folder",
     "describe",
     "hold_out",
+    "is_subset",
     "load_dataset",
-    "parse_subset",
     "require_unit_interval",
     "select",
 ]

@@ -5,45 +5,40 @@ and then M test images, drawn with replacement by NumPy's legacy generator, as t
 ``RandomState(SEED).choice(len(train), N)``, then ``.choice(len(test), M)``. An empty text: all.
 """
 
+import re
+
 import numpy as np
 
 from scratchvae.data.dataset import Dataset, make_dataset
 from scratchvae.errors import ConfigError
 
-FORMS = "first:N, last:N or draw:SEED:N:M"
+SUBSETS = "first:N, last:N or draw:SEED:N:M, with numbers of at least 1"
+FORM = re.compile(r"(first|last):([1-9]\d*)|(draw):(\d+):([1-9]\d*):([1-9]\d*)|", re.ASCII)
 
 
-def parse_subset(text: str) -> tuple[str, tuple[int, ...]] | None:
-    """The kind and its numbers, None for all images; ``ConfigError`` for anything else."""
-    if not text:
-        return None
-    kind, *rest = text.split(":")
-    wanted = {"first": 1, "last": 1, "draw": 3}.get(kind)
-    if wanted != len(rest) or not all(part.isdecimal() for part in rest):
-        raise ConfigError(f"the subset {text!r} is not of the form {FORMS}")
-    numbers = tuple(int(part) for part in rest)
-    if not all(n >= 1 for n in numbers[-2 if kind == "draw" else 0 :]):
-        raise ConfigError(f"the subset {text!r} holds no image")
-    if kind == "draw" and numbers[0] >= 2**32:
-        raise ConfigError(f"the subset {text!r}: the seed of a draw is below 2³²")
-    return kind, numbers
+def is_subset(text: str) -> bool:
+    """Whether ``text`` names a part of a data set."""
+    return FORM.fullmatch(text) is not None
 
 
 def select(dataset: Dataset, text: str) -> Dataset:
-    """The part of a data set that ``text`` names; ``ConfigError`` if it has too few images."""
-    parsed = parse_subset(text)
-    if parsed is None:
-        return dataset
-    kind, numbers = parsed
+    """The part of a data set that ``text`` names; ``ConfigError`` if there is none of that name."""
+    match = FORM.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"the subset {text!r} is not of the form {SUBSETS}")
     train, test = dataset.train, dataset.test
-    if kind == "draw":
-        seed, n, m = numbers
+    if not text:
+        return dataset
+    if match[3]:
+        seed, n, m = (int(number) for number in match.group(4, 5, 6))
+        if seed >= 2**32:
+            raise ConfigError(f"the subset {text!r}: the seed of a draw is below 2³²")
         draw = np.random.RandomState(seed)  # the tutorials' generator
         train = train.take(draw.choice(len(train), n))
         test = test.take(draw.choice(len(test), m))
     else:
-        (n,) = numbers
+        n = int(match[2])
         if n > len(train):
             raise ConfigError(f"the subset {text!r} asks for more than {len(train)} images")
-        train = train.take(slice(0, n) if kind == "first" else slice(len(train) - n, None))
+        train = train.take(slice(0, n) if match[1] == "first" else slice(len(train) - n, None))
     return make_dataset(dataset.name, train, test, dataset.image_shape, dataset.notes)

@@ -11,8 +11,8 @@ from scratchvae.backend import Array
 from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal, normal_scratch_size
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation.masks import observed_pixels
-from scratchvae.evaluation.variational import KL_ESTIMATES, BoundPosterior
 from scratchvae.models import Model
+from scratchvae.models.posterior import KL_ESTIMATES, BoundPosterior
 from scratchvae.optim import Adam
 
 Float64 = NDArray[np.float64]

@@ -23,7 +23,7 @@ class Evaluation:
 
     elbo: float  # −(reconstruction + kl), a bound of log p(x)
     elbo_standard_error: float  # of the mean over images
-    loss: float  # reconstruction + beta · kl, what training minimizes
+    loss: float  # reconstruction + beta · kl (E2), whatever estimator training used
     reconstruction: float  # −E log p(x|z)
     kl: float
     kl_per_unit: list[float]

@@ -20,13 +20,13 @@ def spherical(za: NDArray, zb: NDArray, t: NDArray) -> Float64:
     """sin((1 − t)Ω)/sin Ω za + sin(tΩ)/sin Ω zb, Ω the angle between them  (E62).
 
     za, zb (P, Z), t (n,) -> (P, n, Z). Vectors of equal length keep it on the way. Where they
-    have one direction (or opposite ones, which leave the arc undecided) the line is taken. White
-    2016, after Shoemake 1985.
+    have one direction (or opposite ones, or none, which leave the arc undecided) the line is
+    taken. White 2016, after Shoemake 1985.
     """
     lengths = np.linalg.norm(za, axis=1) * np.linalg.norm(zb, axis=1)
     cosine = (za * zb).sum(axis=1) / np.where(lengths == 0, 1.0, lengths)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))[:, None, None]
-    on_line = np.sin(angle) < 1e-6
+    on_line = (np.sin(angle) < 1e-6) | (lengths == 0)[:, None, None]
     sine = np.where(on_line, 1.0, np.sin(angle))
     s = t[None, :, None]
     arc = np.sin((1.0 - s) * angle) / sine * za[:, None] + np.sin(s * angle) / sine * zb[:, None]

@@ -38,11 +38,6 @@ class LiveCheck:
         if bk.is_complex:
             raise ConfigError("a model that trains is real: float32 or float64")
         require_derivative(vae)
-        if not vae.estimator.differentiates:
-            raise ConfigError(
-                f"the gradient of the estimator {vae.estimator.name!r} is not that of its value: "
-                "no complex step can check it"
-            )
         self.vae, self.bk, self.rows = vae, bk, rows
         self.params, self.grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
         self.bound = vae.bind(Tape(bk, rows), self.params, self.grads)

@@ -31,6 +31,9 @@ class Pair:
     T = property(lambda self: Pair(self.v.T, self.m.T))
     real = property(lambda self: self)
 
+    def __len__(self) -> int:
+        return len(self.v)
+
     def reshape(self, *shape: Any) -> "Pair":
         return Pair(self.v.reshape(*shape), self.m.reshape(*shape))
 

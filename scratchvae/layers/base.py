@@ -5,7 +5,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import Shape, Tape
+from scratchvae.memory import Shape, Tape, size_of
 
 WHOLE = slice(None)
 
@@ -13,9 +13,10 @@ WHOLE = slice(None)
 class Layer:
     """A map y = f(x; p) with its derivative, as two maps of their own.
 
-    A layer holds sizes and nothing else: parameters ``p``, gradients ``g`` and buffers are handed
-    in, so the same code trains in float32, is verified in complex128 and runs on any device.
-    Gradients are assigned, never accumulated. Rows are images (or samples of them).
+    A layer holds sizes and nothing else (but see :meth:`on`): parameters ``p``, gradients ``g``
+    and buffers are handed in, so the same code trains in float32, is verified in complex128 and
+    runs on any device. Gradients are assigned, never accumulated. Rows are images (or samples of
+    them).
     """
 
     inplace = False  # y may be x, and dx may be dy
@@ -31,6 +32,10 @@ class Layer:
     def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
         """The shape and the initializer of each parameter, by name."""
         return {}
+
+    def multiplications(self) -> int:
+        """How many of them a row costs: one for each parameter and position."""
+        return self.positions * sum(size_of(shape) for shape, _ in self.parameters().values())
 
     def fans(self) -> tuple[int, int]:
         """How many inputs an output has, and how many outputs an input: what initializers ask."""

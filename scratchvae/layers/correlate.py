@@ -3,12 +3,12 @@
 There are two grids of pixels: a larger one with C channels, a smaller one with O. A kernel K
 joins them, (kh, kw, C, O), stored as a matrix of kh · kw · C rows. Down is the correlation
 
-    small[p, q, o] = Σ_ijc big[p·s − before + i, q·s − before + j, c] K[i, j, c, o] ,
+    small[p, q, o] = Σ_ijc big[s·p − t + i, r·q − l + j, c] K[i, j, c, o] ,
 
 up is its adjoint (the same sum read the other way round), and outer the derivative by K. All are
 matrix products on *windows* (im2col): each row holds all pixels that one result needs. Windows
 repeat a pixel kh · kw times, so they are made for a few images at a time, in a buffer that stays
-in cache. No result is written twice and every sum has a fixed order: a run can be repeated.
+in cache. Every sum has a fixed order, so that a run can be repeated to the bit.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from scratchvae.layers.base import WHOLE
 from scratchvae.layers.grid import Axis, Phase
 from scratchvae.memory import Shape, Tape, size_of
 
-FEW = 4  # so many times fewer channels in the smaller grid: products first, then shifts
+FEW = 4  # so many times fewer channels in the smaller grid: products first pays (measured)
 
 
 class Correlation:
@@ -110,7 +110,7 @@ class Correlation:
     def outer(
         self, bk: Backend, big: Array, small: Array, dK: Array, work: "Work", share: slice = WHOLE
     ) -> None:
-        """dK[i, j, c, o] = Σ_npq big[n, p·s + i, q·s + j, c] small[n, p, q, o], for some rows."""
+        """dK = Σ_npq big[n, s·p − t + i, r·q − l + j, c] small[n, p, q, o], for some rows ijc."""
         work.clear(work.padded)
         start, stop, _ = share.indices(self.rows)
         if self.products_first:

@@ -1,6 +1,7 @@
 """Models composed by hand from layers, the latent node and a likelihood."""
 
 from scratchvae.models.model import Loss, Model, Terms
+from scratchvae.models.posterior import BoundPosterior
 from scratchvae.models.vae import VAE, BoundVAE
 
-__all__ = ["VAE", "BoundVAE", "Loss", "Model", "Terms"]
+__all__ = ["VAE", "BoundPosterior", "BoundVAE", "Loss", "Model", "Terms"]

@@ -31,7 +31,7 @@ FORMS = "dense N, conv N K [S], conv-transpose N K [S], reshape N …, flatten, 
 
 def parse_layer(words: str, init: Initialization) -> Layer:
     """One layer from its words; ``ConfigError`` for words that name none."""
-    name, *rest = words.split()
+    name, *rest = words.split() or [""]
     if not all(part.isdecimal() for part in rest):
         raise ConfigError(f"the layer {words!r} is not one of: {FORMS}")
     numbers = [int(part) for part in rest]
@@ -53,7 +53,7 @@ def parse_layer(words: str, init: Initialization) -> Layer:
 
 def parse_layers(words: Sequence[str], init: Initialization) -> list[Layer]:
     """One layer for each text."""
-    return [parse_layer(text, init) for text in words if text.strip()]
+    return [parse_layer(text, init) for text in words]
 
 
 def with_head(

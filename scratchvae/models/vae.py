@@ -19,8 +19,8 @@ class VAE:
     The encoder maps a row of ``pixels`` numbers to [μ | log σ²] (2 · latent_dim numbers), the
     decoder a z to the logits of the likelihood. The loss is E2: reconstruction + beta · KL, in
     nats an image, with ``samples`` draws of z an image; or another bound, by the ``estimator``.
-    With beta = 0 the KL is not computed away, it weighs nothing: z is still drawn with σ, and the
-    model is an autoencoder that may choose its σ freely.
+    With beta = 0 it is an autoencoder: the KL weighs nothing, z is drawn with σ all the same, and
+    nothing keeps the encoder from making σ small.
     """
 
     def __init__(
@@ -140,6 +140,7 @@ class VAE:
 
     def with_estimator(self, estimator: Estimator) -> "VAE":
         """The same model with another estimator of its bound."""
+        estimator.require(self.samples, self.beta)
         other = copy.copy(self)
         other.estimator = estimator
         return other

@@ -64,7 +64,7 @@ class BoundOptimizer:
             tuple(buffer.flat[part] for buffer in buffers) for part in parts
         ]
         self.scratch = [bk.adam_scratch(part[0].size) for part in self.parts]
-        self.squares, self.factors = bk.zeros((len(self.parts),)), bk.zeros((len(self.parts),))
+        self.squares, self.factors = (bk.zeros((len(self.parts),)) for _ in range(2))
 
     @property
     def must_meet(self) -> bool:
@@ -73,8 +73,9 @@ class BoundOptimizer:
 
     def measure(self, part: int = 0) -> None:
         """The sum of squares of one part of the gradient, for clipping  (E44)."""
-        g = self.parts[part][1]
-        self.bk.sum_squares(g, self.squares[part : part + 1], self.scratch[part])
+        one = slice(part, part + 1)
+        g, scratch = self.parts[part][1], self.scratch[part]
+        self.bk.sum_squares(g, self.squares[one], self.factors[one], scratch)
 
     def clip(self, part: int = 0) -> None:
         """Shorten one part of the gradient as the norm of all parts asks for  (E44)."""

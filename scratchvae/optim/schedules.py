@@ -134,6 +134,8 @@ def schedule(rate: Rate) -> Schedule:
         name, *rest = rate.split(":")
         try:
             return SCHEDULES[name](rest) if name in SCHEDULES else Constant(float(rate))
+        except ConfigError:
+            raise
         except (ValueError, TypeError, IndexError):
             raise ConfigError(
                 f"the learning rate {rate!r} is neither a number nor a schedule: {FORMS}"
@@ -149,11 +151,16 @@ FORMS = (
 )
 SCHEDULES: dict[str, Callable[[list[str]], Schedule]] = {
     "constant": lambda a: Constant(*map(float, a)),
-    "exponential": lambda a: Exponential(*map(float, a[:-1]), int(a[-1])),  # type: ignore[call-arg]
-    "cosine": lambda a: Cosine(*map(float, a[:-1]), int(a[-1])),  # type: ignore[call-arg]
+    "exponential": lambda a: Exponential(*_two(a[:-1]), int(a[-1])),
+    "cosine": lambda a: Cosine(*_two(a[:-1]), int(a[-1])),
     "piecewise": lambda a: Piecewise(tuple(map(float, a[::2])), tuple(map(int, a[1::2]))),
     "warmup": lambda a: Warmup(int(a[0]), schedule(":".join(a[1:]))),
 }
+
+
+def _two(texts: list[str]) -> tuple[float, float]:
+    first, second = map(float, texts)
+    return first, second
 
 
 def _text(name: str, *numbers: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from scratchvae.data import PROTOCOLS, parse_subset
+from scratchvae.data import PROTOCOLS, SUBSETS, is_subset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import ESTIMATORS, Estimator, estimator_named
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Sequential
@@ -68,9 +68,11 @@ class TrainConfig:
             fine = isinstance(words, list | tuple) and all(isinstance(w, str) for w in words)
             self._require(name, fine, "a list of layers in words")
             object.__setattr__(self, name, tuple(words))
+            parse_layers(words, INITIALIZATIONS["he"])
         if bool(self.encoder) != bool(self.decoder):
             raise ConfigError("encoder and decoder are described in words both or neither")
-        parse_subset(self.subset)
+        fine = isinstance(self.subset, str) and is_subset(self.subset)
+        self._require("subset", fine, f"of the form {SUBSETS}")
         for name in ("latent_dim", "samples", "epochs", "batch_size"):
             self._require(name, _is_int(getattr(self, name), 1), "a whole number of at least 1")
         for name in ("validation", "patience", "workers", "verify_every", "kl_warmup"):

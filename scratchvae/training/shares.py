@@ -8,7 +8,7 @@ from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Slot
 from scratchvae.memory import Layout, size_of
-from scratchvae.models import BoundVAE
+from scratchvae.models import VAE, BoundVAE
 from scratchvae.training.config import TrainConfig
 from scratchvae.versions import cores
 
@@ -33,9 +33,9 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
     whole_batch = config.make_estimator().whole_batch
     able = bk.name == "cpu" and not config.make_likelihood().parameters() and not whole_batch
     if config.workers == 0:
-        work = 3 * config.make_vae(pixels).layout.count * config.batch_size * config.samples
+        worth = worth_sharing(config.make_vae(pixels), config.batch_size)
         most = min(cores(), MOST_WORKERS, config.batch_size // 2)
-        return replace(config, workers=max(most, 1) if able and work >= WORTH_SHARING else 1)
+        return replace(config, workers=max(most, 1) if able and worth else 1)
     if config.workers > 1 and whole_batch:
         raise ConfigError(
             f"workers is {config.workers}, but free bits need the mean KL of the whole batch: "
@@ -55,6 +55,13 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
     return config
 
 
+def worth_sharing(vae: VAE, batch_size: int) -> bool:
+    """Whether a step has so much work that several threads do it sooner than one."""
+    image = sum(layer.multiplications() for layer in vae.encoder.layers)
+    sample = sum(layer.multiplications() for layer in vae.decoder.layers)
+    return 3 * batch_size * (image + vae.samples * sample) >= WORTH_SHARING
+
+
 def row_shares(rows: int, workers: int) -> list[tuple[int, int]]:
     """Start and stop of each worker's images, even starts (a pair of normals is not split)."""
     cuts = [2 * round(rows * k / workers / 2) for k in range(workers)] + [rows]
@@ -62,33 +69,49 @@ def row_shares(rows: int, workers: int) -> list[tuple[int, int]]:
 
 
 def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Share]:
-    """The flat buffer in ``workers`` stretches of about equal length, cut between rows of W.
-
-    Multiplications of a step are proportional to parameters: equal stretches are equal work.
-    """
-    found: list[tuple[Slot, int, int, int]] = []  # with offset, rows, numbers in a row
+    """The flat buffer in ``workers`` stretches of about equal work, cut between rows of some W."""
+    found: list[Rows] = []
+    done = 0.0
     for slot in (*bound.encoder.slots, *bound.decoder.slots):
         for name, (shape, _) in slot.layer.parameters().items():
             offset = layout.offsets[f"{slot.label}.{name}"]
-            found.append((slot, offset, shape[0], size_of(shape[1:])))
+            work = slot.layer.multiplications() / shape[0]
+            found.append(Rows(slot, offset, shape[0], size_of(shape[1:]), done, work))
+            done += slot.layer.multiplications()
             break  # the other parameters follow in the buffer and go with the last row
-    cuts = [0, *(_cut(found, layout.size * k / workers) for k in range(1, workers)), layout.size]
+    cuts = [0, *(_cut(found, done * k / workers) for k in range(1, workers)), layout.size]
     shares = []
     for start, stop in pairwise(cuts):
         layers = []
-        for slot, offset, rows, width in found:
-            first = min(max(-(-(start - offset) // width), 0), rows)
-            last = min(max(-(-(stop - offset) // width), 0), rows)
+        for rows in found:
+            first, last = rows.before(start), rows.before(stop)
             if first < last:
-                layers.append((slot, slice(first, last)))
+                layers.append((rows.slot, slice(first, last)))
         shares.append(Share(slice(start, stop), tuple(layers)))
     return shares
 
 
-def _cut(found: list[tuple[Slot, int, int, int]], target: float) -> int:
-    """The beginning of a row of some W that is nearest to ``target``."""
-    starts = (
-        offset + width * min(max(round((target - offset) / width), 0), rows - 1)
-        for _, offset, rows, width in found
-    )
-    return min(starts, key=lambda start: abs(start - target))
+class Rows(NamedTuple):
+    """The rows of a layer's first parameter: where they lie, and what their gradients cost."""
+
+    slot: Slot
+    offset: int  # of the first in the flat buffer
+    count: int
+    width: int  # numbers in a row
+    done: float  # multiplications of the layers before
+    work: float  # multiplications of a row
+
+    def before(self, offset: int) -> int:
+        """How many of the rows begin before ``offset``."""
+        return min(max(-(-(offset - self.offset) // self.width), 0), self.count)
+
+
+def _cut(found: list[Rows], target: float) -> int:
+    """The beginning of the row before which the work done is nearest to ``target``."""
+    best, cut = float("inf"), 0
+    for rows in found:
+        row = min(max(round((target - rows.done) / rows.work), 0), rows.count - 1)
+        missed = abs(rows.done + row * rows.work - target)
+        if missed < best:
+            best, cut = missed, rows.offset + row * rows.width
+    return cut

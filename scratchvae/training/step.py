@@ -9,7 +9,7 @@ from scratchvae.latent.warmup import kl_weight
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Adam
-from scratchvae.training.shares import Share, parameter_shares, row_shares
+from scratchvae.training.shares import Share, parameter_shares, row_shares, worth_sharing
 from scratchvae.training.team import Team
 
 
@@ -25,7 +25,8 @@ class TrainingStep:
 
     Several ``workers`` (threads) meet twice a step: each runs its images forward and back to
     every layer's output; then each computes the gradient of its share of the parameters, from all
-    images, and updates that share. Used as a context, it keeps BLAS to one thread meanwhile.
+    images, and updates that share. Used as a context, the step keeps BLAS to one thread where
+    there are several workers, or too little work for several threads.
     """
 
     def __init__(
@@ -80,7 +81,8 @@ class TrainingStep:
         )
 
     def __enter__(self) -> "TrainingStep":
-        self._limit = self.bk.blas_threads(1 if self.team.size > 1 else None)
+        alone = self.team.size > 1 or not worth_sharing(self.vae, self.batch_size)
+        self._limit = self.bk.blas_threads(1 if alone else None)
         self._limit.__enter__()
         return self
 

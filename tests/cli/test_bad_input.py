@@ -303,7 +303,8 @@ OTHER_CASES: dict[str, tuple[str, str]] = {
     "reproduce: an unknown study": (
         "reproduce glue --quiet", "unknown study 'glue'; there are: gluon",
     ),
-    "reproduce: no study named": ("reproduce", "the following arguments are required: STUDY"),
+    "reproduce: no study named": ("reproduce", "name one study, or ask for --all; there are: gluon"),
+    "reproduce: one and all": ("reproduce gluon --all", "name one study, or ask for --all"),
     "reproduce: no seeds": ("reproduce gluon --seeds 0 --quiet", "--seeds must be at least 1"),
     "reproduce: negative seeds": ("reproduce gluon --seeds -2 --quiet", "not -2"),
     "reproduce: no epochs": ("reproduce gluon --epochs 0 --quiet", "--epochs must be at least 1"),

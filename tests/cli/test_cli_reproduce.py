@@ -36,12 +36,14 @@ def test_one_epoch_of_gluon_sets_its_numbers_beside_the_published(cli, here) -> 
     lines = answer.out.splitlines()
     assert lines[0] == "Variational Autoencoder, a Gluon tutorial"
     assert lines[1].split() == ["nats", "an", "image", "published", "scratchvae"]
-    assert lines[2].startswith("train loss, epoch 1       184.74")
-    assert lines[3].startswith("test loss, epoch 1        171.09")
+    assert lines[2].startswith("train loss, epoch 1         184.74")
+    assert lines[3].startswith("test loss, epoch 1          171.09")
     assert "±" in lines[3]
     assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[5]
-    assert lines[6] == ("gluon: cut short at 1 epochs: the published figure is that of epoch 46")
-    assert lines[7:] == [f"the tutorial {slip}" for slip in find_study("gluon").slips]
+    assert lines[6] == "training loss: ELBO with the analytic KL, 1 sample an image"
+    assert lines[7] == "gluon: cut short at 1 epochs: the published figure is that of epoch 46"
+    assert lines[8:-1] == [f"the tutorial {slip}" for slip in find_study("gluon").slips]
+    assert lines[-1] == "report: g/report.html"
     assert "gluon, seed 0" in answer.err
     assert "gluon, seed 1" in answer.err
     for seed in (0, 1):
@@ -62,7 +64,9 @@ def test_json_is_the_result_file_and_quiet_is_quiet(cli, here) -> None:
     assert ours["test_loss", 1] == line["test_loss"]
     assert ours["train_loss", 1] == line["train_loss"]
     assert (content["seeds"], content["epochs"], content["study"]) == (1, 1, "gluon")
-    assert content["device"] in ("cpu", "cuda")
+    assert content["device"]["name"]
+    assert content["settings"]["epochs"] == 1
+    assert content["test"][0]["loss"] == line["test_loss"]
     again = cli("reproduce", "gluon", *options)
     assert json.loads(again.out)["run"] == "runs/gluon-2"
     assert json.loads(again.out)["rows"] == content["rows"]
@@ -73,6 +77,23 @@ def test_a_run_of_a_study_is_a_run_like_any_other_with_figures(cli, here) -> Non
     assert (here / "g/seed-0/figures/losses.png").stat().st_size > 10_000
     content = json.loads(cli("evaluate", "g/seed-0", "--json").out)
     assert (content["images"], content["epoch"]) == (100, 1)
+
+
+def test_the_report_is_one_file_with_every_figure_and_the_table(cli, here) -> None:
+    assert cli("reproduce", "gluon", "--epochs", 1, "--out", "g", "--device", "cpu").code == 0
+    page = (here / "g" / "report.html").read_text(encoding="utf-8")
+    figures = list((here / "g/seed-0/figures").glob("*.png"))
+    assert page.count("data:image/png;base64,") == len(figures) >= 6
+    assert "http" not in page  # it opens without a network
+    assert "<td>171.09</td>" in page
+    assert "N(μ, σ²I)" in page
+    assert "--epochs 1" in page
+
+
+def test_all_studies_run_one_after_the_other(cli, here) -> None:
+    answer = cli("reproduce", "--all", "--epochs", 1, "--no-figures", "--out", "a", "--json")
+    assert answer.code == 2  # the stand-in has fewer images than the first 10,000
+    assert "asks for more than 300 images" in answer.err
 
 
 def stopped(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -22,11 +22,22 @@ def gallery():
     angle = np.arange(40) * 0.7
     mu = np.stack([angle / 9 * np.cos(angle), angle / 9 * np.sin(angle)], axis=1)
     levels = figures.latent_grid_levels(3)
+    z = np.linspace(-2, 2, 21)
+    plane = figures.Plane(z, z, -3 * (z[:, None] - 0.5) ** 2 - z**2)
+    film = np.stack([images[:4] * k / 5 for k in range(1, 6)])
     return {
         "data": figures.data_samples(images, shape, "Data", caption),
         "prior": figures.prior_samples(images, images > 0.5, shape, caption),
         "rows": figures.reconstructions(images, images[::-1], shape, caption),
         "loss": figures.loss_curves(x, series, caption, published={"published": 12.0}),
+        "way": figures.interpolations(
+            images[:2], {"Linear": images[:10].reshape(2, 5, 30)}, images[2:4], shape, caption),
+        "film": figures.film_strip(images[:4], film, np.arange(1, 6), shape, caption),
+        "completion": figures.completions(
+            images[:2], np.arange(30) < 15, images[2:4], images[:6].reshape(2, 3, 30), shape,
+            caption),
+        "posterior": figures.posterior_contours(
+            plane, plane, ([0, 0], [0, 0]), ([0, 0.5], [-0.3, -0.9]), caption),
         "scatter": figures.latent_scatter(mu, np.arange(40) % 10, caption),
         "grid": figures.latent_grid(images[:9].reshape(3, 3, 30), shape, levels, caption),
     }

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck import registry, run_registry
+from scratchvae.gradcheck import run_registry
 from scratchvae.gradcheck.registry import ENTRIES, Entry, cover, run_entry, uncovered
 from scratchvae.gradcheck.subjects import layer_subject
+from scratchvae.latent import LogStdHead, kl
 from scratchvae.layers import Elementwise, Layer, Tanh
 from scratchvae.likelihoods import Likelihood
 from scratchvae.optim import OPTIMIZERS
 
-CHECKS = 390  # a check that is lost, or an operation that is, changes this number: so look
+CHECKS = 857  # a check that is lost, or an operation that is, changes this number: so look
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +55,9 @@ def test_every_method_agrees(method):
 
 def test_some_operations_only():
     assert [row.name for row in run_registry(only="ReLU").rows] == ["ReLU", "ELBO relu Bernoulli"]
-    names = [row.name for row in run_registry(only=["adam", "t?nh"]).rows]
-    assert names == ["Tanh", "Adam"]
-    with pytest.raises(ConfigError, match="no operation is called 'conv'; there are Dense,"):
-        run_registry(only=["adam", "conv"])
+    assert [row.name for row in run_registry(only=["adam", "t?nh"]).rows] == ["Tanh", "Adam"]
+    with pytest.raises(ConfigError, match="no operation is called 'attention'; there are Dense,"):
+        run_registry(only=["adam", "attention"])
     with pytest.raises(ConfigError, match="complex, central"):
         run_registry("forward")
 
@@ -84,14 +84,14 @@ def test_a_new_likelihood_latent_function_or_optimizer_without_an_entry_is_notic
         def describe(self):
             return "Poisson"
 
-    def monte_carlo_kl():
-        pass
+    def halved(bk, kl):
+        kl *= 0.5
 
     monkeypatch.setattr(Poisson, "__module__", "scratchvae.likelihoods.poisson")
-    monkeypatch.setattr(cover.latent, "monte_carlo_kl", monte_carlo_kl, raising=False)
-    monkeypatch.setattr(cover.latent, "__all__", [*cover.latent.__all__, "monte_carlo_kl"])
-    monkeypatch.setitem(OPTIMIZERS, "sgd", object)
-    assert [name.split(".")[-1] for name in uncovered()] == ["Poisson", "monte_carlo_kl", "sgd"]
+    monkeypatch.setattr(halved, "__module__", "scratchvae.latent.kl")
+    monkeypatch.setattr(kl, "halved", halved, raising=False)
+    monkeypatch.setitem(OPTIMIZERS, "lion", object)
+    assert [name.split(".")[-1] for name in uncovered()] == ["Poisson", "halved", "lion"]
 
 
 def failures(layer, name="layer"):
@@ -141,8 +141,9 @@ def test_a_chain_that_overwrites_dy_fails():
 
 def test_a_chain_that_reads_dy_after_writing_dx_fails_in_place():
     def chain(self, bk, p, x, y, dy, dx, tmp):
-        dx[...] = dy
-        dx -= dy * y * y
+        dx[...] = -y * y
+        dx += 1.0
+        dx *= dy
 
     assert failures(wrong_tanh(chain)) == {"in place"}
 
@@ -168,8 +169,7 @@ def test_a_chain_with_host_arrays_fails_on_the_strict_device():
     def chain(self, bk, p, x, y, dy, dx, tmp):
         dx[...] = dy * (1.0 - y * y) * host
 
-    with pytest.raises(TypeError, match="host array"):
-        failures(wrong_tanh(chain))
+    assert "strict device" in failures(wrong_tanh(chain))
 
 
 def test_half_precision_inside_fails_against_float64():
@@ -181,18 +181,18 @@ def test_half_precision_inside_fails_against_float64():
         pass
 
     Loose.chain = chain
-    with pytest.raises(AttributeError):  # the strict device has no astype
-        failures(Loose)
-    case = registry.derived.Case(
-        Entry("Loose", (Loose,), lambda rows, seed: layer_subject(Loose(), np.ones((rows, 3)) / 3))
-    )
-    assert not registry.derived.single(case).ok
+    assert failures(Loose) == {"float32 against float64"}
 
 
 def test_all_entries_have_sizes_that_differ():
     for entry in ENTRIES:
         sizes = list(entry.make(6, 0).sizes.values())
-        assert len(set(sizes)) == len(sizes), (entry.name, sizes)
+        if isinstance(entry.covers[0], type) and issubclass(
+            entry.covers[0], Elementwise | LogStdHead
+        ):
+            del sizes[-1]  # what goes in comes out
+        if entry.name != "Reshape":
+            assert len(set(sizes)) == len(sizes), (entry.name, sizes)
 
 
 def test_abstract_layers_need_no_entry():
@@ -206,4 +206,4 @@ def test_abstract_layers_need_no_entry():
 def test_the_thorough_registry_passes():
     results = run_registry(thorough=True)
     assert not results.failed, results.table()
-    assert results.count > 8 * 350
+    assert results.count > 8 * (CHECKS - 100)

@@ -121,4 +121,4 @@ def test_training_on_digits_beats_the_uniform_distribution_in_two_epochs(cpu32):
     config = TrainConfig(likelihood="categorical", hidden=(32,), epochs=2, batch_size=50)
     result = train(config, load_dataset("digits"), cpu32)
     assert result.model.vae.likelihood.levels == 17
-    assert result.metrics[-1]["test_loss"] < 0.75 * 64 * np.log(17)
+    assert result.metrics[-1]["test_loss"] < 0.8 * 64 * np.log(17)

@@ -83,3 +83,13 @@ def test_a_shared_buffer_is_the_same_for_every_sub_tape(tape):
     part = tape.rows(4, 6).shared("constant", 5)
     assert part.shape == (5,)
     np.testing.assert_array_equal(part, 3.0)
+
+
+def test_a_buffer_of_ones_own_is_shared_by_nobody_who_computes_other_rows(cpu64):
+    tape = Tape(cpu64, 6)
+    first, second = tape.rows(0, 4), tape.rows(4, 6)
+    a, b = first.own("work", 2, 3), second.own("work", 2, 3)
+    assert a.shape == (2, 3)
+    assert not np.shares_memory(a, b)
+    assert first.own("work", 2, 3) is a
+    assert not np.shares_memory(first.own("work", 3, 2), a)  # another shape, another buffer

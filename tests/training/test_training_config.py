@@ -38,6 +38,9 @@ ODD: dict[str, Any] = {
     "estimator": "analytic",
     "kl_warmup": 100,
     "free_bits": 0.5,
+    "subset": "draw:0:5:3",
+    "encoder": ("reshape 3 4 1", "conv 2 3", "relu", "flatten"),
+    "decoder": ("dense 12",),
 }
 
 
@@ -84,6 +87,8 @@ BAD: list[tuple[str, Any]] = [
     ("dtype", "complex128"),
     ("dtype", "float16"),
     *(("shuffle", value) for value in (1, "yes", None)),
+    *(("subset", value) for value in ("first", "first:0", "last:x", "draw:1:2", " first:1", 3)),
+    *((name, value) for name in ("encoder", "decoder") for value in ("dense 3", 3, [3], None)),
     *(("data", value) for value in (5, None, ["mnist"])),
 ]  # fmt: skip
 
@@ -99,6 +104,26 @@ def test_a_value_that_cannot_be_is_refused_with_the_setting_and_the_value(
 
 def test_every_setting_has_a_bad_value_above() -> None:
     assert {name for name, _ in BAD} == {field.name for field in fields(TrainConfig)}
+
+
+@pytest.mark.parametrize("words", ["dense", "dense x", "dense 3 4", "conv 3", "gelu", "", "relu 3"])
+def test_layers_in_words_that_name_none_are_refused_with_what_there_is(words: str) -> None:
+    with pytest.raises(ConfigError, match=f"the layer '{words}' is not one of: dense N"):
+        TrainConfig(encoder=(words,), decoder=("dense 12",))
+
+
+def test_encoder_and_decoder_are_described_both_or_neither() -> None:
+    with pytest.raises(ConfigError, match="both or neither"):
+        TrainConfig(encoder=("dense 3",))
+
+
+def test_layers_in_words_make_the_same_model_as_hidden_sizes() -> None:
+    words = TrainConfig(encoder=("dense 9", "tanh"), decoder=("dense 9", "tanh", "dense 12"))
+    sizes = TrainConfig(hidden=(9,), activation="tanh")
+    for config in (words, sizes):
+        vae = config.make_vae(12)
+        assert str(vae.encoder.layers) == "(Dense(9), Tanh(), Dense(4))"
+        assert str(vae.decoder.layers) == "(Dense(9), Tanh(), Dense(12))"
 
 
 def test_patience_needs_a_validation_split() -> None:

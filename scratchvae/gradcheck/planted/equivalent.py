@@ -2,8 +2,9 @@
 
 NO_SCRATCH = "the plain verb has no use for the scratch buffer"
 BOTH_FORMS = "½ tanh ½a + ½ is complex-safe: plain and fast are one function for all numbers"
-LAST_AXIS = "an array (B, Z) has two axes: axis 1 is axis −1"
+LAST_AXIS = "an array (B, Z) or (B, K) has two axes: axis 1 is axis −1"
 REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
+ROWS_ONLY = "only its number of images is read, which all of them share"
 MASK = "a mask of zeros and ones is its own square"
 FROM_OUTPUTS = "no chain reads its x: every derivative comes from y"
 
@@ -30,12 +31,33 @@ EQUIVALENT: dict[str, str] = {
     ),
     "reparameterize_chain: a constant: 1 -> -1": LAST_AXIS,
     "kl_chain: a constant: 1 -> -1": LAST_AXIS,
+    "score_chain: a constant: 1 -> -1": LAST_AXIS,
+    "ScoreFunctionBaseline.advantage: a constant: 1 -> -1": LAST_AXIS,
+    "Categorical.nll_and_grad: a dropped term: float | int -> float": (
+        "a weight that is a number is a float: 1/B"
+    ),
     "kl_chain: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
     "Bernoulli.nll_and_grad: a constant: 0 -> 1": "either work buffer serves as scratch",
     "LearnedGaussian.variance_grad: a constant: 1 -> 2": "reshape infers any negative size",
     "NumpyBackend.adam: a wrong name: pb -> vb": "only its size is read, the block's",
     "NumpyBackend.adam: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER,
     "plain Backend.adam: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER,
+    **{
+        f"{verb}: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER
+        for verb in (
+            "FastUpdateRules.rmsprop",
+            "FastUpdateRules.sgd",
+            "plain UpdateRules.rmsprop",
+            "plain UpdateRules.sgd",
+        )
+    },
+    "plain UpdateRules.rmsprop: done twice: r *= self.xp.abs(r) > forget_below(self.dtype)": MASK,
+    "plain UpdateRules.sgd: done twice: v *= self.xp.abs(v) > forget_below(self.dtype)": MASK,
+    **{
+        f"{layer}.{name}: a wrong name: x -> {other}": ROWS_ONLY
+        for layer in ("Conv2D", "ConvTranspose2D")
+        for name, other in (("chain", "y"), ("chain", "dx"), ("chain", "dy"), ("grad", "dy"))
+    },
     "NumpyBackend.adam: done twice: a *= tmp": MASK,
     "plain Backend.adam: done twice: a *= self.xp.abs(a) > forget_below(self.dtype)": MASK,
 }

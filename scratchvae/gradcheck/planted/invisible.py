@@ -17,7 +17,8 @@ from scratchvae.backend import Array, Backend, get_backend
 from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.planted.historical import Replacement, everywhere
-from scratchvae.gradcheck.registry.optimizers import OPTIMIZER_ENTRIES, equation
+from scratchvae.gradcheck.registry.equations import OPTIMIZER_ENTRIES
+from scratchvae.gradcheck.registry.optimizers import equation
 from scratchvae.gradcheck.subjects import latent as latent_subjects
 from scratchvae.gradcheck.subjects import likelihood_subject
 from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_chain

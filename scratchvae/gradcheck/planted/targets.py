@@ -22,7 +22,7 @@ from scratchvae.latent import (
 )
 from scratchvae.latent.log_ratio import log_ratio_chain, path_chain
 from scratchvae.latent.score import score_chain
-from scratchvae.layers import Dense, ReLU, Sigmoid, Tanh
+from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, ReLU, Sigmoid, Tanh
 from scratchvae.layers.sequential import BoundSequential
 from scratchvae.likelihoods import (
     Bernoulli,
@@ -37,6 +37,12 @@ RELU, TANH, SIGMOID = (
     "ELBO relu Bernoulli",
     "ELBO tanh, logstd head",
     "ELBO sigmoid, beta, 3 samples",
+)
+CONV = ("Conv2D", "Conv2D, stride, valid", "Conv2D, many channels in")
+TRANSPOSE = (
+    "ConvTranspose2D",
+    "ConvTranspose2D, valid",
+    "ConvTranspose2D, many channels out",
 )
 GAUSSIANS = (
     "Gaussian sigmoid",
@@ -65,6 +71,7 @@ class Target:
         return self.function.__qualname__
 
 
+GREY = "ELBO categorical"
 IWAE, FREE, MONTE = "importance-weighted bound", "ELBO free bits", "ELBO Monte-Carlo KL"
 
 
@@ -96,6 +103,10 @@ TARGETS: tuple[Target, ...] = (
     Target(Sigmoid.chain, "layers", ("Sigmoid", SIGMOID), SIGMOID),
     Target(Tanh.chain, "layers", ("Tanh", TANH), TANH),
     Target(ReLU.chain, "layers", ("ReLU", RELU)),
+    Target(Conv2D.chain, "layers", CONV),
+    Target(Conv2D.grad, "layers", CONV),
+    Target(ConvTranspose2D.chain, "layers", TRANSPOSE),
+    Target(ConvTranspose2D.grad, "layers", TRANSPOSE),
     Target(LogStdHead.chain, "layers", ("LogStdHead", TANH), TANH),
     Target(BoundSequential.chain, "layers", ("Sequential", RELU)),
     Target(BoundSequential.backward, "layers", ("Sequential",)),
@@ -104,7 +115,7 @@ TARGETS: tuple[Target, ...] = (
     Target(Bernoulli.nll_and_grad, "likelihoods", ("Bernoulli", SIGMOID), SIGMOID),
     Target(GaussianLikelihood.nll_and_grad, "likelihoods", (*GAUSSIANS, LEARNED), LEARNED),
     Target(LearnedGaussian.variance_grad, "likelihoods", (*GAUSSIANS[2:], LEARNED), LEARNED),
-    Target(Categorical.nll_and_grad, "likelihoods", ("Categorical",), "ELBO categorical"),
+    Target(Categorical.nll_and_grad, "likelihoods", ("Categorical", GREY), GREY),
     *_estimators(),
     Target(NumpyBackend.relu_chain, "verbs", ("ReLU", RELU)),
     Target(NumpyBackend.bernoulli, "verbs", ("Bernoulli", SIGMOID), SIGMOID),
@@ -114,5 +125,11 @@ TARGETS: tuple[Target, ...] = (
     Target(BoundVAE.loss_and_chain, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
     Target(NumpyBackend.adam, "optimizers", ("Adam",)),
     Target(Backend.adam, "optimizers", ("Adam",), plain=True),
+    Target(NumpyBackend.rmsprop, "optimizers", ("RMSprop",)),
+    Target(NumpyBackend.sgd, "optimizers", ("SGD", "SGD, Nesterov", "SGD, no momentum")),
+    Target(NumpyBackend.adagrad, "optimizers", ("Adagrad",)),
+    Target(Backend.rmsprop, "optimizers", ("RMSprop",), plain=True),
+    Target(Backend.sgd, "optimizers", ("SGD", "SGD, Nesterov", "SGD, no momentum"), plain=True),
+    Target(Backend.adagrad, "optimizers", ("Adagrad",), plain=True),
     Target(BoundAdam.step, "optimizers", ("Adam",)),
 )

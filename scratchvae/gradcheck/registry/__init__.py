@@ -2,7 +2,7 @@
 
 from scratchvae.gradcheck.registry.cover import uncovered
 from scratchvae.gradcheck.registry.entries import ENTRIES, Entry
-from scratchvae.gradcheck.registry.optimizers import OPTIMIZER_ENTRIES, OptimizerEntry
+from scratchvae.gradcheck.registry.equations import OPTIMIZER_ENTRIES, OptimizerEntry
 from scratchvae.gradcheck.registry.run import Outcome, Results, Row, run_entry, run_registry
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 import scratchvae
 from scratchvae import latent
 from scratchvae.gradcheck.registry.entries import ENTRIES
-from scratchvae.gradcheck.registry.optimizers import OPTIMIZER_ENTRIES
+from scratchvae.gradcheck.registry.equations import OPTIMIZER_ENTRIES
 from scratchvae.layers import Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models import VAE

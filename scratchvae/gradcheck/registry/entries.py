@@ -19,6 +19,7 @@ from scratchvae.gradcheck.subjects import (
     layer_subject,
     likelihood_subject,
     model_subject,
+    posterior_subject,
     reparameterize_subject,
     sequential_subject,
 )
@@ -44,9 +45,20 @@ from scratchvae.latent import (
 from scratchvae.latent.importance import importance_bound
 from scratchvae.latent.log_ratio import log_ratio, log_ratio_chain, monte_carlo_kl, path_chain
 from scratchvae.latent.score import score_chain
-from scratchvae.layers import Dense, Layer, ReLU, Sequential, Sigmoid, Tanh
+from scratchvae.layers import (
+    Conv2D,
+    ConvTranspose2D,
+    Dense,
+    Flatten,
+    Layer,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
-from scratchvae.models import VAE
+from scratchvae.models import VAE, BoundPosterior
 from scratchvae.models.vae import BoundVAE
 
 ROWS, SAMPLES, PIXELS, HIDDEN, LATENT = 6, 3, 7, (5, 4), 2
@@ -81,6 +93,13 @@ def _layer(name: str, new: Callable[[], Layer], width: int, spread: NDArray | fl
 
     layer = new()
     return Entry(name, (type(layer),), make, inplace if layer.inplace else None, saturated)
+
+
+def _images(name: str, new: Callable[[], Layer], row: tuple[int, ...]) -> Entry:
+    def make(rows: int, seed: int) -> KernelSubject:
+        return layer_subject(new(), point((rows, *row), seed, f"{name} x"), seed=seed, name=name)
+
+    return Entry(name, (type(new()),), make)
 
 
 def _sequential(rows: int, seed: int) -> KernelSubject:
@@ -147,6 +166,16 @@ def _estimator(estimator: Estimator, covers: tuple[Any, ...] = (), beta: float =
     return Entry(name, (type(estimator), *covers), make)
 
 
+def _posterior(kl: str, **how: Any) -> Entry:
+    def make(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+        return posterior_subject(_mlp(**how)(), rows, SAMPLES, kl, seed, factor)
+
+    def saturated(rows: int, seed: int) -> KernelSubject:
+        return make(rows, seed, factor=3.0)
+
+    return Entry(f"completion, {kl}", (BoundPosterior,), make, saturated=saturated)
+
+
 def _mlp(**how: Any) -> Callable[[], VAE]:
     return lambda: VAE.mlp(PIXELS, HIDDEN, LATENT, **how)
 
@@ -169,6 +198,16 @@ ENTRIES: tuple[Entry, ...] = (
     _layer("Tanh", Tanh, HIDDEN[0]),
     _layer("ReLU", ReLU, HIDDEN[0]),
     _layer("LogStdHead", LogStdHead, 2 * LATENT),
+    _images("Conv2D", lambda: Conv2D(3), (5, 4, 2)),
+    _images("Conv2D, stride, valid", lambda: Conv2D(4, (2, 3), (2, 1), "valid"), (5, 7, 3)),
+    _images("Conv2D, many channels in", lambda: Conv2D(1, 2), (4, 3, 5)),
+    _images("ConvTranspose2D", lambda: ConvTranspose2D(3, 3, 2), (3, 2, 4)),
+    _images(
+        "ConvTranspose2D, valid", lambda: ConvTranspose2D(2, (2, 3), (1, 2), "valid"), (3, 4, 5)
+    ),
+    _images("ConvTranspose2D, many channels out", lambda: ConvTranspose2D(5, 2), (3, 4, 1)),
+    _images("Reshape", lambda: Reshape((3, 2, 4)), (24,)),
+    _images("Flatten", Flatten, (3, 2, 4)),
     Entry("Sequential", (Sequential,), _sequential),
     Entry(
         "reparameterize",
@@ -189,7 +228,7 @@ ENTRIES: tuple[Entry, ...] = (
     _likelihood("LearnedGaussian per pixel", lambda: LearnedGaussian(True, 0.1, "identity")),
     Entry("Categorical", (Categorical,), _categorical),
     _estimator(AnalyticKL(), beta=0.7),
-    _estimator(FreeBits(0.4), beta=0.7),
+    _estimator(FreeBits(0.2), beta=0.7),
     _estimator(MonteCarloKL(), (monte_carlo_kl, log_ratio_chain), beta=0.7),
     _estimator(ImportanceWeighted(), (importance_bound, log_ratio)),
     _estimator(Detached(), (score_chain,), beta=0.7),
@@ -197,6 +236,8 @@ ENTRIES: tuple[Entry, ...] = (
     _estimator(ScoreFunctionBaseline(), beta=0.7),
     _estimator(StickingTheLanding(), (path_chain,)),
     _estimator(DoublyReparameterized()),
+    _posterior("analytic", activation="tanh"),
+    _posterior("sampled", likelihood=Categorical(4)),
     _model("ELBO relu Bernoulli", _mlp()),
     _model("ELBO tanh, logstd head", _mlp(activation="tanh", head="logstd")),
     _model("ELBO sigmoid, beta, 3 samples", _mlp(activation="sigmoid", beta=0.7, samples=3)),
@@ -208,7 +249,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     _model("ELBO categorical", _mlp(likelihood=Categorical(3))),
     _model("ELBO Monte-Carlo KL", _mlp(estimator=MonteCarloKL(), samples=SAMPLES, beta=0.7)),
-    _model("ELBO free bits", _mlp(estimator=FreeBits(0.05), activation="tanh")),
+    _model("ELBO free bits", _mlp(estimator=FreeBits(0.2), activation="tanh")),
     replace(
         _model("importance-weighted bound", _mlp(estimator=ImportanceWeighted(), samples=SAMPLES)),
         saturated=None,  # its weights are then those of samples 10¹⁵ apart: no digit is left

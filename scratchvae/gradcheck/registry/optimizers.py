@@ -1,8 +1,7 @@
 """Optimizers: no gradient to check, but an equation, and laws that follow from it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,56 +12,27 @@ from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.measure import gradient_error, norm
 from scratchvae.gradcheck.plain import PlainBackend
 from scratchvae.gradcheck.registry.case import EXACT, SINGLE, Measured, yes_or_no
+from scratchvae.gradcheck.registry.equations import OptimizerEntry, State
 from scratchvae.memory import FlatBuffer, Layout
-from scratchvae.optim import Adam
 
 LAYOUT = Layout({"W": (5, 3), "b": (3,), "long": (4099,)})
 STEPS = 4
-
-
-class State(NamedTuple):
-    """Parameters and moments, all as flat host arrays."""
-
-    p: NDArray
-    moments: tuple[NDArray, ...]
-
-
-Equation = Callable[[Any, State, NDArray, int], State]
-
-
-@dataclass(frozen=True)
-class OptimizerEntry:
-    """An optimizer with its update written out once more, without buffers."""
-
-    name: str
-    rule: Any  # the class
-    new: Callable[[], Any]
-    equation: Equation
-    forgets: bool = True  # moments too small to matter become zero now and then
-
-
-def adam_equation(rule: Adam, state: State, g: NDArray, t: int) -> State:
-    """E24 as a formula: Kingma and Ba 2015, algorithm 1. The buffers hold m/(1−β₁), v/(1−β₂)."""
-    a, b = 1 - rule.beta1, 1 - rule.beta2
-    m = rule.beta1 * (a * state.moments[0]) + a * g
-    v = rule.beta2 * (b * state.moments[1]) + b * g**2
-    m_hat, v_hat = m / (1 - rule.beta1**t), v / (1 - rule.beta2**t)
-    return State(state.p - rule.lr * m_hat / (np.sqrt(v_hat) + rule.eps), (m / a, v / b))
-
-
-OPTIMIZER_ENTRIES: tuple[OptimizerEntry, ...] = (
-    OptimizerEntry("Adam", Adam, lambda: Adam(lr=0.01, eps=1e-4), adam_equation),
-)
 
 
 class Bench:
     """An optimizer bound to small buffers on some backend."""
 
     def __init__(
-        self, entry: OptimizerEntry, bk: Backend, seed: int = 0, parts: Any = None
+        self,
+        entry: OptimizerEntry,
+        bk: Backend,
+        seed: int = 0,
+        parts: Any = None,
+        clip: float | None = None,
     ) -> None:
         self.entry, self.bk = entry, bk
         self.rule = entry.new()
+        self.rule.clip = clip
         self.params, self.grads = FlatBuffer(bk, LAYOUT), FlatBuffer(bk, LAYOUT)
         for name, shape in LAYOUT.shapes.items():
             bk.load(_single(point(shape, seed, f"optimizer {name}")), self.params[name])
@@ -169,33 +139,65 @@ def in_parts(entry: OptimizerEntry) -> Measured:
     return yes_or_no(_distance(_run(entry, _cpu(), parts=parts), whole) == 0, "other bits")
 
 
+def clipped(entry: OptimizerEntry) -> Measured:
+    """A gradient longer than the limit counts as one of that length  (E44); a shorter one stays."""
+    length = norm(Bench(entry, _cpu()).step(1))
+    errors = []
+    for limit in (0.25 * length, 4.0 * length):
+        by_rule, by_hand = Bench(entry, _cpu(), clip=limit), Bench(entry, _cpu())
+        by_rule.step(1)
+        by_hand.step(1, factor=min(1.0, limit / length))
+        errors.append(_distance(by_rule.state(), by_hand.state()))
+    return Measured(max(errors), EXACT)
+
+
 def forgets(entry: OptimizerEntry) -> Measured:
     """Every 128 steps, moments on their way to subnormal numbers become zero; others stay.
 
-    The gradients here put the moments a hair below and above the limit.
+    The gradients here put the moments a hair below, at and above the limit. The update itself is
+    the formula's, and the gradient is left alone.
     """
     limit = forget_below(np.dtype(np.float64))
-    near = np.array([limit, limit * (1 + 1e-7), -limit * (1 + 1e-7), 1.0])
-    g = np.array([*near, *(np.sqrt(limit) * np.array([1 - 1e-7, 1 + 1e-7, -1 + 1e-7]))])
+    root = np.sqrt(limit) * np.array([1 - 1e-7, 1 + 1e-7, -1 + 1e-7])
+    g = np.array([limit, limit * (1 + 1e-7), -limit * (1 + 1e-7), 1.0, *root, 0.0])
     for bk in (_cpu(), PlainBackend()):
-        kept, forgotten = (
-            _moments_after(entry, bk, g, t) for t in (FORGET_EVERY + 1, FORGET_EVERY)
-        )
-        for a, b in zip(kept, forgotten, strict=True):
+        for t in (FORGET_EVERY + 1, FORGET_EVERY):
+            bench = Bench(entry, bk)
+            _at_the_limit(bench, limit)
+            before = bench.state()
+            bench.grads.flat.fill(0.0)
+            bk.load(g, bench.grads["long"][: g.size])
+            given = bk.to_host(bench.grads.flat)
+            with bk.quiet():
+                bench.bound.step(t)
+            expected, found = entry.equation(bench.rule, before, given, t), bench.state()
+            if gradient_error(found.p, expected.p) > EXACT:
+                return yes_or_no(False, f"another update at step {t}")
+            if not np.array_equal(bk.to_host(bench.grads.flat), given):
+                return yes_or_no(False, f"overwrites the gradient at step {t}")
+            if t == FORGET_EVERY + 1:
+                kept = found.moments
+        for a, b in zip(kept, found.moments, strict=True):
             if not np.any((a != 0) & (np.abs(a) <= limit)):
                 return yes_or_no(False, "tiny moments are forgotten at every step")
             if not np.array_equal(b, np.where(np.abs(a) > limit, a, 0.0)):
-                return yes_or_no(False, f"{b} remain of {a}; the limit is {limit}")
+                return yes_or_no(False, f"other moments remain; the limit is {limit}")
     return yes_or_no(True)
 
 
-def _moments_after(entry: OptimizerEntry, bk: Backend, g: NDArray, t: int) -> tuple[NDArray, ...]:
-    bench = Bench(entry, bk)
-    bench.grads.flat.fill(0.0)
-    bk.load(g, bench.grads["long"][: g.size])
-    with bk.quiet():
-        bench.bound.step(t)
-    return tuple(bk.to_host(s["long"][: g.size]) for s in bench.bound.state.values())
+def _at_the_limit(bench: "Bench", limit: float) -> None:
+    """Put one entry of every moment where a step without a gradient takes it to the limit."""
+    probe = Bench(bench.entry, _cpu())
+    for buffer in probe.bound.state.values():
+        buffer.flat.fill(1.0)
+    probe.grads.flat.fill(0.0)
+    probe.bound.step(FORGET_EVERY + 1)
+    for name, buffer in bench.bound.state.items():
+        decay = float(probe.bound.state[name].flat[0])
+        near = limit / decay * (1 + np.arange(-8, 9) * np.finfo(np.float64).eps)
+        hits = near[near * decay == limit]
+        if hits.size:
+            bench.bk.load(hits[:1], buffer["long"][-1:])
 
 
 def single(entry: OptimizerEntry) -> Measured:
@@ -234,6 +236,7 @@ OPTIMIZER_CHECKS: dict[str, OptimizerCheck] = {
     "padding": padding,
     "repeatable": repeatable,
     "in parts": in_parts,
+    "clipped gradient": clipped,
     "gradient unchanged": gradient_unchanged,
     "float32 against float64": single,
     "shapes and dtypes": dtypes,

@@ -1,20 +1,18 @@
 """Run the registry: every check of every entry, as rows of one table."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from typing import Any
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.methods import method_named
-from scratchvae.gradcheck.registry.case import Case, Measured
+from scratchvae.gradcheck.registry.case import Case, Measured, yes_or_no
 from scratchvae.gradcheck.registry.checks import checks_of
 from scratchvae.gradcheck.registry.entries import ENTRIES, Entry
-from scratchvae.gradcheck.registry.optimizers import (
-    OPTIMIZER_ENTRIES,
-    OptimizerEntry,
-    optimizer_checks,
-)
+from scratchvae.gradcheck.registry.equations import OPTIMIZER_ENTRIES, OptimizerEntry
+from scratchvae.gradcheck.registry.optimizers import optimizer_checks
 
 THOROUGH_SEEDS = 8
 
@@ -134,16 +132,20 @@ def run_entry(entry: Entry, method: str = "complex", seeds: Any = (0,)) -> Row:
     outcomes = []
     for seed in seeds:
         case = Case(entry, method, seed)
-        outcomes += [_outcome(name, check(case)) for name, check in checks_of(entry).items()]
+        outcomes += [_run_check(name, check, case) for name, check in checks_of(entry).items()]
     return Row(entry.name, tuple(outcomes))
 
 
 def _run_optimizer(entry: OptimizerEntry) -> Row:
     checks = optimizer_checks(entry).items()
-    return Row(entry.name, tuple(_outcome(name, check(entry)) for name, check in checks))
+    return Row(entry.name, tuple(_run_check(name, check, entry) for name, check in checks))
 
 
-def _outcome(name: str, m: Measured) -> Outcome:
+def _run_check(name: str, check: Callable[[Any], Measured], case: Any) -> Outcome:
+    try:
+        m = check(case)
+    except Exception as error:  # whatever the code under test raises: it has failed this check
+        m = yes_or_no(False, f"{type(error).__name__}: {error}")
     return Outcome(name, float(m.error), float(m.limit), bool(m.ok), m.detail)
 
 

@@ -8,6 +8,7 @@ from scratchvae.gradcheck.subjects.latent import kl_subject, reparameterize_subj
 from scratchvae.gradcheck.subjects.layer import layer_subject
 from scratchvae.gradcheck.subjects.likelihood import likelihood_subject
 from scratchvae.gradcheck.subjects.model import model_subject
+from scratchvae.gradcheck.subjects.posterior import posterior_subject
 from scratchvae.gradcheck.subjects.sequential import sequential_subject
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "layer_subject",
     "likelihood_subject",
     "model_subject",
+    "posterior_subject",
     "reparameterize_subject",
     "sequential_subject",
 ]

@@ -29,10 +29,14 @@ from scratchvae.memory import Tape
 
 
 class EstimatorSubject(KernelSubject):
-    """Its output is the function of every image, (B,); its cotangent is one weight for all."""
+    """Its output is [the function (B) | kl (B·Z)]; its cotangent, one weight, is for the function.
+
+    The KL is there to be looked at: it is reported, so backward must leave it as it was.
+    """
 
     def spread(self, w: NDArray) -> NDArray:
-        return np.full(len(self.args["head"]), float(w))
+        rows, columns = self.args["head"].shape
+        return np.concatenate([np.full(rows, float(w)), np.zeros(rows * columns // 2)])
 
 
 def estimator_subject(
@@ -57,13 +61,15 @@ def estimator_subject(
         node.nll[...] = _nll(bk, node.z, desk)
         return node
 
+    def collect(desk: Desk, name: str, function: Array) -> None:
+        desk[name][:rows] = function
+        desk[name][rows:] = desk["node"].kl.reshape(-1)
+
     def forward(bk: Backend, desk: Desk) -> None:
         node = draw(bk, desk)
         estimator.value(node, beta)
-        if estimator.differentiates:
-            desk["value"][...] = node.objective
-        else:
-            desk["value"][...] = _followed(estimator, bk, desk, beta)
+        followed = estimator.differentiates
+        collect(desk, "value", node.objective if followed else _followed(estimator, bk, desk, beta))
 
     def backward(bk: Backend, desk: Desk) -> None:
         node, weight = draw(bk, desk), float(np.real(bk.to_host(desk["w"])))
@@ -73,6 +79,8 @@ def estimator_subject(
             each = estimator.sample_weights(node, weight)
         node.dz[...] = (node.z * desk["c"] + desk["s"]) * each
         estimator.chain(node, weight, beta)
+        if estimator.differentiates:
+            collect(desk, "value_again", node.objective)
 
     return EstimatorSubject(
         name=name,
@@ -85,7 +93,11 @@ def estimator_subject(
         },
         w_shape=(),
         y="value",
-        writes={"value": (rows,), "dhead": head.shape},
+        writes={
+            "value": (rows * (1 + latent),),
+            "value_again": (rows * (1 + latent),),
+            "dhead": head.shape,
+        },
         gradients={"head": "dhead"},
         forward=forward,
         backward=backward,
@@ -93,6 +105,7 @@ def estimator_subject(
         batched=("head", "eps", "held"),
         sizes={"the batch size": rows, "the samples": samples, "the latent units": latent},
         runs_forward=True,
+        value_again="value_again" if estimator.differentiates else None,
         keeps=False,
     )
 

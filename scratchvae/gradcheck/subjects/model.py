@@ -25,7 +25,8 @@ class ModelSubject(KernelSubject):
     rows: int
 
     def spread(self, w: NDArray) -> NDArray:
-        return np.full(self.rows, float(w))
+        latents = np.zeros(self.rows * self.vae.latent_dim)
+        return np.concatenate([np.full(self.rows, float(w)), latents])
 
     def permuted(self, order: NDArray) -> "KernelSubject":
         return model_subject(
@@ -39,7 +40,7 @@ def require_derivative(vae: VAE) -> None:
     if not vae.estimator.differentiates:
         raise UncheckableError(
             f"the gradient of the estimator {vae.estimator.name!r} is not the derivative of its "
-            "value, only its mean is: the registry checks it against its own formula"
+            "value: the registry checks it against its own formula"
         )
 
 
@@ -80,21 +81,26 @@ def model_subject(
         desk |= {n: params[n] for n in shapes} | {f"d {n}": grads[n] for n in shapes}
         desk |= {"bound": bound, "tape": tape, "x": bound.x, "eps": bound.eps}
 
+    def collect(desk: Desk, name: str) -> None:
+        desk[name][:rows] = desk["bound"].objective
+        desk[name][rows:] = desk["bound"].kl.reshape(-1)
+
     def forward(bk: Backend, desk: Desk) -> None:
         desk["bound"].loss()
-        desk["value"][...] = desk["bound"].objective
+        collect(desk, "value")
 
     def backward(bk: Backend, desk: Desk) -> None:
         desk["bound"].loss_and_gradient(float(np.real(bk.to_host(desk["w"]))))
-        desk["value_again"][...] = desk["bound"].objective
+        collect(desk, "value_again")
 
+    size = rows * (1 + vae.latent_dim)
     subject = ModelSubject(
         name=name,
         args=values,
         constants={"x": x, "eps": eps},
         w_shape=(),
         y="value",
-        writes={"value": (rows,), "value_again": (rows,)},
+        writes={"value": (size,), "value_again": (size,)},
         gradients={n: f"d {n}" for n in shapes},
         forward=forward,
         backward=backward,

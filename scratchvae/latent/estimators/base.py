@@ -35,7 +35,7 @@ class Estimator:
         if samples < self.least_samples:
             raise ConfigError(
                 f"the estimator {self.name!r} needs at least {self.least_samples} samples an "
-                f"image, not {samples}"
+                f"image, not {samples}: set samples to {self.least_samples} or more"
             )
         if beta != 1 and not self.any_beta:
             raise ConfigError(
@@ -75,10 +75,12 @@ class Estimator:
 def sum_terms(n: LatentNode, beta: float) -> None:
     """objective = 1/K Σ_k nll + β Σ_j kl  (E2): (B,)."""
     bk = n.bk
-    bk.xp.sum(n.nll, axis=1, out=n.objective)
-    n.objective *= 1.0 / n.samples
-    bk.xp.sum(n.kl, axis=1, out=n.row_tmp)
-    n.row_tmp *= beta
+    bk.xp.sum(n.kl, axis=1, out=n.objective)
+    if beta != 1:
+        n.objective *= beta
+    bk.xp.sum(n.nll, axis=1, out=n.row_tmp)
+    if n.samples > 1:
+        n.row_tmp *= 1.0 / n.samples
     n.objective += n.row_tmp
 
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Array
 from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer, Layout, Tape
-from scratchvae.models import VAE
+from scratchvae.models.vae import VAE
 
 KL_ESTIMATES = ("analytic", "sampled")
 
@@ -47,8 +47,8 @@ class BoundPosterior:
         self.decoder = vae.decoder.bind(tape, "decoder", z, dz, params, no_grads, per=K)
         self.z, self.dz = z.reshape(B, K, Z), dz.reshape(B, K, Z)
         self.logits = self.decoder.y.reshape(B, K, -1)
-        self.dlogits: Array = self.decoder.dy
-        self.dlogits = self.dlogits.reshape(B, K, -1)
+        dlogits: Array = self.decoder.dy
+        self.dlogits = dlogits.reshape(B, K, -1)
         self.eps = tape.buffer("eps", Z, per=K).reshape(B, K, Z)
         self.tmp = tape.buffer("tmp", Z, per=K).reshape(B, K, Z)
         self.std, self.kl = tape.buffer("std", Z), tape.buffer("kl", Z)

@@ -1,0 +1,330 @@
+"""Completion: the gradient of the fit, a posterior known in closed form, and its bad input."""
+
+import math
+
+import numpy as np
+import pytest
+
+from scratchvae.backend import get_backend
+from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.errors import ConfigError, DataError, NonFiniteError
+from scratchvae.evaluation import CompletionSettings, complete, find_mask, log_joint
+from scratchvae.evaluation.completion import FLUX
+from scratchvae.layers import Dense, Sequential
+from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian
+from scratchvae.models import VAE, Model
+from scratchvae.models.posterior import BoundPosterior
+
+CPU, COMPLEX = get_backend("cpu", "float64"), get_backend("cpu", "complex128")
+B, D, Z, K = 4, 7, 3, 5
+H = 2.0**-80
+
+LIKELIHOODS = [
+    Bernoulli(), Categorical(5), Gaussian(0.5), LearnedGaussian(True, 0.1, "identity")
+]  # fmt: skip
+each_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda a: a.describe())
+each_kl = pytest.mark.parametrize("kl", ["analytic", "sampled"])
+
+
+def inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images of five levels, masks, ε, μ and log σ."""
+    rng = np.random.default_rng(0)
+    x, observed = rng.integers(0, 5, (B, D)) / 4, rng.random((B, D)) < 0.5
+    observed[:, 2] = True
+    return x, observed, *(rng.normal(size=s) for s in ((B, K, Z), (B, Z), (B, Z)))
+
+
+def a_model(likelihood=None, bk=CPU, pixels=D) -> Model:
+    vae = VAE.mlp(pixels, (6, 4), Z, "tanh", likelihood=likelihood or Bernoulli())
+    return Model(vae, bk, seed=1)
+
+
+def bound(model, x, observed, eps, mu, logstd, kl) -> BoundPosterior:
+    found = BoundPosterior(model.vae, model.params, x, observed, eps.shape[1], kl)
+    for values, buffer in ((eps, found.eps), (mu, found.mu), (logstd, found.logstd)):
+        model.bk.load(values, buffer)
+    return found
+
+
+def objective(model, *arguments) -> np.ndarray:
+    found = bound(model, *arguments)
+    found.value()
+    return model.bk.to_host(found.objective)
+
+
+# ---- the objective and its gradient ------------------------------------------------------------
+
+
+@each_likelihood
+@each_kl
+def test_e60_the_objective_by_hand(likelihood, kl) -> None:
+    model, (x, observed, eps, mu, logstd) = a_model(likelihood), inputs()
+    z = mu[:, None] + np.exp(logstd)[:, None] * eps
+    nll = np.stack([model.pixel_nll(x, z[:, k]) for k in range(K)], axis=1)
+    seen = (nll * observed[:, None]).sum(axis=2).mean(axis=1)
+    if kl == "analytic":
+        divergence = (mu**2 + np.exp(2 * logstd) - 1) / 2 - logstd
+    else:
+        divergence = ((z**2 - eps**2) / 2).mean(axis=1) - logstd
+    expected = seen + divergence.sum(axis=1)
+    found = objective(model, x, observed, eps, mu, logstd, kl)
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+@each_likelihood
+@each_kl
+def test_e61_the_gradient_by_complex_step_and_by_differences(likelihood, kl) -> None:
+    model, (x, observed, eps, mu, logstd) = a_model(likelihood), inputs()
+    there = model.on(COMPLEX)
+    here = bound(model, x, observed, eps, mu, logstd, kl)
+    here.gradient()
+    for j in range(Z):
+        e = np.eye(Z)[j]
+        for name, moved in (
+            ("mu", lambda h: (mu + h * e, logstd)),  # noqa: B023
+            ("logstd", lambda h: (mu, logstd + h * e)),  # noqa: B023
+        ):
+            gradient = here.dq[name][:, j]
+            slope = objective(there, x, observed, eps, *moved(1j * H), kl).imag / H
+            np.testing.assert_allclose(gradient, slope, rtol=1e-12, atol=1e-14)
+            up, down = (objective(model, x, observed, eps, *moved(h), kl) for h in (1e-5, -1e-5))
+            np.testing.assert_allclose(gradient, (up - down) / 2e-5, rtol=1e-6, atol=1e-7)
+
+
+@each_likelihood
+def test_e61_hidden_pixels_send_nothing_and_are_not_looked_at(likelihood) -> None:
+    model, (x, observed, eps, mu, logstd) = a_model(likelihood), inputs()
+    one = bound(model, x, observed, eps, mu, logstd, "analytic")
+    other = bound(model, np.where(observed, x, 1 - x), observed, eps, mu, logstd, "analytic")
+    for b in (one, other):
+        b.value()
+        b.gradient()
+    np.testing.assert_array_equal(one.objective, other.objective)
+    np.testing.assert_array_equal(one.dq.flat, other.dq.flat)
+    levels = likelihood.logits_per_pixel
+    by_pixel = one.dlogits.reshape(B, K, levels, D)
+    hidden = np.broadcast_to(~observed[:, None, None], by_pixel.shape)
+    assert (by_pixel[hidden] == 0).all()
+    assert (np.abs(by_pixel).sum(axis=(1, 2))[observed] > 0).all()
+
+
+def test_e61_the_models_parameters_stay_as_they_are() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    before = model.params.flat.copy()
+    complete(model, x, observed, CompletionSettings(steps=3, final_samples=10))
+    np.testing.assert_array_equal(model.params.flat, before)
+
+
+def test_a_step_of_the_fit_allocates_nothing_on_the_strict_device() -> None:
+    bk = get_backend("strict", "float64")
+    (x, observed, eps, mu, logstd) = inputs()
+    for kl in ("analytic", "sampled"):
+        b = bound(a_model(bk=bk), x, observed, eps, mu, logstd, kl)
+        bk.capture(b.gradient)()
+        expected = bound(a_model(), x, observed, eps, mu, logstd, kl)
+        expected.gradient()
+        np.testing.assert_array_equal(bk.to_host(b.dq.flat), expected.dq.flat)
+
+
+# ---- the fit ------------------------------------------------------------------------------------
+
+
+def linear_gaussian(s: float = 0.5) -> tuple[Model, np.ndarray, np.ndarray]:
+    """A decoder x = z W + b whose observed part has orthogonal rows: the posterior is diagonal."""
+    rows = normal((D, D), Stream(1, Purpose.DIRECTION))
+    W = np.hstack([np.linalg.qr(rows[:5, :5])[0][:Z] * [[1.2], [0.5], [0.8]], rows[:Z, 5:]])
+    b = normal((D,), Stream(2, Purpose.DIRECTION))
+    vae = VAE(D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), Gaussian(s, "identity"), Z)
+    model = Model(vae, CPU)
+    CPU.load(W, model.params["decoder.0.W"])
+    CPU.load(b, model.params["decoder.0.b"])
+    return model, W, b
+
+
+@pytest.mark.parametrize("kl", ["analytic", "sampled"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_fit_finds_a_posterior_that_is_known(kl, optimizer) -> None:
+    s, observed = 0.5, np.arange(D) < 5
+    model, W, b = linear_gaussian(s)
+    x = normal((2, D), Stream(3, Purpose.PIXELS))
+    settings = CompletionSettings(
+        steps=1500, rate=0.01, samples=40, optimizer=optimizer, kl=kl, final_samples=4_000
+    )
+    found = complete(model, x, observed, settings)
+    seen = W[:, observed]
+    variance = 1 / (1 + (seen**2).sum(axis=1) / s**2)
+    mean = (x[:, observed] - b[observed]) @ seen.T / s**2 * variance
+    np.testing.assert_allclose(found.mu, mean, atol=0.03)
+    np.testing.assert_allclose(
+        found.logstd, np.broadcast_to(np.log(variance) / 2, (2, Z)), atol=0.1
+    )
+    covariance = seen.T @ seen + s**2 * np.eye(5)
+    residual = x[:, observed] - b[observed]
+    log_p = -0.5 * (residual * np.linalg.solve(covariance, residual.T).T).sum(axis=1)
+    log_p -= 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
+    assert (found.negative_elbo > -log_p - 5 * found.error).all()  # a bound,
+    np.testing.assert_allclose(found.negative_elbo, -log_p, atol=0.1)  # and a tight one
+    np.testing.assert_allclose(
+        found.filled[:, ~observed], mean @ W[:, ~observed] + b[~observed], atol=0.1
+    )
+    np.testing.assert_array_equal(found.filled[:, observed], x[:, observed])
+
+
+def test_with_every_pixel_observed_nothing_is_hidden_and_nothing_is_filled() -> None:
+    x, *_ = inputs()
+    found = complete(a_model(), x, np.ones(D, bool), CompletionSettings(steps=2, final_samples=9))
+    assert np.isnan(found.hidden).all()
+    np.testing.assert_array_equal(found.filled, x)
+
+
+def test_the_nats_of_a_hidden_pixel_are_those_of_the_mixture_by_hand() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    found = complete(model, x, observed, CompletionSettings(steps=2, final_samples=50, seed=3))
+    for i in range(B):
+        eps = normal((50, Z), Stream(3, Purpose.COMPLETION, 0, i))
+        z = found.mu[i] + np.exp(found.logstd[i]) * eps
+        nll = model.pixel_nll(np.tile(x[i], (50, 1)), z)[:, ~observed[i]].sum(axis=1)
+        expected = -math.log(np.exp(-nll).mean()) / (~observed[i]).sum()
+        assert found.hidden[i] == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_image_is_completed_alike_in_whatever_company(monkeypatch) -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    settings = CompletionSettings(steps=20, final_samples=30, optimizer="sgd")
+    whole = complete(model, x, observed, settings)
+    alone = complete(model, x[2:3], observed[2:3], settings, numbers=[2])
+    monkeypatch.setattr("scratchvae.evaluation.completion.TOGETHER", 3)
+    blocks = complete(model, x, observed, settings)
+    for name in ("mu", "logstd", "negative_elbo", "hidden", "filled"):
+        np.testing.assert_allclose(getattr(alone, name), getattr(whole, name)[2:3], rtol=1e-11)
+        np.testing.assert_allclose(getattr(blocks, name), getattr(whole, name), rtol=1e-11)
+    assert whole.trace.shape == blocks.trace.shape == (2, B)
+
+
+def test_the_trace_falls() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    settings = CompletionSettings(steps=200, samples=200, final_samples=10, mu=(3.0,))
+    trace = complete(model, x, observed, settings).trace
+    assert (trace[-1] < trace[0] - 1).all()
+
+
+def test_the_joint_density_is_that_of_the_observed_pixels_and_of_z() -> None:
+    from scipy import stats
+
+    model, (x, observed, *_) = a_model(), inputs()
+    z = normal((11, Z), Stream(0, Purpose.PRIOR))
+    nll = model.pixel_nll(np.tile(x[1], (11, 1)), z)[:, observed[1]].sum(axis=1)
+    expected = stats.norm.logpdf(z).sum(axis=1) - nll
+    np.testing.assert_allclose(log_joint(model, x[1], observed[1], z), expected, rtol=1e-13)
+
+
+def test_the_tutorials_settings_are_the_tutorials() -> None:
+    assert (FLUX.steps, FLUX.rate, FLUX.samples) == (200, 0.01, 10)
+    assert (FLUX.optimizer, FLUX.mu, FLUX.logstd) == ("sgd", (2.0, -2.0), (0.5, 0.0))
+    mu, logstd = FLUX.start(2)
+    assert (mu.tolist(), logstd.tolist()) == ([2, -2], [0.5, 0])
+    with pytest.raises(ConfigError, match="mu has 2 numbers, but the model has 3 latent units"):
+        FLUX.start(3)
+
+
+# ---- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones(D + 1, bool), "expected 7 booleans"),
+        (np.ones((2, 2, D), bool), "expected 7 booleans"),
+        (np.ones(D), "dtype float64"),
+        (np.zeros(D, bool), "observes nothing"),
+        (np.eye(B, D) < 0, "observes nothing"),
+        (np.ones((3, D), bool), "3 masks for 4 images"),
+    ],
+)
+def test_a_mask_that_cannot_be_is_refused(mask, message) -> None:
+    x, *_ = inputs()
+    with pytest.raises(DataError, match=message):
+        complete(a_model(), x, mask)
+
+
+def test_images_of_another_size_are_refused() -> None:
+    with pytest.raises(DataError, match=r"expected \(N, 7\)"):
+        complete(a_model(), np.zeros((2, 8)), np.ones(8, bool))
+    with pytest.raises(DataError, match="2 numbers for 1 images"):
+        complete(a_model(), np.zeros((1, D)), np.ones(D, bool), numbers=[1, 2])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"samples": 0}, {"steps": 0}, {"rate": 0.0}, {"rate": math.inf}, {"optimizer": "newton"},
+     {"kl": "none"}, {"final_samples": -1}, {"seed": -1}],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(changes) -> None:
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        CompletionSettings(**changes)
+
+
+def test_less_than_one_sample_and_unknown_divergences_are_refused_below_too() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    with pytest.raises(ConfigError, match="at least one sample"):
+        BoundPosterior(model.vae, model.params, x, observed, 0)
+    with pytest.raises(ConfigError, match="'exact' is not one of analytic, sampled"):
+        BoundPosterior(model.vae, model.params, x, observed, 2, "exact")
+
+
+def test_a_fit_that_diverges_says_so() -> None:
+    model, (x, observed, *_) = a_model(Gaussian(1e-3)), inputs()
+    settings = CompletionSettings(steps=30, rate=1e6, optimizer="sgd", final_samples=2)
+    with pytest.raises(NonFiniteError, match="diverged at a rate of 1e\\+06"):
+        complete(model, x, observed, settings)
+
+
+# ---- masks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("top", ["##", "##", "..", "..", ".."]), ("bottom", ["..", "..", "..", "##", "##"]),
+     ("left", ["#."] * 5), ("right", [".#"] * 5)],
+)  # fmt: skip
+def test_a_half_by_name(name, rows) -> None:
+    expected = np.array([[pixel == "#" for pixel in row] for row in rows]).reshape(-1)
+    np.testing.assert_array_equal(find_mask(name, (5, 2)), expected)
+
+
+def test_the_top_half_of_an_mnist_image_is_its_first_392_pixels() -> None:
+    assert find_mask("top", (28, 28)).nonzero()[0].tolist() == list(range(392))
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (10,)])
+def test_a_mask_from_a_file(tmp_path, shape) -> None:
+    mask = np.random.default_rng(0).random(10) < 0.5
+    np.save(tmp_path / "seen.npy", mask.reshape(shape))
+    np.testing.assert_array_equal(find_mask(str(tmp_path / "seen.npy"), (5, 2)), mask)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((2, 5), bool), "5 x 2 pixels"),
+        (np.ones(9, bool), "5 x 2 pixels"),
+        (np.ones((5, 2)), "holds booleans"),
+        (np.zeros((5, 2), bool), "observes nothing"),
+    ],
+)
+def test_a_file_that_is_no_mask_is_refused(tmp_path, array, message) -> None:
+    np.save(tmp_path / "seen.npy", array)
+    with pytest.raises(DataError, match=message):
+        find_mask(str(tmp_path / "seen.npy"), (5, 2))
+
+
+def test_unknown_masks_missing_files_and_halves_without_a_pixel_are_refused(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="'middle' is not one of top, bottom, left, right"):
+        find_mask("middle", (5, 2))
+    with pytest.raises(DataError):
+        find_mask(str(tmp_path / "none.npy"), (5, 2))
+    with pytest.raises(DataError, match="'top' observes nothing"):
+        find_mask("top", (1, 4))
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(DataError):
+        find_mask(str(tmp_path / "text.npy"), (5, 2))

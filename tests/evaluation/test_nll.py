@@ -1,0 +1,227 @@
+"""log p(x) by importance sampling: a closed form, bounds that rise, and noise that has a name."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import scratchvae.evaluation.nll as nll
+from scratchvae.backend import get_backend
+from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.data import Split
+from scratchvae.errors import ConfigError
+from scratchvae.evaluation import evaluate, histogram_nll, importance_sampled, log_likelihood
+from scratchvae.evaluation.baselines import log_mass, mass_of_levels
+from scratchvae.evaluation.nll import LogMeanExp, noise
+from scratchvae.layers import Dense, Sequential
+from scratchvae.likelihoods import Gaussian
+from scratchvae.models import VAE, Model
+from scratchvae.training import TrainConfig
+
+CPU = get_backend("cpu", "float64")
+D, Z, N = 7, 3, 5
+
+
+def linear_gaussian(off: float = 0.0) -> tuple[Model, np.ndarray, np.ndarray]:
+    """x = z W + b + s ε with orthogonal rows of W, images of it, and their log p(x).
+
+    The encoder is the exact posterior, or ``off`` from it.
+    """
+    lengths, s = np.array([1.7, 0.4, 0.9]), 0.6
+    W = lengths[:, None] * np.linalg.qr(normal((D, D), Stream(1, Purpose.DIRECTION)))[0][:Z]
+    b = normal((D,), Stream(2, Purpose.DIRECTION))
+    x = normal((N, Z), Stream(3, Purpose.PIXELS)) @ W + b
+    x += s * normal((N, D), Stream(4, Purpose.PIXELS))
+    variance = 1 / (1 + lengths**2 / s**2)
+    gain = W.T / s**2 * variance
+    likelihood = Gaussian(s, "identity")
+    model = Model(VAE(D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), likelihood, Z), CPU)
+    model.params.load(
+        {
+            "encoder.0.W": np.hstack([gain, np.zeros((D, Z))]),
+            "encoder.0.b": np.concatenate([off - b @ gain, off + np.log(variance)]),
+            "decoder.0.W": W,
+            "decoder.0.b": b,
+        }
+    )
+    covariance = W.T @ W + s**2 * np.eye(D)
+    return model, x, stats.multivariate_normal(b, covariance).logpdf(x)
+
+
+def grey(count: int, levels: int = 16, seed: int = 0, pixels: int = 12) -> Split:
+    rng = np.random.default_rng(seed)
+    return Split(rng.integers(0, levels + 1, (count, pixels), dtype=np.uint8), None, levels)
+
+
+def a_model(**changes) -> Model:
+    return Model(TrainConfig(hidden=(8,), dtype="float64", **changes).make_vae(12), CPU, seed=3)
+
+
+# ---- right -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("samples", [1, 2, 77])
+def test_e59_with_the_exact_posterior_any_number_of_samples_gives_log_p_of_x(samples) -> None:
+    model, x, expected = linear_gaussian()
+    log_p, effective = importance_sampled(model, x, samples)
+    np.testing.assert_allclose(log_p, expected, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(effective, samples, rtol=1e-9)
+
+
+def test_e59_away_from_the_posterior_it_comes_within_its_error_of_log_p_of_x() -> None:
+    model, x, expected = linear_gaussian(off=0.3)
+    log_p, effective = importance_sampled(model, x, 100_000)
+    # the delta method: the error of the logarithm is that of the mean over the mean
+    error = np.sqrt((100_000 / effective - 1) / 100_000)
+    assert (np.abs(log_p - expected) < 5 * error).all()
+    assert error.max() < 0.02
+
+
+def test_e59_rises_with_the_number_of_samples_and_stays_below_log_p_of_x() -> None:
+    model, x, expected = linear_gaussian(off=0.8)
+    means = []
+    for samples in (1, 4, 16, 64):
+        draws = [importance_sampled(model, x, samples, seed)[0].mean() for seed in range(60)]
+        means.append(np.mean(draws))
+    assert (np.diff(means) > 0).all()
+    assert means[-1] < expected.mean() + 0.05
+
+
+def test_e59_one_sample_is_the_elbo_of_that_sample_by_hand() -> None:
+    model, split = a_model(latent_dim=3), grey(9)
+    x = split.values().astype("float64")
+    eps = np.stack([normal((1, 3), Stream(5, Purpose.IMPORTANCE, 0, i)) for i in range(9)])
+    mu, logvar = model.encode(x)
+    std, e = np.exp(logvar / 2), eps[:, 0]
+    log_q = stats.norm.logpdf(mu + std * e, mu, std).sum(axis=1)
+    log_prior = stats.norm.logpdf(mu + std * e).sum(axis=1)
+    expected = -model.terms(x, eps).nll[:, 0] + log_prior - log_q
+    np.testing.assert_allclose(importance_sampled(model, x, 1, 5)[0], expected, rtol=1e-12)
+
+
+def test_e59_on_average_one_sample_is_the_elbo() -> None:
+    model, split = a_model(), grey(40)
+    draws = [importance_sampled(model, split.values(), 1, seed)[0].mean() for seed in range(200)]
+    elbo = evaluate(model.with_samples(500), split, "none", 0).elbo
+    assert abs(np.mean(draws) - elbo) < 5 * np.std(draws) / np.sqrt(200)
+
+
+# ---- streamed ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [2, 40, 1_000])
+def test_e59_how_many_samples_are_decoded_at_a_time_changes_nothing(rows) -> None:
+    model, x = a_model(latent_dim=3), grey(9).values()
+    whole = importance_sampled(model, x, 101, rows=10**6)
+    parts = importance_sampled(model, x, 101, rows=rows)
+    np.testing.assert_allclose(parts[0], whole[0], rtol=1e-13)
+    np.testing.assert_allclose(parts[1], whole[1], rtol=1e-11)
+
+
+def test_e59_an_image_has_the_same_noise_whatever_stands_beside_it(monkeypatch) -> None:
+    model, x = a_model(), grey(30).values()
+    whole, _ = importance_sampled(model, x, 20)
+    np.testing.assert_allclose(importance_sampled(model, x[7:9], 20, first=7)[0], whole[7:9])
+    monkeypatch.setattr(nll, "IMAGES", 11)
+    np.testing.assert_allclose(importance_sampled(model, x, 20)[0], whole, rtol=1e-13)
+
+
+def test_the_noise_of_a_stretch_of_samples_is_that_stretch_of_all_noise() -> None:
+    whole = noise((3, 21, 5), seed=1, first=4, k=0)
+    np.testing.assert_array_equal(noise((1, 7, 5), seed=1, first=6, k=14), whole[2:, 14:])
+    assert len(np.unique(whole)) == whole.size
+
+
+def test_e59_the_mean_of_exponentials_survives_numbers_that_no_float_can_hold() -> None:
+    a = np.array([[-5000.0, -5001.0, -4990.0, -9e9], [800.0, 900.0, 100.0, 0.0]])
+    for cuts in ([4], [1, 3], [2, 1, 1]):
+        mean, start = LogMeanExp(2), 0
+        for size in cuts:
+            mean.add(a[:, start : start + size])
+            start += size
+        expected = a.max(axis=1) + np.log(np.exp(a - a.max(axis=1)[:, None]).mean(axis=1))
+        np.testing.assert_allclose(mean.value(), expected, rtol=1e-15)
+        assert (mean.effective_samples() >= 1).all()
+
+
+def test_e59_impossible_samples_count_and_are_no_error() -> None:
+    mean = LogMeanExp(2)
+    mean.add(np.array([[-np.inf, -np.inf], [-np.inf, -np.inf]]))
+    mean.add(np.array([[0.0, 0.0], [-np.inf, -np.inf]]))
+    np.testing.assert_allclose(mean.value(), [math.log(0.5), -np.inf])
+
+
+def test_the_standard_error_is_over_images_and_the_protocol_is_named() -> None:
+    model, split = a_model(), grey(50)
+    found = log_likelihood(model, split, "none", 2, 10)
+    log_p, effective = importance_sampled(model, split.values(), 10, 2)
+    assert found.log_p == pytest.approx(log_p.mean(), rel=1e-13)
+    assert found.standard_error == pytest.approx(log_p.std() / math.sqrt(50), rel=1e-12)
+    assert found.effective_samples == pytest.approx(effective.mean())
+    assert found.protocol.endswith("; importance sampling with 10 samples an image")
+    assert "grey pixels; Bernoulli" in found.protocol
+    assert (found.images, found.samples) == (50, 10)
+
+
+def test_the_strict_device_gives_the_same_numbers() -> None:
+    model, x = a_model(), grey(9).values()
+    strict = model.on(get_backend("strict", "float64"))
+    np.testing.assert_array_equal(
+        importance_sampled(strict, x, 30)[0], importance_sampled(model, x, 30)[0]
+    )
+
+
+@pytest.mark.parametrize("samples", [0, -3])
+def test_less_than_one_sample_is_refused(samples) -> None:
+    with pytest.raises(ConfigError, match="at least one sample"):
+        importance_sampled(a_model(), grey(3).values(), samples)
+
+
+# ---- what to beat ------------------------------------------------------------------------------
+
+
+def test_the_histogram_counts_one_of_each_level_beside_the_training_images() -> None:
+    train = Split(np.array([[0, 2], [0, 1]], dtype=np.uint8), None, 2)
+    split = Split(np.array([[0, 0], [1, 2]], dtype=np.uint8), None, 2)
+    # Pixel 1: counts 3, 1, 1 of 5; pixel 2: 1, 2, 2 of 5.
+    expected = [-math.log(3 / 5 * 1 / 5), -math.log(1 / 5 * 2 / 5)]
+    np.testing.assert_allclose(histogram_nll(train, split), expected, rtol=1e-14)
+
+
+def test_a_histogram_wants_whole_levels() -> None:
+    floats = Split(np.zeros((2, 3), np.float32), None, None)
+    with pytest.raises(ConfigError, match="whole levels"):
+        histogram_nll(floats, floats)
+    with pytest.raises(ConfigError, match="whole levels"):
+        histogram_nll(grey(3, 16), grey(3, 15))
+
+
+@pytest.mark.parametrize("std", [0.02, 0.3, 50.0])
+@pytest.mark.parametrize("mean", [-0.5, 0.0, 0.4, 1.0, 3.0])
+def test_the_masses_of_all_levels_add_up_to_one(mean, std) -> None:
+    x = np.arange(17) / 16
+    assert np.exp(log_mass(x, np.array(mean), np.float64(std), 16)).sum() == pytest.approx(1)
+
+
+def test_a_mass_is_the_difference_of_two_normal_probabilities_also_far_out() -> None:
+    x, mean, std = np.arange(17) / 16, 0.4, 0.2
+    edges = np.concatenate([[-np.inf], (np.arange(16) + 0.5) / 16, [np.inf]])
+    expected = np.log(np.diff(stats.norm.cdf(edges, mean, std)))
+    np.testing.assert_allclose(log_mass(x, mean, np.float64(std), 16), expected, rtol=1e-12)
+    far = log_mass(x, np.array(0.5), np.float64(0.01), 16)  # differences of Φ would be 0
+    assert np.isfinite(far).all()
+    np.testing.assert_allclose(far, far[::-1], rtol=1e-9)
+
+
+def test_a_gaussian_scored_by_mass_is_its_density_times_the_width_of_a_level() -> None:
+    model, split = a_model(likelihood="gaussian", std=5.0), grey(20)
+    inner = Split(split.images.clip(1, 15), None, 16)
+    mass = log_likelihood(model, inner, "none", 0, 10, score=mass_of_levels(16)).log_p
+    density = log_likelihood(model, inner, "none", 0, 10).log_p
+    assert mass == pytest.approx(density - 12 * math.log(16), abs=1e-3)
+
+
+def test_mass_of_levels_is_for_gaussians() -> None:
+    with pytest.raises(ConfigError, match="for Gaussians, not for Bernoulli"):
+        log_likelihood(a_model(), grey(3), "none", 0, 1, score=mass_of_levels(16))

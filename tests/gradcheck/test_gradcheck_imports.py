@@ -1,0 +1,28 @@
+"""The gradient checks need NumPy and nothing else; Hypothesis only for its own module."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import settings
+
+HEAVY = ("hypothesis", "torch", "scipy", "matplotlib", "sklearn", "cupy")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["scratchvae.gradcheck", "scratchvae.gradcheck.planted", "scratchvae.gradcheck.configurations"],
+)
+def test_importing_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_profiles_are_registered():
+    ci, dev, thorough = (settings.get_profile(n) for n in ("ci", "dev", "thorough"))
+    assert ci.derandomize
+    assert ci.database is None
+    assert not dev.derandomize
+    assert thorough.max_examples >= 2000
+    assert ci.print_blob
