@@ -4,11 +4,13 @@ import argparse
 from typing import Any
 
 from scratchvae.commands.common import say
+from scratchvae.errors import ConfigError
 
 EXAMPLES = """examples:
   scratchvae gradcheck
   scratchvae gradcheck --only relu --method central
   scratchvae gradcheck --thorough --json
+  scratchvae gradcheck --planted-bugs
 """
 
 
@@ -32,6 +34,12 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="only the operations whose names contain this; may be repeated",
     )
+    parser.add_argument(
+        "--planted-bugs",
+        action="store_true",
+        help="plant thousands of bugs in our own gradients and count those that are found "
+        "(about a minute)",
+    )
     parser.add_argument("--thorough", action="store_true", help="at more points")
     parser.add_argument("--json", action="store_true", help="print one JSON object to stdout")
     parser.add_argument("--quiet", action="store_true", help="print nothing; the exit code says it")
@@ -42,9 +50,17 @@ def run(args: argparse.Namespace) -> int:
     """Check as the arguments say; 1 when anything is wrong."""
     from scratchvae.gradcheck import run_registry
 
-    results = run_registry(args.method, args.only, args.thorough)
+    found: Any
+    if args.planted_bugs:
+        from scratchvae.gradcheck.planted import run_planted
+
+        if args.only or args.thorough or args.method != "complex":
+            raise ConfigError("--planted-bugs goes with neither --method, --only nor --thorough")
+        found, wrong = run_planted(), "a planted bug was not found"
+    else:
+        found, wrong = run_registry(args.method, args.only, args.thorough), "a gradient is wrong"
     if not args.quiet:
-        print(results.to_json() if args.json else results.table())
-    if results.failed:
-        say("a gradient is wrong", args.quiet)
-    return 1 if results.failed else 0
+        print(found.to_json() if args.json else found.table())
+    if found.failed:
+        say(wrong, args.quiet)
+    return 1 if found.failed else 0

@@ -12,7 +12,7 @@ from scratchvae.commands.common import (
     open_backend,
 )
 from scratchvae.commands.train import caption_of
-from scratchvae.training import RunFolder, prepare
+from scratchvae.training import Film, RunFolder, prepare
 
 
 def add_parser(commands: Any) -> None:
@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     metrics = folder.metrics()
     caption = caption_of(model, config, dataset, metrics)
     target = args.out or folder.figures_path
-    paths = draw_run(target, model, config, dataset, prepare(config, dataset), metrics, caption)
+    film = Film.load(folder.film_path)
+    views = prepare(config, dataset)
+    paths = draw_run(target, model, config, dataset, views, metrics, caption, film)
     answer(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
     return 0

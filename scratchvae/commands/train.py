@@ -16,6 +16,7 @@ from scratchvae.commands.common import (
 )
 from scratchvae.data import DATASETS, PROTOCOLS, Dataset
 from scratchvae.evaluation import describe_protocol
+from scratchvae.figures.choice import figure_originals
 from scratchvae.latent import ESTIMATORS
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
 from scratchvae.likelihoods.gaussian import MEANS
@@ -24,6 +25,7 @@ from scratchvae.optim import OPTIMIZERS
 from scratchvae.training import (
     HEADS,
     LIKELIHOODS,
+    Film,
     RunFolder,
     TrainConfig,
     Training,
@@ -92,7 +94,10 @@ def add_parser(commands: Any) -> None:
     option("--free-bits", default=d.free_bits, type=float, metavar="NATS",
            help="KL that a latent unit may have without paying")  # fmt: skip
     option("--optimizer", default=d.optimizer, choices=tuple(OPTIMIZERS), help="update rule")
-    option("--lr", default=d.lr, type=float, help="learning rate")
+    option("--lr", default=d.lr, type=rate, help="learning rate, or a schedule such as "
+           "cosine:1e-3:1e-5:10000")  # fmt: skip
+    option("--clip", default=d.clip, type=float, metavar="NORM",
+           help="the largest norm that a gradient may have; 0: any")  # fmt: skip
     option("--epochs", default=d.epochs, type=int, metavar="N", help="passes over the data")
     option("--batch-size", default=d.batch_size, type=int, metavar="B", help="images a step")
     parser.add_argument(
@@ -115,6 +120,14 @@ def add_parser(commands: Any) -> None:
     add_device_arguments(parser)
     add_output_arguments(parser)
     parser.set_defaults(command=run)
+
+
+def rate(text: str) -> float | str:
+    """A learning rate as it was typed: a number, or the text of a schedule."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -180,7 +193,8 @@ def train_in_folder(
         "versions": versions(),
     }
     folder = RunFolder.create(out, settings)
-    training = train(config, dataset, bk, folder, choose_progress(quiet))
+    film = Film(figure_originals(views, config), config.epochs) if figures else None
+    training = train(config, dataset, bk, folder, choose_progress(quiet), film)
     if training.stopped in SIGNAL_EXITS:
         say(f"interrupted: the state is saved in {folder.checkpoint_path}", quiet)
     elif figures:
@@ -188,8 +202,10 @@ def train_in_folder(
 
         model, _ = folder.load(bk)
         caption = caption_of(model, config, dataset, training.metrics)
+        assert film is not None
+        film.save(folder.film_path)
         draw_run(folder.figures_path, model, config, dataset, views, training.metrics, caption,
-                 published)  # fmt: skip
+                 film, published)  # fmt: skip
         say(f"figures: {folder.figures_path}", quiet)
     return training
 

@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scratchvae.backend.noise import Purpose, Stream, permutation
-from scratchvae.data import Dataset, Split
-from scratchvae.evaluation import interpolate, visible
+from scratchvae.data import Dataset
+from scratchvae.evaluation import interpolate
+from scratchvae.figures.choice import figure_originals, pick, visible_of
 from scratchvae.figures.curves import loss_curves
+from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 from scratchvae.models import Model
-from scratchvae.training import TrainConfig, Views
+from scratchvae.training import Film, TrainConfig, Views
 
 SCATTER = 5_000  # points; more of them hide each other
 PAIRS = 3  # of images to go from one to the other
@@ -28,11 +29,12 @@ def draw_run(
     views: Views,
     metrics: Sequence[Mapping[str, Any]],
     caption: str,
+    film: Film | None = None,
     published: Mapping[str, float] | None = None,
 ) -> list[Path]:
-    """Draw and save: data, reconstructions, prior samples, interpolations, losses and, for a
-    latent space of two dimensions, the scatter of μ and the decoded plane. Answers with the files
-    written.
+    """Draw and save: data, reconstructions, prior samples, interpolations, the film, losses and,
+    for a latent space of two dimensions, the scatter of μ and the decoded plane. Answers with the
+    files written.
     """
     shape, paths = dataset.image_shape, []
 
@@ -42,7 +44,7 @@ def draw_run(
     shown = pick(views.train, 100, config.seed)
     keep(data_samples(visible_of(shown, config), shape, "Training images", caption), "data")
 
-    originals = visible_of(pick(views.test, 10, config.seed), config)
+    originals = figure_originals(views, config)
     keep(reconstructions(originals, model.reconstruct(originals), shape, caption),
          "reconstructions")  # fmt: skip
 
@@ -55,6 +57,9 @@ def draw_run(
         ways = {path.capitalize(): interpolate(model, first, second, path=path)
                 for path in ("linear", "spherical")}  # fmt: skip
         keep(interpolations(first, ways, second, shape, caption), "interpolations")
+
+    if film is not None and film.epochs:
+        keep(film_strip(film.originals, film.frames, film.epochs, shape, caption), "film_strip")
 
     if metrics:
         names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
@@ -70,13 +75,3 @@ def draw_run(
         decoded = model.decode(points).reshape(len(levels), len(levels), -1)
         keep(latent_grid(decoded, shape, levels, caption), "latent_grid")
     return paths
-
-
-def pick(split: Split, count: int, seed: int) -> Split:
-    """So many images of a split (or all), chosen by the seed."""
-    return split.take(permutation(len(split), Stream(seed, Purpose.FIGURE))[:count])
-
-
-def visible_of(split: Split, config: TrainConfig) -> Any:
-    """The images as the model sees them."""
-    return visible(split, config.binarize, config.seed, visit=0)

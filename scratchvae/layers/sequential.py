@@ -24,6 +24,11 @@ class Sequential:
         self.shapes = [tuple(shape)]
         for layer in self.layers:
             self.shapes.append(layer.build(self.shapes[-1]))
+            if layer.inplace and layer.parameters():
+                raise ConfigError(
+                    f"{layer!r} works in place and has parameters: its chain, which comes first, "
+                    "would overwrite the dy that their gradient needs"
+                )
         return self.shapes[-1]
 
     def parameters(self) -> Iterator[tuple[str, Layer, Shape, Initializer]]:

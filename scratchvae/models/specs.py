@@ -35,13 +35,14 @@ def parse_layer(words: str, init: Initialization) -> Layer:
     if not all(part.isdecimal() for part in rest):
         raise ConfigError(f"the layer {words!r} is not one of: {FORMS}")
     numbers = [int(part) for part in rest]
+    stride = numbers[2] if len(numbers) > 2 else 1
     match name, len(numbers):
         case "dense", 1:
             return Dense(numbers[0], init)
         case "conv", 2 | 3:
-            return Conv2D(*numbers, init=init)
+            return Conv2D(numbers[0], numbers[1], stride, init=init)
         case "conv-transpose", 2 | 3:
-            return ConvTranspose2D(*numbers, init=init)
+            return ConvTranspose2D(numbers[0], numbers[1], stride, init=init)
         case "reshape", n if n >= 1:
             return Reshape(tuple(numbers))
         case "flatten", 0:

@@ -1,13 +1,13 @@
 """Tutorials as declared settings with their published figures."""
 
 from scratchvae.errors import ConfigError
-from scratchvae.studies import flux, gluon, pytorch, tensorflow1
+from scratchvae.studies import flux, gluon, keras_conv, pytorch, tensorflow1
 from scratchvae.studies.report import write_report
 from scratchvae.studies.reproduce import Reproduction, Row, reproduce, table
 from scratchvae.studies.study import Figure, Study
 
 STUDIES: dict[str, Study] = {
-    module.STUDY.name: module.STUDY for module in (gluon, pytorch, tensorflow1, flux)
+    module.STUDY.name: module.STUDY for module in (gluon, keras_conv, pytorch, tensorflow1, flux)
 }
 
 

@@ -7,6 +7,7 @@ from scratchvae.training.config import (
     require_same_levels,
     resolve_levels,
 )
+from scratchvae.training.film import Film
 from scratchvae.training.loop import Training, Views, prepare, train
 from scratchvae.training.order import epoch_order
 from scratchvae.training.progress import Progress, choose_progress
@@ -17,6 +18,7 @@ from scratchvae.training.step import TrainingStep
 __all__ = [
     "HEADS",
     "LIKELIHOODS",
+    "Film",
     "Progress",
     "RunFolder",
     "TrainConfig",

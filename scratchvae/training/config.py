@@ -13,7 +13,7 @@ from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaus
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import VAE
 from scratchvae.models.specs import parse_layers, with_head
-from scratchvae.optim import OPTIMIZERS, Adam
+from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
 
 LIKELIHOODS = ("bernoulli", "categorical", "gaussian", "gaussian-learned", "gaussian-per-pixel")
 HEADS = ("logvar", "logstd")
@@ -46,7 +46,8 @@ class TrainConfig:
     kl_warmup: int = 0  # steps over which the KL's weight grows from 0 to beta
     free_bits: float = 0.0  # nats of KL a latent unit may have without paying; `analytic` alone
     optimizer: str = "adam"
-    lr: float = 1e-3
+    lr: float | str = 1e-3  # a number, or a schedule such as "cosine:1e-3:1e-5:10000"
+    clip: float = 0.0  # the largest norm that a gradient may have; 0: any
     epochs: int = 150
     batch_size: int = 50
     shuffle: bool = True
@@ -81,10 +82,16 @@ class TrainConfig:
         self._require("levels", _is_int(self.levels, 0) and self.levels < 256, "from 0 to 255")
         sizes = all(_is_int(units, 1) for units in self.hidden)
         self._require("hidden", sizes, "sizes of at least 1")
-        for name in ("lr", "std"):
-            self._require(name, _is_number(getattr(self, name)) and getattr(self, name) > 0,
-                          "a positive number")  # fmt: skip
-        for name in ("beta", "free_bits"):
+        self._require("std", _is_number(self.std) and self.std > 0, "a positive number")
+        if not isinstance(self.lr, str):
+            self._require("lr", _is_number(self.lr) and self.lr > 0, "a positive number")
+        try:
+            schedule(self.lr)
+        except ConfigError as error:
+            raise ConfigError(
+                f"lr is {self.lr!r}, but it must be a positive number or a schedule: {error}"
+            ) from None
+        for name in ("beta", "free_bits", "clip"):
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0,
                           "a number, not negative")  # fmt: skip
         for name, known in (
@@ -183,9 +190,9 @@ class TrainConfig:
             self.make_estimator(),
         )
 
-    def make_optimizer(self) -> Adam:
+    def make_optimizer(self) -> Optimizer:
         """The optimizer that the settings name."""
-        return OPTIMIZERS[self.optimizer](lr=self.lr)
+        return OPTIMIZERS[self.optimizer](lr=self.lr, clip=self.clip or None)
 
     @property
     def trains_what_is_tested(self) -> bool:

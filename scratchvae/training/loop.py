@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,18 +71,19 @@ def train(
     bk: Backend | None = None,
     run: RunFolder | None = None,
     progress: Progress | None = None,
+    on_epoch: Callable[[int, Model], None] | None = None,
 ) -> Training:
     """Train as the settings say, on ``bk`` or on the best device there is.
 
-    With a run folder, its files are written as training goes.
+    With a run folder, its files are written as training goes. ``on_epoch`` is called with the
+    number of each epoch and the model after it.
 
     Raises ``NonFiniteError`` when a loss stops being finite: the last good checkpoint stays.
     Ctrl-C (or SIGTERM) ends it between two steps: the state is saved, and ``stopped`` says so.
     """
     if bk is None:
         bk = get_backend("auto", config.dtype)
-    config = resolve_levels(config, dataset.train.levels)
-    return _Loop(config, dataset, bk, run, progress or Progress()).run_all()
+    return _Loop(config, dataset, bk, run, progress or Progress(), on_epoch).run_all()
 
 
 class _Loop:
@@ -92,8 +94,11 @@ class _Loop:
         bk: Backend,
         run: RunFolder | None,
         progress: Progress,
+        on_epoch: Callable[[int, Model], None] | None,
     ) -> None:
-        self.config, self.bk, self.run, self.progress = config, bk, run, progress
+        self.given, self.config = config, resolve_levels(config, dataset.train.levels)
+        config = self.config
+        self.bk, self.run, self.progress, self.on_epoch = bk, run, progress, on_epoch
         self.views = prepare(config, dataset)
         vae = config.make_vae(dataset.train.images.shape[1])
         self.model = Model(vae, bk, seed=config.seed)
@@ -173,8 +178,11 @@ class _Loop:
         if self.live is None:
             self.live = LiveCheck(self.model.vae, self.bk, rows)
         x, eps = (self.bk.to_host(a[:rows]) for a in (part.x, part.eps))
-        params, seed = self.model.params, self.config.seed
-        self.live(params, x, eps, seed=seed, number=self.steps_done).raise_if_failed()
+        beta, number = self.step.beta(self.steps_done), self.steps_done
+        report = self.live(
+            self.model.params, x, eps, seed=self.config.seed, number=number, beta=beta
+        )
+        report.raise_if_failed()
 
     def look(self, epoch: int, first: int, start: int, stop: int) -> None:
         """Read the losses of the steps start … stop − 1; stop the run if one is not finite."""
@@ -215,6 +223,8 @@ class _Loop:
             self.run.append_metrics(metrics)
         self.save(epoch, improved)
         self.progress.epoch(metrics)
+        if self.on_epoch is not None:
+            self.on_epoch(epoch, self.model)
 
     def evaluate(self, split: Split, part: str, epoch: int) -> Evaluation:
         """The numbers after an epoch; stops the run if they are not finite."""
@@ -235,7 +245,7 @@ class _Loop:
         if self.run is None:
             return
         checkpoint = Checkpoint(
-            self.config.to_json(),
+            self.given.to_json(),
             self.model.vae.pixels,
             epoch,
             self.steps_done,

@@ -4,6 +4,7 @@ config.json       settings, data and versions, written before the first step
 metrics.jsonl     one object an epoch
 checkpoint.npz    the state after the last epoch
 best.npz          the state after the best epoch, where a validation split chose one
+film.npz          a few images, reconstructed after more and more epochs
 figures/          PNG and SVG
 """
 
@@ -37,6 +38,7 @@ class RunFolder:
     metrics_path = property(lambda self: self.path / "metrics.jsonl")
     checkpoint_path = property(lambda self: self.path / "checkpoint.npz")
     best_path = property(lambda self: self.path / "best.npz")
+    film_path = property(lambda self: self.path / "film.npz")
     figures_path = property(lambda self: self.path / "figures")
 
     @classmethod
@@ -105,11 +107,19 @@ class RunFolder:
         path = self.best_path if self.best_path.exists() else self.checkpoint_path
         checkpoint = load_checkpoint(path)
         config = self.config()
-        if checkpoint.config != config.to_json():
+        if not self._same_settings(checkpoint.config, config):
             raise CheckpointError(f"{path} belongs to another run than {self.config_path}")
         model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
         restore(path, checkpoint, "params", model.params)
         return model, checkpoint
+
+    @staticmethod
+    def _same_settings(saved: Any, config: TrainConfig) -> bool:
+        """Settings that a file leaves out, being newer than it, are the defaults."""
+        try:
+            return TrainConfig.from_json(saved) == config
+        except (ConfigError, TypeError, AttributeError):
+            return False
 
 
 def require_free(path: Path) -> None:

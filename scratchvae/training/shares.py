@@ -7,7 +7,7 @@ from typing import NamedTuple
 from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Slot
-from scratchvae.memory import Layout, size_of
+from scratchvae.memory import Layout, Tape, size_of
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.training.config import TrainConfig
 from scratchvae.versions import cores
@@ -21,6 +21,11 @@ class Share(NamedTuple):
 
     flat: slice
     layers: tuple[tuple[Slot, slice], ...]  # with the rows of the layer's first parameter
+
+    def on(self, desk: Tape) -> "Share":
+        """The same share with layers that work in buffers of its worker's own."""
+        own = ((s._replace(layer=s.layer.on(desk)), rows) for s, rows in self.layers)
+        return self._replace(layers=tuple(own))
 
 
 def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfig:
@@ -83,10 +88,10 @@ def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Shar
     shares = []
     for start, stop in pairwise(cuts):
         layers = []
-        for rows in found:
-            first, last = rows.before(start), rows.before(stop)
+        for layer in found:
+            first, last = layer.before(start), layer.before(stop)
             if first < last:
-                layers.append((rows.slot, slice(first, last)))
+                layers.append((layer.slot, slice(first, last)))
         shares.append(Share(slice(start, stop), tuple(layers)))
     return shares
 
@@ -96,22 +101,22 @@ class Rows(NamedTuple):
 
     slot: Slot
     offset: int  # of the first in the flat buffer
-    count: int
+    rows: int
     width: int  # numbers in a row
     done: float  # multiplications of the layers before
     work: float  # multiplications of a row
 
     def before(self, offset: int) -> int:
         """How many of the rows begin before ``offset``."""
-        return min(max(-(-(offset - self.offset) // self.width), 0), self.count)
+        return min(max(-(-(offset - self.offset) // self.width), 0), self.rows)
 
 
 def _cut(found: list[Rows], target: float) -> int:
     """The beginning of the row before which the work done is nearest to ``target``."""
     best, cut = float("inf"), 0
-    for rows in found:
-        row = min(max(round((target - rows.done) / rows.work), 0), rows.count - 1)
-        missed = abs(rows.done + row * rows.work - target)
+    for layer in found:
+        row = min(max(round((target - layer.done) / layer.work), 0), layer.rows - 1)
+        missed = abs(layer.done + row * layer.work - target)
         if missed < best:
-            best, cut = missed, rows.offset + row * rows.width
+            best, cut = missed, layer.offset + row * layer.width
     return cut

@@ -8,7 +8,7 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.latent.warmup import kl_weight
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
-from scratchvae.optim import Adam
+from scratchvae.optim import Optimizer
 from scratchvae.training.shares import Share, parameter_shares, row_shares, worth_sharing
 from scratchvae.training.team import Team
 
@@ -34,7 +34,7 @@ class TrainingStep:
         bk: Backend,
         vae: VAE,
         params: FlatBuffer,
-        optimizer: Adam,
+        optimizer: Optimizer,
         images: Array,
         levels: int | None,
         batch_size: int,
@@ -55,6 +55,7 @@ class TrainingStep:
         self.team = Team(workers)
 
         tape = Tape(bk, batch_size)
+        self.desks = [Tape(bk, batch_size) for _ in range(workers)]
         self.full = self._bind(tape)
         rest = n % batch_size
         self.last = self._bind(tape.rows(0, rest)) if rest else self.full
@@ -68,7 +69,9 @@ class TrainingStep:
         for start, stop in row_shares(tape.count, self.team.size):
             if start < stop:  # a short batch may leave a worker without an image
                 parts.append(self._bind_part(tape.rows(start, stop), start))
-        return Batch(bound, parts, parameter_shares(bound, self.vae.layout, self.team.size))
+        shares = parameter_shares(bound, self.vae.layout, self.team.size)
+        shares = [share.on(desk) for share, desk in zip(shares, self.desks, strict=True)]
+        return Batch(bound, parts, shares)
 
     def _bind_part(self, tape: Tape, start: int) -> "Part":
         vae, D = self.vae, self.vae.pixels
@@ -116,11 +119,20 @@ class TrainingStep:
             with self.bk.quiet():
                 for s, share in batch.shares[worker].layers:
                     s.layer.grad(self.bk, s.x, s.dy, s.g, share)
-                if update:
+                if update and clip:
+                    self.optimizer.measure(worker)
+                elif update:
                     self.optimizer.step(t, worker)
 
+        def clipped(worker: int) -> None:
+            with self.bk.quiet():
+                self.optimizer.step(t, worker)
+
+        clip = self.optimizer.must_meet
         self.team.run(images)
         self.team.run(parameters)
+        if update and clip:  # the norm of the gradient is known when all have met
+            self.team.run(clipped)
         return batch
 
     def beta(self, t: int) -> float:

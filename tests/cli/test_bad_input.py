@@ -251,9 +251,10 @@ CASES: dict[str, tuple[str, str]] = {
     },
     **{
         f"words for {name}": (f"--{name} many", f"argument --{name}: invalid")
-        for name in ("latent-dim", "hidden", "samples", "epochs", "batch-size", "seed", "lr",
+        for name in ("latent-dim", "hidden", "samples", "epochs", "batch-size", "seed", "clip",
                      "beta", "std", "validation", "patience", "workers", "verify-every")
     },
+    "words for lr": ("--lr many", "it must be a positive number or a schedule"),
     "half an epoch": ("--epochs 1.5", "invalid int value: '1.5'"),
     "an unknown option": ("--colour red", "unrecognized arguments: --colour red"),
     # where it goes
@@ -303,7 +304,9 @@ OTHER_CASES: dict[str, tuple[str, str]] = {
     "reproduce: an unknown study": (
         "reproduce glue --quiet", "unknown study 'glue'; there are: gluon",
     ),
-    "reproduce: no study named": ("reproduce", "name one study, or ask for --all; there are: gluon"),
+    "reproduce: no study named": (
+        "reproduce", "name one study, or ask for --all; there are: gluon",
+    ),
     "reproduce: one and all": ("reproduce gluon --all", "name one study, or ask for --all"),
     "reproduce: no seeds": ("reproduce gluon --seeds 0 --quiet", "--seeds must be at least 1"),
     "reproduce: negative seeds": ("reproduce gluon --seeds -2 --quiet", "not -2"),

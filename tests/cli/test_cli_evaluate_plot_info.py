@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 FIGURES = [
-    "data", "interpolations", "latent_grid", "latent_scatter", "losses", "prior_samples",
-    "reconstructions",
+    "data", "film_strip", "interpolations", "latent_grid", "latent_scatter", "losses",
+    "prior_samples", "reconstructions",
 ]  # fmt: skip
 
 
@@ -104,12 +104,12 @@ def test_plot_draws_what_train_drew_byte_for_byte(cli, here, tiny_train) -> None
 def test_a_run_with_three_latents_and_no_labels_has_four_figures(cli, here, tiny_train) -> None:
     np.save(here / "bare.npy", np.load(here / "tiny.npz")["x_train"])
     options = ["--data", "bare.npy", "--latent-dim", "3", "--likelihood", "gaussian"]
-    assert cli(*tiny_train, *options, "--out", "run").code == 0
+    assert cli(*tiny_train, *options, "--out", "run").code == 0  # with --no-figures: no film
     answer = cli("plot", "run")
     assert answer.out.splitlines()[0] == "run/figures/data.png"
     assert all(Path(line).exists() for line in answer.out.splitlines())
     names = {p.stem for p in (here / "run" / "figures").iterdir()}
-    assert names == set(FIGURES) - {"latent_grid", "latent_scatter"}
+    assert names == set(FIGURES) - {"film_strip", "latent_grid", "latent_scatter"}
 
 
 def test_a_run_that_is_moved_can_be_read(cli, run, here) -> None:

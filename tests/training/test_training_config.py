@@ -24,7 +24,8 @@ ODD: dict[str, Any] = {
     "beta": 0.0,
     "samples": 3,
     "optimizer": "adam",
-    "lr": 1e-300,
+    "lr": "warmup:10:cosine:1e-3:1e-5:500",
+    "clip": 2.5,
     "epochs": 1,
     "batch_size": 1,
     "shuffle": False,
@@ -77,8 +78,9 @@ BAD: list[tuple[str, Any]] = [
     *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
     *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 400, None, (True,))),
     *((name, value) for name in ("lr", "std")
-      for value in (0, -1e-3, float("nan"), float("inf"), "1e-3", True, None)),
-    *((name, value) for name in ("beta", "free_bits")
+      for value in (0, -1e-3, float("nan"), float("inf"), "fast", True, None)),
+    *(("lr", value) for value in ("0", "-1", "nan", "cosine", "cosine:1e-3", "warmup:0:1e-3")),
+    *((name, value) for name in ("beta", "free_bits", "clip")
       for value in (-0.1, float("nan"), float("inf"), "1", None)),
     *(("levels", value) for value in (-1, 256, 16.0, "16", True)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",

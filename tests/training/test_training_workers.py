@@ -96,3 +96,34 @@ def test_a_run_loads_with_the_settings_that_it_was_started_with(workers: int, tm
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     train(config, tiny(), get_backend("cpu"), folder)
     assert folder.load(get_backend("cpu"))[1].config == config.to_json()
+
+
+IMAGE_LAYERS = {
+    "encoder": ("reshape 3 4 1", "conv 5 3", "tanh", "conv 4 2 2", "tanh", "flatten"),
+    "decoder": ("dense 24", "tanh", "reshape 3 4 2", "conv-transpose 3 3", "tanh", "conv 1 3"),
+}
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        IMAGE_LAYERS,  # convolutions work in buffers, of which each worker needs its own
+        IMAGE_LAYERS | {"samples": 2},
+        {"optimizer": "rmsprop", "clip": 0.01},
+        {"optimizer": "sgd", "clip": 0.01, "lr": "cosine:0.1:0.01:9"},
+    ],
+)
+def test_shared_convolutions_and_clipped_gradients_are_the_same_too(workers: int, changes) -> None:
+    alone = trained(settings(dtype="float64", workers=1, **changes))
+    shared = trained(settings(dtype="float64", workers=workers, **changes))
+    for name, a in alone.model.params.to_host().items():
+        np.testing.assert_allclose(
+            shared.model.params.to_host()[name], a, rtol=1e-7, atol=1e-10, err_msg=name
+        )
+
+
+def test_a_clip_that_is_reached_changes_the_training() -> None:
+    free = trained(settings(optimizer="sgd", lr=0.1))
+    clipped = trained(settings(optimizer="sgd", lr=0.1, clip=0.01))
+    assert numbers(free) != numbers(clipped)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from scratchvae.errors import RunError
 from scratchvae.gradcheck.planted.operators import mutate
 from scratchvae.gradcheck.planted.targets import TARGETS, Target
 
@@ -63,8 +64,12 @@ def all_mutants(targets: tuple[Target, ...] = TARGETS) -> list[Mutant]:
 
 def function_tree(function: Any) -> ast.FunctionDef:
     """The syntax tree of a function or method."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    assert isinstance(tree, ast.FunctionDef)
+    source = textwrap.dedent(inspect.getsource(function))
+    tree = next(iter(ast.parse(source).body), None)
+    if not isinstance(tree, ast.FunctionDef) or tree.name != function.__name__:
+        raise RunError(
+            f"the file of {function.__qualname__} has changed since it was imported: run again"
+        )
     tree.returns, tree.decorator_list = None, []
     for a in tree.args.args:
         a.annotation = None
