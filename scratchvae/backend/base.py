@@ -105,20 +105,17 @@ class Backend(UpdateRules):
         """The buffer that :meth:`uniform` and :meth:`normal` of ``size`` numbers work in."""
         return np.empty(normal_scratch_size(size))
 
-    def uniform(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
-        """out = U[0, 1), a function of the stream and the position alone.
-
-        ``position``: which element of the stream ``out`` begins with.
-        """
+    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
+        """out = U[0, 1), a function of the stream and the place in ``out`` alone."""
         draw = scratch[: out.size]
-        fill_uniform(draw, stream, position)
+        fill_uniform(draw, stream)
         np.minimum(draw, below_one(self.dtype), out=draw)
         self.load(draw.reshape(out.shape), out)
 
-    def normal(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
-        """out = N(0, 1), a function of the stream and the position (even) alone."""
+    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
+        """out = N(0, 1), a function of the stream and the place in ``out`` alone."""
         draw = np.empty(out.shape)
-        fill_normal(draw, stream, scratch, position)
+        fill_normal(draw, stream, scratch)
         self.load(draw, out)
 
     # ---- verbs -------------------------------------------------------------------------------
@@ -126,6 +123,10 @@ class Backend(UpdateRules):
     def gemm(self, a: Array, b: Array, out: Array) -> None:
         """out = a b, into a given buffer. ``a`` and ``b`` may be transposed views."""
         out[...] = self.xp.matmul(a, b)
+
+    def gemm_nt(self, a: Array, b: Array, out: Array, tmp: Array | None) -> None:
+        """out = a bᵀ, into a given buffer: (B, O), (I, O) -> (B, I). ``tmp``: like out, or None."""
+        self.gemm(a, b.T, out)
 
     def sum_rows(self, a: Array, out: Array) -> None:
         """out = Σᵢ aᵢ, the sum over the first axis: (B, D) -> (D,)."""

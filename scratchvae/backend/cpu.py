@@ -17,6 +17,7 @@ from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 from scratchvae.backend.updates import FORGET_EVERY, forget_below
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
+FEW_ROWS = 128  # up to so many, a product with a transposed matrix is faster turned around
 
 
 class NumpyBackend(FastUpdateRules, Backend):
@@ -42,14 +43,14 @@ class NumpyBackend(FastUpdateRules, Backend):
     def to_host(self, a: Array) -> NDArray:
         return np.array(a)
 
-    def uniform(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
+    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
         draw = scratch[: out.size]
-        fill_uniform(draw, stream, position)
+        fill_uniform(draw, stream)
         np.minimum(draw, below_one(self.dtype), out=draw)
         np.copyto(self._memory(out).reshape(-1), draw, casting="same_kind")
 
-    def normal(self, out: Array, stream: Stream, scratch: Any, position: int = 0) -> None:
-        fill_normal(self._memory(out), stream, scratch, position)
+    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
+        fill_normal(self._memory(out), stream, scratch)
 
     def blas_threads(self, count: int | None) -> AbstractContextManager[Any]:
         if count is None:
@@ -65,6 +66,15 @@ class NumpyBackend(FastUpdateRules, Backend):
 
     def gemm(self, a: Array, b: Array, out: Array) -> None:
         self.xp.matmul(a, b, out=out)
+
+    def gemm_nt(self, a: Array, b: Array, out: Array, tmp: Array | None) -> None:
+        if tmp is None or a.shape[0] > FEW_ROWS:
+            self.xp.matmul(a, b.T, out=out)
+            return
+        # outᵀ = b aᵀ: BLAS then repacks the few rows of a and not the many of b.
+        turned = tmp.reshape(out.shape[::-1])
+        self.xp.matmul(b, a.T, out=turned)
+        self.xp.copyto(out, turned.T)
 
     def sum_rows(self, a: Array, out: Array) -> None:
         self.xp.sum(a, axis=0, out=out)

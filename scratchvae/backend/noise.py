@@ -79,8 +79,8 @@ def fill_normal(
 
     The words 2k and 2k+1 of the stream give u₁ and u₂, these the elements 2k and 2k+1:
     √(−2 ln(1 − u₁)) cos 2πu₂ and √(−2 ln(1 − u₁)) sin 2πu₂. ``out`` begins with the element
-    ``position``, an even number. The arithmetic is float64 whatever
-    ``out`` is, so that every dtype gets the same noise, rounded. ``scratch``: float64, at least
+    ``position``, an even number. The arithmetic is float64 whatever ``out`` is, so that every
+    dtype gets the same noise, rounded. ``scratch``: float64, at least
     ``normal_scratch_size(out.size)`` long; nothing is allocated.
     """
     flat = out.reshape(-1)

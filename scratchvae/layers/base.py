@@ -21,7 +21,7 @@ class Layer:
 
     inplace = False  # y may be x, and dx may be dy
     keeps_y = False  # chain reads y, so the next layer may not overwrite it
-    uses_tmp = False  # chain needs a scratch buffer of the shape of dy
+    tmp_like = ""  # chain wants a scratch buffer of the shape of "x" or of "y"
     is_view = False  # y is x in another shape: a Sequential lets them share their memory
     positions = 1  # how often each image uses each weight: its share of a step's work
 
@@ -57,7 +57,7 @@ class Layer:
     ) -> None:
         """dx = (∂y/∂x)ᵀ dy. Leaves ``dy`` as it is unless the layer is ``inplace``.
 
-        ``tmp`` has the shape of dy where the layer ``uses_tmp``. It and ``dx`` may hold anything.
+        ``tmp`` has the shape that the layer's ``tmp_like`` names. It and ``dx`` may hold anything.
         """
         raise NotImplementedError
 

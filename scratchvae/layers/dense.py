@@ -13,6 +13,8 @@ from scratchvae.memory import Shape
 class Dense(Layer):
     """An affine map of each row: (B, I) -> (B, O). Parameters: W (I, O) and b (O,)."""
 
+    tmp_like = "x"
+
     def __init__(
         self, units: int, init: Initialization = INITIALIZATIONS["glorot-uniform"]
     ) -> None:
@@ -49,7 +51,7 @@ class Dense(Layer):
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy Wᵀ  (E4): (B, O) -> (B, I)."""
-        bk.gemm(dy, p.W.T, dx)
+        bk.gemm_nt(dy, p.W, dx, tmp)
 
     def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
         """dW = xᵀ dy, db = Σ_rows dy  (E5); of a ``share`` of W's rows, and db with the last."""

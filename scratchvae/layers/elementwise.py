@@ -9,7 +9,7 @@ class Elementwise(Layer):
 
     inplace = True
     keeps_y = True
-    uses_tmp = True
+    tmp_like = "y"
 
     def build(self, shape: Shape) -> Shape:
         return shape

@@ -66,8 +66,9 @@ class Sequential:
             else:
                 y = x if layer.inplace and not keep else tape.buffer(f"{label}.y", *shape, per=per)
                 keep = layer.keeps_y
-            if layer.uses_tmp and gradients is not None:
-                tmp = tape.buffer(f"tmp{shape}x{per}", *shape, per=per)  # one for all of a shape
+            if layer.tmp_like and dx is not None:
+                like = self.shapes[i] if layer.tmp_like == "x" else shape
+                tmp = tape.buffer(f"tmp{like}x{per}", *like, per=per)  # one for all of a shape
             p, g = params.part(label), None if grads is None else grads.part(label)
             slots.append(Slot(label, layer.on(tape, per), p, g, x, y, dy, dx, tmp))
             x, dx = y, dy

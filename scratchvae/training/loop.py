@@ -173,7 +173,7 @@ class _Loop:
 
     def verify(self) -> None:
         """Check the gradient along one direction, on images and noise of the latest step."""
-        part = self.step.full.parts[0].bound
+        part = self.step.full.parts[0]
         rows = min(live_rows(self.config.batch_size), part.rows)
         if self.live is None:
             self.live = LiveCheck(self.model.vae, self.bk, rows)

@@ -68,9 +68,8 @@ def worth_sharing(vae: VAE, batch_size: int) -> bool:
 
 
 def row_shares(rows: int, workers: int) -> list[tuple[int, int]]:
-    """Start and stop of each worker's images, even starts (a pair of normals is not split)."""
-    cuts = [2 * round(rows * k / workers / 2) for k in range(workers)] + [rows]
-    return list(pairwise(cuts))
+    """Start and stop of each worker's images."""
+    return list(pairwise(round(rows * k / workers) for k in range(workers + 1)))
 
 
 def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Share]:

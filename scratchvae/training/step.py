@@ -64,23 +64,23 @@ class TrainingStep:
         self._update: Callable[[int, int], None] = bk.capture(self._step)
 
     def _bind(self, tape: Tape) -> "Batch":
-        bound = self.vae.bind(tape, self.params, self.grads)
-        parts = []
-        for start, stop in row_shares(tape.count, self.team.size):
-            if start < stop:  # a short batch may leave a worker without an image
-                parts.append(self._bind_part(tape.rows(start, stop), start))
-        shares = parameter_shares(bound, self.vae.layout, self.team.size)
-        shares = [share.on(desk) for share, desk in zip(shares, self.desks, strict=True)]
-        return Batch(bound, parts, shares)
-
-    def _bind_part(self, tape: Tape, start: int) -> "Part":
-        vae, D = self.vae, self.vae.pixels
-        return Part(
-            start,
-            vae.bind(tape, self.params, self.grads),
-            raw=tape.buffer("raw", D, dtype=self.images.dtype),
-            uniform=tape.buffer("uniform", D) if self.dynamic else None,
-            scratch=self.bk.noise_scratch(tape.count * max(D, vae.samples * vae.latent_dim)),
+        bk, vae = self.bk, self.vae
+        bound = vae.bind(tape, self.params, self.grads)
+        parts = [
+            vae.bind(tape.rows(start, stop), self.params, self.grads)
+            for start, stop in row_shares(tape.count, self.team.size)
+            if start < stop  # a short batch may leave a worker without an image
+        ]
+        shares = parameter_shares(bound, vae.layout, self.team.size)
+        return Batch(
+            bound,
+            parts,
+            [share.on(desk) for share, desk in zip(shares, self.desks, strict=True)],
+            raw=tape.buffer("raw", vae.pixels, dtype=self.images.dtype),
+            uniform=tape.buffer("uniform", vae.pixels) if self.dynamic else None,
+            scratch=bk.noise_scratch(
+                tape.count * max(vae.pixels * self.dynamic, vae.samples * vae.latent_dim)
+            ),
         )
 
     def __enter__(self) -> "TrainingStep":
@@ -110,10 +110,8 @@ class TrainingStep:
 
         def images(worker: int) -> None:
             if worker < len(batch.parts):
-                part = batch.parts[worker]
                 with self.bk.quiet():
-                    self._fill(part, t, i)
-                    part.bound.loss_and_chain(weight, beta)
+                    batch.parts[worker].loss_and_chain(weight, beta)
 
         def parameters(worker: int) -> None:
             with self.bk.quiet():
@@ -129,6 +127,7 @@ class TrainingStep:
                 self.optimizer.step(t, worker)
 
         clip = self.optimizer.must_meet
+        self._fill(batch, t, i)
         self.team.run(images)
         self.team.run(parameters)
         if update and clip:  # the norm of the gradient is known when all have met
@@ -139,39 +138,37 @@ class TrainingStep:
         """The weight of the KL at step t of the run  (E54)."""
         return kl_weight(self.vae.beta, t, self.kl_warmup)
 
-    def _fill(self, part: "Part", t: int, i: int) -> None:
-        """The images of a part of the batch, and their noise.
+    def _fill(self, batch: "Batch", t: int, i: int) -> None:
+        """The images of a batch, and their noise. Many small calls: one thread does them sooner.
 
         Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
         each visit.
         """
-        bk, bound = self.bk, part.bound
-        start = i * self.batch_size + part.start
+        bk, bound = self.bk, batch.bound
+        start = i * self.batch_size
         index = self.order[start : start + bound.rows]
-        bk.gather(self.images, index, self.levels, bound.x, part.raw)
-        if part.uniform is not None:
-            stream = Stream(self.seed, Purpose.BINARIZE, t)
-            bk.uniform(part.uniform, stream, part.scratch, part.start * self.vae.pixels)
-            bk.xp.less(part.uniform, bound.x, out=bound.x)
-        stream = Stream(self.seed, Purpose.LATENT, t)
-        bk.normal(bound.eps, stream, part.scratch, part.start * part.noise_per_image)
-
-
-class Part:
-    """One worker's images of a batch, from image ``start`` on, and the buffers they are made in."""
-
-    def __init__(
-        self, start: int, bound: BoundVAE, raw: Array, uniform: Array | None, scratch: Any
-    ) -> None:
-        self.start, self.bound = start, bound
-        self.raw, self.uniform, self.scratch = raw, uniform, scratch
-        self.noise_per_image = bound.vae.samples * bound.vae.latent_dim
+        bk.gather(self.images, index, self.levels, bound.x, batch.raw)
+        if batch.uniform is not None:
+            bk.uniform(batch.uniform, Stream(self.seed, Purpose.BINARIZE, t), batch.scratch)
+            bk.xp.less(batch.uniform, bound.x, out=bound.x)
+        bk.normal(bound.eps, Stream(self.seed, Purpose.LATENT, t), batch.scratch)
 
 
 class Batch:
-    """A batch as a whole (``bound``), in its workers' parts, and the parameters in shares."""
+    """A batch as a whole (``bound``), in its workers' parts, and the parameters in shares.
 
-    def __init__(self, bound: BoundVAE, parts: list[Part], shares: list[Share]) -> None:
+    ``raw``, ``uniform`` and ``scratch`` are what its images and noise are made in.
+    """
+
+    def __init__(
+        self,
+        bound: BoundVAE,
+        parts: list[BoundVAE],
+        shares: list[Share],
+        raw: Array,
+        uniform: Array | None,
+        scratch: Any,
+    ) -> None:
         self.bound, self.parts, self.shares = bound, parts, shares
-        self.nll, self.kl = bound.nll.reshape(1, -1), bound.kl.reshape(1, -1)
+        self.raw, self.uniform, self.scratch = raw, uniform, scratch
         self.objective = bound.objective.reshape(1, -1)  # all of the batch in a row, to be summed

@@ -121,7 +121,8 @@ OPTIONS = {
     "binarize": "static", "hidden": [5, 4], "activation": "tanh", "latent_dim": 3,
     "likelihood": "gaussian", "std": 0.25, "mean": "identity", "head": "logstd", "init": "he",
     "beta": 0.5, "samples": 2, "optimizer": "adam", "lr": "cosine:0.01:0.001:9", "clip": 4.0,
-    "epochs": 3, "batch_size": 7, "seed": 12, "dtype": "float64", "validation": 4, "patience": 2, "workers": 1,
+    "epochs": 3, "batch_size": 7, "seed": 12, "dtype": "float64", "validation": 4,
+    "patience": 2, "workers": 1,
     "verify_every": 2, "subset": "first:20", "estimator": "monte-carlo", "kl_warmup": 9,
     "free_bits": 0.0, "encoder": [], "decoder": [],
 }  # fmt: skip

@@ -112,8 +112,8 @@ def test_a_step_descends_the_mean_over_its_own_rows(i: int, rows: int) -> None:
     assert batch.bound.rows == rows
     for name, a in gradient.items():
         np.testing.assert_allclose(step.grads[name], a, rtol=1e-12, atol=1e-15, err_msg=name)
-    assert batch.nll.sum() / 2 / rows == pytest.approx(loss.reconstruction, rel=1e-13)
-    assert batch.kl.sum() / rows == pytest.approx(loss.kl, rel=1e-13)
+    assert batch.bound.nll.sum() / 2 / rows == pytest.approx(loss.reconstruction, rel=1e-13)
+    assert batch.bound.kl.sum() / rows == pytest.approx(loss.kl, rel=1e-13)
 
 
 def test_a_batch_size_that_divides_has_no_last_short_batch() -> None:

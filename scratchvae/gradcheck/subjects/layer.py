@@ -54,8 +54,8 @@ def layer_subject(
     writes = {f"d{n}": shape for n, shape in shapes.items()}
     if not inplace:
         writes |= {"y": (rows, *out), "dx": x.shape}
-    if layer.uses_tmp:
-        writes["tmp"] = (rows, *out)
+    if layer.tmp_like:
+        writes["tmp"] = x.shape if layer.tmp_like == "x" else (rows, *out)
     return KernelSubject(
         name=label,
         args={"x": x, **values},
