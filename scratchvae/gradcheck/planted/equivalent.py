@@ -36,6 +36,9 @@ EQUIVALENT: dict[str, str] = {
     "Categorical.nll_and_grad: a dropped term: float | int -> float": (
         "a weight that is a number is a float: 1/B"
     ),
+    "Dense.chain: a wrong name: tmp -> dx": (
+        "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
+    ),
     "kl_chain: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
     "Bernoulli.nll_and_grad: a constant: 0 -> 1": "either work buffer serves as scratch",
     "LearnedGaussian.variance_grad: a constant: 1 -> 2": "reshape infers any negative size",
