@@ -1,6 +1,7 @@
 """scratchvae reproduce: run a tutorial's study and set its numbers beside the published ones."""
 
 import argparse
+import datetime
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     command = f"scratchvae reproduce {study.name} --seeds {args.seeds}{short}"
     content = asdict(result) | {
         "command": command,
+        "date": datetime.date.today().isoformat(),
         "settings": replace(settings, epochs=result.epochs).to_json(),
         "run": str(out),
         "device": bk.describe(),

@@ -7,10 +7,11 @@ from typing import Any
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
-from scratchvae.latent import AnalyticKL, Estimator, LatentNode, LogStdHead, reparameterize
+from scratchvae.latent import AnalyticKL, Estimator, LatentNode, reparameterize
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Dense, Layer, Sequential
 from scratchvae.likelihoods import Bernoulli, Likelihood
 from scratchvae.memory import FlatBuffer, Layout, Tape, size_of
+from scratchvae.models.specs import with_head
 
 
 class VAE:
@@ -91,21 +92,20 @@ class VAE:
         if latent_dim < 1:
             raise ConfigError(f"latent_dim must be at least 1, not {latent_dim}")
 
-        def dense_layers(sizes: Sequence[int], outputs: int) -> list[Layer]:
+        start = INITIALIZATIONS[init]
+
+        def dense_layers(sizes: Sequence[int]) -> list[Layer]:
             layers: list[Layer] = []
             for units in sizes:
-                layers += [Dense(units, INITIALIZATIONS[init]), ACTIVATIONS[activation]()]
-            return [*layers, Dense(outputs, INITIALIZATIONS[init])]
+                layers += [Dense(units, start), ACTIVATIONS[activation]()]
+            return layers
 
         likelihood = Bernoulli() if likelihood is None else likelihood
-        encoder = dense_layers(hidden, 2 * latent_dim)
-        if head == "logstd":
-            encoder.append(LogStdHead())
-        decoder = dense_layers(list(hidden)[::-1], pixels * likelihood.logits_per_pixel)
+        logits = Dense(pixels * likelihood.logits_per_pixel, start)
         return cls(
             pixels,
-            Sequential(*encoder),
-            Sequential(*decoder),
+            with_head(dense_layers(hidden), latent_dim, head, start),
+            Sequential(*dense_layers(list(hidden)[::-1]), logits),
             likelihood,
             latent_dim,
             beta,

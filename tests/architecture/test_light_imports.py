@@ -58,3 +58,15 @@ adam.step(1)
 
 def test_the_check_sees_what_is_loaded():
     assert loaded_by("import scipy") >= {"scipy", "numpy"}
+
+
+def test_importing_the_package_takes_at_most_one_and_a_half_times_as_long_as_numpy():
+    """The fastest of several starts of each, alternating: noise only ever adds time."""
+    code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+    def seconds(name: str) -> float:
+        run = [sys.executable, "-c", code.format(name)]
+        return float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+
+    numpy, ours = zip(*((seconds("numpy"), seconds("scratchvae")) for _ in range(5)), strict=True)
+    assert min(ours) <= 1.5 * min(numpy)
