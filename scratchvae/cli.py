@@ -11,7 +11,16 @@ import sys
 from collections.abc import Sequence
 
 from scratchvae import __version__
-from scratchvae.commands import complete, evaluate, gradcheck, info, plot, reproduce, train
+from scratchvae.commands import (
+    complete,
+    estimators,
+    evaluate,
+    gradcheck,
+    info,
+    plot,
+    reproduce,
+    train,
+)
 from scratchvae.errors import ScratchVAEError
 
 EXAMPLES = """examples:
@@ -21,6 +30,7 @@ EXAMPLES = """examples:
   scratchvae complete runs/digits-1     complete images of which half is hidden
   scratchvae plot runs/digits-1         draw the figures again
   scratchvae gradcheck                  check every hand-written gradient
+  scratchvae estimators                 bias and variance of every gradient estimator
   scratchvae info                       versions, BLAS, devices
 """
 
@@ -35,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scratchvae {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (train, reproduce, evaluate, complete, plot, gradcheck, info):
+    for module in (train, reproduce, evaluate, complete, plot, estimators, gradcheck, info):
         module.add_parser(commands)
     return parser
 

@@ -118,8 +118,8 @@ class NumpyBackend(FastUpdateRules, Backend):
             return
         xp = self.xp
         self._exp_minus_abs(a, tmp)
-        # log(1 + e) and not log1p(e): NumPy vectorizes log alone. e ≤ 1, so what is lost is a
-        # rounding of 1 + e: half an ulp of 1 a pixel, in absolute terms.
+        # log(1 + e) and not log1p(e): NumPy vectorizes log on more processors. e ≤ 1, so what is
+        # lost is a rounding of 1 + e: half an ulp of 1 a pixel, in absolute terms.
         tmp += 1.0
         xp.log(tmp, out=tmp)
         xp.maximum(a, 0, out=out)

@@ -15,15 +15,20 @@ drawn, not by importing this package.
 | `interpolations` | decoder means on the way from one image to another |
 | `completions` | whole images, what was observed of them, and their completions |
 | `posterior_contours` | p(observed, z) of a 2-D latent, and the q(z) that was fitted to it |
+| `gradient_noise` | variance and bias of every estimator's gradient, layer by layer |
+| `estimator_curves` | test loss and KL over the epochs, one line an estimator |
+| `beta_comparison` | posterior means and prior samples of an autoencoder beside a VAE's |
 | `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |
 | `latent_grid` | decoder means over the 2-D latent plane, at `latent_grid_points` |
 
 `draw_run` draws most of them for a trained model.
 """
 
+from scratchvae.figures.beta import Side, beta_comparison
 from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
+from scratchvae.figures.estimators import estimator_curves, gradient_noise
 from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
@@ -34,10 +39,14 @@ from scratchvae.figures.scatter import latent_scatter
 
 __all__ = [
     "Plane",
+    "Side",
+    "beta_comparison",
     "completions",
     "data_samples",
     "draw_run",
+    "estimator_curves",
     "film_strip",
+    "gradient_noise",
     "interpolations",
     "latent_grid",
     "latent_grid_levels",
