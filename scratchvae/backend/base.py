@@ -21,6 +21,7 @@ from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_s
 from scratchvae.backend.updates import FORGET_EVERY, UpdateRules, forget_below
 from scratchvae.errors import ConfigError
 
+HostArray = NDArray[Any]  # an array on the host, for those who may not name NumPy
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
 

@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from numpy.typing import NDArray
-
+from scratchvae.backend import HostArray
 from scratchvae.backend.noise import Stream, normal, uniform
 
 Shape = tuple[int, ...]
@@ -19,10 +18,10 @@ Shape = tuple[int, ...]
 class Initializer(Protocol):
     """Anything that draws the initial values of a parameter."""
 
-    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray: ...
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray: ...
 
 
-def _symmetric_uniform(limit: float, shape: Shape, stream: Stream) -> NDArray:
+def _symmetric_uniform(limit: float, shape: Shape, stream: Stream) -> HostArray:
     return limit * (2.0 * uniform(shape, stream) - 1.0)
 
 
@@ -30,7 +29,7 @@ def _symmetric_uniform(limit: float, shape: Shape, stream: Stream) -> NDArray:
 class GlorotUniform:
     """U(±√(6 / (fan_in + fan_out))): Glorot and Bengio 2010, equation 16  (E25)."""
 
-    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return _symmetric_uniform(math.sqrt(6.0 / (fan_in + fan_out)), shape, stream)
 
 
@@ -38,7 +37,7 @@ class GlorotUniform:
 class GlorotNormal:
     """N(0, 2 / (fan_in + fan_out)): the normal with Glorot's variance  (E25)."""
 
-    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return math.sqrt(2.0 / (fan_in + fan_out)) * normal(shape, stream)
 
 
@@ -46,7 +45,7 @@ class GlorotNormal:
 class HeNormal:
     """N(0, 2 / fan_in): He et al. 2015, equation 10, for ReLU layers  (E25)."""
 
-    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return math.sqrt(2.0 / fan_in) * normal(shape, stream)
 
 
@@ -54,7 +53,7 @@ class HeNormal:
 class FanInUniform:
     """U(±1 / √fan_in): what PyTorch's ``nn.Linear`` draws weights and biases from  (E25)."""
 
-    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return _symmetric_uniform(1.0 / math.sqrt(fan_in), shape, stream)
 
 
@@ -64,7 +63,7 @@ class TruncatedNormal:
 
     std: float = 0.1
 
-    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         z = normal(shape, stream)
         outside = abs(z) > 2.0
         while outside.any():
@@ -80,7 +79,7 @@ class Constant:
 
     value: float = 0.0
 
-    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> NDArray:
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return 0.0 * uniform(shape, stream) + self.value
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from numpy.typing import NDArray
-
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, HostArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import DataError
 from scratchvae.latent import AnalyticKL
@@ -27,9 +25,9 @@ class Loss(NamedTuple):
 class Terms(NamedTuple):
     """The terms of E2 image by image, in nats: nll (N, K), kl (N, Z), and μ (N, Z)."""
 
-    nll: NDArray
-    kl: NDArray
-    mu: NDArray
+    nll: HostArray
+    kl: HostArray
+    mu: HostArray
 
 
 class Model:
@@ -56,7 +54,7 @@ class Model:
 
     # ---- the five things a VAE does ----------------------------------------------------------
 
-    def encode(self, images: NDArray) -> tuple[NDArray, NDArray]:
+    def encode(self, images: HostArray) -> tuple[HostArray, HostArray]:
         """μ and log σ² of q(z|x): (N, D) -> (N, Z), (N, Z)."""
         images, latent = self._rows(images, self.vae.pixels, "images"), self.vae.latent_dim
         head = self.bk.host_empty((len(images), 2 * latent))
@@ -66,7 +64,7 @@ class Model:
             head[start:stop] = self.bk.to_host(bound.head)
         return head[:, :latent], head[:, latent:]
 
-    def decode(self, z: NDArray) -> NDArray:
+    def decode(self, z: HostArray) -> HostArray:
         """E[x|z]: (N, Z) -> (N, D)."""
         z = self._rows(z, self.vae.latent_dim, "latent vectors")
         means = self.bk.host_empty((len(z), self.vae.pixels))
@@ -78,7 +76,7 @@ class Model:
             means[start:stop] = self.bk.to_host(bound.x)
         return means
 
-    def pixel_nll(self, images: NDArray, z: NDArray) -> NDArray:
+    def pixel_nll(self, images: HostArray, z: HostArray) -> HostArray:
         """−log p(x_d|z) in nats of every pixel, for pairs of an image and a z: (N, D)."""
         images = self._rows(images, self.vae.pixels, "images")
         if tuple(z.shape) != (len(images), self.vae.latent_dim):
@@ -94,11 +92,11 @@ class Model:
             nll[start:stop] = bk.to_host(here[:, 0])
         return nll
 
-    def reconstruct(self, images: NDArray) -> NDArray:
+    def reconstruct(self, images: HostArray) -> HostArray:
         """E[x|z] at z = μ(x): (N, D) -> (N, D)."""
         return self.decode(self.encode(images)[0])
 
-    def sample(self, n: int, seed: int = 0) -> tuple[NDArray, NDArray]:
+    def sample(self, n: int, seed: int = 0) -> tuple[HostArray, HostArray]:
         """n draws from the model: the means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each."""
         bk, noise = self.bk, self.bk.empty((n, self.vae.pixels))
         z = bk.empty((n, self.vae.latent_dim))
@@ -117,7 +115,7 @@ class Model:
             )
         return means, bk.to_host(draws)
 
-    def loss(self, images: NDArray, eps: NDArray | None = None, seed: int = 0) -> Loss:
+    def loss(self, images: HostArray, eps: HostArray | None = None, seed: int = 0) -> Loss:
         """The loss that the model is trained by, averaged over the images.
 
         E2, or the objective of the model's estimator. ``eps`` (N, K, Z), or the noise that
@@ -126,8 +124,8 @@ class Model:
         return self._average(*self._evaluate(images, eps, Stream(seed, Purpose.TEST_LATENT)))
 
     def loss_and_gradient(
-        self, images: NDArray, eps: NDArray | None = None, seed: int = 0
-    ) -> tuple[Loss, dict[str, NDArray]]:
+        self, images: HostArray, eps: HostArray | None = None, seed: int = 0
+    ) -> tuple[Loss, dict[str, HostArray]]:
         """The loss as in :meth:`loss`, and its gradient by every parameter, by name."""
         images = self._rows(images, self.vae.pixels, "images")
         grads = FlatBuffer(self.bk, self.vae.layout)
@@ -141,8 +139,8 @@ class Model:
 
     def terms(
         self,
-        images: NDArray,
-        eps: NDArray | None = None,
+        images: HostArray,
+        eps: HostArray | None = None,
         stream: Stream = FIRST_DRAW,
     ) -> Terms:
         """E2 with the analytic KL term by term for every image, whatever the model's estimator.
@@ -153,8 +151,8 @@ class Model:
         return self.for_evaluation()._evaluate(images, eps, stream)[0]
 
     def _evaluate(
-        self, images: NDArray, eps: NDArray | None, stream: Stream
-    ) -> tuple[Terms, NDArray]:
+        self, images: HostArray, eps: HostArray | None, stream: Stream
+    ) -> tuple[Terms, HostArray]:
         """The terms, and the estimator's objective (N,)."""
         images, vae = self._rows(images, self.vae.pixels, "images"), self.vae
         n, K, Z = len(images), vae.samples, vae.latent_dim
@@ -170,7 +168,7 @@ class Model:
             )
         return Terms(nll, kl, mu), objective
 
-    def _load_noise(self, bound: BoundVAE, eps: NDArray | None, stream: Stream) -> None:
+    def _load_noise(self, bound: BoundVAE, eps: HostArray | None, stream: Stream) -> None:
         if eps is None:
             self.bk.normal(bound.eps, stream, self.bk.noise_scratch(bound.eps.size))
         elif tuple(eps.shape) != tuple(bound.eps.shape):
@@ -178,12 +176,12 @@ class Model:
         else:
             self.bk.load(eps, bound.eps)
 
-    def _read(self, bound: BoundVAE) -> tuple[Terms, NDArray]:
+    def _read(self, bound: BoundVAE) -> tuple[Terms, HostArray]:
         mu = bound.head[:, : self.vae.latent_dim]
         terms = Terms(*(self.bk.to_host(a) for a in (bound.nll, bound.kl, mu)))
         return terms, self.bk.to_host(bound.objective)
 
-    def _average(self, terms: Terms, objective: NDArray) -> Loss:
+    def _average(self, terms: Terms, objective: HostArray) -> Loss:
         reconstruction = float(terms.nll.mean(dtype="float64"))
         kl = float(terms.kl.sum(axis=1, dtype="float64").mean())
         total = self.vae.estimator.total(terms.nll, terms.kl, objective, self.vae.beta)
@@ -202,7 +200,7 @@ class Model:
             yield start, stop, bound
 
     @staticmethod
-    def _rows(a: Array, width: int, what: str) -> NDArray:
+    def _rows(a: Array, width: int, what: str) -> HostArray:
         shape = tuple(getattr(a, "shape", ()))
         if len(shape) != 2 or shape[1] != width or shape[0] == 0:
             raise DataError(f"{what} have shape {shape}, expected (N, {width}) with N at least 1")

@@ -1,8 +1,6 @@
 """The variational distribution of a partly observed image, on its buffers: value and gradient."""
 
-from numpy.typing import NDArray
-
-from scratchvae.backend import Array
+from scratchvae.backend import Array, HostArray
 from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer, Layout, Tape
 from scratchvae.models.vae import VAE
@@ -23,8 +21,8 @@ class BoundPosterior:
         self,
         vae: VAE,
         params: FlatBuffer,
-        images: NDArray,
-        observed: NDArray,
+        images: HostArray,
+        observed: HostArray,
         samples: int,
         kl: str = "analytic",
     ) -> None:

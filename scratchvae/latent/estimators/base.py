@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from numpy.typing import NDArray
-
-from scratchvae.backend import Array
+from scratchvae.backend import Array, HostArray
 from scratchvae.errors import ConfigError
 from scratchvae.latent.log_ratio import log_ratio, monte_carlo_kl
 from scratchvae.latent.node import LatentNode
@@ -66,7 +64,7 @@ class Estimator:
         """
         raise NotImplementedError
 
-    def total(self, nll: NDArray, kl: NDArray, objective: NDArray, beta: float) -> float:
+    def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
         """The objective averaged over all images, from host arrays of every image."""
         reconstruction = float(nll.mean(dtype="float64"))
         return reconstruction + beta * float(kl.sum(axis=1, dtype="float64").mean())

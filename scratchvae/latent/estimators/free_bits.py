@@ -4,8 +4,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
-from numpy.typing import NDArray
-
+from scratchvae.backend import HostArray
 from scratchvae.errors import ConfigError
 from scratchvae.latent.estimators.analytic import AnalyticKL
 from scratchvae.latent.kl import kl_chain, kl_per_unit
@@ -66,7 +65,7 @@ class FreeBits(AnalyticKL):
         n.bk.xp.multiply(n.work.pays, weight * beta, out=n.work.kl_weight)
         kl_chain(n.bk, n.head, n.std, n.work.kl_weight, n.dhead, n.kl_tmp)
 
-    def total(self, nll: NDArray, kl: NDArray, objective: NDArray, beta: float) -> float:
+    def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
         """The mean over all images as one batch."""
         units = kl.mean(axis=0, dtype="float64").clip(min=self.nats)
         return float(nll.mean(dtype="float64")) + beta * float(units.sum())

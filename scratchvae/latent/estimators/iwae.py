@@ -3,9 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from numpy.typing import NDArray
-
-from scratchvae.backend import Array
+from scratchvae.backend import Array, HostArray
 from scratchvae.latent.estimators.base import Estimator, sample_cost, sampled_kl
 from scratchvae.latent.importance import importance_bound
 from scratchvae.latent.log_ratio import log_ratio_chain
@@ -52,6 +50,6 @@ class ImportanceWeighted(Estimator):
         dlogvar = n.dhead[:, n.latent :]
         dlogvar -= 0.5 * weight
 
-    def total(self, nll: NDArray, kl: NDArray, objective: NDArray, beta: float) -> float:
+    def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
         """The mean of the bound over the images."""
         return float(objective.mean(dtype="float64"))

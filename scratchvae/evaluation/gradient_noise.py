@@ -1,0 +1,214 @@
+"""How far an estimator's gradient is off on average, and how much it scatters, layer by layer.
+
+Parameters and images are fixed; only the noise ε is drawn again and again. Draws are dealt into
+groups of independent draws, so that a squared distance between means can be estimated without the
+noise of the means: a product of two groups' deviations has the square of the bias as its
+expectation, the square of one group's deviation has the group's variance on top.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.errors import ConfigError
+from scratchvae.latent import estimator_named
+from scratchvae.memory import FlatBuffer, Layout, Tape
+from scratchvae.models import Model
+
+GROUPS = 20  # of draws; the standard error of a squared bias comes from them
+CLEAR = 4.0  # standard errors by which a squared bias exceeds zero before it is called one
+
+# Whose mean is the gradient that an estimator should have on average: reparameterized, same bound.
+REFERENCES = {
+    "analytic": "analytic",
+    "monte-carlo": "analytic",
+    "detached": "analytic",
+    "score": "analytic",
+    "score-baseline": "analytic",
+    "iwae": "iwae",
+    "stl": "iwae",
+    "dreg": "iwae",
+}
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Bias and variance of a gradient in one layer, relative to the norm of the true gradient."""
+
+    variance: float  # E‖g − E g‖² / ‖true‖²
+    bias_squared: float  # ‖E g − true‖² / ‖true‖², unbiased: around zero where there is no bias
+    bias_squared_error: float  # its standard error, by the jackknife over groups of draws
+    noise_error: float  # the part of it that is not the norm's: of bias_squared, were that known
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a true gradient that can be told from zero."""
+        return not math.isnan(self.variance)
+
+    @property
+    def biased(self) -> bool:
+        """Whether the bias can be told from noise: its square exceeds four standard errors."""
+        return self.bias_squared > CLEAR * self.noise_error
+
+    @property
+    def bias(self) -> float:
+        """‖E g − true‖ / ‖true‖; 0 where the estimate of its square is negative."""
+        return _root(self.bias_squared)
+
+    @property
+    def bias_error(self) -> float:
+        """Half the width of the interval of the bias that its square's standard error gives."""
+        low = _root(self.bias_squared - self.bias_squared_error)
+        return (_root(self.bias_squared + self.bias_squared_error) - low) / 2
+
+    @property
+    def limit(self) -> float:
+        """A bias larger than this would have been told from noise."""
+        return math.sqrt(_root(self.bias_squared) ** 2 + CLEAR * self.noise_error)
+
+
+def _root(square: float) -> float:
+    return 0.0 if square < 0 else math.sqrt(square)
+
+
+class Draws:
+    """Means and squared deviations of many vectors (P,), by group and over all of them."""
+
+    def __init__(self, size: int, count: int, groups: int = GROUPS) -> None:
+        if count < groups:
+            raise ConfigError(f"at least {groups} draws are needed, not {count}")
+        self.count, self.seen = count, 0
+        self.sums = np.zeros((groups, size))  # by group, of deviations from the first vector
+        self.sizes = np.zeros((groups, 1))
+        self.squares = np.zeros(size)
+        self.first = np.zeros(size)
+
+    def add(self, vector: ArrayLike) -> None:
+        """One more of the ``count`` vectors; consecutive ones fall into the same group."""
+        vector = np.asarray(vector, dtype=np.float64)
+        if self.seen == 0:
+            self.first[...] = vector
+        away = vector - self.first  # small numbers: nothing cancels in the variance below
+        group = self.seen * len(self.sums) // self.count
+        self.sums[group] += away
+        self.sizes[group] += 1
+        self.squares += away * away
+        self.seen += 1
+
+    @property
+    def means(self) -> Float64:
+        """The mean of every group: (groups, P)."""
+        return self.sums / self.sizes + self.first
+
+    @property
+    def variances(self) -> Float64:
+        """The variance of every element, unbiased: (P,)."""
+        total = self.sums.sum(axis=0)
+        return (self.squares - total * total / self.seen) / (self.seen - 1)
+
+
+def squared_norm(means: Float64) -> tuple[float, Float64]:
+    """‖E v‖² from independent means (G, P) of v, without bias; and the same without each group.
+
+    1/(G(G−1)) Σ_{i≠j} ⟨v_i, v_j⟩: a mean's own square, which holds its noise, is left out.
+    """
+    gram = np.einsum("ip,jp->ij", means, means)  # small: threads of a BLAS would only wait
+    G = len(gram)
+    products = gram.sum() - np.trace(gram)
+    without = products - 2 * (gram.sum(axis=1) - np.diag(gram))
+    return float(products / (G * (G - 1))), without / ((G - 1) * (G - 2))
+
+
+def jackknife(leave_one_out: Float64) -> float:
+    """The standard error of an estimate, from its values without each of the G groups.
+
+    For a squared norm that is zero it exceeds the truth somewhat: noise is not taken for bias.
+    """
+    deviations = leave_one_out - leave_one_out.mean()
+    return math.sqrt(float((deviations**2).sum()) * (len(deviations) - 1) / len(deviations))
+
+
+def noise_of(draws: Draws, reference: Draws, where: slice = slice(None)) -> Noise:
+    """Bias and variance of some elements, relative to the squared norm of the reference's mean.
+
+    ``draws`` and ``reference`` are independent and have as many groups. All numbers are NaN where
+    the reference's mean cannot be told from zero, so that nothing can be relative to it.
+    """
+    means, true = draws.means[:, where], reference.means[:, where]
+    scale, scales = squared_norm(true)
+    if scale <= 2 * jackknife(scales) or scales.min() <= 0:
+        return Noise(math.nan, math.nan, math.nan, math.nan)
+    square, squares = squared_norm(means - true)
+    variance = float(draws.variances[where].sum())
+    return Noise(
+        variance / scale, square / scale, jackknife(squares / scales), jackknife(squares) / scale
+    )
+
+
+def layers_of(layout: Layout) -> dict[str, slice]:
+    """Where the parameters of each layer lie in a flat buffer, by the layer's name."""
+    found: dict[str, slice] = {}
+    for name, offset in layout.offsets.items():
+        layer = name.rpartition(".")[0]
+        start = found[layer].start if layer in found else offset
+        found[layer] = slice(start, offset + math.prod(layout.shapes[name]))
+    return found
+
+
+def draw_gradients(model: Model, images: NDArray, name: str, draws: int, stream: Stream) -> Draws:
+    """Gradients of the mean over ``images`` (B, D) by all parameters, with noise drawn afresh."""
+    bk, vae = model.bk, model.vae.with_estimator(estimator_named(name))
+    grads = FlatBuffer(bk, vae.layout)
+    bound = vae.bind(Tape(bk, len(images)), model.params, grads)
+    bk.load(images, bound.x)
+    scratch = bk.noise_scratch(bound.eps.size)
+    found = Draws(vae.layout.size, draws)
+    with bk.blas_threads(1), bk.quiet():
+        for number in range(draws):
+            bk.normal(bound.eps, stream._replace(step=number), scratch)
+            bound.loss_and_gradient(1.0 / len(images))
+            found.add(bk.to_host(grads.flat))
+    return found
+
+
+def gradient_noise(
+    model: Model,
+    images: NDArray,
+    draws: int,
+    seed: int = 0,
+    moment: str = "",
+    reference_factor: int = 4,
+    names: Sequence[str] = tuple(REFERENCES),
+) -> Mapping[str, Mapping[str, Noise]]:
+    """Bias and variance of every estimator's gradient, by estimator and layer.
+
+    The reference is the mean of ``reference_factor`` times as many draws of the reparameterized
+    gradient of the same bound (E46, E51). No two estimators share noise: their streams are named
+    after them, after the ``moment`` of training and the seed.
+    """
+
+    def drawn(name: str, what: str, count: int) -> Draws:
+        text = f"gradient noise, {what}, {moment}"
+        return draw_gradients(
+            model, images, name, count, Stream.named(seed, Purpose.TEST_LATENT, text)
+        )
+
+    unknown = set(names) - set(REFERENCES)
+    if unknown:
+        raise ConfigError(f"unknown estimators: {', '.join(sorted(unknown))}")
+    references = {
+        name: drawn(name, f"reference {name}", reference_factor * draws)
+        for name in dict.fromkeys(REFERENCES[name] for name in names)
+    }
+    layers = layers_of(model.vae.layout)
+    found: dict[str, dict[str, Noise]] = {}
+    for name in names:
+        own, reference = drawn(name, name, draws), references[REFERENCES[name]]
+        found[name] = {layer: noise_of(own, reference, where) for layer, where in layers.items()}
+    return found

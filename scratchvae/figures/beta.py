@@ -1,0 +1,99 @@
+"""The plain autoencoder beside the variational one: where each puts images, what each generates."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scratchvae.errors import ConfigError
+from scratchvae.figures.checks import as_float64, image_rows, whole
+from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place
+from scratchvae.figures.scatter import _classes, _scatter
+from scratchvae.figures.style import GREY, INK, TICK, house_style
+from scratchvae.figures.tiles import fit, show, tile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIDE = 560  # pixels: a square panel
+LEFT, BELOW = 110, 84  # room for the labels of the axes
+WORDS = 40  # a second line under a title
+
+
+class Side(NamedTuple):
+    """One model's half of the comparison; numbers in nats an image."""
+
+    mu: ArrayLike  # posterior means of the test images (N, 2)
+    samples: ArrayLike  # decoder means at z ~ p(z) (S, D)
+    reconstruction: float  # −E log p(x|z)
+    kl: float
+
+
+@house_style()
+def beta_comparison(
+    sides: Mapping[str, Side],
+    labels: ArrayLike | None,
+    shape: Sequence[int],
+    caption: str = "",
+    *,
+    columns: int = 10,
+    colormap: str = "Greys",
+) -> "Figure":
+    """Posterior means μ of the same images under two (or more) models, and what z ~ p(z) decodes
+    to beneath, a column for each model by its title.
+
+    Each panel has axes of its own: without a KL the means lie far outside of the prior. A circle
+    holds 95 % of the prior.
+    """
+    if not sides:
+        raise ConfigError("sides must hold at least one model")
+    columns, count = whole("columns", columns), None
+    canvases = []
+    for title, side in sides.items():
+        rows = image_rows(f"samples of {title}", side.samples, shape)
+        if count is not None and len(rows) != count:
+            raise ConfigError(f"{title} has {len(rows)} samples, the others {count}: show as many")
+        count = len(rows)
+        across = min(columns, count)
+        down = -(-count // across)
+        scale = fit(shape, down, across, SIDE, SIDE)
+        canvases.append(tile(rows, shape, down, across, scale))
+    tall, wide = canvases[0].shape
+
+    second = TITLE_ROOM + WORDS + SIDE + BELOW + TITLE_ROOM
+    figure = new_page(len(sides) * (LEFT + max(SIDE, wide)) + MARGIN, second + tall, caption)
+    for number, (title, side) in enumerate(sides.items()):
+        left = LEFT + number * (LEFT + max(SIDE, wide))
+        axes = place(figure, left, TITLE_ROOM + WORDS, SIDE, SIDE, "")
+        _means(axes, title, side, labels)
+        axes = place(figure, left, second, wide, tall, "Decoder means, z ~ p(z)")
+        show(axes, canvases[number], colormap)
+    return figure
+
+
+def _means(axes: "Axes", title: str, side: Side, labels: ArrayLike | None) -> None:
+    """The scatter of one model, with its name and its numbers above."""
+    from matplotlib.patches import Circle
+
+    points = as_float64(f"mu of {title}", side.mu)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ConfigError(f"mu of {title} must have shape (N, 2), got {points.shape}")
+    classes = None if labels is None else _classes(labels, len(points))
+    finite = np.isfinite(points).all(axis=1)
+    points = points[finite]
+    classes = None if classes is None else classes[finite]
+    reach = 1.08 * max(3.0, float(np.abs(points).max(initial=0.0)))
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="μ₁", ylabel="μ₂")
+    axes.locator_params(nbins=6)
+    axes.set_title(title, pad=5.0 + 0.36 * WORDS)
+    words = f"reconstruction {side.reconstruction:.1f}, KL {side.kl:.1f} nats per image"
+    axes.annotate(words, xy=(0.0, 1.0), xycoords="axes fraction", xytext=(0.0, 5.0),
+                  textcoords="offset points", size=TICK, color=INK)  # fmt: skip
+    _scatter(axes, points, classes)
+    radius = float(np.sqrt(-2.0 * np.log(0.05)))  # of a 2-D standard normal: 95 % lie within
+    axes.add_patch(Circle((0.0, 0.0), radius, fill=False, edgecolor=GREY, linewidth=0.8,
+                          linestyle=(0, (4, 3)), zorder=3))  # fmt: skip
+    if not finite.all():
+        note(axes, f"not finite, not drawn: {np.count_nonzero(~finite)}")

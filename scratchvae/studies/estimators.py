@@ -1,0 +1,169 @@
+"""The comparison of gradient estimators: one model, its gradients, and what each can train."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend
+from scratchvae.backend.noise import Purpose, Stream, permutation
+from scratchvae.data import Dataset
+from scratchvae.errors import ConfigError
+from scratchvae.evaluation import Evaluation, evaluate, visible
+from scratchvae.evaluation.gradient_noise import GROUPS, Noise, gradient_noise
+from scratchvae.models import Model
+from scratchvae.training import TrainConfig, prepare, train
+
+TRAINED = ("analytic", "score-baseline", "score", "detached")  # with and without reparameterization
+SAMPLES, DRAWS, EPOCHS = 5, 400, 40
+REFERENCE_FACTOR = 4  # so many times as many draws go into a true gradient
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and the test set's numbers from before the first epoch to after the last."""
+
+    model: Model
+    tests: list[Evaluation]
+
+    @property
+    def final(self) -> Evaluation:
+        """The numbers after the last epoch."""
+        return self.tests[-1]
+
+
+@dataclass(frozen=True)
+class EstimatorComparison:
+    """What the comparison found, with the models for the figures."""
+
+    config: TrainConfig
+    draws: int
+    moments: list[int]  # epochs after which gradients were measured
+    noise: dict[int, Mapping[str, Mapping[str, Noise]]]  # by epoch, estimator and layer
+    curves: dict[str, Trained]  # by estimator; "analytic" is the model that was measured
+    autoencoder: Trained  # the same with beta = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers, as JSON can hold them."""
+        return {
+            "moments": self.moments,
+            "draws": self.draws,
+            "reference_draws": REFERENCE_FACTOR * self.draws,
+            "gradients": [
+                {"epoch": epoch, "estimator": name, "layer": layer} | noise_json(noise)
+                for epoch, by_name in self.noise.items()
+                for name, by_layer in by_name.items()
+                for layer, noise in by_layer.items()
+            ],
+            "curves": {
+                name: {
+                    "epoch": list(range(len(trained.tests))),
+                    "test_loss": [-test.elbo for test in trained.tests],
+                    "test_reconstruction": [test.reconstruction for test in trained.tests],
+                    "test_kl": [test.kl for test in trained.tests],
+                }
+                for name, trained in self.curves.items()
+            },
+            "beta": {
+                name: {
+                    "reconstruction": test.reconstruction,
+                    "kl": test.kl,
+                    "elbo": test.elbo,
+                    "elbo_standard_error": test.elbo_standard_error,
+                }
+                for name, test in (
+                    ("0", self.autoencoder.final),
+                    ("1", self.curves["analytic"].final),
+                )
+            },
+        }
+
+
+def noise_json(noise: Noise) -> dict[str, Any]:
+    """The numbers of one layer; null where the true gradient cannot be told from zero."""
+    numbers = {
+        "variance": noise.variance,
+        "bias": noise.bias,
+        "bias_standard_error": noise.bias_error,
+        "bias_limit": noise.limit,
+        "bias_squared": noise.bias_squared,
+        "bias_squared_standard_error": noise.bias_squared_error,
+    }
+    if not noise.known:
+        return dict.fromkeys(numbers) | {"biased": None}
+    return numbers | {"biased": noise.biased}
+
+
+def moments_of(epochs: int) -> list[int]:
+    """Epochs after which gradients are measured: none, the square root of all, and all."""
+    return sorted({0, round(epochs**0.5), epochs})
+
+
+def compare_estimators(
+    config: TrainConfig,
+    dataset: Dataset,
+    bk: Backend,
+    draws: int = DRAWS,
+    say: Callable[[str], None] = lambda text: None,
+) -> EstimatorComparison:
+    """Train with each of :data:`TRAINED` from the same parameters, noise and order of images;
+    measure the gradients of all estimators on one batch, along the training with the analytic KL;
+    train once more with beta = 0.
+
+    ``KeyboardInterrupt``, which names the signal, where somebody interrupted a training.
+    """
+    if draws < GROUPS:
+        raise ConfigError(f"draws must be at least {GROUPS}, not {draws}")
+    config = replace(config, estimator="analytic", beta=1.0)
+    for name in TRAINED:
+        replace(config, estimator=name)  # refuses too few samples before anything is trained
+    moments, images = moments_of(config.epochs), first_batch(config, dataset)
+    noise: dict[int, Mapping[str, Mapping[str, Noise]]] = {}
+
+    def measure(epoch: int, model: Model) -> None:
+        if epoch in moments:
+            say(f"gradients after epoch {epoch}: {draws} draws of each estimator")
+            noise[epoch] = gradient_noise(
+                model, images, draws, config.seed, f"epoch {epoch}", REFERENCE_FACTOR
+            )
+
+    curves: dict[str, Trained] = {}
+    for name in TRAINED:
+        say(f"training with {name}, {config.epochs} epochs")
+        also = measure if name == "analytic" else None
+        curves[name] = train_once(replace(config, estimator=name), dataset, bk, also)
+    say(f"training with beta = 0, {config.epochs} epochs")
+    autoencoder = train_once(replace(config, beta=0.0), dataset, bk)
+    return EstimatorComparison(config, draws, moments, noise, curves, autoencoder)
+
+
+def first_batch(config: TrainConfig, dataset: Dataset) -> NDArray:
+    """The images (B, D) whose gradient is measured: chosen by the seed, the same at all moments."""
+    train_split = prepare(config, dataset).train
+    chosen = permutation(len(train_split), Stream(config.seed, Purpose.FIGURE))
+    split = train_split.take(chosen[: config.batch_size])
+    return np.asarray(visible(split, config.binarize, config.seed, visit=0))
+
+
+def train_once(
+    config: TrainConfig,
+    dataset: Dataset,
+    bk: Backend,
+    measure: Callable[[int, Model], None] | None = None,
+) -> Trained:
+    """One training, with the test set's ELBO (analytic KL, E2) also before it begins."""
+    test = prepare(config, dataset).test
+    tests: list[Evaluation] = []
+
+    def after(epoch: int, model: Model) -> None:
+        tests.append(evaluate(model, test, config.binarize, config.seed, epoch))
+        if measure is not None:
+            measure(epoch, model)
+
+    after(0, Model(config.make_vae(test.images.shape[1]), bk, seed=config.seed))
+    training = train(config, dataset, bk, on_epoch=after)
+    if training.stopped not in ("completed", "early"):
+        raise KeyboardInterrupt(training.stopped)
+    return Trained(training.model, tests)
