@@ -11,7 +11,7 @@ import pytest
 
 from scratchvae import __version__
 
-COMMANDS = ("train", "reproduce", "evaluate", "plot", "info")
+COMMANDS = ("train", "reproduce", "evaluate", "complete", "plot", "estimators", "gradcheck", "info")
 
 
 def process(python, outside, *argv: str, **more) -> subprocess.CompletedProcess[str]:
