@@ -1,4 +1,4 @@
-"""The study `pytorch` run in PyTorch itself: same model, data and settings. About a minute.
+"""The study `pytorch` run in PyTorch itself: same model, data and settings. Takes a minute.
 
     SCRATCHVAE_DATA=… python -m benchmarks.pytorch_study [--seeds 3] [--json FILE]
 

@@ -29,8 +29,9 @@ def register_profiles() -> None:
     settings.register_profile(
         "ci", derandomize=True, database=None, suppress_health_check=slow, **common
     )
-    settings.register_profile("dev", max_examples=25, **common)
-    settings.register_profile("thorough", max_examples=2000, suppress_health_check=slow, **common)
+    fresh = common | {"derandomize": False}  # where CI is set, Hypothesis' default is True
+    settings.register_profile("dev", max_examples=25, **fresh)
+    settings.register_profile("thorough", max_examples=2000, suppress_health_check=slow, **fresh)
 
 
 def sizes(count: int, largest: int = 9) -> st.SearchStrategy[list[int]]:
