@@ -23,8 +23,8 @@ TOLERANCES = {"float32": 1e-4, "float64": 1e-12}
 
 
 def live_rows(batch_size: int) -> int:
-    """How many images of a batch to check with: an eighth, which keeps the cost low."""
-    return max(1, batch_size // 8)
+    """How many images of a batch to check with: a sixteenth, which keeps the cost low."""
+    return max(1, batch_size // 16)
 
 
 class LiveCheck:

@@ -129,8 +129,8 @@ def test_shapes_and_settings_that_cannot_be():
         LiveCheck(score, params.bk, 3)
 
 
-def test_an_eighth_of_the_batch_is_checked():
-    assert [live_rows(n) for n in (1, 7, 16, 100, 128)] == [1, 1, 2, 12, 16]
+def test_a_sixteenth_of_the_batch_is_checked():
+    assert [live_rows(n) for n in (1, 7, 32, 100, 128)] == [1, 1, 2, 6, 8]
 
 
 @pytest.mark.long
