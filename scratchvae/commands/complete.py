@@ -27,9 +27,10 @@ from scratchvae.evaluation import (
     log_joint,
     visible,
 )
-from scratchvae.evaluation.completion import FLUX, FLUX_IMAGE, FLUX_PUBLISHED, OPTIMIZERS
+from scratchvae.evaluation.completion import OPTIMIZERS
 from scratchvae.models import Model
 from scratchvae.models.posterior import KL_ESTIMATES
+from scratchvae.studies import STUDIES, CompletionTarget
 from scratchvae.training import RunFolder, prepare, write_json
 
 EXAMPLES = """examples:
@@ -40,6 +41,7 @@ EXAMPLES = """examples:
 """
 
 SHOWN, DRAWS = 8, 5  # images in the figure, and completions of each
+PRESETS = {study.name: study.completion for study in STUDIES.values() if study.completion}
 
 
 def add_parser(commands: Any) -> None:
@@ -54,7 +56,7 @@ def add_parser(commands: Any) -> None:
     )
     d = CompletionSettings()
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument("--mask", default="top", metavar="MASK",
+    parser.add_argument("--mask", metavar="MASK",
                         help="what is observed: top, bottom, left, right, or a .npy file of "
                         "booleans (default: top)")  # fmt: skip
     parser.add_argument("--split", choices=("test", "train"), help="(default: test)")
@@ -62,7 +64,7 @@ def add_parser(commands: Any) -> None:
                         help="in file order, from 0 (default: 0)")  # fmt: skip
     parser.add_argument("--count", type=int, default=1, metavar="N",
                         help="complete N images from there on (default: 1)")  # fmt: skip
-    parser.add_argument("--preset", choices=("flux",),
+    parser.add_argument("--preset", choices=tuple(PRESETS),
                         help="the tutorial's image, start, steps and rate")  # fmt: skip
     for name, kind, text in (
         ("steps", int, "of the fit"),
@@ -85,14 +87,16 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Complete as the arguments say."""
-    settings, flux = settings_of(args), args.preset == "flux"
-    split_name = args.split or ("train" if flux else "test")
-    first = args.image if args.image is not None else (FLUX_IMAGE if flux else 0)
+    preset = PRESETS.get(args.preset)
+    settings = settings_of(args, preset)
+    split_name = args.split or ("train" if preset else "test")
+    first = args.image if args.image is not None else (preset.image if preset else 0)
+    mask_name = args.mask or (preset.mask if preset else "top")
     folder = RunFolder.open(args.run)
     # Images are counted as in the file, so none is held out here.
     config = replace(folder.config(), validation=0, patience=0)
     dataset = data_of_run(folder, args.data_dir, args.quiet)
-    mask = find_mask(args.mask, dataset.image_shape)
+    mask = find_mask(mask_name, dataset.image_shape)
     split = getattr(prepare(config, dataset), split_name)
     if args.count < 1 or not 0 <= first <= len(split) - args.count:
         raise ConfigError(
@@ -105,17 +109,17 @@ def run(args: argparse.Namespace) -> int:
     images = visible(split.take(slice(first, first + args.count)), config.binarize, config.seed, 0)
     images = images.astype(np.float32)
     found = complete(model, images, mask, settings, numbers)
-    protocol = f"{pixels_of(config.binarize, config.seed)}; {how(model, args.mask, settings)}"
+    protocol = f"{pixels_of(config.binarize, config.seed)}; {how(model, mask_name, settings)}"
 
     content = {
         "run": str(args.run),
         "split": split_name,
         "epoch": checkpoint.epoch,
-        "mask": args.mask,
+        "mask": mask_name,
         "observed_pixels": int(mask.sum()),
         "hidden_pixels": int((~mask).sum()),
         **summary(found, numbers),
-        "published": FLUX_PUBLISHED if flux else None,
+        "published": preset.published if preset else None,
         "settings": asdict(settings),
         "protocol": protocol,
     }
@@ -133,11 +137,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def settings_of(args: argparse.Namespace) -> CompletionSettings:
+def settings_of(args: argparse.Namespace, preset: CompletionTarget | None) -> CompletionSettings:
     """The preset's settings, or the usual ones, with what the arguments say."""
     names = ("steps", "rate", "samples", "final_samples", "optimizer", "kl", "seed")
     said = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return replace(FLUX if args.preset == "flux" else CompletionSettings(), **said)
+    return replace(preset.settings if preset else CompletionSettings(), **said)
 
 
 def how(model: Model, mask: str, settings: CompletionSettings) -> str:

@@ -14,13 +14,27 @@ from scratchvae.commands.common import (
     open_dataset,
     say,
 )
+from scratchvae.commands.complete import draw, how
 from scratchvae.commands.train import SIGNAL_EXITS, train_in_folder
+from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
-from scratchvae.evaluation import Evaluation, evaluate
-from scratchvae.studies import STUDIES, Study, find_study, reproduce, table, write_report
+from scratchvae.evaluation import evaluate, visible
+from scratchvae.models import Model
+from scratchvae.studies import (
+    STUDIES,
+    Completed,
+    CompletionTarget,
+    Study,
+    Trial,
+    complete_as,
+    find_study,
+    reproduce,
+    table,
+    write_report,
+)
 from scratchvae.training import (
     TrainConfig,
-    Training,
+    Views,
     free_folder,
     prepare,
     require_free,
@@ -88,17 +102,22 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
         {f"published, epoch {target.epoch}": target.value + study.offset} if target else None
     )
 
-    def run_one(config: TrainConfig) -> tuple[Training, Evaluation]:
+    def run_one(config: TrainConfig) -> Trial:
         say(f"{study.name}, seed {config.seed}", args.quiet)
+        folder, figures = out / f"seed-{config.seed}", not args.no_figures
         training = train_in_folder(
-            config, dataset, bk, out / f"seed-{config.seed}", args.data_dir, args.quiet,
-            not args.no_figures, published,
-        )  # fmt: skip
+            config, dataset, bk, folder, args.data_dir, args.quiet, figures, published
+        )
         if training.stopped in SIGNAL_EXITS:
             raise KeyboardInterrupt(training.stopped)
-        test = prepare(config, dataset).test
+        model, views = training.model, prepare(config, dataset)
         visit = training.metrics[-1]["epoch"] if training.metrics else 0
-        return training, evaluate(training.model, test, config.binarize, config.seed, visit)
+        test = evaluate(model, views.test, config.binarize, config.seed, visit)
+        if study.completion is None:
+            return Trial(training, test)
+        figures_folder = folder / "figures" if figures else None
+        completed = complete_one(study.completion, model, config, dataset, views, figures_folder)
+        return Trial(training, test, completed)
 
     result = reproduce(study, args.seeds, args.epochs, run_one)
     short = "" if args.epochs is None else f" --epochs {args.epochs}"
@@ -113,6 +132,25 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     }
     write_json(out / "result.json", content)
     figures = sorted((out / "seed-0" / "figures").glob("*.png"))
-    write_report(out / "report.html", study, result, figures, command)
+    pixels = dataset.train.images.shape[1]
+    write_report(out / "report.html", study, result, figures, command, pixels)
     slips = [f"the tutorial {slip}" for slip in study.slips]
     return content, "\n".join([study.title, table(result), *slips, f"report: {out}/report.html"])
+
+
+def complete_one(
+    target: CompletionTarget,
+    model: Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    views: Views,
+    figures: Path | None,
+) -> Completed:
+    """The study's completions with one trained model, and the figures of the tutorial's image."""
+    completed, found = complete_as(target, model, config, dataset, views)
+    if figures is not None:
+        shown = views.train.take(slice(target.image, target.image + 1))
+        images = visible(shown, config.binarize, config.seed, 0)
+        caption = f"training image {target.image} · {how(model, target.mask, target.settings)}"
+        draw(figures, model, images, found, target.settings, dataset.image_shape, caption)
+    return completed

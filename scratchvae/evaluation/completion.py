@@ -66,15 +66,6 @@ class CompletionSettings:
         return mu, logstd
 
 
-# A. Mohamed 2022, fit_variational_dist: gradient descent, and its own image and start.
-FLUX = CompletionSettings(
-    steps=200, rate=1e-2, samples=10, optimizer="sgd", kl="sampled", mu=(2.0, -2.0),
-    logstd=(0.5, 0.0),
-)  # fmt: skip
-FLUX_IMAGE = 57  # of the training images, counted from 0: the ninth 9 in file order
-FLUX_PUBLISHED = 47.74  # its −ELBO of the observed half, one draw of 10 samples
-
-
 @dataclass(frozen=True, eq=False)
 class Completion:
     """What was found for N images; all in nats.

@@ -17,20 +17,22 @@ def linear(za: NDArray, zb: NDArray, t: NDArray) -> Float64:
 
 
 def spherical(za: NDArray, zb: NDArray, t: NDArray) -> Float64:
-    """sin((1 − t)Ω)/sin Ω za + sin(tΩ)/sin Ω zb, Ω the angle between them  (E62).
+    """r(t) [sin((1 − t)Ω) za/‖za‖ + sin(tΩ) zb/‖zb‖] / sin Ω, r(t) = (1 − t)‖za‖ + t‖zb‖  (E62).
 
-    za, zb (P, Z), t (n,) -> (P, n, Z). Vectors of equal length keep it on the way. Where they
-    have one direction (or opposite ones, or none, which leave the arc undecided) the line is
-    taken. White 2016, after Shoemake 1985.
+    za, zb (P, Z), t (n,) -> (P, n, Z); Ω is the angle between them. The direction turns evenly
+    along the great circle, the length changes evenly: no vector on the way is longer than the
+    longer end. Where they have one direction (or opposite ones, or none, which leave the arc
+    undecided) the line is taken. White 2016, after Shoemake 1985.
     """
-    lengths = np.linalg.norm(za, axis=1) * np.linalg.norm(zb, axis=1)
-    cosine = (za * zb).sum(axis=1) / np.where(lengths == 0, 1.0, lengths)
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))[:, None, None]
-    on_line = (np.sin(angle) < 1e-6) | (lengths == 0)[:, None, None]
+    ra, rb = (np.linalg.norm(z, axis=1)[:, None, None] for z in (za, zb))
+    nowhere = (ra == 0) | (rb == 0)
+    ua, ub = (z[:, None] / np.where(r == 0, 1.0, r) for z, r in ((za, ra), (zb, rb)))
+    angle = np.arccos(np.clip((ua * ub).sum(axis=2, keepdims=True), -1.0, 1.0))
+    on_line = (np.sin(angle) < 1e-6) | nowhere
     sine = np.where(on_line, 1.0, np.sin(angle))
     s = t[None, :, None]
-    arc = np.sin((1.0 - s) * angle) / sine * za[:, None] + np.sin(s * angle) / sine * zb[:, None]
-    return np.where(on_line, linear(za, zb, t), arc)
+    direction = (np.sin((1.0 - s) * angle) * ua + np.sin(s * angle) * ub) / sine
+    return np.where(on_line, linear(za, zb, t), ((1.0 - s) * ra + s * rb) * direction)
 
 
 PATHS: dict[str, Callable[[NDArray, NDArray, NDArray], Float64]] = {

@@ -33,7 +33,7 @@ def draw_run(
     published: Mapping[str, float] | None = None,
 ) -> list[Path]:
     """Draw and save: data, reconstructions, prior samples, interpolations, the film, losses and,
-    for a latent space of two dimensions, the scatter of μ and the decoded plane. Answers with the
+    for a latent space of two dimensions, the scatters of μ and the decoded plane. Answers with the
     files written.
     """
     shape, paths = dataset.image_shape, []
@@ -68,9 +68,11 @@ def draw_run(
         keep(loss_curves(epochs, series, caption, published=published), "losses")
 
     if model.vae.latent_dim == 2:
-        split = views.test.take(slice(0, SCATTER))
-        mu, _ = model.encode(visible_of(split, config))
-        keep(latent_scatter(mu, split.labels, caption), "latent_scatter")
+        for name, split in (("latent_scatter", views.test), ("latent_scatter_train", views.train)):
+            some = split.take(slice(0, SCATTER))
+            mu, _ = model.encode(visible_of(some, config))
+            of = f"{len(some):,} {'training' if split is views.train else 'test'} images"
+            keep(latent_scatter(mu, some.labels, f"{of} · {caption}"), name)
         levels, points = latent_grid_levels(), latent_grid_points()
         decoded = model.decode(points).reshape(len(levels), len(levels), -1)
         keep(latent_grid(decoded, shape, levels, caption), "latent_grid")

@@ -2,9 +2,10 @@
 
 from scratchvae.errors import ConfigError
 from scratchvae.studies import flux, gluon, keras_conv, pytorch, tensorflow1
+from scratchvae.studies.completion import Completed, complete_as
 from scratchvae.studies.report import write_report
-from scratchvae.studies.reproduce import Reproduction, Row, reproduce, table
-from scratchvae.studies.study import Figure, Study
+from scratchvae.studies.reproduce import Reproduction, Row, Trial, reproduce, table
+from scratchvae.studies.study import CompletionTarget, Figure, Study
 
 STUDIES: dict[str, Study] = {
     module.STUDY.name: module.STUDY for module in (gluon, keras_conv, pytorch, tensorflow1, flux)
@@ -20,10 +21,14 @@ def find_study(name: str) -> Study:
 
 __all__ = [
     "STUDIES",
+    "Completed",
+    "CompletionTarget",
     "Figure",
     "Reproduction",
     "Row",
     "Study",
+    "Trial",
+    "complete_as",
     "find_study",
     "reproduce",
     "table",

@@ -2,9 +2,11 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from scratchvae.studies.equations import Statement, equations_of
 from scratchvae.studies.reproduce import Reproduction
 from scratchvae.studies.study import Study
 
@@ -20,25 +22,43 @@ th { font-weight: normal; color: #666; border-bottom: 1px solid #ccc; }
 figure { margin: 2rem 0; } img { max-width: 100%; height: auto; }
 figcaption, .small { color: #666; font-size: .9rem; }
 code { font-size: .9rem; }
+.words td { text-align: left; vertical-align: top; }
+a { color: #0b5394; text-decoration: none; }
 """
 
-EQUATIONS = "the equations E1, E2, … are derived in docs/derivations.md of the source"
-
-CAPTIONS = {
+LABEL = r"\bE\d+\b"
+CAPTIONS = {  # and the order in which the figures stand
     "losses": "Losses over the epochs (E2).",
+    "data": "Training images, as the model sees them.",
     "reconstructions": "Test images above their reconstructions.",
     "film_strip": "The same test images, reconstructed after more and more epochs.",
     "prior_samples": "Images from the prior: means of the decoder, and draws (E20).",
-    "latent_scatter": "Posterior means of the test images (E12).",
+    "interpolations": "From one training image to another: decoder means on the way between their "
+    "posterior means, along the line and along the sphere (E62).",
+    "latent_scatter": "Posterior means of test images (E12).",
+    "latent_scatter_train": "Posterior means of training images (E12).",
     "latent_grid": "Means of the decoder over the latent plane.",
-    "data": "Training images, as the model sees them.",
+    "completion": "A training image, what is seen of it, and its completion: E[x|z] averaged over "
+    "the fitted q(z), and single draws of z (E60, E61).",
+    "posterior": "log p(seen part, z) over the latent plane, and q(z) before and after the fit "
+    "(E60).",
 }
 
 
 def write_report(
-    path: Path, study: Study, result: Reproduction, figures: Sequence[Path], command: str
+    path: Path,
+    study: Study,
+    result: Reproduction,
+    figures: Sequence[Path],
+    command: str,
+    pixels: int,
 ) -> None:
-    """Write the report; ``figures`` are PNG files, which it will contain."""
+    """Write the report; ``figures`` are PNG files, which it will contain.
+
+    ``pixels``: of an image, for the equations of the model.
+    """
+    equations = equations_of(study, pixels)
+    known = {label for statement in equations for label in statement.labels}
     settings = {k: v for k, v in study.config.to_json().items() if v not in ([], "", 0)}
     settings["epochs"] = result.epochs
     parts = [
@@ -48,11 +68,15 @@ def write_report(
         _table(result),
         *(f"<p>{_text(note)}.</p>" for note in result.notes),
         f"<p class=small>Nats an image; test protocol: {_text(result.protocol)}; training loss: "
-        f"{_text(result.train_protocol)}; {EQUATIONS}.</p>",
+        f"{_text(result.train_protocol)}.</p>",
         "<h2>What the tutorial says that is not so</h2>",
         "<ul>" + "".join(f"<li>It {_text(slip)}.</li>" for slip in study.slips) + "</ul>",
         "<h2>Figures</h2>",
-        *map(_figure, figures),
+        *(_figure(figure, known) for figure in sorted(figures, key=_place)),
+        "<h2>Equations</h2>",
+        "<p>What the code of this model computes, from its own docstrings; derived one by one in "
+        "<code>docs/derivations.md</code> of the source.</p>",
+        _equations(equations),
         "<h2>Settings</h2>",
         "<table>" + "".join(_setting(k, v) for k, v in settings.items()) + "</table>",
     ]
@@ -85,13 +109,36 @@ def _table(result: Reproduction) -> str:
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def _figure(path: Path) -> str:
+def _place(path: Path) -> int:
+    return list(CAPTIONS).index(path.stem)
+
+
+def _figure(path: Path, known: set[str]) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
-    caption = CAPTIONS.get(path.stem, path.stem.replace("_", " "))
+    caption = _text(CAPTIONS[path.stem])
+
+    def link(label: re.Match[str]) -> str:
+        name = label[0]
+        return f'<a href="#{name}">{name}</a>' if name in known else name
+
     return (
-        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
+        f'<figure id="{path.stem}"><img alt="{caption}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{re.sub(LABEL, link, caption)}</figcaption></figure>"
     )
+
+
+def _equations(equations: Sequence[Statement]) -> str:
+    """A row a statement; links to a label lead to its first row."""
+    seen: set[str] = set()
+    rows = []
+    for labels, where, text in equations:
+        anchors = "".join(f'<a id="{label}"></a>' for label in labels if label not in seen)
+        seen.update(labels)
+        rows.append(
+            f"<tr><td>{anchors}{', '.join(labels)}</td><td>{_text(text)}</td>"
+            f"<td><code>{_text(where)}</code></td></tr>"
+        )
+    return '<table class="words">' + "".join(rows) + "</table>"
 
 
 def _setting(name: str, value: object) -> str:

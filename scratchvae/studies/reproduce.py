@@ -7,8 +7,18 @@ from statistics import fmean, stdev
 from typing import Any
 
 from scratchvae.evaluation import Evaluation
+from scratchvae.studies.completion import Completed, describe
 from scratchvae.studies.study import Figure, Study
 from scratchvae.training import TrainConfig, Training
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one seed came to."""
+
+    training: Training
+    test: Evaluation  # after the last epoch
+    completed: Completed | None = None  # where the study completes images
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Reproduction:
     epochs: int
     rows: tuple[Row, ...]
     test: tuple[Evaluation, ...]  # after the last epoch, one a seed
+    completed: tuple[Completed, ...]  # one a seed, where the study completes images
     seconds: float  # mean over the seeds, evaluation after every epoch included
     published_seconds: float | None
     verdict: str
@@ -48,7 +59,7 @@ def reproduce(
     study: Study,
     seeds: int,
     epochs: int | None,
-    run_one: Callable[[TrainConfig], tuple[Training, Evaluation]],
+    run_one: Callable[[TrainConfig], Trial],
 ) -> Reproduction:
     """Train the study's model with the seeds 0 … seeds − 1 through ``run_one`` and compare.
 
@@ -56,13 +67,10 @@ def reproduce(
     not reached.
     """
     config = replace(study.config, epochs=epochs or study.config.epochs)
-    trainings: list[Training] = []
-    tests: list[Evaluation] = []
-    for seed in range(seeds):
-        training, test = run_one(replace(config, seed=seed))
-        trainings.append(training)
-        tests.append(test)
-    metrics = [training.metrics for training in trainings]
+    trials = [run_one(replace(config, seed=seed)) for seed in range(seeds)]
+    metrics = [trial.training.metrics for trial in trials]
+    tests = [trial.test for trial in trials]
+    completed = [trial.completed for trial in trials if trial.completed is not None]
     rows = tuple(_row(f, metrics, study.offset) for f in _figures(study, config.epochs))
     return Reproduction(
         study=study.name,
@@ -70,12 +78,13 @@ def reproduce(
         epochs=config.epochs,
         rows=rows,
         test=tuple(tests),
-        seconds=fmean(training.seconds for training in trainings),
+        completed=tuple(completed),
+        seconds=fmean(trial.training.seconds for trial in trials),
         published_seconds=study.published_seconds,
         verdict=_verdict(study, config.epochs, rows),
         protocol=tests[0].protocol,
         train_protocol=config.describe_train_loss(),
-        notes=_notes(study, tests),
+        notes=_notes(study, tests, completed),
     )
 
 
@@ -106,16 +115,23 @@ def _verdict(study: Study, epochs: int, rows: Sequence[Row]) -> str:
     return study.verdict(ours)
 
 
-def _notes(study: Study, tests: Sequence[Evaluation]) -> tuple[str, ...]:
-    if not study.drawn_images:
-        return ()
-    # The mean of n images drawn at random varies √(N/n) times as much as that of all N.
-    spread = fmean(t.elbo_standard_error * math.sqrt(t.images / study.drawn_images) for t in tests)
-    loss = fmean(t.loss for t in tests)
-    return (
-        f"on {study.drawn_images} images drawn at random, as the tutorial reports it: "
-        f"{loss:.2f} ± {spread:.2f} (standard deviation from draw to draw)",
-    )
+def _notes(
+    study: Study, tests: Sequence[Evaluation], completed: list[Completed]
+) -> tuple[str, ...]:
+    notes: tuple[str, ...] = ()
+    if study.drawn_images:
+        # The mean of n images drawn at random varies √(N/n) times as much as that of all N.
+        spread = fmean(
+            t.elbo_standard_error * math.sqrt(t.images / study.drawn_images) for t in tests
+        )
+        loss = fmean(t.loss for t in tests)
+        notes += (
+            f"on {study.drawn_images} images drawn at random, as the tutorial reports it: "
+            f"{loss:.2f} ± {spread:.2f} (standard deviation from draw to draw)",
+        )
+    if study.completion is not None and completed:
+        notes += describe(study.completion, completed)
+    return notes
 
 
 def table(result: Reproduction) -> str:

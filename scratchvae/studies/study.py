@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from scratchvae.evaluation import CompletionSettings
 from scratchvae.training import TrainConfig
 
 
@@ -12,6 +13,18 @@ class Figure:
     metric: str  # a key of metrics.jsonl
     epoch: int
     value: float
+
+
+@dataclass(frozen=True)
+class CompletionTarget:
+    """A training image that a tutorial completes, and the −ELBO that it prints of the seen part."""
+
+    image: int  # in file order, from 0
+    mask: str  # what is observed: a key of evaluation's masks
+    settings: CompletionSettings
+    published: float  # nats
+    tolerance: float
+    test_images: int = 100  # that we complete as well, to see how one image's figure can lie
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class Study:
     published: tuple[Figure, ...] = ()  # the others
     offset: float = 0.0  # nats
     drawn_images: int = 0  # the tutorial reports so many test images, drawn at random; 0: all
+    completion: CompletionTarget | None = None
     published_seconds: float | None = None  # for all epochs, on the tutorial's machine
     slips: tuple[str, ...] = ()  # what the tutorial says or does that is not so
 
@@ -40,8 +54,13 @@ class Study:
         """How ``ours``, in the tutorial's own formula, compares with the target, in words."""
         if self.target is None:
             return "no figure was published"
-        if ours < self.target.value:
-            return "surpasses the published figure"
-        if ours <= self.target.value + self.tolerance:
-            return f"meets the published figure (within {self.tolerance:g} nats)"
-        return f"falls short of the published figure by {ours - self.target.value:.2f} nats"
+        return compare(ours, self.target.value, self.tolerance)
+
+
+def compare(ours: float, published: float, tolerance: float) -> str:
+    """The verdict in words; less is better."""
+    if ours < published:
+        return "surpasses the published figure"
+    if ours <= published + tolerance:
+        return f"meets the published figure (within {tolerance:g} nats)"
+    return f"falls short of the published figure by {ours - published:.2f} nats"

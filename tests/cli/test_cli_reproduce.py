@@ -1,6 +1,8 @@
 """scratchvae reproduce, on a stand-in for MNIST: a few hundred images of 784 pixels."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from scratchvae.data import Dataset, Split
 from scratchvae.data.dataset import make_dataset
 from scratchvae.models import Model
-from scratchvae.studies import find_study
+from scratchvae.studies import STUDIES, find_study
 from scratchvae.training import Training
 
 
@@ -88,6 +90,28 @@ def test_the_report_is_one_file_with_every_figure_and_the_table(cli, here) -> No
     assert "<td>171.09</td>" in page
     assert "N(μ, σ²I)" in page
     assert "--epochs 1" in page
+
+
+def test_flux_leaves_its_completions_and_a_report_whose_links_lead_somewhere(
+    cli, here, monkeypatch
+) -> None:
+    flux = find_study("flux")
+    small = replace(flux, config=replace(flux.config, subset="first:150"))
+    monkeypatch.setitem(STUDIES, "flux", small)
+    answer = cli("reproduce", "flux", "--epochs", 1, "--out", "f", "--json", "--device", "cpu")
+    assert answer.code == 0, answer.err
+    content = json.loads(answer.out)
+    (completed,) = content["completed"]
+    assert completed["image"] > 0
+    assert len(completed["tests"]) == 100
+    assert any(note.startswith("completion of training image 57") for note in content["notes"])
+    figures = {path.stem for path in (here / "f/seed-0/figures").iterdir()}
+    assert {"completion", "posterior", "latent_scatter", "latent_scatter_train"} <= figures
+    page = (here / "f" / "report.html").read_text(encoding="utf-8")
+    ids, links = (set(re.findall(rf'{kind}="#?(\w+)"', page)) for kind in ("id", "href"))
+    assert {"E2", "E12", "E20", "E60", "E62"} <= links <= ids
+    stand = [page.index(f'<figure id="{name}"') for name in ("losses", "film_strip", "completion")]
+    assert stand == sorted(stand)
 
 
 def test_all_studies_run_one_after_the_other(cli, here) -> None:

@@ -9,7 +9,6 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import CompletionSettings, complete, find_mask, log_joint
-from scratchvae.evaluation.completion import FLUX
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian
 from scratchvae.models import VAE, Model
@@ -218,13 +217,12 @@ def test_the_joint_density_is_that_of_the_observed_pixels_and_of_z() -> None:
     np.testing.assert_allclose(log_joint(model, x[1], observed[1], z), expected, rtol=1e-13)
 
 
-def test_the_tutorials_settings_are_the_tutorials() -> None:
-    assert (FLUX.steps, FLUX.rate, FLUX.samples) == (200, 0.01, 10)
-    assert (FLUX.optimizer, FLUX.mu, FLUX.logstd) == ("sgd", (2.0, -2.0), (0.5, 0.0))
-    mu, logstd = FLUX.start(2)
-    assert (mu.tolist(), logstd.tolist()) == ([2, -2], [0.5, 0])
+def test_where_the_fit_starts_is_said_for_all_units_or_for_each() -> None:
+    settings = CompletionSettings(mu=(2.0, -2.0), logstd=(0.5,))
+    mu, logstd = settings.start(2)
+    assert (mu.tolist(), logstd.tolist()) == ([2, -2], [0.5, 0.5])
     with pytest.raises(ConfigError, match="mu has 2 numbers, but the model has 3 latent units"):
-        FLUX.start(3)
+        settings.start(3)
 
 
 # ---- bad input ----------------------------------------------------------------------------------

@@ -35,6 +35,14 @@ def test_e62_on_the_sphere_length_stays_and_the_angle_grows_evenly() -> None:
     np.testing.assert_allclose(angles, angles[:, :1] * np.ones(6), rtol=1e-9)
 
 
+def test_e62_between_unequal_lengths_the_length_changes_evenly_however_wide_the_angle() -> None:
+    a = np.array([[2.0, 0.0], [2.0, 0.0], [0.5, 0.0]])
+    b = np.array([[-5.0, 1e-3], [0.0, 5.0], [-3.0, 0.1]])  # the first: all but opposite
+    lengths = np.linalg.norm(spherical(a, b, T), axis=2)
+    ends = np.linalg.norm(a, axis=1)[:, None], np.linalg.norm(b, axis=1)[:, None]
+    np.testing.assert_allclose(lengths, ends[0] * (1 - T) + ends[1] * T, rtol=1e-9)
+
+
 def test_e62_by_hand() -> None:
     z = spherical(np.array([[2.0, 0.0]]), np.array([[0.0, 2.0]]), np.array([0.5]))
     np.testing.assert_allclose(z, [[[np.sqrt(2), np.sqrt(2)]]], rtol=1e-15)

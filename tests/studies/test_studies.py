@@ -14,6 +14,7 @@ from scratchvae.studies import (
     STUDIES,
     Figure,
     Study,
+    Trial,
     find_study,
     reproduce,
     table,
@@ -50,9 +51,9 @@ def a_test(config: TrainConfig, shift: float = 0.0) -> Evaluation:
 
 
 def run(shifts: list[float], epochs: int | None = None, study: Study = STUDY):
-    def run_one(config: TrainConfig) -> tuple[Training, Evaluation]:
+    def run_one(config: TrainConfig) -> Trial:
         shift = shifts[config.seed]
-        return a_training(config, shift), a_test(config, shift)
+        return Trial(a_training(config, shift), a_test(config, shift))
 
     return reproduce(study, len(shifts), epochs, run_one)
 
@@ -214,9 +215,9 @@ def test_the_last_epoch_has_a_row_of_its_own_without_a_published_figure() -> Non
 def test_the_seeds_are_0_1_2_whatever_the_study_says_and_nothing_else_changes() -> None:
     seen: list[TrainConfig] = []
 
-    def run_one(config: TrainConfig) -> tuple[Training, Evaluation]:
+    def run_one(config: TrainConfig) -> Trial:
         seen.append(config)
-        return a_training(config), a_test(config)
+        return Trial(a_training(config), a_test(config))
 
     result = reproduce(STUDY, 3, 5, run_one)
     assert seen == [replace(STUDY.config, seed=seed, epochs=5) for seed in (0, 1, 2)]

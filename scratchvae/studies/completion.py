@@ -1,0 +1,56 @@
+"""What a study completes: the tutorial's image, and a hundred others to compare it with."""
+
+from dataclasses import dataclass
+from statistics import fmean, quantiles, stdev
+
+from scratchvae.data import Dataset
+from scratchvae.evaluation import Completion, complete, find_mask, visible
+from scratchvae.models import Model
+from scratchvae.studies.study import CompletionTarget, compare
+from scratchvae.training import TrainConfig, Views
+
+
+@dataclass(frozen=True)
+class Completed:
+    """−ELBO of the observed part after the fit, in nats, for one model."""
+
+    image: float  # the tutorial's
+    error: float  # its Monte-Carlo standard error
+    tests: tuple[float, ...]  # the first test images, in file order
+
+
+def complete_as(
+    target: CompletionTarget, model: Model, config: TrainConfig, dataset: Dataset, views: Views
+) -> tuple[Completed, Completion]:
+    """Complete what the tutorial completes, as it does; the numbers, and its image for a figure."""
+    mask = find_mask(target.mask, dataset.image_shape)
+
+    def fit(split: str, first: int, count: int) -> Completion:
+        part = getattr(views, split).take(slice(first, first + count))
+        images = visible(part, config.binarize, config.seed, 0)
+        return complete(model, images, mask, target.settings, range(first, first + len(part)))
+
+    found = fit("train", target.image, 1)
+    tests = fit("test", 0, target.test_images)
+    numbers = Completed(
+        float(found.negative_elbo[0]),
+        float(found.error[0]),
+        tuple(float(value) for value in tests.negative_elbo),
+    )
+    return numbers, found
+
+
+def describe(target: CompletionTarget, completed: list[Completed]) -> tuple[str, ...]:
+    """The completions of all seeds in words: beside the published figure, and among others."""
+    values = [c.image for c in completed]
+    ours = fmean(values)
+    each = ", ".join(f"{value:.2f}" for value in values)
+    tests = [value for c in completed for value in c.tests]
+    low, middle, high = quantiles(tests, n=4)
+    return (
+        f"completion of training image {target.image} from its {target.mask} half: −ELBO of that "
+        f"half {each} nats, published {target.published:.2f}: "
+        f"{compare(ours, target.published, target.tolerance)}",
+        f"the same for {len(completed[0].tests)} test images: mean {fmean(tests):.2f}, standard "
+        f"deviation {stdev(tests):.2f}, quartiles {low:.1f}, {middle:.1f}, {high:.1f} nats",
+    )

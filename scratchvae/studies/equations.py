@@ -1,0 +1,70 @@
+"""The equations that a study's model computes, as the docstrings of its code state them."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
+
+from scratchvae.evaluation.interpolation import linear, spherical
+from scratchvae.latent import LatentNode, reparameterize
+from scratchvae.models.posterior import BoundPosterior
+from scratchvae.studies.study import Study
+
+LABEL = re.compile(r"\(E\d+(?:, E\d+)*\)")
+PARTS = ("encoder", "decoder")
+
+
+class Statement(NamedTuple):
+    """A docstring that carries labels: ("E4",), "Dense.chain", "dx = dy Wᵀ …"."""
+
+    labels: tuple[str, ...]
+    where: str
+    text: str
+
+
+def equations_of(study: Study, pixels: int) -> list[Statement]:
+    """What layers, latent node, likelihood, estimator, optimizer and evaluation compute.
+
+    Read from the docstrings of the very methods that run, so that a page cannot disagree with
+    the program; each once, in the order of the labels.
+    """
+    config = study.config
+    vae = config.make_vae(pixels)
+    layers = [layer for part in PARTS for layer in getattr(vae, part).layers]
+    parts = (*layers, vae.likelihood, vae.estimator, config.make_optimizer())
+    owners = [*dict.fromkeys(map(type, parts)), LatentNode]
+    owners += [BoundPosterior] if study.completion else []
+    statements = [s for owner in owners for s in _statements(owner)]
+    for function in (reparameterize, linear, spherical):
+        statements += _statement(function, function.__name__)
+    found = {s.where: s for s in statements}
+    return sorted(found.values(), key=lambda s: [int(label[1:]) for label in s.labels])
+
+
+def _statements(owner: type) -> Iterator[Statement]:
+    """The labelled docstrings of a class, of its methods, and of the functions these call."""
+    for name, member in inspect.getmembers(owner):
+        if isinstance(member, FunctionType | MethodType) and not name.startswith("__"):
+            yield from _statement(member, f"{owner.__name__}.{name}")
+            for function in _called(member):
+                yield from _statement(function, function.__name__)
+    yield from _statement(owner, owner.__name__)
+
+
+def _statement(thing: Any, where: str) -> Iterator[Statement]:
+    text = inspect.getdoc(thing) or ""
+    labels = [label for group in LABEL.findall(text) for label in re.findall(r"E\d+", group)]
+    if labels:
+        paragraph = next(p for p in text.split("\n\n") if LABEL.search(p))
+        words = " ".join(LABEL.sub("", paragraph).replace("``", "").split())
+        words = re.sub(r" ([.,:;])", r"\1", words)
+        yield Statement(tuple(dict.fromkeys(labels)), where, words)
+
+
+def _called(function: Any) -> Iterator[Any]:
+    """Functions of this package that the code names."""
+    for name in function.__code__.co_names:
+        other = function.__globals__.get(name)
+        if isinstance(other, FunctionType) and other.__module__.startswith("scratchvae."):
+            yield other
