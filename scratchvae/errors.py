@@ -4,6 +4,8 @@ One type per kind of trouble. The command line prints the sentence and exits wit
 is never the answer to a user's mistake.
 """
 
+from typing import Any
+
 
 class ScratchVAEError(Exception):
     """The base of every error that this package raises on purpose."""
@@ -35,5 +37,14 @@ class CheckpointError(RunError):
     """A checkpoint that cannot be read, is damaged, or belongs to another model."""
 
 
+class ReplayError(RunError):
+    """A replay file that cannot be read, is damaged, or is none."""
+
+
 class NonFiniteError(ScratchVAEError, ArithmeticError):
-    """An infinity or NaN appeared while training; the message names where it appeared first."""
+    """An infinity or NaN appeared while training; the message names where it appeared first.
+
+    ``replay`` holds the step it appeared in (``training.replay.Replay``), where there is one.
+    """
+
+    replay: Any = None

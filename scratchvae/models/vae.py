@@ -250,17 +250,3 @@ class BoundVAE:
             return self.vae.beta
         self.estimator.require(self.vae.samples, beta)
         return beta
-
-    def arrays(self) -> list[tuple[str, Array]]:
-        """Every array of a step in the order in which it is computed, with a name to print."""
-        found = [("the images", self.x), ("the noise eps", self.eps)]
-        found += [(f"the output of {s.label} ({s.layer!r})", s.y) for s in self.encoder.slots]
-        found += [("sigma", self.std), ("z", self.z), ("the KL divergence", self.kl)]
-        found += [(f"the output of {s.label} ({s.layer!r})", s.y) for s in self.decoder.slots]
-        found += [("the reconstruction term", self.nll), ("the objective", self.objective)]
-        if hasattr(self, "dz"):
-            for part in (self.decoder, self.encoder):
-                for s in part.backward_slots:
-                    found += [(f"the gradient at the output of {s.label} ({s.layer!r})", s.dy)]
-                    found += [(f"the gradient of {s.label}.{n}", a) for n, a in vars(s.g).items()]
-        return found

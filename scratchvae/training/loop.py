@@ -10,7 +10,7 @@ import numpy as np
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import Model
@@ -20,6 +20,7 @@ from scratchvae.training.interrupt import Interruption
 from scratchvae.training.nonfinite import explain, explain_evaluation
 from scratchvae.training.order import epoch_order
 from scratchvae.training.progress import Progress
+from scratchvae.training.replay import leave_replay
 from scratchvae.training.run import RunFolder
 from scratchvae.training.shares import resolve_workers
 from scratchvae.training.step import TrainingStep
@@ -78,7 +79,8 @@ def train(
     With a run folder, its files are written as training goes. ``on_epoch`` is called with the
     number of each epoch and the model after it.
 
-    Raises ``NonFiniteError`` when a loss stops being finite: the last good checkpoint stays.
+    Raises ``NonFiniteError`` when a loss stops being finite: the last good checkpoint stays, and
+    the step that went wrong is left in the run folder, to be replayed.
     Ctrl-C (or SIGTERM) ends it between two steps: the state is saved, and ``stopped`` says so.
     """
     if bk is None:
@@ -143,6 +145,10 @@ class _Loop:
                     if self.out_of_patience(epoch):
                         self.result.stopped = "early"
                         break
+        except NonFiniteError as error:
+            if self.run is None:
+                raise
+            raise leave_replay(error, self.run.path) from error
         finally:
             self.progress.stop()
         self.result.seconds = time.perf_counter() - started
@@ -190,7 +196,7 @@ class _Loop:
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
             self.bring_back()
-            raise explain(self.step, first, epoch, start + int(bad[0]))
+            raise explain(self.step, self.config, first, epoch, start + int(bad[0]))
         images = min(stop * self.config.batch_size, self.step.images.shape[0])
         images -= start * self.config.batch_size
         self.progress.advance(stop - start, self.mean_loss(losses, images))
@@ -231,8 +237,7 @@ class _Loop:
         config = self.config
         result = evaluate(self.model, split, config.binarize, config.seed, epoch)
         if not math.isfinite(result.loss):
-            where = f"the {part} images after epoch {epoch} (step {self.steps_done} of the run)"
-            raise explain_evaluation(self.model, split, config, epoch, where)
+            raise explain_evaluation(self.model, split, config, epoch, part, self.steps_done)
         return result
 
     def out_of_patience(self, epoch: int) -> bool:

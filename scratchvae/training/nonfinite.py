@@ -1,61 +1,78 @@
-"""Where an infinity or NaN first appeared, found by running the epoch again.
+"""Where an infinity or NaN first appeared, found by running the step again.
 
 A step does not wait for the device, so the loop learns of a loss that is not finite only some
 steps later. Nothing random is stored and the epoch's first state is at hand: the same steps give
-the same numbers again, and this time every array is looked at.
+the same numbers again, and this time every array is looked at (:mod:`scratchvae.training.watch`).
+The step that was found goes into a :class:`Replay`, which :func:`rerun` runs once more, in the
+same float type or in a wider one, without the data set.
 """
 
-from collections.abc import Iterable
+from dataclasses import replace
 
-import numpy as np
-
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.evaluation import visible
 from scratchvae.evaluation.elbo import CHUNK
-from scratchvae.memory import Tape
+from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import Model
 from scratchvae.models.model import BLOCK
 from scratchvae.training.config import TrainConfig
+from scratchvae.training.replay import EVALUATION, STEP, Replay
 from scratchvae.training.step import TrainingStep
+from scratchvae.training.watch import Watch
 
 
-def explain(step: TrainingStep, first_step: int, epoch: int, until: int) -> NonFiniteError:
+def explain(
+    step: TrainingStep, config: TrainConfig, first_step: int, epoch: int, until: int
+) -> NonFiniteError:
     """Repeat the epoch's steps 0 … ``until``; the error that names step, layer and array.
 
     The step's parameters and moments are those of the epoch's beginning; ``first_step`` is the
-    number of its first step.
+    number of its first step. Each step is watched as one worker computes it; then the gradient is
+    computed as it was in training, by all workers, so that the next step begins where it did.
     """
     bk = step.bk
     for i in range(until + 1):
-        where = f"epoch {epoch}, step {i + 1} of it (step {first_step + i} of the run)"
-        with bk.quiet():
-            batch = step.gradient(first_step + i, i)
-            bad = _first_bad(bk, batch.bound.arrays())
-            if bad is not None:
-                return NonFiniteError(_sentence(bad, where))
-            for worker in range(step.team.size):
-                step.optimizer.step(first_step + i, worker)
-        bad = _first_bad(bk, step.params.views.items())
-        if bad is not None:
-            return NonFiniteError(_sentence(f"{bad} after the update", where))
-    return NonFiniteError(_sentence("the sum of the losses", where))
+        t = first_step + i
+        bound = step.fill(t, i).bound
+        replay = Replay(
+            STEP,
+            f"epoch {epoch}, step {i + 1} of it (step {t} of the run)",
+            config.to_json(),
+            step.vae.pixels,
+            epoch,
+            t,
+            1.0 / bound.rows,
+            step.beta(t),
+            bk.to_host(bound.x),
+            bk.to_host(bound.eps),
+            step.params.to_host(),
+            {name: moment.to_host() for name, moment in step.optimizer.state.items()},
+        )
+        watch = Watch(bk)
+        watch.inputs(bound, step.params)
+        watch.gradient(bound, replay.weight, replay.beta)
+        if watch.found is None:
+            step.gradient(t, i)
+            replay = replace(replay, gradient=step.grads.to_host())
+            watch.update(step.optimizer, step.params, step.grads, t)
+        if watch.found is not None:
+            return _error(watch.found.name, replay)
+    return _error("the sum of the losses", replay)
 
 
 def explain_evaluation(
-    model: Model, split: Split, config: TrainConfig, epoch: int, where: str
+    model: Model, split: Split, config: TrainConfig, epoch: int, part: str, step: int
 ) -> NonFiniteError:
     """Repeat the evaluation after ``epoch``, which was not finite; the error that names an array.
 
-    The images, their draws and the noise are those of ``evaluation.evaluate``.
+    The images (those of the ``part`` "test" or "validation"), their draws and the noise are those
+    of ``evaluation.evaluate``; ``step`` is the last step of the run before it.
     """
     model = model.for_evaluation()
     bk, seed = model.bk, config.seed
-    bad = _first_bad(bk, model.params.views.items())
-    if bad is not None:
-        return NonFiniteError(_sentence(bad, where))
     for first in range(0, len(split), CHUNK):
         images = visible(
             split.take(slice(first, first + CHUNK)), config.binarize, seed, epoch, first
@@ -66,24 +83,59 @@ def explain_evaluation(
             bk.load(block, bound.x)
             stream = Stream(seed, Purpose.TEST_LATENT, epoch, first + start)
             bk.normal(bound.eps, stream, bk.noise_scratch(bound.eps.size))
-            with bk.quiet():
-                bound.loss()
-            bad = _first_bad(bk, bound.arrays())
-            if bad is not None:
-                return NonFiniteError(_sentence(bad, where))
-    return NonFiniteError(_sentence("the sum of the losses", where))
+            watch = Watch(bk)
+            watch.inputs(bound, model.params)
+            watch.loss(bound, model.vae.beta)
+            replay = Replay(
+                EVALUATION,
+                f"the {part} images after epoch {epoch} (step {step} of the run)",
+                config.to_json(),
+                model.vae.pixels,
+                epoch,
+                step,
+                1.0 / len(block),
+                model.vae.beta,
+                bk.to_host(bound.x),
+                bk.to_host(bound.eps),
+                model.params.to_host(),
+                {},
+            )
+            if watch.found is not None:
+                return _error(watch.found.name, replay)
+    return _error("the sum of the losses", replay)
 
 
-def _first_bad(bk: Backend, arrays: Iterable[tuple[str, Array]]) -> str | None:
-    """The name of the first array that holds an infinity or NaN."""
-    for name, a in arrays:
-        if not np.isfinite(bk.to_host(a)).all():
-            return name
-    return None
+def rerun(replay: Replay, dtype: str) -> Watch:
+    """The step once more on this machine's CPU, in a float type: what was seen of it.
+
+    The update follows where it was the update that made the infinity, from the gradient that it
+    was handed.
+    """
+    bk, vae = get_backend("cpu", dtype), replay.vae()
+    params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
+    params.load(replay.params)
+    bound = vae.bind(Tape(bk, len(replay.x)), params, grads)
+    bk.load(replay.x, bound.x)
+    bk.load(replay.eps, bound.eps)
+    watch = Watch(bk)
+    watch.inputs(bound, params)
+    if replay.kind == EVALUATION:
+        watch.loss(bound, replay.beta)
+        return watch
+    watch.gradient(bound, replay.weight, replay.beta)
+    if replay.gradient is not None:
+        optimizer = replay.settings().make_optimizer().bind(bk, params, grads)
+        for name, moment in optimizer.state.items():
+            moment.load(replay.moments[name])
+        grads.load(replay.gradient)
+        watch.update(optimizer, params, grads, replay.step)
+    return watch
 
 
-def _sentence(what: str, where: str) -> str:
-    return (
-        f"training stopped: an infinity or NaN first appeared in {what}, at {where}; "
+def _error(what: str, replay: Replay) -> NonFiniteError:
+    error = NonFiniteError(
+        f"training stopped: an infinity or NaN first appeared in {what}, at {replay.where}; "
         "try a smaller learning rate, or float64"
     )
+    error.replay = replay
+    return error

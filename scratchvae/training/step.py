@@ -105,7 +105,7 @@ class TrainingStep:
         """The terms of the loss and the gradient of its mean over the batch; without an update
         the parameters stay as they are.
         """
-        batch = self.last if i + 1 == self.steps_per_epoch else self.full
+        batch = self.fill(t, i)
         weight, beta = 1.0 / batch.bound.rows, self.beta(t)
 
         def images(worker: int) -> None:
@@ -127,7 +127,6 @@ class TrainingStep:
                 self.optimizer.step(t, worker)
 
         clip = self.optimizer.must_meet
-        self._fill(batch, t, i)
         self.team.run(images)
         self.team.run(parameters)
         if update and clip:  # the norm of the gradient is known when all have met
@@ -138,12 +137,13 @@ class TrainingStep:
         """The weight of the KL at step t of the run  (E54)."""
         return kl_weight(self.vae.beta, t, self.kl_warmup)
 
-    def _fill(self, batch: "Batch", t: int, i: int) -> None:
-        """The images of a batch, and their noise. Many small calls: one thread does them sooner.
+    def fill(self, t: int, i: int) -> "Batch":
+        """The images of step t and their noise. Many small calls: one thread does them sooner.
 
         Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
         each visit.
         """
+        batch = self.last if i + 1 == self.steps_per_epoch else self.full
         bk, bound = self.bk, batch.bound
         start = i * self.batch_size
         index = self.order[start : start + bound.rows]
@@ -152,6 +152,7 @@ class TrainingStep:
             bk.uniform(batch.uniform, Stream(self.seed, Purpose.BINARIZE, t), batch.scratch)
             bk.xp.less(batch.uniform, bound.x, out=bound.x)
         bk.normal(bound.eps, Stream(self.seed, Purpose.LATENT, t), batch.scratch)
+        return batch
 
 
 class Batch:

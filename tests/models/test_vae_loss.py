@@ -112,17 +112,3 @@ def test_a_step_against_the_gradient_lowers_the_loss_by_its_squared_length(
     assert totals[1] < before < totals[0]
     slope = (totals[0] - totals[1]) / (2 * h)
     np.testing.assert_allclose(slope, g @ g, rtol=1e-6)
-
-
-def test_the_model_names_every_array_of_a_step_once(cpu64, make, kind, batch, assemble, sizes):
-    vae = make(kind)
-    x, eps = batch(vae)
-    a = assemble(vae, cpu64, sizes.rows).run(x, eps, weight=1 / sizes.rows)
-    arrays = a.bound.arrays()
-    names = [name for name, _ in arrays]
-    assert names[:2] == ["the images", "the noise eps"]
-    assert len(set(names)) == len(names)
-    gradients = {name.removeprefix("the gradient of ") for name in names}
-    layers = {name for name in a.grads if not name.startswith("likelihood")}
-    assert layers <= gradients
-    assert all(np.isfinite(array).all() for _, array in arrays)
