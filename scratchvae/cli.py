@@ -18,6 +18,7 @@ from scratchvae.commands import (
     gradcheck,
     info,
     plot,
+    replay,
     reproduce,
     train,
 )
@@ -45,7 +46,17 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scratchvae {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (train, reproduce, evaluate, complete, plot, estimators, gradcheck, info):
+    for module in (
+        train,
+        reproduce,
+        evaluate,
+        complete,
+        plot,
+        replay,
+        estimators,
+        gradcheck,
+        info,
+    ):
         module.add_parser(commands)
     return parser
 

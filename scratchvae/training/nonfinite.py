@@ -49,14 +49,14 @@ def explain(
             bk.to_host(bound.x),
             bk.to_host(bound.eps),
             step.params.to_host(),
-            {name: moment.to_host() for name, moment in step.optimizer.state.items()},
         )
         watch = Watch(bk)
         watch.inputs(bound, step.params)
         watch.gradient(bound, replay.weight, replay.beta)
         if watch.found is None:
             step.gradient(t, i)
-            replay = replace(replay, gradient=step.grads.to_host())
+            moments = {name: moment.to_host() for name, moment in step.optimizer.state.items()}
+            replay = replace(replay, gradient=step.grads.to_host(), moments=moments)
             watch.update(step.optimizer, step.params, step.grads, t)
         if watch.found is not None:
             return _error(watch.found.name, replay)
@@ -98,7 +98,6 @@ def explain_evaluation(
                 bk.to_host(bound.x),
                 bk.to_host(bound.eps),
                 model.params.to_host(),
-                {},
             )
             if watch.found is not None:
                 return _error(watch.found.name, replay)

@@ -1,9 +1,9 @@
 """A step that was not finite, on disk: all that it was computed from, and nothing else.
 
-One uncompressed npz, no pickles: ``x`` and ``eps`` as the model saw them, ``params/…``, where the
-update is a part of it ``moments.m/…`` and so on, ``gradient/…`` where the update made the
-infinity; and a manifest, a JSON text with the settings, where it happened, weight and beta. The
-data set isn't needed to run it again.
+One uncompressed npz, no pickles: ``x`` and ``eps`` as the model saw them and ``params/…``; where
+the update made the infinity also ``gradient/…``, ``moments.m/…`` and so on; and a manifest, a JSON
+text with the settings, where it happened, weight and beta. The data set isn't needed to run it
+again.
 """
 
 import json
@@ -49,8 +49,9 @@ class Replay:
     x: NDArray = field(repr=False)  # (B, D), the batch as the model saw it
     eps: NDArray = field(repr=False)  # (B, K, Z)
     params: Arrays = field(repr=False)
-    moments: dict[str, Arrays] = field(repr=False)  # of the optimizer, by name
-    gradient: Arrays | None = field(default=None, repr=False)  # where the update made it
+    # where the update made the infinity: what it was handed, and the optimizer's moments before it
+    gradient: Arrays | None = field(default=None, repr=False)
+    moments: dict[str, Arrays] = field(default_factory=dict, repr=False)
 
     def settings(self) -> TrainConfig:
         """The settings of the run."""
@@ -136,8 +137,8 @@ def _assemble(manifest: Mapping[str, Any], arrays: Arrays) -> Replay:
     params, gradient = groups.pop("params"), groups.pop("gradient")
     moments = {name.removeprefix("moments."): views for name, views in groups.items()}
     facts = {name: manifest[name] for name in FACTS}
-    return Replay(**facts, x=arrays["x"], eps=arrays["eps"], params=params, moments=moments,
-                  gradient=gradient or None)  # fmt: skip
+    return Replay(**facts, x=arrays["x"], eps=arrays["eps"], params=params,
+                  gradient=gradient or None, moments=moments)  # fmt: skip
 
 
 def _check(replay: Replay) -> None:
@@ -152,11 +153,10 @@ def _check(replay: Replay) -> None:
     shapes = {"x": (rows, replay.pixels), "eps": (rows, vae.samples, vae.latent_dim)}
     found = {"x": replay.x, "eps": replay.eps}
     groups = {"params": replay.params}
-    if replay.kind == STEP:
-        moments = replay.settings().make_optimizer().moments
-        groups |= {f"moments.{name}": replay.moments.get(name, {}) for name in moments}
     if replay.gradient is not None:
-        groups["gradient"] = replay.gradient
+        moments = replay.settings().make_optimizer().moments
+        groups |= {"gradient": replay.gradient}
+        groups |= {f"moments.{name}": replay.moments.get(name, {}) for name in moments}
     for group, views in groups.items():
         shapes |= {f"{group}/{name}": shape for name, shape in vae.layout.shapes.items()}
         found |= {f"{group}/{name}": a for name, a in views.items()}

@@ -142,12 +142,12 @@ class Watch:
         likelihood, estimator = bound.likelihood, bound.estimator
         other.likelihood = _Showing(likelihood, self, {
             "nll": lambda bk, p, logits, x, nll, work: [_nll(likelihood, nll)],
-            "nll_and_grad": lambda *a: _nll_and_grad(likelihood, *a),
+            "nll_and_grad": lambda *a: _nll_and_grad(likelihood, estimator.weighs_samples, *a),
         })  # fmt: skip
         other.estimator = _Showing(estimator, self, {
             "value": lambda n, beta: _value(estimator, n),
             "sample_weights": lambda n, weight: [
-                ("the weights of the samples", n.work.dcost, BETWEEN,
+                ("the gradient by the samples' costs", n.work.dcost, BETWEEN,
                  equations_of(estimator.sample_weights))
             ],
             "chain": lambda n, weight, beta: [
@@ -222,11 +222,12 @@ def _nll(likelihood: Any, nll: Array) -> Shown:
 
 
 def _nll_and_grad(
-    likelihood: Any, bk: Backend, p: Any, g: Any, logits: Array, x: Array,
+    likelihood: Any, known: bool, bk: Backend, p: Any, g: Any, logits: Array, x: Array,
     weight: Any, nll: Array, dlogits: Array, work: Any,
 ) -> Iterable[Shown]:  # fmt: skip
     place = "the likelihood"
-    yield _nll(likelihood, nll)
+    if not known:  # else the loss, which came first, has computed it already
+        yield _nll(likelihood, nll)
     yield "the gradient by the logits", dlogits, place, equations_of(likelihood.nll_and_grad)[:1]
     for name, a in vars(g).items():
         labels = equations_of(likelihood.variance_grad)
