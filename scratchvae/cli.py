@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   scratchvae evaluate runs/digits-1     ELBO and latent units
   scratchvae complete runs/digits-1     complete images of which half is hidden
   scratchvae plot runs/digits-1         draw the figures again
+  scratchvae replay FILE                find the first infinity of a training that stopped
   scratchvae gradcheck                  check every hand-written gradient
   scratchvae estimators                 bias and variance of every gradient estimator
   scratchvae info                       versions, BLAS, devices

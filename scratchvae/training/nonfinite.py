@@ -34,6 +34,7 @@ def explain(
     computed as it was in training, by all workers, so that the next step begins where it did.
     """
     bk = step.bk
+    step.grads.flat.fill(0)  # a clipped NaN has made NaN of the padding, which no layer writes
     for i in range(until + 1):
         t = first_step + i
         bound = step.fill(t, i).bound

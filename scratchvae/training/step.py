@@ -99,7 +99,8 @@ class TrainingStep:
 
     def _step(self, t: int, i: int) -> None:
         batch = self.gradient(t, i, update=True)
-        self.bk.xp.sum(batch.objective, axis=1, out=self.losses[i])
+        with self.bk.quiet():  # finite losses may have an infinite sum
+            self.bk.xp.sum(batch.objective, axis=1, out=self.losses[i])
 
     def gradient(self, t: int, i: int, update: bool = False) -> "Batch":
         """The terms of the loss and the gradient of its mean over the batch; without an update

@@ -89,13 +89,11 @@ class Watch:
         """Run :meth:`BoundVAE.loss`, and look."""
         with self.bk.quiet():
             self._watched(bound).loss(beta)
-            self._sum(bound)
 
     def gradient(self, bound: BoundVAE, weight: float, beta: float) -> None:
         """Run :meth:`BoundVAE.loss_and_gradient`, and look."""
         with self.bk.quiet():
             self._watched(bound).loss_and_gradient(weight, beta)
-            self._sum(bound)
 
     def update(
         self, optimizer: BoundOptimizer, params: FlatBuffer, grads: FlatBuffer, t: int
@@ -125,11 +123,6 @@ class Watch:
             self.see(f"{name}, after the update", moments[name], place, equations)
         for name, a in params.views.items():
             self.see(f"{name} after the update", a, place, equations)
-
-    def _sum(self, bound: BoundVAE) -> None:
-        objective = self.bk.to_host(bound.objective)
-        total: NDArray = objective.sum(keepdims=True)
-        self.sights.append(_sight("the sum of the losses", total, "the objective", ()))
 
     # ---- wrapping ----------------------------------------------------------------------------
 
@@ -246,6 +239,8 @@ def _value(estimator: Estimator, n: LatentNode) -> Iterable[Shown]:
         if hasattr(n.work, name):
             yield f"the {name} of the samples", getattr(n.work, name), BETWEEN, labels
     yield "the objective", n.objective, BETWEEN, labels
+    total = n.bk.xp.sum(n.objective, axis=0, keepdims=True)  # as the loop adds up a batch
+    yield "the sum of the losses", total, BETWEEN, ()
 
 
 def _sight(name: str, a: NDArray, place: str, equations: tuple[str, ...]) -> Sight:

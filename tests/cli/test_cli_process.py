@@ -11,7 +11,9 @@ import pytest
 
 from scratchvae import __version__
 
-COMMANDS = ("train", "reproduce", "evaluate", "complete", "plot", "estimators", "gradcheck", "info")
+COMMANDS = (
+    "train", "reproduce", "evaluate", "complete", "plot", "replay", "estimators", "gradcheck", "info",
+)  # fmt: skip
 
 
 def process(python, outside, *argv: str, **more) -> subprocess.CompletedProcess[str]:
