@@ -1,13 +1,16 @@
 """The command line: parses, calls, prints. Data go to stdout, everything else to stderr.
 
-Exit codes: 0 done; 1 a check failed; 2 a mistake, with one sentence that says which; 130 and 143
-interrupted by Ctrl-C or SIGTERM, after saving.
+Exit codes: 0 done; 1 a check failed; 2 a mistake, with one sentence that says which; 70 a mistake
+of scratchvae's own (EX_SOFTWARE of sysexits.h), with one sentence, too; 130 and 143 interrupted by
+Ctrl-C or SIGTERM, after saving. With --debug, before or after the command, the traceback stands
+above the sentence.
 """
 
 import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from scratchvae import __version__
@@ -23,6 +26,8 @@ from scratchvae.commands import (
     train,
 )
 from scratchvae.errors import ScratchVAEError
+
+OUR_MISTAKE = 70
 
 EXAMPLES = """examples:
   scratchvae train                      train on real digits, in well under a minute
@@ -59,6 +64,10 @@ def make_parser() -> argparse.ArgumentParser:
         info,
     ):
         module.add_parser(commands)
+    parser.set_defaults(debug=False)
+    for each in (parser, *commands.choices.values()):  # suppressed: one must not undo the other
+        each.add_argument("--debug", action="store_true", default=argparse.SUPPRESS,
+                          help="show the traceback of what goes wrong")  # fmt: skip
     return parser
 
 
@@ -72,18 +81,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.command(args)
         sys.stdout.flush()
         return code
-    except ScratchVAEError as error:
-        print(f"scratchvae: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as interruption:  # a study names the signal
-        print("scratchvae: interrupted", file=sys.stderr)
-        return train.SIGNAL_EXITS.get(str(interruption), 130)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a full disk, a folder that may not be written to
-        print(f"scratchvae: {error}", file=sys.stderr)
-        return 2
-    except MemoryError as error:
-        print(f"scratchvae: the memory does not suffice: {error}", file=sys.stderr)
-        return 2
+    except (Exception, KeyboardInterrupt) as error:
+        if args.debug:
+            traceback.print_exception(error)
+        code, sentence = verdict(error)
+        print(f"scratchvae: {sentence}", file=sys.stderr)
+        return code
+
+
+def verdict(error: BaseException) -> tuple[int, str]:
+    """The exit code and the sentence for what ended a command."""
+    match error:
+        case ScratchVAEError():
+            return error.exit_code, str(error)
+        case KeyboardInterrupt():  # a study names the signal
+            return train.SIGNAL_EXITS.get(str(error), 130), "interrupted"
+        case OSError():  # a full disk, a folder that may not be written to
+            return 2, str(error)
+        case MemoryError():
+            return 2, f"the memory does not suffice: {error}"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return OUR_MISTAKE, (
+        f"this is a mistake of scratchvae, not yours: {what}; --debug shows where it happened"
+    )

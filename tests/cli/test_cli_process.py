@@ -12,7 +12,8 @@ import pytest
 from scratchvae import __version__
 
 COMMANDS = (
-    "train", "reproduce", "evaluate", "complete", "plot", "replay", "estimators", "gradcheck", "info",
+    "train", "reproduce", "evaluate", "complete", "plot", "replay", "estimators", "gradcheck",
+    "info",
 )  # fmt: skip
 
 
