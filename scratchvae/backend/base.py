@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
+from scratchvae.backend.room import memory_of
 from scratchvae.backend.updates import FORGET_EVERY, UpdateRules, forget_below
 from scratchvae.errors import ConfigError
 
@@ -95,6 +96,7 @@ class Backend(UpdateRules):
 
     def host_empty(self, shape: tuple[int, ...]) -> NDArray:
         """An array on the host, uninitialized, to collect results in."""
+        memory_of(shape, self.dtype)
         return np.empty(shape, dtype=self.dtype)
 
     def synchronize(self) -> None:

@@ -14,6 +14,7 @@ from scratchvae.backend.base import ALIGNMENT, Array, Backend, below_one
 from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
 from scratchvae.backend.cpu_updates import FastUpdateRules
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
+from scratchvae.backend.room import memory_of
 from scratchvae.backend.updates import FORGET_EVERY, forget_below
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
@@ -32,10 +33,10 @@ class NumpyBackend(FastUpdateRules, Backend):
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """An uninitialized array that starts on a cache line."""
         kind = np.dtype(self.dtype if dtype is None else dtype)
-        size = int(np.prod(shape, dtype=np.int64))
-        room = np.empty(size * kind.itemsize + ALIGNMENT, dtype=np.uint8)
+        size = memory_of(shape, kind)
+        room = np.empty(size + ALIGNMENT, dtype=np.uint8)
         start = -room.ctypes.data % ALIGNMENT
-        return room[start : start + size * kind.itemsize].view(kind).reshape(shape)
+        return room[start : start + size].view(kind).reshape(shape)
 
     def load(self, host: NDArray, out: Array) -> None:
         np.copyto(out, host, casting="same_kind")

@@ -114,10 +114,13 @@ def complete(
         blocks.append(_fit(model, images[here], mask[here], settings, numbers[here]))
     mu, logstd, trace = (np.concatenate(part, axis=-2) for part in zip(*blocks, strict=True))
     trace = trace[..., 0]
-    found = [
-        _report(model, images[i], mask[i], mu[i], logstd[i], settings, numbers[i]) for i in range(n)
-    ]
+    with model.bk.quiet():
+        found = [
+            _report(model, images[i], mask[i], mu[i], logstd[i], settings, numbers[i])
+            for i in range(n)
+        ]
     filled, negative_elbo, error, hidden = (np.array(part) for part in zip(*found, strict=True))
+    _require_finite(settings, negative_elbo, error)
     return Completion(mask, mu, logstd, filled, negative_elbo, error, hidden, trace)
 
 
@@ -149,11 +152,15 @@ def _fit(
                 bound.dq.flat *= settings.rate
                 bound.q.flat -= bound.dq.flat
     found = [bk.to_host(a).astype(np.float64) for a in (bound.mu, bound.logstd)]
-    if not all(np.isfinite(a).all() for a in found):
+    _require_finite(settings, *found)
+    return found[0], found[1], np.array(trace).reshape(-1, n, 1)
+
+
+def _require_finite(settings: CompletionSettings, *arrays: NDArray) -> None:
+    if not all(np.isfinite(a).all() for a in arrays):
         raise NonFiniteError(
             f"the fit of q(z) diverged at a rate of {settings.rate:g}: choose a smaller one"
         )
-    return found[0], found[1], np.array(trace).reshape(-1, n, 1)
 
 
 def _load_noise(

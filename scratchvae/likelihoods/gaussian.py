@@ -12,6 +12,7 @@ from scratchvae.likelihoods.base import Likelihood
 from scratchvae.memory import Shape, Tape
 
 MEANS = ("sigmoid", "identity")
+LARGEST_STD = 1e150  # whose square, and its inverse, are Python floats
 
 
 class GaussianLikelihood(Likelihood):
@@ -121,6 +122,10 @@ class Gaussian(GaussianLikelihood):
         super().__init__(mean)
         if not (math.isfinite(std) and std > 0):
             raise ConfigError(f"a Gaussian's standard deviation is positive, not {std}")
+        if not 1 / LARGEST_STD <= std <= LARGEST_STD:
+            raise ConfigError(
+                f"a Gaussian's variance has no room for a standard deviation of {std}"
+            )
         self.fixed = float(std)
 
     def precision(self, bk: Backend, p: Any, work: Any) -> tuple[float, float]:
@@ -147,6 +152,10 @@ class LearnedGaussian(GaussianLikelihood):
         super().__init__(mean)
         if not (math.isfinite(min_std) and min_std >= 0):
             raise ConfigError(f"the floor of a standard deviation is not negative: {min_std}")
+        if min_std > LARGEST_STD:
+            raise ConfigError(
+                f"a Gaussian's variance has no room for a standard deviation of {min_std}"
+            )
         self.per_pixel = per_pixel
         self.min_std = float(min_std)
 

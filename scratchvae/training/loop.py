@@ -188,7 +188,8 @@ class _Loop:
         report = self.live(
             self.model.params, x, eps, seed=self.config.seed, number=number, beta=beta
         )
-        report.raise_if_failed()
+        if math.isfinite(report.worst):  # else training diverges, and the next look will tell
+            report.raise_if_failed()
 
     def look(self, epoch: int, first: int, start: int, stop: int) -> None:
         """Read the losses of the steps start … stop − 1; stop the run if one is not finite."""
