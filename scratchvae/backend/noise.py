@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.room import memory_of
+from scratchvae.errors import ConfigError
 
 Float64 = NDArray[np.float64]
 
@@ -53,6 +54,12 @@ class Stream(NamedTuple):
 
 def generator(stream: Stream, position: int = 0) -> np.random.Generator:
     """NumPy's Philox4x64-10, set to the stream and advanced past ``position`` words of 64 bits."""
+    for name in ("seed", "step", "lane"):
+        if not 0 <= getattr(stream, name) < 2**64:
+            raise ConfigError(
+                f"the {name} of a stream is {getattr(stream, name)}, but it must be from 0 to "
+                "2⁶⁴ − 1"
+            )
     block, rest = divmod(position, 4)  # one call of Philox yields four words
     bits = np.random.Philox(
         key=np.array([stream.seed, stream.purpose], dtype=np.uint64),

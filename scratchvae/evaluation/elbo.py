@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split, bernoulli, describe
+from scratchvae.errors import DataError
 from scratchvae.models import Model
 
 # Images whose float values exist at one time: a multiple of the model's block, and, beyond so many
@@ -46,6 +47,8 @@ def evaluate(model: Model, split: Split, binarize: str, seed: int, visit: int = 
     are drawn here. Noise and draws are functions of (seed, visit): the same visit, which is the
     epoch for the numbers of a training run, gives the same numbers again.
     """
+    if len(split) == 0:
+        raise DataError("there are no images to evaluate the model on")
     nll_sum = kl_sum = square_sum = 0.0
     units = np.zeros(model.vae.latent_dim)
     mu_parts: list[NDArray] = []

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
+from scratchvae.gradcheck.arguments import require_arrays
 from scratchvae.gradcheck.diagnose import diagnose, factor_named
 from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
@@ -75,6 +76,7 @@ def as_subject(
     how: Any = {"parameters": parameters, "seed": seed}
     if isinstance(what, Subject):
         return what
+    require_arrays(what, given)
     if isinstance(what, Layer):
         return layer_subject(what, *given, **how)
     if isinstance(what, Sequential):
@@ -101,6 +103,8 @@ def check_subject(
 ) -> Report:
     """The check itself; see :func:`gradcheck`."""
     how, notes = method_named(method), []
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise ConfigError(f"a tolerance is a positive number, not {tolerance}")
     w = subject.cotangent(seed)
     gradient = screen(subject, w)
     if how.name == "complex":

@@ -38,6 +38,8 @@ class LiveCheck:
         if bk.is_complex:
             raise ConfigError("a model that trains is real: float32 or float64")
         require_derivative(vae)
+        if rows < 1:
+            raise ConfigError(f"a live check needs at least one image, not {rows}")
         self.vae, self.bk, self.rows = vae, bk, rows
         self.params, self.grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
         self.bound = vae.bind(Tape(bk, rows), self.params, self.grads)
@@ -67,6 +69,9 @@ class LiveCheck:
         """
         self._check_shapes(x, eps)
         weight = 1.0 / self.rows if weight is None else float(weight)
+        for name, value in (("weight", weight), ("beta", self.vae.beta if beta is None else beta)):
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"the {name} of a step is a number, not negative: {value}")
         self.params.flat[...] = params.flat
         self.bk.load(x, self.bound.x)
         self.bk.load(eps, self.bound.eps)

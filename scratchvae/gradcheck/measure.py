@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scratchvae.errors import ConfigError
+
 ZERO_ULPS = 4  # an exact zero must be zero to this many ulp of the scale
 
 
@@ -18,7 +20,7 @@ def gradient_error(g: ArrayLike, reference: ArrayLike, scale: float = 0.0) -> fl
     """
     a, b = np.asarray(g, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     if a.shape != b.shape:
-        raise ValueError(f"a gradient of shape {a.shape} has no error against one of {b.shape}")
+        raise ConfigError(f"a gradient of shape {a.shape} has no error against one of {b.shape}")
     difference, size = norm(a - b), max(norm(b), float(scale))
     if not np.isfinite(difference):
         return float("inf")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from scratchvae.backend import Array, Backend, HostArray
 from scratchvae.backend.noise import Purpose, Stream
-from scratchvae.errors import DataError
+from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import AnalyticKL
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models.vae import VAE, BoundVAE
@@ -39,6 +39,11 @@ class Model:
         """With ``params``, or with fresh ones that ``seed`` determines."""
         self.vae, self.bk = vae, bk
         self.params = vae.initial_parameters(bk, seed) if params is None else params
+        if self.params.layout != vae.layout:
+            raise ConfigError(
+                f"the parameters have the shapes {self.params.layout.shapes}, but this model has "
+                f"{vae.layout.shapes}"
+            )
 
     def on(self, bk: Backend) -> "Model":
         """A copy on another backend or in another float type."""
@@ -98,6 +103,8 @@ class Model:
 
     def sample(self, n: int, seed: int = 0) -> tuple[HostArray, HostArray]:
         """n draws from the model: the means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each."""
+        if n < 1:
+            raise ConfigError(f"at least one image can be drawn, not {n}")
         bk, noise = self.bk, self.bk.empty((n, self.vae.pixels))
         z = bk.empty((n, self.vae.latent_dim))
         bk.normal(z, Stream(seed, Purpose.PRIOR), bk.noise_scratch(z.size))
@@ -156,6 +163,8 @@ class Model:
         """The terms, and the estimator's objective (N,)."""
         images, vae = self._rows(images, self.vae.pixels, "images"), self.vae
         n, K, Z = len(images), vae.samples, vae.latent_dim
+        if eps is not None and tuple(eps.shape) != (n, K, Z):
+            raise DataError(f"eps has shape {eps.shape}, expected {(n, K, Z)}")
         shapes = ((n, K), (n, Z), (n, Z), (n,))
         nll, kl, mu, objective = (self.bk.host_empty(shape) for shape in shapes)
         for start, stop, bound in self._blocks(n):
@@ -204,4 +213,6 @@ class Model:
         shape = tuple(getattr(a, "shape", ()))
         if len(shape) != 2 or shape[1] != width or shape[0] == 0:
             raise DataError(f"{what} have shape {shape}, expected (N, {width}) with N at least 1")
+        if a.dtype.kind not in "biuf":
+            raise DataError(f"{what} are real numbers, not {a.dtype}")
         return a

@@ -85,6 +85,8 @@ def train(
     """
     if bk is None:
         bk = get_backend("auto", config.dtype)
+    if bk.dtype.name != config.dtype:
+        raise ConfigError(f"the settings say {config.dtype}, but the backend has {bk.dtype}")
     return _Loop(config, dataset, bk, run, progress or Progress(), on_epoch).run_all()
 
 

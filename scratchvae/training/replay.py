@@ -109,7 +109,7 @@ def load_replay(path: Path) -> Replay:
     except OSError as error:
         raise ReplayError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # zipfile, zlib and NumPy have no common type for damaged bytes
-        raise ReplayError(f"{path} is no replay file of scratchvae, or damaged: {error}") from error
+        raise ReplayError(f"{path} is no replay file of scratchvae, or damaged") from error
     if not isinstance(manifest, dict) or "replay" not in manifest:
         raise ReplayError(f"{path} is no replay file of scratchvae")
     if manifest["replay"] != FORMAT:

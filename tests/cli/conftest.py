@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bad_input import make_world
 
 import scratchvae
 from scratchvae.cli import main
@@ -84,3 +85,23 @@ def python() -> list[str]:
 def outside() -> dict[str, str]:
     """The environment of a subprocess that finds this package."""
     return os.environ | {"PYTHONPATH": str(Path(scratchvae.__file__).parents[1])}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of good and bad things; nobody changes it."""
+    folder, before = tmp_path_factory.mktemp("world"), Path.cwd()
+    os.chdir(folder)
+    try:
+        make_world(folder)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def world(made: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> Path:
+    """That folder as the current one."""
+    monkeypatch.chdir(made)
+    capsys.readouterr()
+    return made

@@ -1,0 +1,294 @@
+"""Mistakes in Python: every public function, and every argument that can be wrong, has its row.
+
+A mistake raises an error of this package, whose sentence names what was wrong. The signatures
+themselves are asked which arguments there are.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import scratchvae
+from scratchvae import VAE, Model, TrainConfig, evaluate, get_backend, load_dataset, train
+from scratchvae import gradcheck as checks
+from scratchvae.data import Split
+from scratchvae.data.dataset import make_dataset
+from scratchvae.errors import ScratchVAEError
+from scratchvae.gradcheck import (
+    GradientError,
+    LiveCheck,
+    Report,
+    check_subject,
+    gradcheck,
+    gradient_error,
+    run_registry,
+    verify_live,
+)
+from scratchvae.gradcheck.check import as_subject
+from scratchvae.latent import ScoreFunction, ScoreFunctionBaseline
+from scratchvae.layers import Dense, Sequential, Tanh
+from scratchvae.likelihoods import Bernoulli, Categorical
+from scratchvae.training import RunFolder
+
+CPU = get_backend("cpu")
+SMALL = VAE.mlp(12, (8,), 2)
+MODEL = Model(SMALL, CPU)
+PARAMS = SMALL.initial_parameters(CPU)
+X, EPS = np.zeros((5, 12), np.float32), np.zeros((5, 1, 2), np.float32)
+BYTES = Split(np.zeros((9, 12), np.uint8), None, 255)
+LIGHT = Split(np.full((9, 12), 1.5, np.float32), None, None)
+NO_FOLDER = Path("/dev/null/run")
+CONFIG = TrainConfig(hidden=(8,), batch_size=5, epochs=1)
+NAN = float("nan")
+
+
+def parts(**changes: Any) -> VAE:
+    """A VAE of single layers, one of its arguments wrong."""
+    right: dict[str, Any] = {
+        "pixels": 12,
+        "encoder": Sequential(Dense(4)),
+        "decoder": Sequential(Dense(12)),
+        "likelihood": Bernoulli(),
+        "latent_dim": 2,
+    }
+    return VAE(**(right | changes))
+
+
+def dataset(train_images: Any = BYTES, test_images: Any = BYTES) -> Any:
+    return make_dataset("bytes", train_images, test_images, (3, 4))
+
+
+def live(**changes: Any) -> Report:
+    right: dict[str, Any] = {"vae": SMALL, "params": PARAMS, "x": X, "eps": EPS}
+    return verify_live(**(right | changes))
+
+
+def other_layout() -> Any:
+    return VAE.mlp(12, (9,), 2).initial_parameters(CPU)
+
+
+class Row(NamedTuple):
+    """What is called, which of its arguments is wrong, the call, a part of the sentence."""
+
+    of: Any
+    argument: str
+    call: Callable[[], Any]
+    fragment: str
+
+
+ROWS = [
+    Row(VAE, "pixels", lambda: parts(pixels=0), "must be at least 1, not 0, 2 and 1"),
+    Row(VAE, "encoder", lambda: parts(encoder=Sequential(Dense(5))), "output has shape (5,), but"),
+    Row(VAE, "decoder", lambda: parts(decoder=Sequential(Dense(11))), "(11,), expected 12 pixels"),
+    Row(VAE, "likelihood", lambda: parts(likelihood=Categorical(3)), "12 pixels of 3 logits each"),
+    Row(VAE, "latent_dim", lambda: parts(latent_dim=0), "must be at least 1, not 12, 0 and 1"),
+    Row(VAE, "latent_dim", lambda: parts(latent_dim=3), "of 3 latent units has 6 columns"),
+    Row(VAE, "beta", lambda: parts(beta=NAN), "beta must be a number that is not negative"),
+    Row(VAE, "beta", lambda: parts(beta=-1.0), "not negative, not -1.0"),
+    Row(VAE, "samples", lambda: parts(samples=0), "must be at least 1, not 12, 2 and 0"),
+    Row(VAE, "estimator", lambda: parts(estimator=ScoreFunctionBaseline()), "at least 2 samples"),
+    Row(VAE.mlp, "pixels", lambda: VAE.mlp(0), "at least one unit, not 0"),
+    Row(VAE.mlp, "hidden", lambda: VAE.mlp(12, (0,)), "at least one unit, not 0"),
+    Row(VAE.mlp, "latent_dim", lambda: VAE.mlp(12, latent_dim=0), "latent_dim must be at least 1"),
+    Row(VAE.mlp, "activation", lambda: VAE.mlp(12, activation="step"), "activation 'step' is not"),
+    Row(VAE.mlp, "likelihood", lambda: VAE.mlp(12, likelihood=Categorical(1)), "at least two lev"),
+    Row(VAE.mlp, "init", lambda: VAE.mlp(12, init="zero"), "initialization 'zero' is not one of"),
+    Row(VAE.mlp, "head", lambda: VAE.mlp(12, head="std"), "head 'std' is not one of logvar"),
+    Row(VAE.mlp, "beta", lambda: VAE.mlp(12, beta=float("inf")), "beta must be a number that is"),
+    Row(VAE.mlp, "samples", lambda: VAE.mlp(12, samples=0), "must be at least 1, not 12, 2 and 0"),
+    Row(VAE.mlp, "estimator", lambda: VAE.mlp(12, estimator=ScoreFunctionBaseline()), "2 samples"),
+    Row(VAE.initial_parameters, "seed", lambda: SMALL.initial_parameters(CPU, -1), "seed of a str"),
+    Row(VAE.initial_parameters, "seed", lambda: SMALL.initial_parameters(CPU, 2**64), "from 0 to"),
+    Row(VAE.with_samples, "samples", lambda: SMALL.with_samples(0), "samples must be at least 1"),
+    Row(VAE.with_estimator, "estimator", lambda: SMALL.with_estimator(ScoreFunctionBaseline()),
+        "needs at least 2 samples an image"),
+    Row(Model, "params", lambda: Model(SMALL, CPU, other_layout()), "the parameters have the shap"),
+    Row(Model, "seed", lambda: Model(SMALL, CPU, seed=-1), "the seed of a stream is -1"),
+    Row(Model.with_samples, "samples", lambda: MODEL.with_samples(0), "samples must be at least 1"),
+    Row(Model.encode, "images", lambda: MODEL.encode(X[:, :11]), "(5, 11), expected (N, 12)"),
+    Row(Model.encode, "images", lambda: MODEL.encode(X[:0]), "with N at least 1"),
+    Row(Model.encode, "images", lambda: MODEL.encode([[0.0] * 12]), "images have shape ()"),
+    Row(Model.encode, "images", lambda: MODEL.encode(X.astype(str)), "images are real numbers, no"),
+    Row(Model.encode, "images", lambda: MODEL.encode(X * 1j), "real numbers, not complex64"),
+    Row(Model.encode, "images", lambda: MODEL.encode(X.astype(object)), "numbers, not object"),
+    Row(Model.decode, "z", lambda: MODEL.decode(np.zeros((3, 3))), "latent vectors have shape (3"),
+    Row(Model.pixel_nll, "images", lambda: MODEL.pixel_nll(X[0], EPS[:, 0]), "shape (12,), expec"),
+    Row(Model.pixel_nll, "z", lambda: MODEL.pixel_nll(X, EPS[:4, 0]), "z has shape (4, 2), expec"),
+    Row(Model.reconstruct, "images", lambda: MODEL.reconstruct(X[0]), "images have shape (12,)"),
+    Row(Model.sample, "n", lambda: MODEL.sample(0), "at least one image can be drawn, not 0"),
+    Row(Model.sample, "n", lambda: MODEL.sample(-1), "at least one image can be drawn, not -1"),
+    Row(Model.sample, "seed", lambda: MODEL.sample(3, seed=-1), "the seed of a stream is -1"),
+    Row(Model.loss, "images", lambda: MODEL.loss(X[0]), "images have shape (12,), expected (N"),
+    Row(Model.loss, "eps", lambda: MODEL.loss(X, EPS[:4]), "eps has shape (4, 1, 2), expected"),
+    Row(Model.loss, "eps", lambda: MODEL.loss(X[:4], EPS), "eps has shape (5, 1, 2), expected"),
+    Row(Model.loss, "seed", lambda: MODEL.loss(X, seed=2**64), "the seed of a stream is 18446744"),
+    Row(Model.loss_and_gradient, "images", lambda: MODEL.loss_and_gradient(X[0]), "images have sh"),
+    Row(Model.loss_and_gradient, "eps", lambda: MODEL.loss_and_gradient(X, EPS[:4]), "(4, 1, 2)"),
+    Row(Model.loss_and_gradient, "seed", lambda: MODEL.loss_and_gradient(X, seed=-1), "seed of a"),
+    Row(Model.terms, "images", lambda: MODEL.terms(X[0]), "images have shape (12,), expected"),
+    Row(Model.terms, "eps", lambda: MODEL.terms(X, EPS[:, :, :1]), "eps has shape (5, 1, 1)"),
+    Row(evaluate, "split", lambda: evaluate(MODEL, Split(np.zeros((5, 11), np.uint8), None, 255),
+        "none", 0), "images have shape (5, 11), expected (N, 12)"),
+    Row(evaluate, "split", lambda: evaluate(MODEL, Split(np.zeros((0, 12), np.uint8), None, 255),
+        "none", 0), "there are no images to evaluate"),
+    Row(evaluate, "binarize", lambda: evaluate(MODEL, BYTES, "sharp", 0), "binarization 'sharp'"),
+    Row(evaluate, "seed", lambda: evaluate(MODEL, BYTES, "none", -1), "seed of a stream is -1"),
+    Row(evaluate, "visit", lambda: evaluate(MODEL, BYTES, "none", 0, -1), "step of a stream is -1"),
+    Row(get_backend, "device", lambda: get_backend("tpu"), "device 'tpu' is not one of auto, cpu"),
+    Row(get_backend, "device", lambda: get_backend(None), "device None is not one of"),
+    Row(get_backend, "dtype", lambda: get_backend("cpu", "float16"), "dtype 'float16' is not one"),
+    Row(get_backend, "dtype", lambda: get_backend("cpu", "words"), "dtype 'words' is not one of"),
+    Row(load_dataset, "source", lambda: load_dataset("minst"), "Did you mean 'mnist'?"),
+    Row(load_dataset, "source", lambda: load_dataset(None), "by a text or a path, not by None"),
+    Row(load_dataset, "data_dir", lambda: load_dataset("mnist", "nowhere"), "nowhere is not a fol"),
+    Row(load_dataset, "download", lambda: load_dataset("mnist", download=False), "of mnist are"),
+    Row(TrainConfig, "lr", lambda: TrainConfig(lr=NAN), "lr is nan, but it must be a positive"),
+    Row(TrainConfig.from_json, "settings", lambda: TrainConfig.from_json({"x": 1}), "settings: x"),
+    Row(train, "config", lambda: train(TrainConfig(batch_size=50), dataset()), "only 9 training"),
+    Row(train, "dataset", lambda: train(CONFIG, dataset(LIGHT, LIGHT)), "outside [0, 1], the"),
+    Row(train, "bk", lambda: train(CONFIG, dataset(), get_backend("cpu", "float64")),
+        "the settings say float32, but the backend has float64"),
+    Row(train, "bk", lambda: train(CONFIG, dataset(), get_backend("cpu", "complex128")),
+        "the settings say float32, but the backend has complex128"),
+    Row(train, "run", lambda: train(CONFIG, dataset(), CPU, RunFolder.create(NO_FOLDER, {})),
+        "cannot hold a run"),
+    Row(gradcheck, "what", lambda: gradcheck(5, X), "a function, layer, likelihood or VAE, not 5"),
+    Row(gradcheck, "arrays", lambda: gradcheck(Tanh()), "at one array x, (B, …); the shapes given"),
+    Row(gradcheck, "arrays", lambda: gradcheck(Tanh(), X[0]), "the shapes given are: (12,)"),
+    Row(gradcheck, "arrays", lambda: gradcheck(Tanh(), X, X), "are: (5, 12) and (5, 12)"),
+    Row(gradcheck, "arrays", lambda: gradcheck(Sequential(Tanh())), "a Sequential is checked at"),
+    Row(gradcheck, "arrays", lambda: gradcheck(Bernoulli(), X, X), "logits (B, K, D) and pixels"),
+    Row(gradcheck, "arrays", lambda: gradcheck(Bernoulli(), EPS, EPS[:, :, :1]), "(5, 1, 1)"),
+    Row(gradcheck, "arrays", lambda: gradcheck(Categorical(3), EPS, EPS), "logits (B, K, 3 D)"),
+    Row(gradcheck, "arrays", lambda: gradcheck(SMALL, X[:, :11]), "nothing, or images (B, 12)"),
+    Row(gradcheck, "arrays", lambda: gradcheck(SMALL, X, EPS[:4]), "and noise (B, 1, 2)"),
+    Row(gradcheck, "arrays", lambda: gradcheck(np.sum, backward=np.sum), "the arguments to check"),
+    Row(gradcheck, "backward", lambda: gradcheck(np.sum, X), "needs its backward(*arguments, dy)"),
+    Row(gradcheck, "parameters", lambda: gradcheck(Dense(3), X, parameters={"V": X}), "not ['V']"),
+    Row(gradcheck, "method", lambda: gradcheck(Tanh(), X, method="exact"), "method 'exact' is not"),
+    Row(gradcheck, "directions", lambda: gradcheck(Tanh(), X, directions=0), "at least 1, not 0"),
+    Row(gradcheck, "tolerance", lambda: gradcheck(Tanh(), X, tolerance=NAN), "a tolerance is a"),
+    Row(gradcheck, "tolerance", lambda: gradcheck(Tanh(), X, tolerance=-1), "number, not -1"),
+    Row(gradcheck, "seed", lambda: gradcheck(Tanh(), X, seed=-1), "seed of a stream is -1"),
+    Row(gradcheck, "raises", lambda: gradcheck(Wrong(), X + 1), "is wrong"),
+    Row(check_subject, "method", lambda: check_subject(TANH, "exact"), "method 'exact' is not one"),
+    Row(check_subject, "directions", lambda: check_subject(TANH, directions=-1), "1, not -1"),
+    Row(check_subject, "tolerance", lambda: check_subject(TANH, tolerance=0.0), "number, not 0.0"),
+    Row(check_subject, "seed", lambda: check_subject(TANH, seed=2**64), "the seed of a stream is"),
+    Row(gradient_error, "reference", lambda: gradient_error(X, X[0]), "shape (5, 12) has no error"),
+    Row(run_registry, "method", lambda: run_registry("exact"), "method 'exact' is not one of"),
+    Row(run_registry, "only", lambda: run_registry(only="swish"), "no operation is called 'swish'"),
+    Row(LiveCheck, "vae", lambda: LiveCheck(SMALL.with_estimator(ScoreFunction()), CPU, 3),
+        "is not the derivative of its value"),
+    Row(LiveCheck, "bk", lambda: LiveCheck(SMALL, get_backend("cpu", "complex128"), 3),
+        "a model that trains is real"),
+    Row(LiveCheck, "rows", lambda: LiveCheck(SMALL, CPU, 0), "at least one image, not 0"),
+    Row(verify_live, "vae", lambda: live(vae=SMALL.with_estimator(ScoreFunction())), "derivative"),
+    Row(verify_live, "x", lambda: live(x=X[:, :11]), "x has shape (5, 11), expected (5, 12)"),
+    Row(verify_live, "x", lambda: live(x=X[:0]), "at least one image, not 0"),
+    Row(verify_live, "eps", lambda: live(eps=EPS[:4]), "eps has shape (4, 1, 2), expected"),
+    Row(verify_live, "weight", lambda: live(weight=NAN), "the weight of a step is a number"),
+    Row(verify_live, "seed", lambda: live(seed=-1), "the seed of a stream is -1"),
+    Row(verify_live, "number", lambda: live(number=-1), "of a stream is -1"),
+    Row(verify_live, "beta", lambda: live(beta=-0.5), "the beta of a step is a number"),
+    Row(Report.raise_if_failed, "self", lambda: gradcheck(Wrong(), X + 1, raises=False)
+        .raise_if_failed(), "is wrong"),
+]  # fmt: skip
+
+
+class Wrong(Tanh):
+    """Its gradient is twice too large."""
+
+    def chain(self, bk, p, x, y, dy, dx, tmp):
+        super().chain(bk, p, x, y, dy, dx, tmp)
+        dx *= 2
+
+
+TANH = as_subject(Tanh(), X + 1.0)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: f"{r.of.__qualname__} {r.argument}")
+def test_a_mistake_in_python_raises_an_error_that_says_what_it_was(row: Row, tmp_path) -> None:
+    with pytest.raises(ScratchVAEError) as caught:
+        row.call()
+    assert row.fragment in str(caught.value)
+
+
+# ---- the table is whole --------------------------------------------------------------------------
+
+PUBLIC = {name: getattr(scratchvae, name) for name in scratchvae.__all__}
+PUBLIC |= {name: getattr(checks, name) for name in checks.__all__}
+OBJECTS = "an object of this package, whose own constructor has checked it"
+SWITCH = "either value is right"
+CANNOT_FAIL: dict[str, str] = {  # a public name, or name.argument: why it has no row
+    "METHODS": "a dictionary, not called",
+    "Finding": "a record that a check writes",
+    "Report": "a record that a check writes",
+    "Results": "a record that the registry writes",
+    "Subject": "a base class, without arguments",
+    "GradientError": "raised, not called: the rows of gradcheck raise it",
+    "UncheckableError": "raised, not called: the rows of gradcheck raise it",
+    "live_rows": "one for every batch size",
+    "VAE.initial_parameters.bk": OBJECTS,
+    "VAE.bind": "what it binds was built by VAE; buffers are checked by the tape",
+    "Model.vae": OBJECTS,
+    "Model.bk": OBJECTS,
+    "Model.on.bk": OBJECTS,
+    "Model.for_evaluation": "takes nothing",
+    "Model.terms.stream": OBJECTS,
+    "TrainConfig": "every setting has rows in tests/training/test_training_config.py",
+    "TrainConfig.to_json": "takes nothing",
+    "evaluate.model": OBJECTS,
+    "load_dataset.quiet": SWITCH,
+    "train.progress": OBJECTS,
+    "train.on_epoch": "called, not looked at",
+    "check_subject.subject": OBJECTS,
+    "gradient_error.g": "any array has an error against one of its own shape",
+    "gradient_error.scale": "any number",
+    "run_registry.thorough": SWITCH,
+    "verify_live.params": OBJECTS,
+}
+
+
+def arguments() -> list[tuple[str, Any, str]]:
+    """(name, what is called, argument) of everything public, and of the methods of VAE, Model."""
+    found = []
+    for name, thing in PUBLIC.items():
+        if not callable(thing) or (name in CANNOT_FAIL and name != "TrainConfig"):
+            continue
+        if name != "TrainConfig":
+            found += [(name, thing, a) for a in inspect.signature(thing).parameters]
+        for method in vars(thing) if thing in (VAE, Model) else ():
+            if not method.startswith("_"):
+                bound = getattr(thing, method)
+                names = [a for a in inspect.signature(bound).parameters if a != "self"]
+                found += [(f"{name}.{method}", bound, a) for a in names]
+    return found
+
+
+@pytest.mark.parametrize(("name", "thing", "argument"), arguments())
+def test_every_argument_of_everything_public_has_a_row(name, thing, argument) -> None:
+    rows = [row for row in ROWS if row.of == thing and row.argument == argument]
+    reason = CANNOT_FAIL.get(f"{name}.{argument}") or CANNOT_FAIL.get(name)
+    assert bool(rows) != bool(reason), "a row or a reason, and not both"
+
+
+def test_everything_public_is_in_the_table_or_has_a_reason() -> None:
+    called = {row.of for row in ROWS}
+    for name, thing in PUBLIC.items():
+        assert name in CANNOT_FAIL or thing in called
+
+
+def test_the_errors_are_raised_by_the_rows_that_are_said_to_raise_them() -> None:
+    with pytest.raises(GradientError):
+        gradcheck(Wrong(), X + 1)
+    with pytest.raises(checks.UncheckableError):
+        gradcheck(Tanh())
+
+
+def test_there_are_as_many_rows_as_there_were_meant_to_be() -> None:
+    assert len(ROWS) >= 100

@@ -1,0 +1,144 @@
+"""Settings of a training that cannot be, alone or together, and places that can hold no run."""
+
+import pytest
+from bad_input import TINY, Table, refuses
+
+CASES: Table = {
+    # settings against the data
+    "a batch larger than the data": (
+        "--batch-size 28", "batch_size is 28, but there are only 27 training images",
+    ),
+    "a batch larger than what validation leaves": (
+        "--batch-size 27 --validation 1", "there are only 26 training images",
+    ),
+    "as many held out as there are": ("--validation 27", "27 images cannot be held out of 27"),
+    "more held out than there are": ("--validation 100", "100 images cannot be held out of 27"),
+    # settings
+    "a batch of none": ("--batch-size 0", "batch_size is 0, but it must be"),
+    "a negative batch": ("--batch-size -4", "batch_size is -4"),
+    "no epochs": ("--epochs 0", "epochs is 0, but it must be a whole number of at least 1"),
+    "negative epochs": ("--epochs -1", "epochs is -1"),
+    "no samples": ("--samples 0", "samples is 0"),
+    "no latent units": ("--latent-dim 0", "latent_dim is 0"),
+    "a hidden layer of nothing": ("--hidden 8 0", "hidden is (8, 0), but it must be sizes"),
+    "a negative hidden layer": ("--hidden -8", "hidden is (-8,)"),
+    "a learning rate of zero": ("--lr 0", "lr is 0.0, but it must be a positive number"),
+    "a negative learning rate": ("--lr -0.001", "lr is -0.001"),
+    "a learning rate that is no number": ("--lr nan", "lr is nan"),
+    "an infinite learning rate": ("--lr inf", "lr is inf"),
+    "a learning rate that rounds to zero": ("--lr 1e-999", "lr is 0.0"),
+    "a standard deviation of zero": ("--likelihood gaussian --std 0", "std is 0.0"),
+    "a negative beta": ("--beta -0.5", "beta is -0.5, but it must be a number, not negative"),
+    "a beta that is no number": ("--beta nan", "beta is nan"),
+    "a negative seed": ("--seed -1", "seed is -1, but it must be from 0 to 2"),
+    "a seed beyond 64 bits": ("--seed 18446744073709551616", "seed is 18446744073709551616"),
+    "a negative validation split": ("--validation -1", "validation is -1"),
+    "negative patience": ("--validation 5 --patience -1", "patience is -1"),
+    "patience without validation": ("--patience 3", "patience needs a validation split"),
+    "negative workers": ("--workers -1", "workers is -1"),
+    "negative steps between checks": ("--verify-every -1", "verify_every is -1"),
+    "more workers than cores": ("--workers 100000", "workers is 100000, but"),
+    **{
+        f"{option} of {value}": (
+            f"--likelihood gaussian --{option}={value}",
+            f"{option.replace('-', '_')} is {float(value)}, but it must be a",
+        )
+        for option in ("lr", "std", "beta", "free-bits", "clip")
+        for value in ("nan", "inf", "-inf", "-1", "1e400")
+    },
+    **{
+        f"no value for {option}": (f"--{option}=", f"argument --{option}: invalid")
+        for option in ("latent-dim", "samples", "kl-warmup", "epochs", "batch-size", "seed",
+                       "validation", "verify-every", "workers", "patience", "std", "beta",
+                       "free-bits", "clip", "activation", "dtype", "device")
+    },
+    "no learning rate": ("--lr=", "lr is '', but it must be a positive number or a schedule"),
+    "a schedule cut off": ("--lr cosine:1e-3", "'cosine:1e-3' is neither a number nor a schedule"),
+    "a schedule that ends below zero": ("--lr cosine:1:-1:5", "must not be negative: -1.0"),
+    "a deviation whose square is zero": (
+        "--likelihood gaussian --std 1e-200", "variance has no room for a standard deviation of 1",
+    ),
+    "a deviation whose square is infinite": (
+        "--likelihood gaussian --std 1e200", "variance has no room for a standard deviation of 1",
+    ),
+    "a negative warm-up": ("--kl-warmup -1", "kl_warmup is -1, but it must be a whole number"),
+    "a warm-up without a KL": (
+        "--estimator iwae --kl-warmup 5", "has no KL whose weight could grow: set kl_warmup to 0",
+    ),
+    "free bits of a sampled KL": (
+        "--estimator monte-carlo --free-bits 1", "they need the estimator 'analytic'",
+    ),
+    "too few samples for a baseline": (
+        "--estimator score-baseline", "needs at least 2 samples an image, not 1: set samples to",
+    ),
+    "a beta for a bound without one": ("--estimator iwae --beta 2", "beta must be 1, not 2.0"),
+    "a live check of what is no derivative": (
+        "--estimator stl --verify-every 3", "no live check can compare them: set verify_every to 0",
+    ),
+    "workers for a likelihood with parameters": (
+        "--workers 2 --likelihood gaussian-learned", "likelihood without parameters, can be shared",
+    ),
+    "workers for free bits": ("--workers 2 --free-bits 1", "set workers to 1"),
+    "workers on another device": ("--workers 2 --device strict", "only a step on the CPU"),
+    # layers in words
+    "an encoder without a decoder": ("--encoder 'dense 5'", "described in words both or neither"),
+    "a decoder without an encoder": ("--decoder 'dense 12'", "described in words both or neither"),
+    **{
+        name: (f"--encoder {encoder} --decoder {decoder}", fragment)
+        for name, encoder, decoder, fragment in (
+            ("a layer of no kind", "'magic 3'", "'dense 12'", "'magic 3' is not one of: dense N"),
+            ("a layer of no name", "''", "'dense 12'", "the layer '' is not one of: dense N"),
+            ("a size in words", "'dense few'", "'dense 12'", "'dense few' is not one of: dense N"),
+            ("no units", "'dense 0'", "'dense 12'", "needs at least one unit, not 0"),
+            ("a decoder of other pixels", "'dense 5'", "'dense 11'", "shape (11,), expected 12"),
+            ("a convolution of vectors", "'conv 3 3'", "'dense 12'", "a Reshape makes images"),
+            ("images of other pixels", "'reshape 5 5 1'", "'dense 12'", "cannot become (5, 5, 1)"),
+            ("no kernel", "'reshape 3 4 1' 'conv 3 0' flatten", "'dense 12'",
+             "the kernel must be a whole number of at least 1, or a pair of them, not 0"),
+            ("no stride", "'reshape 3 4 1' 'conv 3 3 0' flatten", "'dense 12'",
+             "the stride must be a whole number of at least 1, or a pair of them, not 0"),
+            ("no channels", "'reshape 3 4 1' 'conv 0 3' flatten", "'dense 12'",
+             "needs at least one channel, not 0"),
+            ("an image for an encoder's end", "'reshape 3 4 1' 'conv 3 3'", "'dense 12'",
+             "takes rows of one dimension, not of shape (3, 4, 3)"),
+        )
+    },
+    # choices: argparse lists what there is
+    **{
+        f"an unknown {name}": (f"--{name} magic", f"argument --{name}: invalid choice: 'magic'")
+        for name in ("binarize", "activation", "likelihood", "mean", "head", "init", "optimizer",
+                     "estimator", "dtype", "device")
+    },
+    **{
+        f"words for {name}": (f"--{name} many", f"argument --{name}: invalid")
+        for name in ("latent-dim", "hidden", "samples", "epochs", "batch-size", "seed", "clip",
+                     "beta", "std", "validation", "patience", "workers", "verify-every")
+    },
+    "words for lr": ("--lr many", "it must be a positive number or a schedule"),
+    "half an epoch": ("--epochs 1.5", "invalid int value: '1.5'"),
+    "an unknown option": ("--colour red", "unrecognized arguments: --colour red"),
+    # where it goes
+    "an output folder that holds another run": ("--out run", "run holds another run already"),
+    "an output folder that holds something else": (
+        "--out thesis", "thesis is not empty and holds no run: choose another --out",
+    ),
+    "an output that is a file": ("--out table.csv", "table.csv cannot hold a run"),
+    "an output below a file": ("--out table.csv/run", "table.csv/run cannot hold a run"),
+    "an output with a name too long": (f"--out {'x' * 300}", "cannot hold a run: File name too"),
+    "the current folder": ("--out .", "is not empty and holds no run"),
+    "no output folder": ("--out=", "is not empty and holds no run"),
+    "a link that leads to itself": ("--out loop", "loop cannot hold a run: "),
+    "a folder below it": ("--out loop/run", "cannot hold a run: Too many levels of symbolic links"),
+    "a file system that holds no folders": ("--out /proc/run", "cannot hold a run: No such file"),
+    "a device that is no folder": ("--out /dev/null/run", "cannot hold a run: Not a directory"),
+}  # fmt: skip
+
+ROWS: Table = {
+    name: (f"{TINY} {options}" + ("" if "--out" in options else " --out never"), fragment)
+    for name, (options, fragment) in CASES.items()
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_settings_that_cannot_be_are_refused(case: str, world, capsys) -> None:
+    refuses(world, *ROWS[case], capsys)
