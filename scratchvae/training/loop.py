@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Backend, get_backend
+from scratchvae.backend.room import memory_of
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
 from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.evaluation import Evaluation, evaluate
@@ -50,8 +51,14 @@ class Views:
 
 
 def prepare(config: TrainConfig, dataset: Dataset) -> Views:
-    """Check data against settings, binarize, hold out; raises ``DataError``, ``ConfigError``."""
-    if config.make_likelihood().unit_interval:
+    """Check data against settings, binarize, hold out; raises ``DataError``, ``ConfigError``.
+
+    ``MemoryError`` for a model, or a step of it, that no machine has room for.
+    """
+    vae = config.make_vae(dataset.train.images.shape[1])
+    memory_of((vae.layout.size,), config.dtype)
+    memory_of((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
+    if vae.likelihood.unit_interval:
         for split, part in ((dataset.train, "training"), (dataset.test, "test")):
             require_unit_interval(split, f"{dataset.name}, {part} images")
     train = binarize(dataset.train, config.binarize, config.seed, TRAIN_LANE)

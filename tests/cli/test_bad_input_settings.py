@@ -61,6 +61,16 @@ CASES: Table = {
     "a deviation whose square is infinite": (
         "--likelihood gaussian --std 1e200", "variance has no room for a standard deviation of 1",
     ),
+    **{
+        f"more {option} than memory, {how}": (
+            f"--{option} {10**30} {how}", "the memory does not suffice: an array of the shape",
+        )
+        for option in ("hidden", "latent-dim", "samples")
+        for how in ("--workers 1", "--workers 0", "--device strict")
+    },
+    "one worker, and a decoder of other pixels": (
+        "--workers 1 --encoder 'dense 5' --decoder 'dense 11'", "shape (11,), expected 12 pixels",
+    ),
     "a negative warm-up": ("--kl-warmup -1", "kl_warmup is -1, but it must be a whole number"),
     "a warm-up without a KL": (
         "--estimator iwae --kl-warmup 5", "has no KL whose weight could grow: set kl_warmup to 0",

@@ -165,3 +165,8 @@ def test_a_gradient_that_overflows_is_named_before_its_update() -> None:
 
 def test_the_same_run_in_float64_goes_on() -> None:
     assert trained(settings(lr=1e3, dtype="float64", epochs=1, beta=0.0)).stopped == "completed"
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_a_live_check_of_a_training_that_diverges_does_not_blame_the_gradient(every: int) -> None:
+    assert stops(settings(lr=1e30, verify_every=every)) == stops(settings(lr=1e30))
