@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.data.dataset import Dataset, Split, make_dataset
+from scratchvae.data.dataset import Dataset, Split
 from scratchvae.data.download import fetch
 from scratchvae.data.files import file_sha256
 from scratchvae.data.idx import Idx, read_idx
@@ -46,12 +46,12 @@ def load_archive(
             f"{archive.name}: no digest is known for {', '.join(unknown)}; accepted because "
             f"the shapes are right"
         )
-    return make_dataset(
+    return Dataset(
         archive.name,
         as_split(parts[0], parts[1]),
         as_split(parts[2], parts[3]),
         (parts[0].shape[1], parts[0].shape[2]),
-        notes,
+        tuple(notes),
     )
 
 

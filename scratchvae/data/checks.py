@@ -1,24 +1,10 @@
 """Questions that are asked of values, with answers that name a pixel."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data.dataset import Split
 from scratchvae.errors import ConfigError, DataError
-
-
-def require_finite(images: NDArray[np.floating], name: str) -> None:
-    """Raise DataError, with their number and the first index, if a NaN or infinity is there."""
-    finite = np.isfinite(images)
-    if finite.all():
-        return
-    count = images.size - int(np.count_nonzero(finite))
-    first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), finite.shape))
-    raise DataError(
-        f"{name}: {count} of {images.size} values are NaN or infinite as float32, the first at "
-        f"index {first} ({images[first]}). Repair or drop these images."
-    )
 
 
 def require_unit_interval(split: Split, name: str) -> None:

@@ -6,13 +6,13 @@ the training step divides by ``levels`` when it gathers a batch.
 
 import hashlib
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scratchvae.data.finite import require_finite
 from scratchvae.errors import DataError
 
 
@@ -24,7 +24,8 @@ class Split:
     ``levels``: a uint8 pixel k means the grey value k / levels; None: the images are float32
     and their values are the grey values.
 
-    Raises DataError for shapes, dtypes or levels that do not fit together.
+    Raises DataError for shapes, dtypes or levels that do not fit together, and for values that
+    are not finite.
     """
 
     images: NDArray[Any]
@@ -33,23 +34,27 @@ class Split:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
+        require_array(images, "a split's images")
         if images.ndim != 2:
             raise DataError(f"a split's images have the shape (N, D), not {images.shape}")
+        if self.levels is not None:
+            object.__setattr__(self, "levels", require_levels(self.levels))
         wanted = np.dtype(np.float32 if self.levels is None else np.uint8)
         if images.dtype != wanted:
             raise DataError(f"images with levels={self.levels} are {wanted}, not {images.dtype}")
-        if self.levels is not None:
-            brightest = int(images.max(initial=0))
-            if not max(1, brightest) <= self.levels <= 255:
-                raise DataError(
-                    f"levels={self.levels} cannot be: it lies between 1 and 255 and is at least "
-                    f"the brightest pixel, {brightest}"
-                )
-        if labels is not None and (labels.dtype != np.int64 or labels.shape != images.shape[:1]):
+        if self.levels is None:
+            require_finite(images, "a split's images")
+        elif int(images.max(initial=0)) > self.levels:
             raise DataError(
-                f"labels are int64 of shape {images.shape[:1]}, one for each image, "
-                f"not {labels.dtype} of shape {labels.shape}"
+                f"levels={self.levels} cannot be: the brightest pixel is {int(images.max())}"
             )
+        if labels is not None:
+            require_array(labels, "a split's labels")
+            if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+                raise DataError(
+                    f"labels are int64 of shape {images.shape[:1]}, one for each image, "
+                    f"not {labels.dtype} of shape {labels.shape}"
+                )
         object.__setattr__(self, "images", np.ascontiguousarray(images))
 
     def __len__(self) -> int:
@@ -73,42 +78,68 @@ class Split:
 class Dataset:
     """Images to train on and images to test on.
 
-    ``image_shape``: (height, width), whose product is D. ``fingerprint``: SHA-256 over levels,
+    ``image_shape``: (height, width), whose product is D. ``notes``: lines that a person should
+    see, such as a test split that was cut off the end. ``fingerprint``: SHA-256 over levels,
     shapes, dtypes and bytes, so that a checkpoint can tell whether it meets its data again.
-    ``notes``: lines that a person should see, such as a test split that was cut off the end.
+
+    Raises DataError for splits that do not fit each other or ``image_shape``.
     """
 
     name: str
     train: Split
     test: Split
     image_shape: tuple[int, int]
-    fingerprint: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    fingerprint: str = field(init=False)
 
-
-def make_dataset(
-    name: str,
-    train: Split,
-    test: Split,
-    image_shape: tuple[int, int],
-    notes: Sequence[str] = (),
-) -> Dataset:
-    """A Dataset of two splits that fit each other and ``image_shape``; raises DataError if not."""
-    height, width = image_shape
-    for part, split in (("train", train), ("test", test)):
-        if len(split) == 0:
-            raise DataError(f"{name}: the {part} split holds no image; at least one is needed")
-        if split.images.shape[1] != height * width:
+    def __post_init__(self) -> None:
+        name, train, test = self.name, self.train, self.test
+        if not isinstance(name, str):
+            raise DataError(f"the name of a data set is a text, not {name!r}")
+        height, width = require_image_shape(self.image_shape, name)
+        for part, split in (("train", train), ("test", test)):
+            if not isinstance(split, Split):
+                raise DataError(f"{name}: the {part} part is a Split, not {type(split).__name__}")
+            if len(split) == 0:
+                raise DataError(f"{name}: the {part} split holds no image; at least one is needed")
+            if split.images.shape[1] != height * width:
+                raise DataError(
+                    f"{name}: the {part} images have {split.images.shape[1]} pixels, "
+                    f"but {height} x {width} were expected"
+                )
+        if train.levels != test.levels:
             raise DataError(
-                f"{name}: the {part} images have {split.images.shape[1]} pixels, "
-                f"but {height} x {width} were expected"
+                f"{name}: train and test images differ in their levels "
+                f"({train.levels} and {test.levels}); store both in one dtype"
             )
-    if train.levels != test.levels:
+        object.__setattr__(self, "fingerprint", fingerprint(train, test))
+
+
+def require_array(array: Any, what: str) -> None:
+    """Raise DataError unless ``array`` is NumPy's, and whole: a mask would be lost in silence."""
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{what} are a NumPy array, not {type(array).__name__}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError(f"{what} are a masked array; fill what is masked, or leave it out")
+
+
+def require_levels(levels: Any) -> int:
+    """``levels`` as an int; raises DataError unless it is a whole number from 1 to 255."""
+    fine = isinstance(levels, int | np.integer) and not isinstance(levels, bool)
+    if not fine or not 1 <= levels <= 255:
+        raise DataError(f"levels={levels!r} cannot be: a whole number from 1 to 255, or None")
+    return int(levels)
+
+
+def require_image_shape(shape: Any, name: str) -> tuple[int, int]:
+    """(height, width); raises DataError unless they are two whole numbers of at least 1."""
+    pair = shape if isinstance(shape, tuple) and len(shape) == 2 else ()
+    if not pair or not all(isinstance(n, int) and n >= 1 for n in pair):
         raise DataError(
-            f"{name}: train and test images differ in their levels "
-            f"({train.levels} and {test.levels}); store both in one dtype"
+            f"{name}: the shape of an image is (height, width), two whole numbers of at least 1, "
+            f"not {shape!r}"
         )
-    return Dataset(name, train, test, image_shape, fingerprint(train, test), tuple(notes))
+    return pair[0], pair[1]
 
 
 def fingerprint(*splits: Split) -> str:

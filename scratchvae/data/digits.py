@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scratchvae.data.dataset import Dataset, Split, make_dataset
+from scratchvae.data.dataset import Dataset, Split
 
 LEVELS = 16  # each pixel counts the dark dots among 4 x 4
 TRAIN_IMAGES = 1437  # the last 360, a fifth, are the test split
@@ -18,4 +18,4 @@ def load_digits() -> Dataset:
     bunch = bundled()
     whole = Split(bunch.data.astype(np.uint8), bunch.target.astype(np.int64), LEVELS)
     train, test = whole.take(slice(None, TRAIN_IMAGES)), whole.take(slice(TRAIN_IMAGES, None))
-    return make_dataset("digits", train, test, (8, 8))
+    return Dataset("digits", train, test, (8, 8))

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scratchvae.data.files import file_sha256
 from scratchvae.data.sources import Archive, IdxFile
@@ -13,6 +13,7 @@ from scratchvae.errors import DataError, DownloadError
 CACHE_VARIABLE = "SCRATCHVAE_CACHE"
 ROUNDS = 2  # every mirror gets a second chance after the others
 TIMEOUT = (10, 30)  # seconds: until a connection stands, between two packets
+MAX_DOWNLOAD = 64 << 20  # bytes: no file that is known here is half as large
 ADVICE = (
     "Put the four files into a folder and name it with --data-dir or SCRATCHVAE_DATA, "
     "or choose the dataset 'digits', which needs no network."
@@ -73,9 +74,14 @@ def download_file(
     import pooch
     import requests
 
-    downloader = pooch.HTTPDownloader(
+    http = pooch.HTTPDownloader(
         progressbar=not quiet and on_a_terminal(), chunk_size=1 << 16, timeout=TIMEOUT
     )
+
+    def downloader(url: str, output: str, _: object) -> None:
+        with open(output, "wb") as stream:
+            http(url, Limited(stream), None)
+
     log = pooch.get_logger()
     level = log.level
     log.setLevel(logging.WARNING)  # pooch narrates; the progress bar and the errors are enough
@@ -104,6 +110,20 @@ def download_file(
     return failures
 
 
+class Limited:
+    """A file that takes no more than MAX_DOWNLOAD bytes: a server need not come to an end."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.flush = stream.flush
+
+    def write(self, data: bytes) -> int:
+        """Write; raises ValueError beyond the limit."""
+        if self.stream.tell() + len(data) > MAX_DOWNLOAD:
+            raise ValueError("more bytes than any file that is known here")
+        return self.stream.write(data)
+
+
 def reason(error: Exception) -> str:
     """Why a mirror failed, in a few words."""
     import requests
@@ -111,7 +131,8 @@ def reason(error: Exception) -> str:
     response: Any = getattr(error, "response", None)
     if response is not None:
         return f"answered {response.status_code}"
-    if isinstance(error, requests.Timeout):
+    # silence in the middle of a body is a ConnectionError to requests, and says so in its text
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "timed out"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "broke off"

@@ -34,6 +34,8 @@ def one_kind_of_error(path: Path) -> Iterator[None]:
             reason = error.strerror or type(error).__name__
             raise DataError(f"{path}: cannot be read ({reason})") from error
         raise damaged(path, error) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: does not fit into the memory of this machine") from error
     except Exception as error:
         raise damaged(path, error) from error
 

@@ -31,8 +31,9 @@ def load_dataset(
     Raises DataError for an unknown name, a file that cannot be used, and data that are damaged
     or foreign; DownloadError if the files are on no mirror that can be reached.
     """
-    if not isinstance(source, str | Path):
-        raise DataError(f"data are named by a text or a path, not by {source!r}")
+    for what in (source, "" if data_dir is None else data_dir):
+        if not isinstance(what, str | os.PathLike):
+            raise DataError(f"data are named by a text or a path, not by {what!r}")
     if source == "digits":
         return load_digits()
     if isinstance(source, str) and source in ARCHIVES:

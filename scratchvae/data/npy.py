@@ -1,6 +1,8 @@
 """NumPy's .npy and .npz files, read without trusting them: no pickle, no promise unchecked."""
 
+import io
 import math
+import reprlib
 import warnings
 import zipfile
 from collections.abc import Collection
@@ -11,10 +13,13 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from scratchvae.data.files import Bytes, open_binary, read_exactly, require_size
+from scratchvae.data.files import MAX_BYTES, Bytes, open_binary, read_exactly, require_size
 from scratchvae.errors import DataError
 
 NUMBER_KINDS = "buif"  # bool, unsigned, signed, floating: what pixels and labels can be
+MAX_HEADER = 10_000  # bytes, NumPy's own limit; that of a plain array has about a hundred
+MAX_RANK = 64  # NumPy's own limit
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
 
 
 def read_npy(path: Path) -> NDArray[Any]:
@@ -28,7 +33,8 @@ def read_npy(path: Path) -> NDArray[Any]:
 def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """(the wanted arrays that are there, the names of all arrays) of a .npz file.
 
-    Raises DataError for damage, and for two arrays of one name.
+    Raises DataError for damage, for two arrays of one name, and for compression that NumPy does
+    not write: zipfile decompresses bzip2 and LZMA without a bound, a gigabyte from a kilobyte.
     """
     arrays: dict[str, NDArray[Any]] = {}
     with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
@@ -36,6 +42,11 @@ def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray[Any
         if len(members) != len(archive.infolist()):
             raise DataError(f"{path}: holds two arrays of one name; save the arrays again")
         chosen = {name: item for name, item in members.items() if name in wanted}
+        if any(item.compress_type not in METHODS for item in chosen.values()):
+            raise DataError(
+                f"{path}: its arrays are compressed in a way that NumPy does not write; save them "
+                f"with np.savez or np.savez_compressed"
+            )
         require_size(sum(item.file_size for item in chosen.values()), None, path)
         for name, item in chosen.items():
             with archive.open(item) as inner:
@@ -53,24 +64,41 @@ def read_array(stream: Bytes, size: int, path: Path) -> NDArray[Any]:
         )
     if dtype.kind not in NUMBER_KINDS:
         raise DataError(f"{path}: holds {dtype}; save a plain array of integers or floats")
-    if any(n < 0 for n in shape):
-        raise DataError(f"{path}: its header declares the shape {shape}; it is damaged")
+    if len(shape) > MAX_RANK or not all(0 <= n <= MAX_BYTES for n in shape):
+        raise DataError(
+            f"{path}: its header declares the shape {reprlib.repr(shape)}, which cannot be; at "
+            f"most {MAX_BYTES} bytes are read, and the file is damaged or should be split"
+        )
     count = math.prod(shape) * dtype.itemsize
     require_size(count, size - stream.tell(), path)
     if count == 0:
         raise DataError(f"{path}: is empty: its header declares the shape {shape}")
     data = read_exactly(stream, count, path)
+    if dtype.kind == "b" and max(data) > 1:  # NumPy would take any byte but 0 for a 1
+        raise DataError(
+            f"{path}: holds the byte {max(data)} where only 0 and 1 can be (bool); it is damaged. "
+            f"Write the file again."
+        )
     return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def read_header(stream: Bytes, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
     """(shape, Fortran order, dtype) of the .npy file that ``stream`` opens."""
+    version = npy_format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        # 3.0 exists for field names beyond Latin-1: never a plain array of numbers
+        raise DataError(f"{path}: .npy version {version}; a plain array of numbers has 1.0 or 2.0")
+    field = stream.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(field, "little")
+    if length > MAX_HEADER:
+        raise DataError(
+            f"{path}: declares a .npy header of {length} bytes; at most {MAX_HEADER} are read, and "
+            f"a plain array of numbers has about a hundred. It is damaged."
+        )
+    header = io.BytesIO(field + stream.read(length))
+    parse = (
+        npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd headers warn before they fail; the error says it all
-        version = npy_format.read_magic(stream)
-        if version == (1, 0):
-            return npy_format.read_array_header_1_0(stream)
-        if version == (2, 0):
-            return npy_format.read_array_header_2_0(stream)
-    # 3.0 exists for field names beyond Latin-1: never a plain array of numbers
-    raise DataError(f"{path}: .npy version {version}; a plain array of numbers has 1.0 or 2.0")
+        return parse(header)

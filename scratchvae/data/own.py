@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from scratchvae.data.dataset import Dataset, Split, make_dataset
+from scratchvae.data.dataset import Dataset, Split
 from scratchvae.data.files import open_binary
 from scratchvae.data.idx import read_idx
 from scratchvae.data.labels import as_labels, idx_labels_beside
@@ -18,6 +18,12 @@ Arrays = dict[str, NDArray[Any]]
 
 TRAIN_KEYS, TEST_KEYS = ("train", "x_train"), ("test", "x_test")
 SINGLE_KEYS, LABEL_KEYS = ("images", "x", "arr_0"), ("labels", "y")
+ONE_OF_EACH = (  # of each line at most one array: two would leave it open which is meant
+    (*SINGLE_KEYS, *TRAIN_KEYS),
+    (*SINGLE_KEYS, *TEST_KEYS),
+    (*LABEL_KEYS, "y_train"),
+    (*LABEL_KEYS, "y_test"),
+)
 ALL_KEYS = (*TRAIN_KEYS, *TEST_KEYS, "y_train", "y_test", *SINGLE_KEYS, *LABEL_KEYS)
 
 
@@ -48,19 +54,31 @@ def load_file(path: Path) -> Dataset:
 def from_npz(path: Path) -> Dataset:
     """The Dataset of a .npz file: a train part and perhaps a test part, or one array."""
     arrays, names = read_npz(path, ALL_KEYS)
+    require_one_meaning(arrays, path)
     train, test = first_of(arrays, TRAIN_KEYS), first_of(arrays, TEST_KEYS)
     if train is not None and test is not None:
         return from_arrays([train, test], [arrays.get("y_train"), arrays.get("y_test")], path)
     if train is not None:
         return from_arrays([train], [arrays.get("y_train")], path)
     single = first_of(arrays, SINGLE_KEYS)
-    if single is not None and test is None:
+    if single is not None:
         return from_arrays([single], [first_of(arrays, LABEL_KEYS)], path)
     raise DataError(
         f"{path}: holds the arrays {', '.join(map(repr, names)) or 'none'}; expected 'train' and "
         f"'test', or 'x_train' and 'x_test' (with 'y_train', 'y_test'), or one of 'images', 'x' "
         f"and 'arr_0' (with 'labels' or 'y')"
     )
+
+
+def require_one_meaning(arrays: Arrays, path: Path) -> None:
+    """Raise DataError where two arrays could be the images, or the labels, of one part."""
+    for keys in ONE_OF_EACH:
+        found = [key for key in keys if key in arrays]
+        if len(found) > 1:
+            raise DataError(
+                f"{path}: holds both {found[0]!r} and {found[1]!r}, and which of them is meant "
+                f"cannot be known; keep one of them"
+            )
 
 
 def from_arrays(
@@ -83,7 +101,7 @@ def from_arrays(
             f"{path.name} has no test part: its last {len(whole) - cut} of {len(whole)} images "
             f"are the test split"
         )
-    return make_dataset(path.name, parts[0], parts[1], shape, notes)
+    return Dataset(path.name, parts[0], parts[1], shape, tuple(notes))
 
 
 def first_of(arrays: Arrays, keys: Sequence[str]) -> NDArray[Any] | None:

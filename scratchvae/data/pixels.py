@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.data.checks import require_finite
+from scratchvae.data.finite import require_finite
 from scratchvae.errors import DataError
 
 

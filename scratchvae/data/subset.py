@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from scratchvae.data.dataset import Dataset, make_dataset
+from scratchvae.data.dataset import Dataset
 from scratchvae.errors import ConfigError
 
 SUBSETS = "first:N, last:N or draw:SEED:N:M, with numbers of at least 1"
@@ -41,4 +41,4 @@ def select(dataset: Dataset, text: str) -> Dataset:
         if n > len(train):
             raise ConfigError(f"the subset {text!r} asks for more than {len(train)} images")
         train = train.take(slice(0, n) if match[1] == "first" else slice(len(train) - n, None))
-    return make_dataset(dataset.name, train, test, dataset.image_shape, dataset.notes)
+    return Dataset(dataset.name, train, test, dataset.image_shape, dataset.notes)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from scratchvae.data import Dataset, Split
-from scratchvae.data.dataset import make_dataset
 from scratchvae.models import Model
 from scratchvae.studies import STUDIES, find_study
 from scratchvae.training import Training
@@ -21,7 +20,7 @@ def stand_in() -> Dataset:
         Split(rng.integers(0, 256, (n, 784), dtype=np.uint8), np.arange(n) % 10, 255)
         for n in (300, 100)
     ]
-    return make_dataset("mnist", parts[0], parts[1], (28, 28))
+    return Dataset("mnist", parts[0], parts[1], (28, 28))
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from data_helpers import known_labels
 
-from scratchvae.data import Split, hold_out, require_unit_interval
-from scratchvae.data.dataset import fingerprint, make_dataset
+from scratchvae.data import Dataset, Split, hold_out, require_unit_interval
+from scratchvae.data.dataset import fingerprint
 from scratchvae.errors import ConfigError, DataError
 
 
@@ -55,6 +55,15 @@ def test_a_split_is_contiguous_however_it_was_taken() -> None:
         (np.zeros((2, 3), np.uint8), None, 0, "levels=0"),
         (np.zeros((2, 3), np.uint8), np.zeros(3, np.int64), 1, "labels"),
         (np.zeros((2, 3), np.uint8), np.zeros(2, np.int32), 1, "labels"),
+        (np.zeros((2, 3), np.uint8), [0, 1], 1, "labels are a NumPy array, not list"),
+        ([[0.5]], None, None, "images are a NumPy array, not list"),
+        (np.ma.masked_array(np.zeros((2, 3), np.uint8)), None, 1, "masked array"),
+        (np.zeros((2, 3), ">f4"), None, None, "float32, not >f4"),
+        (np.zeros((2, 3), np.uint8), None, 256, "levels=256"),
+        (np.zeros((2, 3), np.uint8), None, True, "levels=True"),
+        (np.zeros((2, 3), np.uint8), None, 255.0, "levels=255.0"),
+        (np.zeros((2, 3), np.uint8), None, "255", "levels='255'"),
+        (np.array([[0, np.nan]], np.float32), None, None, r"1 of 2 .* index \(0, 1\) \(nan\)"),
     ],
 )
 def test_a_split_whose_parts_do_not_fit_is_refused(
@@ -66,11 +75,33 @@ def test_a_split_whose_parts_do_not_fit_is_refused(
 
 def test_a_dataset_needs_images_that_fit_its_shape_and_each_other() -> None:
     with pytest.raises(DataError, match="4 pixels, but 3 x 2"):
-        make_dataset("d", grey(), grey(), (3, 2))
+        Dataset("d", grey(), grey(), (3, 2))
     with pytest.raises(DataError, match="no image"):
-        make_dataset("d", grey(), grey().take(slice(0)), (2, 2))
+        Dataset("d", grey(), grey().take(slice(0)), (2, 2))
     with pytest.raises(DataError, match="levels"):
-        make_dataset("d", grey(), Split(np.zeros((1, 4), np.uint8), None, 1), (2, 2))
+        Dataset("d", grey(), Split(np.zeros((1, 4), np.uint8), None, 1), (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "shape", "complaint"),
+    [
+        (None, grey(), (2, 2), "the name of a data set is a text, not None"),
+        ("d", np.zeros((6, 4), np.uint8), (2, 2), "the train part is a Split, not ndarray"),
+        ("d", grey(), 4, "not 4"),
+        ("d", grey(), (4,), r"not \(4,\)"),
+        ("d", grey(), (-2, -2), r"not \(-2, -2\)"),
+        ("d", grey(), (2.0, 2.0), r"not \(2.0, 2.0\)"),
+    ],
+)
+def test_a_dataset_of_other_things_is_refused(
+    name: Any, train: Any, shape: Any, complaint: str
+) -> None:
+    with pytest.raises(DataError, match=complaint):
+        Dataset(name, train, grey(), shape)
+
+
+def test_levels_may_be_an_integer_of_numpys() -> None:
+    assert type(Split(np.zeros((1, 4), np.uint8), None, np.int64(16)).levels) is int
 
 
 def test_the_fingerprint_sees_bytes_labels_shape_dtype_levels_and_the_cut() -> None:

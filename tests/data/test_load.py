@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,12 @@ def test_a_misspelt_name_is_answered_with_the_nearest(name: str) -> None:
 def test_a_path_that_leads_nowhere_is_no_unknown_name(path: str | Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         load_dataset(path)
+
+
+@pytest.mark.parametrize("arguments", [(5,), (None,), (b"mnist",), ("mnist", 5)])
+def test_what_is_neither_a_name_nor_a_path_is_refused(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(DataError, match="is a text or a Path, not"):
+        load_dataset(*arguments)
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:

@@ -10,8 +10,7 @@ import pytest
 import scratchvae.evaluation.elbo as elbo
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
-from scratchvae.data import Split, bernoulli, describe
-from scratchvae.data.dataset import make_dataset
+from scratchvae.data import Dataset, Split, bernoulli, describe
 from scratchvae.evaluation import active_units, describe_protocol, evaluate, visible
 from scratchvae.models import Model
 from scratchvae.models.model import BLOCK
@@ -219,7 +218,7 @@ def test_every_number_names_its_protocol(binarize: str, changes: dict, expected:
 def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch_to_the_bit(
     binarize: str, tmp_path
 ) -> None:
-    dataset = make_dataset("tiny", images(27), images(300, 1), (3, 4))
+    dataset = Dataset("tiny", images(27), images(300, 1), (3, 4))
     config = TrainConfig(
         hidden=(8,), batch_size=8, epochs=3, binarize=binarize, beta=0.5, samples=2, seed=4,
         validation=6,

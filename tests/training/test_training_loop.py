@@ -24,8 +24,7 @@ import scratchvae.training.loop as loop
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.backend.strict import CaptureError
-from scratchvae.data import Split, binarize
-from scratchvae.data.dataset import make_dataset
+from scratchvae.data import Dataset, Split, binarize
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.models import Model
 from scratchvae.training import RunFolder, epoch_order, prepare, train
@@ -133,7 +132,7 @@ def test_training_lowers_the_loss_on_images_with_structure() -> None:
     rng = np.random.default_rng(1)
     images = np.stack([x * 4 + y > level for level in rng.integers(0, 12, 60)]).reshape(60, 12)
     split = Split(images.astype(np.uint8), None, 1)
-    dataset = make_dataset("steps", split.take(slice(48)), split.take(slice(48, None)), (3, 4))
+    dataset = Dataset("steps", split.take(slice(48)), split.take(slice(48, None)), (3, 4))
     losses = [m["test_loss"] for m in trained(settings(epochs=40, lr=0.01), dataset).metrics]
     assert losses[-1] < 0.75 * losses[0]
     assert losses[-1] > np.log(11)  # nobody codes one of twelve pictures in less than its entropy
@@ -223,7 +222,7 @@ def test_e33_the_mean_of_many_dynamic_draws_is_the_grey_value() -> None:
 def test_a_fixed_protocol_shows_the_same_pixels_at_every_visit(protocol: str) -> None:
     config, dataset = settings(binarize=protocol), tiny()
     views = prepare(config, dataset)
-    fixed = make_dataset("fixed", views.train, views.test, (3, 4))
+    fixed = Dataset("fixed", views.train, views.test, (3, 4))
     step = make_step(config, fixed)
     first = seen(step, 1, 0)
     np.testing.assert_array_equal(first, seen(step, 2, 0))
@@ -236,21 +235,21 @@ def test_a_fixed_protocol_shows_the_same_pixels_at_every_visit(protocol: str) ->
 
 def test_static_draws_of_train_and_test_are_not_the_same_draw() -> None:
     half = Split(np.full((9, PIXELS), 0.5, np.float32), None, None)
-    views = prepare(settings(binarize="static"), make_dataset("half", half, half, (3, 4)))
+    views = prepare(settings(binarize="static"), Dataset("half", half, half, (3, 4)))
     assert not np.array_equal(views.train.images, views.test.images)
 
 
 def test_float_images_train_as_the_levels_that_they_are() -> None:
     dataset = tiny()
     parts = [Split(part.values(), None, None) for part in (dataset.train, dataset.test)]
-    floats = make_dataset("floats", parts[0], parts[1], (3, 4))
+    floats = Dataset("floats", parts[0], parts[1], (3, 4))
     assert numbers(trained(settings(), floats)) == numbers(trained(settings(), dataset))
 
 
 def test_a_gaussian_takes_pixels_outside_the_unit_interval_and_a_bernoulli_does_not() -> None:
     images = np.random.default_rng(0).normal(0, 3, (27, PIXELS)).astype(np.float32)
     split = Split(images, None, None)
-    dataset = make_dataset("normal", split, split, (3, 4))
+    dataset = Dataset("normal", split, split, (3, 4))
     assert trained(settings(likelihood="gaussian", mean="identity"), dataset).stopped == "completed"
     with pytest.raises(DataError, match=r"normal, training images.*outside \[0, 1\]"):
         trained(settings(), dataset)
@@ -290,7 +289,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path, monkeypatch) ->
     model, checkpoint = folder.load(get_backend("cpu"))
     assert checkpoint.epoch == 2
     held_out = prepare(config, tiny())
-    shorter = make_dataset("less", held_out.train, held_out.test, (3, 4))
+    shorter = Dataset("less", held_out.train, held_out.test, (3, 4))
     expected = after_steps(settings(), shorter, 2 * 3)  # 22 images: three steps an epoch
     for name, a in model.params.to_host().items():
         np.testing.assert_array_equal(a, expected[name], err_msg=name)

@@ -11,8 +11,7 @@ from training_helpers import PlainRun, after_steps, leftovers, settings, tiny, t
 import scratchvae.training.loop as loop
 from scratchvae.backend import get_backend
 from scratchvae.backend.cpu import NumpyBackend
-from scratchvae.data import Split
-from scratchvae.data.dataset import make_dataset
+from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.training import RunFolder, train
 
@@ -135,7 +134,7 @@ def test_an_overflow_on_the_validation_images_alone_is_theirs() -> None:
 def dataset_of(train_images: np.ndarray, test_images: np.ndarray | None = None):
     parts = (train_images, train_images if test_images is None else test_images)
     splits = [Split(part, None, None) for part in parts]
-    return make_dataset("floats", splits[0], splits[1], (3, 4))
+    return Dataset("floats", splits[0], splits[1], (3, 4))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend, get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.data import Dataset, Split
-from scratchvae.data.dataset import make_dataset
 from scratchvae.models import Model
 from scratchvae.training import Progress, TrainConfig, Training, TrainingStep, epoch_order, train
 
@@ -38,7 +37,7 @@ def tiny(train: int = 27, test: int = 10, levels: int | None = 255, seed: int = 
         elif levels == 1:
             images = (images > 127).astype(np.uint8)
         parts.append(Split(images, np.arange(count) % 10, levels))
-    return make_dataset("tiny", parts[0], parts[1], SHAPE)
+    return Dataset("tiny", parts[0], parts[1], SHAPE)
 
 
 def settings(**changes: Any) -> TrainConfig:
