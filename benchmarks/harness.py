@@ -231,7 +231,8 @@ def conditions(threads: int) -> dict[str, Any]:
 
 
 def _module_name() -> str:
-    return f"benchmarks.{Path(sys.argv[0]).stem}"
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else Path(sys.argv[0]).stem
 
 
 def cpu_model() -> str:

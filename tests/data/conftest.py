@@ -1,11 +1,15 @@
 """Every test here has its own cache, no data folder, and no way past this machine."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from data_helpers import Mirror
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # benchmarks lies beside the package
+
+from benchmarks.reliability.mirror import Mirror
 
 USERS_DATA = os.environ.get("SCRATCHVAE_DATA")  # before the tests hide it
 

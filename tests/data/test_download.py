@@ -1,16 +1,17 @@
 """Downloads from a server on this machine that can be made to misbehave."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
-from data_helpers import NAMES, Mirror, small_archive
+from data_helpers import write_files
 
+from benchmarks.reliability.downloads import Scenario, play, scenarios
+from benchmarks.reliability.mirror import FAULTS, NAMES, Answer, Mirror, small_archive
 from scratchvae.data import download
 from scratchvae.data.archives import load_archive
 from scratchvae.errors import DataError, DownloadError
-
-FAULTS = ("missing", "page", "wrong", "short")
 
 
 def cached(name: str) -> Path:
@@ -27,15 +28,34 @@ def test_the_four_files_are_fetched_once(mirror: Mirror, capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")  # no terminal: no progress bar, and pooch is silent
 
 
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", (1, 0.2))
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_next_mirror_helps(mirror: Mirror, fault: str) -> None:
     assert load_archive(small_archive(mirror.url(fault), mirror.url("good"))).notes == ()
-    assert mirror.log[:2] == [f"/{fault}/{NAMES[0]}.gz", f"/good/{NAMES[0]}.gz"]
+    assert mirror.log[:2] == [f"/{path}/{NAMES[0]}.gz" for path in (mirror.folder(fault), "good")]
 
 
 def test_a_mirror_that_hiccups_gets_a_second_chance(mirror: Mirror) -> None:
-    mirror.behaviours["hiccup"] = lambda body: (503 if len(mirror.log) == 1 else 200, body, 0)
+    mirror.behaviours["hiccup"] = lambda body: Answer(body, 503 if len(mirror.log) == 1 else 200)
     assert len(load_archive(small_archive(mirror.url("hiccup"))).train) == 5
+
+
+def test_a_body_that_is_short_but_says_so_is_not_kept(mirror: Mirror) -> None:
+    mirror.behaviours["half"] = lambda body: Answer(body[: len(body) // 2])
+    assert load_archive(small_archive(mirror.url("half"), mirror.url("good"))).notes == ()
+
+
+def test_a_body_without_an_end_is_left(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "MAX_DOWNLOAD", 1 << 20)
+    mirror.behaviours["endless"] = lambda body: Answer(bytes(8 << 20), promised=1 << 40)
+    assert load_archive(small_archive(mirror.url("endless"), mirror.url("good"))).notes == ()
+    assert sorted(path.name for path in cached(NAMES[0]).parent.iterdir()) == sorted(
+        f"{name}.gz" for name in NAMES
+    )
 
 
 def test_when_every_mirror_fails_the_error_says_what_was_tried_and_what_to_do(
@@ -48,19 +68,19 @@ def test_when_every_mirror_fails_the_error_says_what_was_tried_and_what_to_do(
     message = str(caught.value)
     for expected in (*mirrors, *NAMES, "--data-dir", "SCRATCHVAE_DATA"):
         assert expected in message
-    for why in ("answered 404", "sent other bytes", "broke off", "could not be reached"):
+    reasons = "answered 404", "answered 503", "sent other bytes", "broke off", "timed out"
+    for why in (*reasons, "could not be reached"):
         assert why in message
     assert list(cached(NAMES[0]).parent.iterdir()) == []  # no file in part, no orphan
 
 
-def test_a_mirror_that_falls_silent_is_left(
+def test_a_mirror_that_says_nothing_at_all_is_left(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "TIMEOUT", (0.2, 0.2))
     monkeypatch.setattr(download, "ROUNDS", 1)
-    mirror.behaviours["silent"] = lambda body: (mirror.patience.wait(5), (200, body, 0))[1]
+    mirror.behaviours["mute"] = lambda body: (mirror.patience.wait(5), Answer(body))[1]
     with pytest.raises(DownloadError, match="timed out"):
-        load_archive(small_archive(mirror.url("silent")))
+        load_archive(small_archive(mirror.url("mute")))
 
 
 def test_a_damaged_cache_repairs_itself(mirror: Mirror) -> None:
@@ -99,6 +119,37 @@ def test_a_cache_that_cannot_be_written_is_no_mirrors_fault(
     with pytest.raises(DataError, match="cannot be kept there") as caught:
         load_archive(small_archive(mirror.url("good")))
     assert not isinstance(caught.value, DownloadError)
+
+
+def test_a_disk_that_fills_up_is_no_mirrors_fault(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: download.Limited, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    archive = small_archive(mirror.url("good"))
+    with monkeypatch.context() as patch:
+        patch.setattr(download.Limited, "write", full)
+        with pytest.raises(DataError, match=r"kept there \(No space left") as caught:
+            load_archive(archive)
+    assert not isinstance(caught.value, DownloadError)
+    assert list(cached(NAMES[0]).parent.iterdir()) == []
+    assert load_archive(archive).notes == ()
+
+
+def test_a_cache_that_is_complete_is_read_and_never_written(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(cached(NAMES[0]).parent)
+    monkeypatch.setattr(download, "download_file", lambda *_: pytest.fail("asked for a file"))
+    assert load_archive(small_archive(mirror.url("good"))).notes == ()
+    assert mirror.log == []
+
+
+@pytest.mark.parametrize("scenario", scenarios(1)[len(FAULTS) :], ids=lambda s: s.name)
+def test_what_the_script_plays_ends_well(scenario: Scenario) -> None:
+    """Once each, with processes of their own; the faults of mirrors are played above."""
+    assert play(scenario) == 1
 
 
 def test_a_progress_bar_is_drawn_on_a_terminal_only_unless_quiet(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import ARRAYS, idx_bytes, packed, sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.reliability.mirror import ARRAYS, idx_bytes, packed, sha256
 from scratchvae.data import files
 from scratchvae.data.idx import read_idx
 from scratchvae.errors import DataError

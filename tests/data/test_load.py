@@ -8,17 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_helpers import (
-    ARRAYS,
-    NAMES,
-    idx_bytes,
-    known_labels,
-    packed,
-    sha256,
-    small_archive,
-    write_files,
-)
+from data_helpers import known_labels, write_files
 
+from benchmarks.reliability.mirror import ARRAYS, NAMES, idx_bytes, packed, sha256, small_archive
 from scratchvae.data import DATASETS, load_dataset, sources
 from scratchvae.data.archives import load_archive
 from scratchvae.data.sources import ARCHIVES, Archive

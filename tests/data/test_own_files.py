@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_helpers import ARRAYS, idx_bytes, packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.reliability.mirror import ARRAYS, idx_bytes, packed
 from scratchvae.data import load_dataset
 from scratchvae.errors import DataError
 

@@ -1,0 +1,1 @@
+"""Scripts that break things on purpose, and count what survives."""
