@@ -219,7 +219,7 @@ def conditions(threads: int) -> dict[str, Any]:
     dropped = {k: v for k, v in os.environ.items() if k.startswith(DROPPED)}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m", _module_name(), *sys.argv[1:]]),
+        "command": " ".join(["python", *sys.orig_argv[1:]]),
         "cpu": cpu_model(),
         "cores": cores(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -228,11 +228,6 @@ def conditions(threads: int) -> dict[str, Any]:
         "versions": versions(),
         "not_handed_down": dropped,  # variables that the contenders did not see
     }
-
-
-def _module_name() -> str:
-    spec = sys.modules["__main__"].__spec__
-    return spec.name if spec else Path(sys.argv[0]).stem
 
 
 def cpu_model() -> str:
