@@ -42,7 +42,9 @@ def one_kind_of_error(path: Path) -> Iterator[None]:
 
 def damaged(path: Path, error: Exception) -> DataError:
     """The DataError for bytes that a decoder refused."""
-    reason = str(error) or type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if len(reason) > 200:  # some decoders quote the bytes they could not read
+        reason = f"{reason[:200]} …"
     return DataError(f"{path}: damaged or incomplete ({reason}). Fetch or write the file again.")
 
 
