@@ -18,6 +18,7 @@ from scratchvae.commands import (
     complete,
     estimators,
     evaluate,
+    export,
     gradcheck,
     info,
     plot,
@@ -36,6 +37,7 @@ EXAMPLES = """examples:
   scratchvae complete runs/digits-1     complete images of which half is hidden
   scratchvae plot runs/digits-1         draw the figures again
   scratchvae replay FILE                find the first infinity of a training that stopped
+  scratchvae export runs/digits-1 x.safetensors   its weights, for PyTorch
   scratchvae gradcheck                  check every hand-written gradient
   scratchvae estimators                 bias and variance of every gradient estimator
   scratchvae info                       versions, BLAS, devices
@@ -58,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
         evaluate,
         complete,
         plot,
+        export,
         replay,
         estimators,
         gradcheck,

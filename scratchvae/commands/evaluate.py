@@ -17,6 +17,7 @@ from scratchvae.commands.common import (
 from scratchvae.data import PROTOCOLS, Dataset
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import Evaluation, LogLikelihood, evaluate, log_likelihood
+from scratchvae.exchange import read_weights
 from scratchvae.models import Model
 from scratchvae.training import RunFolder, TrainConfig, prepare, require_same_levels
 
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
   scratchvae evaluate runs/digits-1
   scratchvae evaluate runs/digits-1 --samples 10 --json
   scratchvae evaluate runs/digits-1 --nll 5000 --all-protocols
+  scratchvae evaluate runs/digits-1 --weights tuned.safetensors
 """
 
 
@@ -44,6 +46,8 @@ def add_parser(commands: Any) -> None:
                         help="draws of z an image (default: as in training)")  # fmt: skip
     parser.add_argument("--nll", type=int, metavar="SAMPLES",
                         help="log p(x) by importance sampling, so many z an image")  # fmt: skip
+    parser.add_argument("--weights", type=Path, metavar="FILE.safetensors",
+                        help="of the same network, instead of the run's own")  # fmt: skip
     protocols = parser.add_mutually_exclusive_group()
     protocols.add_argument("--binarize", choices=PROTOCOLS,
                            help="what pixels become (default: as in training)")  # fmt: skip
@@ -66,6 +70,11 @@ def run(args: argparse.Namespace) -> int:
     if args.samples is not None:
         model = model.with_samples(args.samples)
     head = {"run": str(args.run), "split": args.split, "epoch": checkpoint.epoch}
+    state = f"epoch {checkpoint.epoch}"
+    if args.weights is not None:
+        read_weights(args.weights, model)
+        state = f"the weights of {args.weights}"
+        head["weights"] = str(args.weights)
     texts, found = [], {}
     for protocol in PROTOCOLS if args.all_protocols else (args.binarize or config.binarize,):
         try:
@@ -80,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         found[protocol] = result.to_json()
         if likelihood is not None:
             found[protocol]["importance"] = likelihood.to_json()
-        texts.append(describe(result, args.split, checkpoint.epoch, likelihood))
+        texts.append(describe(result, args.split, state, likelihood))
     content = {"protocols": found} if args.all_protocols else next(iter(found.values()))
     answer(args.json, head | content, "\n\n".join(texts))
     return 0
@@ -112,12 +121,12 @@ def under(
 
 
 def describe(
-    result: Evaluation, split: str, epoch: int, likelihood: LogLikelihood | None = None
+    result: Evaluation, split: str, state: str, likelihood: LogLikelihood | None = None
 ) -> str:
     """The numbers as text."""
     units = "  ".join(f"{kl:.3f}" for kl in result.kl_per_unit)
     lines = [
-        f"epoch {epoch}, {result.images} {split} images, nats an image",
+        f"{state}, {result.images} {split} images, nats an image",
         f"ELBO            {result.elbo:10.3f} ± {result.elbo_standard_error:.3f}",
         f"reconstruction  {result.reconstruction:10.3f}",
         f"KL              {result.kl:10.3f}",

@@ -25,7 +25,7 @@ ORDER = (
     {"layers", "latent", "likelihoods", "optim"},
     {"models"},
     {"gradcheck", "data", "training", "evaluation"},
-    {"studies"},
+    {"studies", "exchange"},
     {"figures"},
     {"commands", "cli", "__main__"},
 )

@@ -10,7 +10,7 @@ import scratchvae
 
 HEAVY = (
     "scipy", "cupy", "matplotlib", "sklearn", "pooch", "requests", "tqdm", "threadpoolctl",
-    "torch", "jax",
+    "torch", "jax", "safetensors",
 )  # fmt: skip
 PARTS = sorted(
     path.stem

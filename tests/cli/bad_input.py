@@ -152,6 +152,12 @@ def write_runs(folder: Path) -> None:
         edit_json(copy_of(run, name) / "config.json", change)
     (copy_of(run, "bad-metrics") / "metrics.jsonl").write_text('{"epoch": 1}\n')
     (copy_of(run, "no-run") / "config.json").unlink()
+    for name in ("run", "wider"):
+        assert main(["export", name, f"{name}.safetensors"]) == 0
+    weights = bytearray((folder / "run.safetensors").read_bytes())
+    (folder / "cut.safetensors").write_bytes(weights[:-1])
+    weights[-9] ^= 1
+    (folder / "flipped.safetensors").write_bytes(weights)
 
 
 def make_world(folder: Path) -> None:

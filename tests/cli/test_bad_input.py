@@ -40,6 +40,35 @@ ROWS: Table = {
         "evaluate run --binarize none --all-protocols", "not allowed with argument --binarize",
     ),
     "evaluate: an unknown device": ("evaluate run --device tpu", "invalid choice: 'tpu'"),
+    # weights of others, and for others
+    "evaluate: weights that are not there": (
+        "evaluate run --weights no.safetensors --quiet", "no file of weights at no.safetensors",
+    ),
+    "evaluate: weights that are a folder": (
+        "evaluate run --weights thesis --quiet", "there is no file of weights at thesis",
+    ),
+    "evaluate: weights that are something else": (
+        "evaluate run --weights tiny.npz --quiet", "tiny.npz is no safetensors file, or damaged",
+    ),
+    "evaluate: weights cut off": (
+        "evaluate run --weights cut.safetensors --quiet", "is no safetensors file, or damaged",
+    ),
+    "evaluate: a flipped bit in the weights": (
+        "evaluate run --weights flipped.safetensors --quiet", "flipped.safetensors is damaged",
+    ),
+    "evaluate: the weights of another model": (
+        "evaluate run --weights wider.safetensors --quiet", "belongs to another model",
+    ),
+    "export: no file named": ("export run", "arguments are required: FILE.safetensors"),
+    "export: no run": ("export nowhere x.safetensors", "nowhere holds no run"),
+    "export: a damaged run": ("export damaged-checkpoint x.safetensors", "damaged"),
+    "export: another ending": ("export run x.npz", "a file of weights ends in .safetensors"),
+    "export: a name that is taken": ("export run run.safetensors", "exists already: choose"),
+    "export: below a file": ("export run table.csv/x.safetensors", "cannot be written: Not a dir"),
+    "export: below nothing": ("export run no/x.safetensors", "cannot be written: No such file"),
+    "export: a name too long": (
+        f"export run {'x' * 300}.safetensors", "cannot be written: File name too long",
+    ),
     # complete
     "complete: an unknown mask": (f"{COMPLETE} --mask middle", "is not one of top, bottom, left,"),
     "complete: a mask that is not there": (f"{COMPLETE} --mask no.npy", "no such file; check the"),
