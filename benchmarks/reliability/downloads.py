@@ -102,7 +102,7 @@ def eight_at_once(damage: bool, at: Scene) -> bool:
 def full_disk(at: Scene) -> bool:
     """No file may grow beyond 25 bytes: a sentence, nothing in part, and later it works."""
     code, _, sentence = at.fetch("good", "--bytes", "25")
-    fine = code == 2 and "downloads cannot be kept there" in sentence and at.held() == {}
+    fine = code == 2 and "be kept there (File too large)" in sentence and at.held() == {}
     return fine and at.fetch()[0] == 0 and at.held() == GOOD
 
 
@@ -111,7 +111,7 @@ def read_only_cache(at: Scene) -> bool:
     at.folder.mkdir(parents=True)
     at.folder.chmod(0o555)
     code, _, sentence = at.fetch("good", "--as-nobody")
-    fine = code == 2 and "downloads cannot be kept there" in sentence
+    fine = code == 2 and "downloads cannot be kept there (Permission denied)" in sentence
     at.folder.chmod(0o755)
     for name, content in GOOD.items():
         (at.folder / name).write_bytes(content)
@@ -161,7 +161,7 @@ def scenarios(rounds: int) -> list[Scenario]:
         *faults,
         Scenario("eight processes, one cache", rounds, partial(eight_at_once, False)),
         Scenario("eight processes, a damaged file", rounds, partial(eight_at_once, True)),
-        Scenario("a full disk", 1, full_disk),
+        Scenario("a full disk (RLIMIT_FSIZE)", 1, full_disk),
         Scenario("a read-only cache", 1, read_only_cache),
         Scenario("a tampered cache, each file", 1, tampered_cache),
         Scenario("Ctrl-C in the middle", rounds, ctrl_c),

@@ -101,8 +101,10 @@ def download_file(
                 except (requests.RequestException, ValueError) as error:
                     failures[mirror] = reason(error)
     except OSError as error:  # after RequestException, which is an OSError too
+        # pooch raises a PermissionError of its own, a paragraph, from the system's
+        why = error.strerror or getattr(error.__cause__, "strerror", None) or error
         raise DataError(
-            f"{folder}: downloads cannot be kept there ({error.strerror or error}); set "
+            f"{folder}: downloads cannot be kept there ({why}); set "
             f"{CACHE_VARIABLE} to a folder that can be written"
         ) from error
     finally:

@@ -74,11 +74,13 @@ def read_array(stream: Bytes, size: int, path: Path) -> NDArray[Any]:
     if count == 0:
         raise DataError(f"{path}: is empty: its header declares the shape {shape}")
     data = read_exactly(stream, count, path)
-    if dtype.kind == "b" and max(data) > 1:  # NumPy would take any byte but 0 for a 1
-        raise DataError(
-            f"{path}: holds the byte {max(data)} where only 0 and 1 can be (bool); it is damaged. "
-            f"Write the file again."
-        )
+    if dtype.kind == "b":  # NumPy would take any byte but 0 for a 1
+        largest = int(np.frombuffer(data, dtype=np.uint8).max())
+        if largest > 1:
+            raise DataError(
+                f"{path}: holds the byte {largest} where only 0 and 1 can be (bool); it is "
+                f"damaged. Write the file again."
+            )
     return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 
