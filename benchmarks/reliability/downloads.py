@@ -1,4 +1,4 @@
-"""What becomes of a download when something goes wrong. Takes half a minute.
+"""What becomes of a download when something goes wrong. Takes a minute.
 
     python -m benchmarks.reliability.downloads [--rounds 5] [--json FILE]
 
