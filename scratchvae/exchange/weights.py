@@ -40,7 +40,7 @@ class Description(NamedTuple):
 
 
 def write_weights(
-    path: Path, model: Model, config: TrainConfig, epoch: int | None = None
+    path: str | Path, model: Model, config: TrainConfig, epoch: int | None = None
 ) -> dict[str, NDArray[Any]]:
     """Write a model's weights under PyTorch's names, atomically; answer with the tensors.
 
@@ -48,7 +48,7 @@ def write_weights(
     ConfigError for a network that PyTorch cannot express and for the settings of another; RunError
     where ``path`` has another ending, is taken or cannot be written.
     """
-    library = _library()
+    library, path = _library(), Path(path)
     if modules(config.make_vae(model.vae.pixels)) != modules(model.vae):
         raise ConfigError("the settings describe another network than the model's")
     if str(model.bk.dtype) != config.dtype:
@@ -82,12 +82,13 @@ def write_weights(
     return tensors
 
 
-def read_weights(path: Path, model: Model) -> None:
+def read_weights(path: str | Path, model: Model) -> None:
     """Put the weights of a file into ``model``, whose network they must be.
 
     Raises CheckpointError for a file that is missing or damaged, whose metadata describe another
     network or other weights, or whose names, shapes, dtypes or numbers are not this model's.
     """
+    path = Path(path)
     with _opened(path) as file:
         about = _description(file, path)
         if about is not None and about.modules != modules(model.vae):
@@ -95,11 +96,12 @@ def read_weights(path: Path, model: Model) -> None:
         _load(file, path, model, about)
 
 
-def read_model(path: Path, device: str = "auto") -> tuple[Model, TrainConfig]:
+def read_model(path: str | Path, device: str = "auto") -> tuple[Model, TrainConfig]:
     """The model that a file describes, with its weights, and the settings it was made by.
 
     Raises CheckpointError as :func:`read_weights` does, and for a file without our metadata.
     """
+    path = Path(path)
     with _opened(path) as file:
         about = _description(file, path)
         if about is None:

@@ -40,7 +40,7 @@ def test_there_and_back_not_a_bit_changes(path: Path, name: str, dtype: str) -> 
     config = TrainConfig.from_json(CONFIGS[name].to_json() | {"dtype": dtype})
     model = model_of(config)
     write_weights(path, model, config)
-    read, settings = read_model(path, "cpu")
+    read, settings = read_model(str(path), "cpu")
     into = fresh(config)
     read_weights(path, into)
     for ours, again in ((model, read), (model, into)):
