@@ -15,8 +15,7 @@ import pytest
 import scratchvae
 from scratchvae import VAE, Model, TrainConfig, evaluate, get_backend, load_dataset, train
 from scratchvae import gradcheck as checks
-from scratchvae.data import Split
-from scratchvae.data.dataset import make_dataset
+from scratchvae.data import Dataset, Split
 from scratchvae.errors import ScratchVAEError
 from scratchvae.gradcheck import (
     GradientError,
@@ -59,7 +58,7 @@ def parts(**changes: Any) -> VAE:
 
 
 def dataset(train_images: Any = BYTES, test_images: Any = BYTES) -> Any:
-    return make_dataset("bytes", train_images, test_images, (3, 4))
+    return Dataset("bytes", train_images, test_images, (3, 4))
 
 
 def live(**changes: Any) -> Report:

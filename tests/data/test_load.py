@@ -41,7 +41,7 @@ def test_a_path_that_leads_nowhere_is_no_unknown_name(path: str | Path) -> None:
 
 @pytest.mark.parametrize("arguments", [(5,), (None,), (b"mnist",), ("mnist", 5)])
 def test_what_is_neither_a_name_nor_a_path_is_refused(arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(DataError, match="is a text or a Path, not"):
+    with pytest.raises(DataError, match="data are named by a text or a path"):
         load_dataset(*arguments)
 
 

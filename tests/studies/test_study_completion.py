@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
-from scratchvae.data import Split
-from scratchvae.data.dataset import make_dataset
+from scratchvae.data import Dataset, Split
 from scratchvae.evaluation import CompletionSettings, complete, find_mask
 from scratchvae.models import Model
 from scratchvae.studies import STUDIES, Completed, CompletionTarget, complete_as, find_study
@@ -34,7 +33,7 @@ def test_flux_completes_what_its_tutorial_completes() -> None:
 def test_the_tutorials_image_and_the_first_test_images_are_completed() -> None:
     rng = np.random.default_rng(0)
     train, test = (Split(rng.integers(0, 2, (n, 12), dtype=np.uint8), None, 1) for n in (8, 6))
-    dataset = make_dataset("toy", train, test, (3, 4))
+    dataset = Dataset("toy", train, test, (3, 4))
     config = TrainConfig(hidden=(5,), batch_size=4)
     model = Model(config.make_vae(12), get_backend("cpu"), seed=1)
     completed, found = complete_as(TARGET, model, config, dataset, prepare(config, dataset))

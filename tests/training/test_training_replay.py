@@ -11,7 +11,6 @@ from training_helpers import leftovers, settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.data import Dataset, Split
-from scratchvae.data.dataset import make_dataset
 from scratchvae.errors import NonFiniteError
 from scratchvae.latent import ESTIMATORS
 from scratchvae.optim import SGD
@@ -84,7 +83,7 @@ def test_the_replay_finds_the_array_that_the_sentence_names(way: str, tmp_path) 
 
 def dataset_of(images: np.ndarray) -> Dataset:
     split = Split(images, None, None)
-    return make_dataset("floats", split, split, (3, 4))
+    return Dataset("floats", split, split, (3, 4))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -152,9 +151,9 @@ def test_parameters_that_are_no_numbers_are_named_as_what_the_step_began_with(
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_pixels_that_are_no_numbers_are_named(value: float, tmp_path) -> None:
     images = np.random.default_rng(0).random((27, 12), dtype=np.float32)
-    images[20, 7] = value
-    config = settings(likelihood="gaussian", shuffle=False)
-    sentence, replay, diagnosis = stopped(tmp_path, config, dataset_of(images))
+    config, dataset = settings(likelihood="gaussian", shuffle=False), dataset_of(images)
+    dataset.train.images[20, 7] = value  # spoiled after the splits have been checked
+    sentence, replay, diagnosis = stopped(tmp_path, config, dataset)
     assert agree(sentence, replay, diagnosis)
     assert (diagnosis.found.name, diagnosis.found.first) == ("the images", (4, 7))
     assert diagnosis.found.bad == 1
