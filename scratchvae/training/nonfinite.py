@@ -22,14 +22,16 @@ from scratchvae.training.config import TrainConfig
 from scratchvae.training.step import TrainingStep
 
 
-def explain(step: TrainingStep, first_step: int, epoch: int, until: int) -> NonFiniteError:
-    """Repeat the epoch's steps 0 … ``until``; the error that names step, layer and array.
+def explain(
+    step: TrainingStep, first_step: int, epoch: int, until: int, since: int = 0
+) -> NonFiniteError:
+    """Repeat the epoch's steps ``since`` … ``until``; the error that names step, layer and array.
 
-    The step's parameters and moments are those of the epoch's beginning; ``first_step`` is the
-    number of its first step.
+    The step's parameters and moments are those before step ``since`` of the epoch, 0 unless the
+    run went on in its middle; ``first_step`` is the number of the epoch's first step.
     """
     bk = step.bk
-    for i in range(until + 1):
+    for i in range(since, until + 1):
         where = f"epoch {epoch}, step {i + 1} of it (step {first_step + i} of the run)"
         with bk.quiet():
             batch = step.gradient(first_step + i, i)
