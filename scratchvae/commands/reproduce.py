@@ -14,7 +14,7 @@ from scratchvae.commands.common import (
     open_dataset,
     say,
 )
-from scratchvae.commands.train import SIGNAL_EXITS, train_in_folder
+from scratchvae.commands.train_folder import SIGNAL_EXITS, train_in_folder
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.studies import STUDIES, Study, find_study, reproduce, table, write_report
