@@ -1,0 +1,1 @@
+"""Scripts that break things and count: ``python -m benchmarks.reliability.NAME``."""
