@@ -26,7 +26,7 @@ from scratchvae.errors import ScratchVAEError
 
 EXAMPLES = """examples:
   scratchvae train                      train on real digits, in well under a minute
-  scratchvae train --resume runs/digits-1  go on with a run that was interrupted
+  scratchvae train --resume RUN         go on with a run that was interrupted
   scratchvae verify runs/digits-1       check every byte that a run has left
   scratchvae reproduce gluon            reproduce a tutorial on all of MNIST
   scratchvae evaluate runs/digits-1     ELBO and latent units

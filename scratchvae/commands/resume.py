@@ -59,7 +59,7 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
         return config, ended
     if args.own_process and bk.name == "cpu":
         with_the_same_kernel(str(recorded.get("kernel")))
-    folder.change(settings, steps_of(folder))
+    folder.pending = settings
     return config, train_and_draw(folder, config, dataset, bk, args.quiet, resume=True)
 
 
@@ -74,14 +74,6 @@ def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -
             "no setting can change that"
         )
     return dataset
-
-
-def steps_of(folder: RunFolder) -> int:
-    """How many steps the run has done by its checkpoint; 0 where that cannot be said."""
-    try:
-        return load_checkpoint(folder.checkpoint_path).step
-    except CheckpointError:
-        return 0
 
 
 def training_that_ended(

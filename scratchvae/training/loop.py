@@ -19,7 +19,7 @@ from scratchvae.training.checkpoint import Checkpoint
 from scratchvae.training.config import TrainConfig, resolve_levels
 from scratchvae.training.interrupt import Interruption
 from scratchvae.training.lock import alone
-from scratchvae.training.metrics import keep_lines
+from scratchvae.training.metrics import first_lines, keep_lines
 from scratchvae.training.nonfinite import explain, explain_evaluation
 from scratchvae.training.order import epoch_order
 from scratchvae.training.progress import Progress
@@ -129,16 +129,22 @@ class _Loop:
 
     def go_on(self, run: RunFolder, saved: Checkpoint | None) -> None:
         """Take up what the folder holds, as if nothing had happened since."""
-        metrics = keep_lines(run.metrics_path, 0 if saved is None else saved.epoch)
-        if saved is None:
-            return
-        run.require_own(run.checkpoint_path, saved)
-        self.state.take_up(run.checkpoint_path, saved, metrics)
-        self.steps_done = saved.step
-        self.result.metrics = metrics
-        self.best, self.result.best_epoch = best_of(metrics)
+        step = 0
+        if saved is not None:
+            metrics, _, _ = first_lines(run.metrics_path, saved.epoch)
+            run.require_own(run.checkpoint_path, saved)
+            self.state.take_up(run.checkpoint_path, saved, metrics)
+            self.steps_done = step = saved.step
+            self.result.metrics = metrics
+            self.best, self.result.best_epoch = best_of(metrics)
+            self.say_differences(run, saved)
+        keep_lines(run.metrics_path, self.state.epoch)
+        run.settle(step)
+
+    def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
+        """What of machine and software is not as it was, and may change the last bits."""
         now = self.state.environment | machine()
-        words = differences(saved.environment | run.settings().get("machine", machine()), now)
+        words = differences(saved.environment | run.machine(), now)
         if words:
             self.progress.note(
                 "the last bits may differ from those of a run that nobody interrupted: "

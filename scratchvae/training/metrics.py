@@ -44,20 +44,19 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return metrics
 
 
-def keep_lines(path: Path, epochs: int) -> list[dict[str, Any]]:
-    """Cut the file after so many epochs, and answer with their lines.
+def keep_lines(path: Path, epochs: int) -> None:
+    """Cut the file after so many epochs.
 
     A process that was killed between a line and its checkpoint has left a line too many, or a part
     of one; that epoch will be trained again.
     """
-    metrics, kept, whole = first_lines(path, epochs)
+    _, kept, whole = first_lines(path, epochs)
     if kept != whole:
 
         def write(file: BinaryIO) -> None:
             file.write(kept)
 
         write_atomically(path, write)
-    return metrics
 
 
 def first_lines(path: Path, epochs: int) -> tuple[list[dict[str, Any]], bytes, bytes]:

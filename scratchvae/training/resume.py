@@ -29,10 +29,10 @@ def environment(bk: Backend, workers: int) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What an environment or a machine was and is, in words, where these differ."""
+    """What an environment or a machine was and is, in words, where these are known to differ."""
     words = []
-    for name in sorted(set(before) | set(now)):
-        old, new = before.get(name), now.get(name)
+    for name in sorted(set(before) & set(now)):
+        old, new = before[name], now[name]
         if isinstance(old, dict) and isinstance(new, dict):
             words += differences(old, new)
         elif old != new:

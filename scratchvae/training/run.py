@@ -37,6 +37,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.pending: Mapping[str, Any] | None = None  # settings that a training will write
 
     config_path = property(lambda self: self.path / "config.json")
     metrics_path = property(lambda self: self.path / "metrics.jsonl")
@@ -74,7 +75,13 @@ class RunFolder:
         return run
 
     def settings(self) -> dict[str, Any]:
-        """What config.json says."""
+        """What config.json says, or will say as soon as a training goes on with ``pending``."""
+        written = self._written()
+        if self.pending is None:
+            return written
+        return dict(self.pending) | {k: v for k, v in written.items() if k == "earlier"}
+
+    def _written(self) -> dict[str, Any]:
         try:
             settings = json.loads(self.config_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -91,17 +98,22 @@ class RunFolder:
         except ConfigError as error:
             raise RunError(f"{self.config_path} does not describe a run: {error}") from error
 
-    def change(self, settings: Mapping[str, Any], step: int) -> None:
-        """Write config.json anew; what held for the first ``step`` steps stays in it, too."""
-        old = self.settings()
-        moved = {key: old[key] for key in RECORDED if key in old and old[key] != settings[key]}
-        earlier = list(old.get("earlier", []))
+    def machine(self) -> dict[str, Any]:
+        """The machine that the run was on, as far as config.json says."""
+        found = self._written().get("machine")
+        return found if isinstance(found, dict) else {}
+
+    def settle(self, step: int) -> None:
+        """Write what is pending; what held for the first ``step`` steps stays in config.json."""
+        if self.pending is None:
+            return
+        old, new = self._written(), self.settings()
+        moved = {key: old[key] for key in RECORDED if key in old and old[key] != new.get(key)}
         if moved and step:
-            earlier.append({"until_step": step, **moved})
-        settings = dict(settings) | ({"earlier": earlier} if earlier else {})
-        if settings != old:
-            with alone(self.path):
-                write_json(self.config_path, settings)
+            new["earlier"] = [*old.get("earlier", []), {"until_step": step, **moved}]
+        if new != old:
+            write_json(self.config_path, new)
+        self.pending = None
 
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Add the line of one epoch."""
@@ -161,10 +173,10 @@ class RunFolder:
         Settings that a file leaves out, being newer than it, are the defaults. A run that went on
         with other settings has the earlier ones in its config.json, too.
         """
-        settings = self.settings()
-        known = [settings["config"]]
-        known += [e["config"] for e in settings.get("earlier", []) if "config" in e]
-        recorded, found = settings["data"].get("fingerprint"), checkpoint.data.get("fingerprint")
+        written = self._written()
+        known = [self.settings()["config"], written["config"]]
+        known += [e["config"] for e in written.get("earlier", []) if "config" in e]
+        recorded, found = written["data"].get("fingerprint"), checkpoint.data.get("fingerprint")
         try:
             saved = TrainConfig.from_json(checkpoint.config)
             own = any(named(TrainConfig.from_json(config)) == named(saved) for config in known)

@@ -123,6 +123,10 @@ def write_runs(folder: Path) -> None:
     for name, change in edits.items():
         edit_json(copy_of(run, name) / "config.json", change)
     (copy_of(run, "bad-metrics") / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    (copy_of(run, "no-metrics") / "metrics.jsonl").unlink()
+    for old, new in (("no-checkpoint", "begun"), ("cut-checkpoint", "both-cut")):
+        shutil.copytree(folder / old, folder / new)
+    (folder / "both-cut" / "previous.npz").write_bytes(b"PK")
     (copy_of(run, "no-run") / "config.json").unlink()
 
 
@@ -266,6 +270,14 @@ CASES: dict[str, tuple[str, str]] = {
     "an output below a file": ("--out table.csv/run", "table.csv/run cannot hold a run"),
     "an output with a name too long": (f"--out {'x' * 300}", "cannot hold a run: File name too"),
     "the current folder": ("--out .", "is not empty"),
+    # checkpoints and going on
+    "a negative number of steps between checkpoints": (
+        "--checkpoint-every -1", "--checkpoint-every is -1, but must be at least 0",
+    ),
+    "words for checkpoint-every": (
+        "--checkpoint-every often", "argument --checkpoint-every: invalid int value: 'often'",
+    ),
+    "changed settings of no run": ("--change-settings", "--change-settings belongs to --resume"),
 }  # fmt: skip
 
 READ_CASES: dict[str, tuple[str, str]] = {
@@ -283,7 +295,7 @@ READ_CASES: dict[str, tuple[str, str]] = {
     "a fingerprint that is a number": ("bad-fingerprint", "its fingerprint differs"),
     "no checkpoint": ("no-checkpoint", "there is no checkpoint at no-checkpoint/checkpoint.npz"),
     "a changed byte in the checkpoint": ("damaged-checkpoint", "damaged"),
-    "a checkpoint cut off": ("cut-checkpoint", "is no checkpoint of scratchvae, or damaged"),
+    "a checkpoint cut off": ("cut-checkpoint", "cut-checkpoint/checkpoint.npz is damaged"),
     "the checkpoint of another model": ("foreign-checkpoint", "belongs to another run than"),
     "other settings than the checkpoint's": ("other-setting", "belongs to another run than"),
     "another model than the checkpoint's": ("other-hidden", "belongs to another run than"),
@@ -298,6 +310,57 @@ OTHER_CASES: dict[str, tuple[str, str]] = {
         "evaluate run --split validation --quiet", "run was trained without a validation split",
     ),
     "evaluate: an unknown split": ("evaluate run --split all", "invalid choice: 'all'"),
+    "resume: no run named": ("train --resume", "argument --resume: expected one argument"),
+    "resume: nothing there": ("train --resume nowhere", "nowhere holds no run"),
+    "resume: a file": ("train --resume tiny.npz", "tiny.npz holds no run"),
+    "resume: a folder of something else": ("train --resume thesis", "thesis holds no run"),
+    "resume: into another folder": (
+        "train --resume run --out other", "stays in its folder: leave out --out",
+    ),
+    "resume: other settings": (
+        "train --resume run --lr 0.1 --quiet", "run has other settings: lr was 0.001 and is 0.1",
+    ),
+    "resume: a setting that cannot be": (
+        "train --resume run --epochs 0 --change-settings --quiet", "epochs is 0, but it must be",
+    ),
+    "resume: other data": (
+        "train --resume run --data own.npy --change-settings --quiet",
+        "own.npy is not the one that run was trained on",
+    ),
+    "resume: another part of the data": (
+        "train --resume run --subset first:20 --change-settings --quiet",
+        "is not the one that run was trained on: no setting can change that",
+    ),
+    "resume: another model": (
+        "train --resume begun --hidden 0 --change-settings --quiet", "hidden is (0,)",
+    ),
+    "resume: another optimizer": (
+        "train --resume run --optimizer sgd --epochs 3 --change-settings --quiet",
+        "run/checkpoint.npz holds adam.m, adam.v, params, but this optimizer needs params: it",
+    ),
+    "resume: a model of other sizes": (
+        "train --resume run --hidden 9 --epochs 3 --change-settings --quiet",
+        "run/checkpoint.npz belongs to another model",
+    ),
+    "resume: settings cut off": ("train --resume no-json", "no-json/config.json cannot be read"),
+    "resume: a checkpoint of another run": (
+        "train --resume foreign-checkpoint --quiet", "belongs to another run than",
+    ),
+    "resume: two checkpoints cut off": (
+        "train --resume both-cut --quiet", "both-cut/checkpoint.npz is damaged",
+    ),
+    "resume: numbers that are gone": (
+        "train --resume no-metrics --quiet", "ends after epoch 0, but 1 were completed",
+    ),
+    "resume: damaged numbers": (
+        "train --resume bad-metrics --quiet", "line 1 does not describe an epoch",
+    ),
+    "resume: a negative number of steps between checkpoints": (
+        "train --resume run --checkpoint-every -1", "--checkpoint-every is -1",
+    ),
+    "verify: no run named": ("verify", "the following arguments are required: RUN"),
+    "verify: nothing there": ("verify nowhere", "nowhere holds no run"),
+    "verify: a folder of something else": ("verify thesis", "thesis holds no run"),
     "plot: into a file": ("plot run --out table.csv --quiet", "it is a file, not a folder"),
     "plot: below a file": ("plot run --out table.csv/x --quiet", "table.csv/x"),
     "plot: damaged numbers": ("plot bad-metrics --quiet", "line 1 does not describe an epoch"),

@@ -11,7 +11,10 @@ import pytest
 
 from scratchvae import __version__
 
-COMMANDS = ("train", "reproduce", "evaluate", "complete", "plot", "estimators", "gradcheck", "info")
+COMMANDS = (
+    "train", "verify", "reproduce", "evaluate", "complete", "plot", "estimators", "gradcheck",
+    "info",
+)  # fmt: skip
 
 
 def process(python, outside, *argv: str, **more) -> subprocess.CompletedProcess[str]:
@@ -161,7 +164,7 @@ def test_the_help_of_train_names_every_option_of_the_issue(cli) -> None:
     options = (
         "--data --binarize --hidden --activation --latent-dim --likelihood --beta --samples "
         "--optimizer --lr --epochs --batch-size --seed --device --dtype --out --data-dir "
-        "--validation --patience --json --quiet"
+        "--validation --patience --json --quiet --resume --checkpoint-every --change-settings"
     )
     for option in options.split():
         assert f"{option} " in text or f"{option}\n" in text, option

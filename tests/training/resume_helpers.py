@@ -79,7 +79,7 @@ def stopped(path: Path, monkeypatch: pytest.MonkeyPatch, step: int = 7) -> RunFo
 
 
 def change(folder: RunFolder, **changes: Any) -> TrainConfig:
-    """Other settings, as ``--change-settings`` writes them."""
+    """Other settings, as ``--change-settings`` gives them."""
     config = replace(folder.config(), **changes)
-    folder.change({"config": config.to_json()}, step=6)
+    folder.pending = {"config": config.to_json()}
     return config

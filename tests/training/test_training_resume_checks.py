@@ -11,7 +11,7 @@ from training_helpers import settings, tiny
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, DataError, RunError
-from scratchvae.training import Progress, train
+from scratchvae.training import Progress, RunFolder, train
 from scratchvae.training.checkpoint import load_checkpoint, save_checkpoint
 
 # ---- the place where it goes on ---------------------------------------------------------------
@@ -105,13 +105,15 @@ def test_more_epochs_end_as_a_run_that_had_them_from_the_start(whole, tmp_path: 
     assert folder.checkpoint_path.read_bytes() == expected["checkpoint.npz"]
     assert left(folder)["metrics"] == expected["metrics"]
     (earlier,) = folder.settings()["earlier"]
-    assert (earlier["until_step"], earlier["config"]["epochs"]) == (6, 3)
+    assert (earlier["until_step"], earlier["config"]["epochs"]) == (12, 3)
 
 
 def test_the_best_epoch_of_earlier_settings_is_still_the_runs_own(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "run", validation=5)
     run(folder)
     change(folder, lr=1e-5)
+    folder.settle(9)
+    assert RunFolder.open(folder.path).settings()["config"]["lr"] == 1e-5
     assert folder.load(get_backend("cpu"))[1].epoch == 3
 
 
@@ -128,10 +130,10 @@ def test_the_best_epoch_of_earlier_settings_is_still_the_runs_own(tmp_path: Path
 def test_what_no_flag_can_change_is_refused(changes, complaint, tmp_path, monkeypatch) -> None:
     folder = stopped(tmp_path / "run", monkeypatch)
     config = change(folder, **changes)
-    before = folder.checkpoint_path.read_bytes()
+    before = {p: p.read_bytes() for p in folder.path.iterdir()}
     with pytest.raises(RunError, match=complaint):
         train(config, tiny(), get_backend("cpu"), folder, resume=True)
-    assert folder.checkpoint_path.read_bytes() == before
+    assert {p: p.read_bytes() for p in folder.path.iterdir()} == before
 
 
 def test_between_two_epochs_the_batch_size_may_change(tmp_path: Path, monkeypatch) -> None:
