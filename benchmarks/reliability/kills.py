@@ -24,7 +24,7 @@ from scratchvae.errors import CheckpointError
 from scratchvae.training import Checkpoint, RunFolder, load_checkpoint
 
 SIZE = 20_000  # numbers in a checkpoint
-LONGEST = 0.03  # seconds until a process is killed
+LONGEST = 0.1  # seconds until a process is killed
 
 
 def checkpoint(step: int) -> Checkpoint:
