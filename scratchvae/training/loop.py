@@ -74,6 +74,8 @@ def train(
         raise RunError("only a run with a folder can be resumed")
     with nullcontext() if run is None else alone(run.path):
         saved = None
+        if run is not None and not resume and run.metrics_path.exists():
+            raise RunError(f"{run.path} holds a run already: resume=True goes on with it")
         if run is not None and resume:
             run.sweep()
             other = changed_settings(run.config(), config)

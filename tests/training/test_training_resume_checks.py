@@ -13,6 +13,7 @@ from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, DataError, RunError
 from scratchvae.training import Progress, RunFolder, train
 from scratchvae.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchvae.training.lock import alone
 
 # ---- the place where it goes on ---------------------------------------------------------------
 
@@ -151,6 +152,22 @@ def test_other_data_are_refused(tmp_path: Path, monkeypatch) -> None:
     folder = stopped(tmp_path / "run", monkeypatch)
     with pytest.raises(DataError, match=r"the data set tiny is not the one that .* was trained on"):
         train(folder.config(), tiny(seed=1), get_backend("cpu"), folder, resume=True)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "run", epochs=1)
+    run(folder)
+    before = left(folder)
+    with pytest.raises(RunError, match="holds a run already: resume=True goes on with it"):
+        run(folder)
+    assert left(folder) == before
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "run", epochs=1)
+    with alone(folder.path), pytest.raises(RunError, match="another process is training in"):
+        run(folder)
+    assert run(folder, resume=True).stopped == "completed"
 
 
 def test_a_run_without_a_folder_cannot_be_resumed() -> None:
