@@ -46,7 +46,7 @@ class Film:
 
     def save(self, path: Path) -> None:
         """Write what there is."""
-        arrays = {f"frames/{e:06}": f for e, f in zip(self.epochs, self.frames, strict=True)}
+        arrays = {f"frames/{i:04}": frame for i, frame in enumerate(self.frames)}
         save_vouched(path, {"epochs": self.epochs}, arrays | {"originals": self.originals})
 
     @classmethod

@@ -272,7 +272,7 @@ CASES: dict[str, tuple[str, str]] = {
     "the current folder": ("--out .", "is not empty"),
     # checkpoints and going on
     "a negative number of steps between checkpoints": (
-        "--checkpoint-every -1", "--checkpoint-every is -1, but must be at least 0",
+        "--checkpoint-every -1", "--checkpoint-every must not be negative, but is -1",
     ),
     "words for checkpoint-every": (
         "--checkpoint-every often", "argument --checkpoint-every: invalid int value: 'often'",
@@ -336,7 +336,7 @@ OTHER_CASES: dict[str, tuple[str, str]] = {
     ),
     "resume: another optimizer": (
         "train --resume run --optimizer sgd --epochs 3 --change-settings --quiet",
-        "run/checkpoint.npz holds adam.m, adam.v, params, but this optimizer needs params: it",
+        "run/checkpoint.npz holds adam.m, adam.v, params, but this optimizer needs params, sgd.v",
     ),
     "resume: a model of other sizes": (
         "train --resume run --hidden 9 --epochs 3 --change-settings --quiet",
@@ -356,7 +356,7 @@ OTHER_CASES: dict[str, tuple[str, str]] = {
         "train --resume bad-metrics --quiet", "line 1 does not describe an epoch",
     ),
     "resume: a negative number of steps between checkpoints": (
-        "train --resume run --checkpoint-every -1", "--checkpoint-every is -1",
+        "train --resume run --checkpoint-every -1", "must not be negative, but is -1",
     ),
     "verify: no run named": ("verify", "the following arguments are required: RUN"),
     "verify: nothing there": ("verify nowhere", "nowhere holds no run"),
