@@ -4,13 +4,12 @@ import argparse
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from scratchvae.backend import Backend
 from scratchvae.commands.common import data_of_run, open_backend, open_dataset, say
 from scratchvae.commands.train_folder import settings_of, settled, train_and_draw
 from scratchvae.data import Dataset
-from scratchvae.errors import CheckpointError, ConfigError, DataError
+from scratchvae.errors import CheckpointError, ConfigError, DataError, RunError
 from scratchvae.models import Model
 from scratchvae.training import (
     RunFolder,
@@ -21,6 +20,7 @@ from scratchvae.training import (
     how_it_ended,
     load_checkpoint,
 )
+from scratchvae.training.checkpoint import restore
 from scratchvae.training.metrics import first_lines
 from scratchvae.versions import kernel
 
@@ -45,15 +45,16 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
             f"{folder.path} has other settings: {'; '.join(changed)}; leave them out to go on as "
             "before, or add --change-settings"
         )
-    known = recorded["data"].get("data_dir")
-    data_dir = args.data_dir or (None if known is None else Path(str(known)))
-    settings = settings_of(
-        config, dataset, bk, data_dir,
-        args.checkpoint_every if "checkpoint_every" in args.typed
-        else recorded.get("checkpoint_every", 0),
-        bool(recorded.get("figures")) and not args.no_figures,
-    )  # fmt: skip
-    ended = training_that_ended(folder, config, dataset, bk, settings["figures"])
+    typed_every = "checkpoint_every" in args.typed
+    every = args.checkpoint_every if typed_every else recorded.get("checkpoint_every", 0)
+    if not isinstance(every, int) or every < 0:
+        raise RunError(f"{folder.config_path} is no configuration of a run: checkpoint_every "
+                       f"is {every!r}")  # fmt: skip
+    figures = bool(recorded.get("figures")) and not args.no_figures
+    settings = settings_of(config, dataset, bk, args.data_dir, every, figures)
+    places = ("path",) * ("data" not in typed) + ("data_dir",) * (args.data_dir is None)
+    settings["data"] |= {place: recorded["data"].get(place) for place in places}
+    ended = training_that_ended(folder, config, bk, figures)
     if ended is not None:
         say(f"{folder.path} had {ended.stopped} already: nothing is left to do", args.quiet)
         return config, ended
@@ -77,7 +78,7 @@ def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -
 
 
 def training_that_ended(
-    folder: RunFolder, config: TrainConfig, dataset: Dataset, bk: Backend, figures: bool
+    folder: RunFolder, config: TrainConfig, bk: Backend, figures: bool
 ) -> Training | None:
     """What a run left that has nothing more to do; None for any other."""
     try:
@@ -91,7 +92,7 @@ def training_that_ended(
     if stopped is None or (figures and not folder.figures_path.is_dir()):
         return None
     model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
-    model.params.load(checkpoint.buffers["params"])
+    restore(folder.checkpoint_path, checkpoint, "params", model.params)
     return Training(model, metrics, stopped, best_epoch)
 
 

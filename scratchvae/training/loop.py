@@ -64,7 +64,9 @@ def train(
     epoch and the model after it, before the checkpoint: so again for an epoch whose checkpoint a
     killed process did not come to write.
 
-    Raises ``NonFiniteError`` when a loss stops being finite: the last good checkpoint stays.
+    Raises ``NonFiniteError`` when a loss stops being finite and ``CheckpointError`` when a state
+    cannot be written: the last good checkpoint stays. ``RunError`` and ``DataError`` say why a run
+    cannot be resumed.
     Ctrl-C (or SIGTERM) ends it between two steps: the state is saved, and ``stopped`` says so.
     """
     if bk is None:

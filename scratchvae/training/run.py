@@ -175,9 +175,9 @@ class RunFolder:
         """
         written = self._written()
         known = [self.settings()["config"], written["config"]]
-        known += [e["config"] for e in written.get("earlier", []) if "config" in e]
         recorded, found = written["data"].get("fingerprint"), checkpoint.data.get("fingerprint")
         try:
+            known += [e["config"] for e in written.get("earlier", []) if "config" in e]
             saved = TrainConfig.from_json(checkpoint.config)
             own = any(named(TrainConfig.from_json(config)) == named(saved) for config in known)
         except (ConfigError, TypeError, AttributeError):

@@ -118,6 +118,9 @@ def write_runs(folder: Path) -> None:
         "data-a-number": lambda c: c["config"].update(data=5),
         "data-a-list": lambda c: c.update(data=[1]),
         "no-data": lambda c: c.pop("data"),
+        "often": lambda c: c.update(checkpoint_every="often"),
+        "bad-earlier": lambda c: c.update(earlier=7),
+        "bad-device": lambda c: c.update(device=["abacus"]),
         "bad-fingerprint": lambda c: c["data"].update(fingerprint=7),
     }
     for name, change in edits.items():
@@ -342,6 +345,17 @@ OTHER_CASES: dict[str, tuple[str, str]] = {
         "train --resume run --hidden 9 --epochs 3 --change-settings --quiet",
         "run/checkpoint.npz belongs to another model",
     ),
+    "resume: a completed run with a model of other sizes": (
+        "train --resume run --hidden 9 --change-settings --quiet",
+        "run/checkpoint.npz belongs to another model",
+    ),
+    "resume: words for checkpoint_every": (
+        "train --resume often --quiet", "is no configuration of a run: checkpoint_every is 'often'",
+    ),
+    "resume: earlier settings that are a number": (
+        "train --resume bad-earlier --epochs 3 --change-settings --quiet", "belongs to another run",
+    ),
+    "resume: a device that nobody knows": ("train --resume bad-device --quiet", "abacus"),
     "resume: settings cut off": ("train --resume no-json", "no-json/config.json cannot be read"),
     "resume: a checkpoint of another run": (
         "train --resume foreign-checkpoint --quiet", "belongs to another run than",

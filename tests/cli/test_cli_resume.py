@@ -152,9 +152,17 @@ def test_a_first_epoch_that_failed_leaves_a_folder_that_can_be_used(cli, here, t
 def test_a_run_is_resumed_from_another_folder_with_its_data_found_again(
     cli, here, tiny_train, stopped, monkeypatch
 ) -> None:
+    before = json.loads((stopped / "config.json").read_text())
     (here / "elsewhere").mkdir()
     monkeypatch.chdir(here / "elsewhere")
     assert cli("train", "--resume", "../run", "--quiet").code == 0
+    assert json.loads((stopped / "config.json").read_text()) == before
+    assert cli("evaluate", "../run", "--quiet").code == 0
+    (here / "tiny.npz").rename(here / "elsewhere" / "moved.npz")
+    options = ["--data", "moved.npz", "--epochs", 4, "--change-settings", "--quiet"]
+    assert cli("train", "--resume", "../run", *options).code == 0
+    assert cli("evaluate", "../run", "--quiet").code == 0
+    assert cli("verify", "../run").code == 0
 
 
 def test_no_path_and_no_host_is_in_a_checkpoint(cli, here, tiny_train) -> None:
