@@ -25,6 +25,7 @@ from scratchvae.commands import (
     replay,
     reproduce,
     train,
+    verify,
 )
 from scratchvae.errors import ScratchVAEError
 
@@ -32,6 +33,8 @@ OUR_MISTAKE = 70
 
 EXAMPLES = """examples:
   scratchvae train                      train on real digits, in well under a minute
+  scratchvae train --resume RUN         go on with a run that was interrupted
+  scratchvae verify runs/digits-1       check every byte that a run has left
   scratchvae reproduce gluon            reproduce a tutorial on all of MNIST
   scratchvae evaluate runs/digits-1     ELBO and latent units
   scratchvae complete runs/digits-1     complete images of which half is hidden
@@ -56,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (
         train,
+        verify,
         reproduce,
         evaluate,
         complete,
@@ -77,6 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Mistakes end in one sentence on stderr."""
     args = make_parser().parse_args(argv)
+    args.own_process = argv is None  # a command may begin its process anew
     # A stream that cannot show a ± or a β shows an escape instead of a traceback.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

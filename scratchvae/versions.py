@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,36 @@ def blas() -> list[dict[str, Any]]:
     np.ones((2, 2)) @ np.ones((2, 2))  # some are loaded by the first product
     keys = ("internal_api", "version", "architecture", "threading_layer", "num_threads")
     return [{key: pool[key] for key in keys if key in pool} for pool in threadpool_info()]
+
+
+def kernel() -> dict[str, str]:
+    """The BLAS that NumPy multiplies with: its name and version, and the kernel it has chosen."""
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    # SciPy brings a BLAS of its own; NumPy's lies in NumPy's folder, if it came with NumPy.
+    pools.sort(key=lambda pool: not Path(pool["filepath"]).parent.name.startswith("numpy"))
+    if not pools:
+        return {"blas": "unknown", "kernel": "unknown"}
+    name = f"{pools[0]['internal_api']} {pools[0].get('version')}"
+    return {"blas": name, "kernel": str(pools[0].get("architecture", "unknown"))}
+
+
+def machine() -> dict[str, Any]:
+    """What of this machine may decide about a number's last bits: system, processor, cores."""
+    system = f"{platform.system()} {platform.machine()}"
+    return {"system": system, "processor": processor(), "cores": cores()}
+
+
+def processor() -> str:
+    """The processor's model, as its maker calls it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
+    return models[0] if models else platform.machine()
 
 
 def cores() -> int:

@@ -11,7 +11,7 @@ from scratchvae.commands.common import (
     data_of_run,
     open_backend,
 )
-from scratchvae.commands.train import caption_of
+from scratchvae.commands.train_folder import caption_of
 from scratchvae.training import Film, RunFolder, prepare
 
 

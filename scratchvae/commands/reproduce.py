@@ -15,7 +15,7 @@ from scratchvae.commands.common import (
     say,
 )
 from scratchvae.commands.complete import draw, how
-from scratchvae.commands.train import SIGNAL_EXITS, train_in_folder
+from scratchvae.commands.train_folder import SIGNAL_EXITS, train_in_folder
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import evaluate, visible

@@ -2,44 +2,77 @@
 
 import contextlib
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+SUFFIX = ".tmp"
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], previous: Path | None = None
+) -> None:
     """Let ``write`` fill a temporary file beside ``path``, make sure of it, then rename it.
 
     Whoever opens ``path``, at whatever moment and after whatever crash, finds the old file or the
-    new one.
+    new one. With ``previous``, the old file stays under that name.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)
+    second = f"{name.removesuffix(SUFFIX)}.previous{SUFFIX}"
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
+        if previous is not None and path.exists():
+            _also(path, second)
+            os.replace(second, previous)
         os.replace(name, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        _remove(name)
         raise
-    _sync_folder(path.parent)
+    finally:
+        _remove(second)  # a rename between two names of the same file leaves both
+    sync_folder(path.parent)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def sweep(path: Path) -> None:
+    """Remove what a process that was killed while it wrote ``path`` has left."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.\w+(\.previous)?{re.escape(SUFFIX)}")
+    with contextlib.suppress(FileNotFoundError):
+        for file in list(path.parent.iterdir()):
+            if ours.fullmatch(file.name):
+                _remove(str(file))
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; not every system lets a folder be opened."""
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; not every system lets a folder be opened."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _also(path: Path, name: str) -> None:
+    """A second name for a file; a copy, where the file system knows no second names."""
+    try:
+        os.link(path, name)
+    except OSError:
+        shutil.copyfile(path, name)
+
+
+def _remove(name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -3,31 +3,34 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from scratchvae.backend import Backend, get_backend
-from scratchvae.backend.room import memory_of
-from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
-from scratchvae.errors import ConfigError, NonFiniteError
+from scratchvae.backend import Backend
+from scratchvae.data import Dataset, Split
+from scratchvae.errors import NonFiniteError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import Model
 from scratchvae.training.checkpoint import Checkpoint
 from scratchvae.training.config import TrainConfig, resolve_levels
 from scratchvae.training.interrupt import Interruption
+from scratchvae.training.metrics import first_lines, keep_lines
 from scratchvae.training.nonfinite import explain, explain_evaluation
 from scratchvae.training.order import epoch_order
 from scratchvae.training.progress import Progress
 from scratchvae.training.replay import leave_replay
+from scratchvae.training.resume import differences
 from scratchvae.training.run import RunFolder
 from scratchvae.training.shares import resolve_workers
+from scratchvae.training.state import State, best_of, how_it_ended
 from scratchvae.training.step import TrainingStep
+from scratchvae.training.views import prepare
+from scratchvae.versions import machine
 
 STEPS_UNSEEN = 100  # the loop looks at the losses after at most so many steps
-TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
 
 @dataclass
@@ -41,63 +44,9 @@ class Training:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Views:
-    """The splits as the model sees them, binarized where the protocol is a fixed one."""
+class Loop:
+    """A run as it goes: its step, its state, and what it has come to."""
 
-    train: Split
-    test: Split
-    validation: Split | None
-
-
-def prepare(config: TrainConfig, dataset: Dataset) -> Views:
-    """Check data against settings, binarize, hold out; raises ``DataError``, ``ConfigError``.
-
-    ``MemoryError`` for a model, or a step of it, that no machine has room for.
-    """
-    vae = config.make_vae(dataset.train.images.shape[1])
-    memory_of((vae.layout.size,), config.dtype)
-    memory_of((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
-    if vae.likelihood.unit_interval:
-        for split, part in ((dataset.train, "training"), (dataset.test, "test")):
-            require_unit_interval(split, f"{dataset.name}, {part} images")
-    train = binarize(dataset.train, config.binarize, config.seed, TRAIN_LANE)
-    test = binarize(dataset.test, config.binarize, config.seed, TEST_LANE)
-    validation = None
-    if config.validation:
-        train, validation = hold_out(train, config.validation, config.seed)
-    if config.batch_size > len(train):
-        raise ConfigError(
-            f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
-        )
-    return Views(train, test, validation)
-
-
-def train(
-    config: TrainConfig,
-    dataset: Dataset,
-    bk: Backend | None = None,
-    run: RunFolder | None = None,
-    progress: Progress | None = None,
-    on_epoch: Callable[[int, Model], None] | None = None,
-) -> Training:
-    """Train as the settings say, on ``bk`` or on the best device there is.
-
-    With a run folder, its files are written as training goes. ``on_epoch`` is called with the
-    number of each epoch and the model after it.
-
-    Raises ``NonFiniteError`` when a loss stops being finite: the last good checkpoint stays, and
-    the step that went wrong is left in the run folder, to be replayed.
-    Ctrl-C (or SIGTERM) ends it between two steps: the state is saved, and ``stopped`` says so.
-    """
-    if bk is None:
-        bk = get_backend("auto", config.dtype)
-    if bk.dtype.name != config.dtype:
-        raise ConfigError(f"the settings say {config.dtype}, but the backend has {bk.dtype}")
-    return _Loop(config, dataset, bk, run, progress or Progress(), on_epoch).run_all()
-
-
-class _Loop:
     def __init__(
         self,
         config: TrainConfig,
@@ -106,9 +55,14 @@ class _Loop:
         run: RunFolder | None,
         progress: Progress,
         on_epoch: Callable[[int, Model], None] | None,
+        checkpoint_every: int,
+        saved: Checkpoint | None,
     ) -> None:
-        self.given, self.config = config, resolve_levels(config, dataset.train.levels)
+        given, self.config = config, resolve_levels(config, dataset.train.levels)
         config = self.config
+        if saved is not None and not config.workers:  # as many as before, whatever the rule says
+            config = replace(config, workers=int(saved.environment.get("workers", 0)))
+        self.checkpoint_every = checkpoint_every
         self.bk, self.run, self.progress, self.on_epoch = bk, run, progress, on_epoch
         self.views = prepare(config, dataset)
         vae = config.make_vae(dataset.train.images.shape[1])
@@ -127,32 +81,48 @@ class _Loop:
             workers=resolve_workers(config, bk, vae.pixels).workers,
             kl_warmup=config.kl_warmup,
         )
-        self.buffers = {"params": self.model.params} | {
-            f"{config.optimizer}.{name}": buffer
-            for name, buffer in self.step.optimizer.state.items()
-        }
-        self.kept = {name: bk.zeros(b.flat.shape) for name, b in self.buffers.items()}
+        self.state = State(given, dataset, self.step)
         self.live: LiveCheck | None = None
         self.steps_done = 0
         self.best = math.inf
         self.result = Training(self.model)
 
+    def go_on(self, run: RunFolder, saved: Checkpoint | None) -> None:
+        """Take up what the folder holds, as if nothing had happened since."""
+        step = 0
+        if saved is not None:
+            metrics, _, _ = first_lines(run.metrics_path, saved.epoch)
+            run.require_own(run.checkpoint_path, saved)
+            self.state.take_up(run.checkpoint_path, saved, metrics)
+            self.steps_done = step = saved.step
+            self.result.metrics = metrics
+            self.best, self.result.best_epoch = best_of(metrics)
+            self.say_differences(run, saved)
+        keep_lines(run.metrics_path, self.state.epoch)
+        run.settle(step)
+
+    def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
+        """What of machine and software is not as it was, and may change the last bits."""
+        now = self.state.environment | machine()
+        words = differences(saved.environment | run.machine(), now)
+        if words:
+            self.progress.note(
+                "the last bits may differ from those of a run that nobody interrupted: "
+                + "; ".join(words)
+            )
+
     def run_all(self) -> Training:
-        config, started = self.config, time.perf_counter()
-        self.progress.start(config.epochs, self.step.steps_per_epoch)
+        state, started = self.state, time.perf_counter()
+        begun = state.epoch * self.step.steps_per_epoch + state.position
+        self.progress.start(self.config.epochs, self.step.steps_per_epoch, begun)
         try:
             with Interruption() as interruption:
-                for epoch in range(1, config.epochs + 1):
-                    before = time.perf_counter()
+                while not self.has_ended():
+                    before, epoch = time.perf_counter(), state.epoch + 1
                     if self.run_epoch(epoch, interruption):
                         self.close_epoch(epoch, before)
-                    else:
-                        self.save(epoch - 1)
                     if interruption.requested is not None:
                         self.result.stopped = interruption.requested.name
-                        break
-                    if self.out_of_patience(epoch):
-                        self.result.stopped = "early"
                         break
         except NonFiniteError as error:
             if self.run is None:
@@ -163,28 +133,44 @@ class _Loop:
         self.result.seconds = time.perf_counter() - started
         return self.result
 
+    def has_ended(self) -> bool:
+        """Whether all epochs are completed, or patience is at an end."""
+        ended = how_it_ended(self.config, self.state.epoch, self.result.best_epoch)
+        if ended is not None:
+            self.result.stopped = ended
+        return ended is not None
+
     # ---- an epoch ----------------------------------------------------------------------------
 
     def run_epoch(self, epoch: int, interruption: Interruption) -> bool:
-        """All steps of an epoch; False if somebody interrupted it."""
-        step, bk = self.step, self.bk
+        """All steps that an epoch has left; False if somebody interrupted it, its state saved."""
+        step, bk, state = self.step, self.bk, self.state
         order = epoch_order(step.images.shape[0], self.config.seed, epoch, self.config.shuffle)
         bk.load(order, step.order)
-        self.keep()
-        first, seen = self.steps_done + 1, 0
+        state.keep()
+        first, seen = self.steps_done + 1 - state.position, state.position
         with step:
-            for i in range(step.steps_per_epoch):
+            for i in range(state.position, step.steps_per_epoch):
                 step(first + i, i)
                 self.steps_done += 1
+                state.position = i + 1
                 if self.config.verify_every and self.steps_done % self.config.verify_every == 0:
                     self.verify()
-                stop = interruption.requested is not None
-                if stop or i + 1 - seen == STEPS_UNSEEN or i + 1 == step.steps_per_epoch:
+                stop, last = interruption.requested is not None, i + 1 == step.steps_per_epoch
+                save = stop or (self.is_due() and not last)
+                if save or last or i + 1 - seen == STEPS_UNSEEN:
                     self.look(epoch, first, seen, i + 1)
                     seen = i + 1
+                if save:
+                    self.save_within(epoch, first)
                 if stop:
                     return False
         return True
+
+    def is_due(self) -> bool:
+        """Whether a checkpoint was asked for after this step of the run."""
+        every = self.checkpoint_every
+        return bool(every) and self.steps_done % every == 0
 
     def verify(self) -> None:
         """Check the gradient along one direction, on images and noise of the latest step."""
@@ -205,8 +191,10 @@ class _Loop:
         losses = self.bk.to_host(self.step.losses[start:stop])
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
-            self.bring_back()
-            raise explain(self.step, self.config, first, epoch, start + int(bad[0]))
+            self.state.bring_back()
+            raise explain(
+                self.step, self.config, first, epoch, start + int(bad[0]), self.state.kept_at
+            )
         images = min(stop * self.config.batch_size, self.step.images.shape[0])
         images -= start * self.config.batch_size
         self.progress.advance(stop - start, self.mean_loss(losses, images))
@@ -235,12 +223,15 @@ class _Loop:
                 self.best, self.result.best_epoch = held_out.loss, epoch
         metrics["seconds"] = time.perf_counter() - before
         self.result.metrics.append(metrics)
+        # Whoever is killed in between has written too much, never too little: the epoch's line,
+        # its frame and its best.npz are there before the checkpoint that says it is completed.
         if self.run is not None:
             self.run.append_metrics(metrics)
-        self.save(epoch, improved)
-        self.progress.epoch(metrics)
         if self.on_epoch is not None:
             self.on_epoch(epoch, self.model)
+        self.state.epoch, self.state.position = epoch, 0
+        self.save(improved)
+        self.progress.epoch(metrics)
 
     def evaluate(self, split: Split, part: str, epoch: int) -> Evaluation:
         """The numbers after an epoch; stops the run if they are not finite."""
@@ -250,35 +241,20 @@ class _Loop:
             raise explain_evaluation(self.model, split, config, epoch, part, self.steps_done)
         return result
 
-    def out_of_patience(self, epoch: int) -> bool:
-        best, patience = self.result.best_epoch, self.config.patience
-        return bool(patience) and best is not None and epoch - best >= patience
-
     # ---- state -------------------------------------------------------------------------------
 
-    def save(self, epoch: int, improved: bool = False) -> None:
+    def save(self, improved: bool = False) -> None:
         if self.run is None:
             return
-        checkpoint = Checkpoint(
-            self.given.to_json(),
-            self.model.vae.pixels,
-            epoch,
-            self.steps_done,
-            {name: buffer.to_host() for name, buffer in self.buffers.items()},
-        )
-        self.run.save(checkpoint)
+        checkpoint = self.state.checkpoint(self.steps_done, self.result.metrics)
         if improved:
             self.run.save(checkpoint, best=True)
+        self.run.save(checkpoint)
 
-    def keep(self) -> None:
-        """Remember the state at the beginning of an epoch."""
-        self._copy({name: b.flat for name, b in self.buffers.items()}, self.kept)
-
-    def bring_back(self) -> None:
-        """Return to the state at the beginning of the epoch."""
-        self._copy(self.kept, {name: b.flat for name, b in self.buffers.items()})
-
-    @staticmethod
-    def _copy(source: dict[str, Any], target: dict[str, Any]) -> None:
-        for name, a in source.items():
-            target[name][...] = a
+    def save_within(self, epoch: int, first: int) -> None:
+        """Save in the middle of an epoch; a state that is not finite is never saved."""
+        if not self.state.parameters_are_finite():
+            position = self.state.position
+            self.state.bring_back()
+            raise explain(self.step, self.config, first, epoch, position - 1, self.state.kept_at)
+        self.save()

@@ -25,17 +25,18 @@ from scratchvae.training.watch import Watch
 
 
 def explain(
-    step: TrainingStep, config: TrainConfig, first_step: int, epoch: int, until: int
+    step: TrainingStep, config: TrainConfig, first_step: int, epoch: int, until: int, since: int = 0
 ) -> NonFiniteError:
-    """Repeat the epoch's steps 0 … ``until``; the error that names step, layer and array.
+    """Repeat the epoch's steps ``since`` … ``until``; the error that names step, layer and array.
 
-    The step's parameters and moments are those of the epoch's beginning; ``first_step`` is the
-    number of its first step. Each step is watched as one worker computes it; then the gradient is
-    computed as it was in training, by all workers, so that the next step begins where it did.
+    The step's parameters and moments are those before step ``since`` of the epoch, 0 unless the
+    run went on in its middle; ``first_step`` is the number of the epoch's first step. Each step is
+    watched as one worker computes it; then the gradient is computed as it was in training, by all
+    workers, so that the next step begins where it did.
     """
     bk = step.bk
     step.grads.flat.fill(0)  # a clipped NaN has made NaN of the padding, which no layer writes
-    for i in range(until + 1):
+    for i in range(since, until + 1):
         t = first_step + i
         bound = step.fill(t, i).bound
         replay = Replay(

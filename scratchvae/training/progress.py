@@ -9,8 +9,8 @@ from typing import Any, TextIO
 class Progress:
     """Reports nothing; the base of those that do."""
 
-    def start(self, epochs: int, steps_per_epoch: int) -> None:
-        """Training begins."""
+    def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
+        """Training begins, or goes on after the steps ``begun`` already."""
 
     def advance(self, steps: int, loss: float) -> None:
         """So many steps more; ``loss`` is the mean over the latest of them."""
@@ -45,7 +45,7 @@ class Lines(Progress):
         self.stream = stream
         self.epochs = 0
 
-    def start(self, epochs: int, steps_per_epoch: int) -> None:
+    def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
         self.epochs = epochs
 
     def epoch(self, metrics: Mapping[str, Any]) -> None:
@@ -63,19 +63,20 @@ class Bar(Progress):
         self.bar: Any = None
         self.shown: dict[str, str] = {}
 
-    def start(self, epochs: int, steps_per_epoch: int) -> None:
+    def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
         from tqdm import tqdm
 
         self.epochs = epochs
         sized = _columns(self.stream) > 0
         self.bar = tqdm(
             total=epochs * steps_per_epoch,
+            initial=begun,
             file=self.stream,
             unit="step",
             dynamic_ncols=sized,
             ncols=None if sized else 80,  # on a terminal without a size tqdm would draw nothing
             nrows=None if sized else 24,
-            desc=f"epoch 1/{epochs}",
+            desc=f"epoch {min(begun // steps_per_epoch + 1, epochs)}/{epochs}",
         )
 
     def advance(self, steps: int, loss: float) -> None:

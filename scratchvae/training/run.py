@@ -1,22 +1,24 @@
 """The folder of a run: its settings, its numbers, its checkpoints, its figures.
 
-config.json       settings, data and versions, written before the first step
+config.json       settings, data, machine and versions, written before the first step
 metrics.jsonl     one object an epoch
-checkpoint.npz    the state after the last epoch
+checkpoint.npz    the latest state
+previous.npz      the state saved before it
 best.npz          the state after the best epoch, where a validation split chose one
 film.npz          a few images, reconstructed after more and more epochs
 figures/          PNG and SVG
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from scratchvae.backend import Backend
 from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.models import Model
-from scratchvae.training.atomic import write_atomically
+from scratchvae.training.atomic import sweep, write_atomically
 from scratchvae.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -24,8 +26,10 @@ from scratchvae.training.checkpoint import (
     save_checkpoint,
 )
 from scratchvae.training.config import TrainConfig
+from scratchvae.training.lock import alone
+from scratchvae.training.metrics import append_line, read_lines
 
-METRICS = ("epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds")
+RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch
 
 
 class RunFolder:
@@ -33,22 +37,31 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.pending: Mapping[str, Any] | None = None  # settings that a training will write
 
     config_path = property(lambda self: self.path / "config.json")
     metrics_path = property(lambda self: self.path / "metrics.jsonl")
     checkpoint_path = property(lambda self: self.path / "checkpoint.npz")
+    previous_path = property(lambda self: self.path / "previous.npz")
+    damaged_path = property(lambda self: self.path / "damaged.npz")
     best_path = property(lambda self: self.path / "best.npz")
     film_path = property(lambda self: self.path / "film.npz")
     figures_path = property(lambda self: self.path / "figures")
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> "RunFolder":
-        """A new folder with its config.json; refuses a folder that holds anything already."""
+        """A new folder with its config.json; refuses a folder that holds anything already.
+
+        A config.json alone is nothing: what a run leaves that ended before its first checkpoint.
+        """
         run = cls(path)
-        require_free(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_json(run.config_path, settings)
+            run.sweep()
+            if not path.is_dir() or [p.name for p in path.iterdir()] != ["config.json"]:
+                require_free(path)
+                path.mkdir(parents=True, exist_ok=True)
+            with alone(path):
+                write_json(run.config_path, settings)
         except OSError as error:
             raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
         return run
@@ -62,7 +75,13 @@ class RunFolder:
         return run
 
     def settings(self) -> dict[str, Any]:
-        """What config.json says."""
+        """What config.json says, or will say as soon as a training goes on with ``pending``."""
+        written = self._written()
+        if self.pending is None:
+            return written
+        return dict(self.pending) | {k: v for k, v in written.items() if k == "earlier"}
+
+    def _written(self) -> dict[str, Any]:
         try:
             settings = json.loads(self.config_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -79,47 +98,97 @@ class RunFolder:
         except ConfigError as error:
             raise RunError(f"{self.config_path} does not describe a run: {error}") from error
 
+    def machine(self) -> dict[str, Any]:
+        """The machine that the run was on, as far as config.json says."""
+        found = self._written().get("machine")
+        return found if isinstance(found, dict) else {}
+
+    def settle(self, step: int) -> None:
+        """Write what is pending; what held for the first ``step`` steps stays in config.json."""
+        if self.pending is None:
+            return
+        old, new = self._written(), self.settings()
+        moved = {key: old[key] for key in RECORDED if key in old and old[key] != new.get(key)}
+        if moved and step:
+            new["earlier"] = [*old.get("earlier", []), {"until_step": step, **moved}]
+        if new != old:
+            write_json(self.config_path, new)
+        self.pending = None
+
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Add the line of one epoch."""
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
+        append_line(self.metrics_path, metrics)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of all epochs so far."""
-        try:
-            lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
-            metrics = [json.loads(line) for line in lines]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.metrics_path} cannot be read: {error}") from error
-        for number, line in enumerate(metrics, start=1):
-            if not isinstance(line, dict) or any(name not in line for name in METRICS):
-                raise RunError(f"{self.metrics_path}: line {number} does not describe an epoch")
-        return metrics
+        return read_lines(self.metrics_path)
+
+    def sweep(self) -> None:
+        """Remove the temporary files of a process that was killed while it wrote."""
+        for path in (self.config_path, self.metrics_path, self.checkpoint_path, self.best_path,
+                     self.film_path):  # fmt: skip
+            sweep(path)
 
     def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
-        """Write a checkpoint atomically."""
-        save_checkpoint(self.best_path if best else self.checkpoint_path, checkpoint)
+        """Write a checkpoint atomically; the one before it stays as previous.npz."""
+        if best:
+            save_checkpoint(self.best_path, checkpoint)
+        else:
+            save_checkpoint(self.checkpoint_path, checkpoint, self.previous_path)
+
+    def latest(self, note: Callable[[str], object]) -> Checkpoint | None:
+        """The newest state that is whole; None where there is none yet.
+
+        Where checkpoint.npz is damaged, previous.npz takes its place, and ``note`` hears of it:
+        the steps between the two will be done again, and come out alike.
+        """
+        if not self.checkpoint_path.exists() and not self.previous_path.exists():
+            return None
+        try:
+            return load_checkpoint(self.checkpoint_path)
+        except CheckpointError as error:
+            try:
+                before = load_checkpoint(self.previous_path)
+            except CheckpointError:
+                raise error from None
+            if self.checkpoint_path.exists():
+                os.replace(self.checkpoint_path, self.damaged_path)
+            os.replace(self.previous_path, self.checkpoint_path)
+            note(f"{error}; going on from the checkpoint before it, of step {before.step}")
+            return before
 
     def load(self, bk: Backend) -> tuple[Model, Checkpoint]:
         """The model of the best epoch where one was chosen, else of the last."""
         path = self.best_path if self.best_path.exists() else self.checkpoint_path
         checkpoint = load_checkpoint(path)
+        self.require_own(path, checkpoint)
         config = self.config()
-        if not self._same_settings(checkpoint.config, config):
-            raise CheckpointError(f"{path} belongs to another run than {self.config_path}")
         model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
         restore(path, checkpoint, "params", model.params)
         return model, checkpoint
 
-    @staticmethod
-    def _same_settings(saved: Any, config: TrainConfig) -> bool:
-        """Settings that a file leaves out, being newer than it, are the defaults."""
+    def require_own(self, path: Path, checkpoint: Checkpoint) -> None:
+        """``CheckpointError`` unless the checkpoint has settings and data of this run.
+
+        Settings that a file leaves out, being newer than it, are the defaults. A run that went on
+        with other settings has the earlier ones in its config.json, too.
+        """
+        written = self._written()
+        known = [self.settings()["config"], written["config"]]
+        recorded, found = written["data"].get("fingerprint"), checkpoint.data.get("fingerprint")
         try:
-            return TrainConfig.from_json(saved) == config
+            known += [e["config"] for e in written.get("earlier", []) if "config" in e]
+            saved = TrainConfig.from_json(checkpoint.config)
+            own = any(named(TrainConfig.from_json(config)) == named(saved) for config in known)
         except (ConfigError, TypeError, AttributeError):
-            return False
+            own = False
+        if not own or (recorded is not None and found != recorded):
+            raise CheckpointError(f"{path} belongs to another run than {self.config_path}")
+
+
+def named(config: TrainConfig) -> dict[str, Any]:
+    """The settings as JSON, with the name of a data file instead of the path on this machine."""
+    return config.to_json() | {"data": Path(config.data).name}
 
 
 def require_free(path: Path) -> None:

@@ -146,11 +146,18 @@ def write_runs(folder: Path) -> None:
         "no-data": lambda c: c.pop("data"),
         "data-with-a-nul": lambda c: c["config"].update(data="a\0b.npy"),
         "of-mnist": lambda c: c["config"].update(data="mnist"),
+        "often": lambda c: c.update(checkpoint_every="often"),
+        "bad-earlier": lambda c: c.update(earlier=7),
+        "bad-device": lambda c: c.update(device=["abacus"]),
         "bad-fingerprint": lambda c: c["data"].update(fingerprint=7),
     }
     for name, change in edits.items():
         edit_json(copy_of(run, name) / "config.json", change)
     (copy_of(run, "bad-metrics") / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    (copy_of(run, "no-metrics") / "metrics.jsonl").unlink()
+    for old, new in (("no-checkpoint", "begun"), ("cut-checkpoint", "both-cut")):
+        shutil.copytree(folder / old, folder / new)
+    (folder / "both-cut" / "previous.npz").write_bytes(b"PK")
     (copy_of(run, "no-run") / "config.json").unlink()
     for name in ("run", "wider"):
         assert main(["export", name, f"{name}.safetensors"]) == 0

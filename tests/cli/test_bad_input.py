@@ -61,7 +61,7 @@ ROWS: Table = {
     ),
     "export: no file named": ("export run", "arguments are required: FILE.safetensors"),
     "export: no run": ("export nowhere x.safetensors", "nowhere holds no run"),
-    "export: a damaged run": ("export damaged-checkpoint x.safetensors", "damaged: "),
+    "export: a damaged run": ("export damaged-checkpoint x.safetensors", "is damaged, or no file"),
     "export: another ending": ("export run x.npz", "a file of weights ends in .safetensors"),
     "export: a name that is taken": ("export run run.safetensors", "exists already: choose"),
     "export: below a file": ("export run table.csv/x.safetensors", "cannot be written: Not a dir"),

@@ -10,13 +10,20 @@ import shlex
 import pytest
 import test_bad_input
 import test_bad_input_data
+import test_bad_input_resume
 import test_bad_input_runs
 import test_bad_input_settings
 from bad_input import Table, refuses
 
 from scratchvae.cli import make_parser
 
-TABLES = (test_bad_input, test_bad_input_data, test_bad_input_settings, test_bad_input_runs)
+TABLES = (
+    test_bad_input,
+    test_bad_input_data,
+    test_bad_input_settings,
+    test_bad_input_runs,
+    test_bad_input_resume,
+)
 ALL: Table = {
     f"{table.__name__}: {name}": row for table in TABLES for name, row in table.ROWS.items()
 }

@@ -12,7 +12,8 @@ import pytest
 from scratchvae import __version__
 
 COMMANDS = (
-    "train", "reproduce", "evaluate", "complete", "plot", "replay", "estimators", "gradcheck",
+    "train", "verify", "reproduce", "evaluate", "complete", "plot", "replay", "estimators",
+    "gradcheck",
     "info",
 )  # fmt: skip
 
@@ -41,6 +42,32 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(python, outside, here) -> Non
     done = process(python, outside, "evaluate", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "scratchvae: nowhere holds no run: there is no config.json in it\n"
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint_to_go_on_from(
+    python, outside, here, tiny_train
+) -> None:
+    """A checkpoint in the middle of an epoch is larger: files may not be as large as that."""
+    resource = pytest.importorskip("resource")
+    argv = [*tiny_train, "--quiet", "--epochs", "3"]
+    assert process(python, outside, *argv, "--out", "whole").returncode == 0
+    expected = (here / "whole" / "checkpoint.npz").read_bytes()
+    limit = len(expected) + 100
+    done = process(
+        python, outside, *argv, "--out", "run", "--checkpoint-every", "6",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "scratchvae: run/checkpoint.npz cannot be written: File too large; the one before it "
+        "stays\n"
+    )
+    assert sorted(p.name for p in (here / "run").iterdir()) == [
+        "checkpoint.npz", "config.json", "metrics.jsonl",
+    ]  # fmt: skip
+    assert process(python, outside, "verify", "run").returncode == 0
+    assert process(python, outside, "train", "--resume", "run").returncode == 0
+    assert (here / "run" / "checkpoint.npz").read_bytes() == expected
 
 
 def test_an_overflow_prints_no_warning(python, outside, here, tiny_train) -> None:
@@ -164,7 +191,7 @@ def test_the_help_of_train_names_every_option_of_the_issue(cli) -> None:
     options = (
         "--data --binarize --hidden --activation --latent-dim --likelihood --beta --samples "
         "--optimizer --lr --epochs --batch-size --seed --device --dtype --out --data-dir "
-        "--validation --patience --json --quiet"
+        "--validation --patience --json --quiet --resume --checkpoint-every --change-settings"
     )
     for option in options.split():
         assert f"{option} " in text or f"{option}\n" in text, option

@@ -22,7 +22,7 @@ def test_a_run_folder_holds_settings_numbers_and_a_checkpoint(cli, here, tiny_tr
     answer = cli(*tiny_train, "--out", "run", "--seed", 3)
     assert answer.code == 0
     assert {p.name for p in (here / "run").iterdir()} == {
-        "config.json", "metrics.jsonl", "checkpoint.npz",
+        "config.json", "metrics.jsonl", "checkpoint.npz", "previous.npz",
     }  # fmt: skip
     assert [list(line) for line in metrics(here / "run")] == [KEYS, KEYS]
     settings = json.loads((here / "run" / "config.json").read_text())

@@ -16,37 +16,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_helpers import leftovers, settings, tiny
+from training_helpers import leftovers, same, settings, small, tiny
 
-import scratchvae.training.checkpoint as checkpoint_module
+import scratchvae
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, RunError
 from scratchvae.models import Model
 from scratchvae.training import RunFolder, train
+from scratchvae.training.atomic import sweep
 from scratchvae.training.checkpoint import (
-    Checkpoint,
     load_checkpoint,
     restore,
     save_checkpoint,
 )
 
-
-def small(step: int = 12) -> Checkpoint:
-    """A checkpoint of a model with two parameters."""
-    a = np.arange(6, dtype=np.float32).reshape(2, 3)
-    buffers = {"params": {"W": a, "b": a[0] * 2}, "adam.m": {"W": -a, "b": a[1]}}
-    return Checkpoint({"hidden": [3], "seed": 2**64 - 1}, 12, 3, step, buffers)
-
-
-def same(a: Checkpoint, b: Checkpoint) -> bool:
-    if (a.config, a.pixels, a.epoch, a.step) != (b.config, b.pixels, b.epoch, b.step):
-        return False
-    assert set(a.buffers) == set(b.buffers)
-    return all(
-        np.array_equal(x, b.buffers[buffer][name]) and x.dtype == b.buffers[buffer][name].dtype
-        for buffer, views in a.buffers.items()
-        for name, x in views.items()
-    )
+ROOT = str(Path(scratchvae.__file__).parents[1])
 
 
 def a_run(path: Path, **changes: Any) -> RunFolder:
@@ -120,7 +104,7 @@ def fail(error: BaseException) -> Callable[..., None]:
     return failing
 
 
-def half_a_file(file: io.BufferedWriter, **arrays: Any) -> None:
+def half_a_file(file: io.BufferedWriter, arrays: Any) -> None:
     file.write(b"PK half a file")
     file.flush()
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -131,8 +115,8 @@ def half_a_file(file: io.BufferedWriter, **arrays: Any) -> None:
     [
         ("scratchvae.training.atomic.os.replace", fail(PermissionError(13, "No")), CheckpointError),
         ("scratchvae.training.atomic.os.fsync", fail(OSError(5, "I/O error")), CheckpointError),
-        ("scratchvae.training.checkpoint.np.savez", half_a_file, CheckpointError),
-        ("scratchvae.training.checkpoint.np.savez", fail(KeyboardInterrupt()), KeyboardInterrupt),
+        ("scratchvae.training.vouched.write_npz", half_a_file, CheckpointError),
+        ("scratchvae.training.vouched.write_npz", fail(KeyboardInterrupt()), KeyboardInterrupt),
         ("scratchvae.training.atomic.tempfile.mkstemp", fail(OSError(28, "Full")), CheckpointError),
     ],
 )
@@ -153,9 +137,93 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
 
 
 def test_a_disk_that_is_full_is_said_so(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(checkpoint_module.np, "savez", half_a_file)
-    with pytest.raises(CheckpointError, match=r"c\.npz cannot be written: No space left"):
-        save_checkpoint(tmp_path / "c.npz", small())
+    path = tmp_path / "c.npz"
+    with monkeypatch.context() as patch:
+        patch.setattr("scratchvae.training.vouched.write_npz", half_a_file)
+        with pytest.raises(
+            CheckpointError, match=r"c\.npz cannot be written: No space left.*device$"
+        ):
+            save_checkpoint(path, small())
+    save_checkpoint(path, small())
+    monkeypatch.setattr("scratchvae.training.vouched.write_npz", half_a_file)
+    with pytest.raises(CheckpointError, match="No space left on device; the one before it stays"):
+        save_checkpoint(path, small())
+
+
+def limited(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Python code in a process of its own that may write files of 60,000 bytes and no more."""
+    limit = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", limit + code], cwd=folder, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": ROOT}, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_limit_that_a_save_runs_into_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    done = limited(
+        "import numpy as np; from pathlib import Path\n"
+        "from scratchvae.training.checkpoint import Checkpoint, save_checkpoint\n"
+        "for step, size in ((1, 1_000), (2, 10_000), (3, 20_000)):\n"
+        "    a = np.full(size, step, np.float32)\n"
+        "    save_checkpoint(Path('c.npz'), Checkpoint({}, 1, 0, step, {'params': {'W': a}}))\n"
+        "    print(step, flush=True)\n",
+        tmp_path,
+    )
+    assert done.stdout == "1\n2\n"
+    assert "c.npz cannot be written: File too large; the one before it stays" in done.stderr
+    assert load_checkpoint(tmp_path / "c.npz").step == 2
+    assert leftovers(tmp_path) == []
+
+
+# ---- the one before, and what a killed process leaves -----------------------------------------
+
+
+def test_the_one_before_stays_under_its_name(tmp_path: Path) -> None:
+    path, previous = tmp_path / "c.npz", tmp_path / "p.npz"
+    for step in range(1, 4):
+        save_checkpoint(path, small(step), previous)
+        assert load_checkpoint(path).step == step
+        assert previous.exists() == (step > 1)
+    assert load_checkpoint(previous).step == 2
+    assert {p.name for p in tmp_path.iterdir()} == {"c.npz", "p.npz"}
+
+
+def test_a_kill_between_the_two_renames_leaves_nothing_behind_after_the_next_save(
+    tmp_path: Path,
+) -> None:
+    """Then both names are of one file, and a rename between them does nothing."""
+    path, previous = tmp_path / "c.npz", tmp_path / "p.npz"
+    save_checkpoint(path, small(1), previous)
+    os.link(path, previous)
+    save_checkpoint(path, small(2), previous)
+    assert (load_checkpoint(path).step, load_checkpoint(previous).step) == (2, 1)
+    assert {p.name for p in tmp_path.iterdir()} == {"c.npz", "p.npz"}
+
+
+def test_where_a_file_can_have_one_name_only_the_one_before_is_a_copy(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("scratchvae.training.atomic.os.link", fail(OSError(1, "Not permitted")))
+    path, previous = tmp_path / "c.npz", tmp_path / "p.npz"
+    for step in (1, 2):
+        save_checkpoint(path, small(step), previous)
+    assert (load_checkpoint(path).step, load_checkpoint(previous).step) == (2, 1)
+    assert leftovers(tmp_path) == []
+
+
+def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    ours = [".c.npz.a1b2_3d4.tmp", ".c.npz.a1b2_3d4.previous.tmp"]
+    others = [".c.npz.tmp", "c.npz.a1b2_3d4.tmp", ".d.npz.a1b2_3d4.tmp", "c.npz", ".hidden"]
+    for name in (*ours, *others):
+        (tmp_path / name).write_text("")
+    sweep(tmp_path / "c.npz")
+    assert {p.name for p in tmp_path.iterdir()} == set(others)
+    sweep(tmp_path / "nowhere" / "c.npz")
 
 
 def test_a_file_that_is_replaced_keeps_the_permissions_of_the_umask(tmp_path: Path) -> None:
@@ -187,204 +255,6 @@ def test_a_process_killed_while_it_saves_over_and_over_leaves_a_whole_file(tmp_p
         process.wait()
         checkpoint = load_checkpoint(path)
         assert (checkpoint.buffers["params"]["W"] == checkpoint.step).all()
-
-
-# ---- damage -----------------------------------------------------------------------------------
-
-
-def rewritten(source: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
-    """The checkpoint with its manifest and arrays changed, and saved without a check."""
-    with np.load(source) as file:
-        arrays = {name: file[name] for name in file.files}
-    manifest = json.loads(bytes(arrays.pop("manifest")))
-    change(manifest, arrays)
-    if "manifest" not in arrays:
-        arrays["manifest"] = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
-    out = io.BytesIO()
-    np.savez(out, **arrays)
-    return out.getvalue()
-
-
-def npy(a: Any) -> bytes:
-    out = io.BytesIO()
-    np.save(out, a)
-    return out.getvalue()
-
-
-def a_member_replaced(source: Path, name: str, content: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(out, "w") as new:
-        for item in old.namelist():
-            new.writestr(item, content if item == name else old.read(item))
-    return out.getvalue()
-
-
-def set_key(key: str, value: Any) -> Callable[[Path], bytes]:
-    return lambda path: rewritten(path, lambda m, a: m.__setitem__(key, value))
-
-
-def without_key(key: str) -> Callable[[Path], bytes]:
-    return lambda path: rewritten(path, lambda m, a: m.pop(key))
-
-
-W = "params/encoder.0.W"
-HUGE = npy(np.zeros(1)).replace(b"(1,)", b"(999999999999,)").replace(b" " * 11, b"", 1)
-
-DAMAGE: dict[str, tuple[Callable[[Path], bytes], str]] = {
-    "nothing at all": (lambda path: b"", "no checkpoint of scratchvae, or damaged"),
-    "text": (lambda path: b"epoch,loss\n1,2\n", "no checkpoint of scratchvae, or damaged"),
-    "one array": (lambda path: npy(np.zeros(3)), "no checkpoint of scratchvae, or damaged"),
-    "another npz": (lambda path: npz(x=np.zeros(3)), "no checkpoint of scratchvae, or damaged"),
-    "a zip of text": (lambda path: a_zip(), "no checkpoint of scratchvae, or damaged"),
-    "cut in half": (lambda path: path.read_bytes()[:3000], "or damaged"),
-    "the last byte missing": (lambda path: path.read_bytes()[:-1], "or damaged"),
-    "the start missing": (lambda path: path.read_bytes()[64:], "or damaged"),
-    "zeros where an array was": (
-        lambda path: path.read_bytes()[:2000] + bytes(200) + path.read_bytes()[2200:],
-        "damaged",
-    ),
-    "Python objects": (
-        lambda path: rewritten(path, lambda m, a: a.update({W: np.array([None, {}])})),
-        "Object arrays",
-    ),
-    "a manifest of Python objects": (
-        lambda path: rewritten(path, lambda m, a: a.update(manifest=np.array([{}]))),
-        "Object arrays",
-    ),
-    "a declared shape of 10^12 floats": (
-        lambda path: a_member_replaced(path, f"{W}.npy", HUGE),
-        "or damaged",
-    ),
-    "an array that is no array": (
-        lambda path: a_member_replaced(path, f"{W}.npy", b"hello"),
-        "damaged",
-    ),
-    "a missing array": (
-        lambda path: rewritten(path, lambda m, a: a.pop(W)),
-        rf"missing or surplus arrays \['{W}'\]",
-    ),
-    "a surplus array": (
-        lambda path: rewritten(path, lambda m, a: a.update({"params/extra": a[W]})),
-        r"missing or surplus arrays \['params/extra'\]",
-    ),
-    "an array of another model, digests unchanged": (
-        lambda path: rewritten(path, lambda m, a: a.update({W: a[W] * 2})),
-        f"the array {W} is not what was saved",
-    ),
-    "one bit of an array": (
-        lambda path: rewritten(path, lambda m, a: a[W].view(np.uint8).__setitem__((0, 0), 7)),
-        f"the array {W} is not what was saved",
-    ),
-    "an array in another dtype": (
-        lambda path: rewritten(path, lambda m, a: a.update({W: a[W].astype(np.float64)})),
-        f"the array {W} is not what was saved",
-    ),
-    "an array in another shape": (
-        lambda path: rewritten(path, lambda m, a: a.update({W: a[W].T.copy()})),
-        f"the array {W} is not what was saved",
-    ),
-    "a format of the future": (set_key("format", 2), "has format 2, but .* reads format 1"),
-    "no format": (without_key("format"), "has format None"),
-    "no settings": (without_key("config"), "its manifest lacks config"),
-    "no epoch and no step": (
-        lambda path: rewritten(path, lambda m, a: (m.pop("step"), m.pop("epoch"))),
-        "its manifest lacks epoch, step",
-    ),
-    "pixels in words": (set_key("pixels", "twelve"), "its manifest lacks pixels"),
-    "arrays that are a list": (set_key("arrays", ["params"]), "does not describe a checkpoint"),
-    "a manifest that is a number": (
-        lambda path: rewritten(path, lambda m, a: a.update(manifest=np.frombuffer(b"7", "u1"))),
-        "does not describe a checkpoint",
-    ),
-    "a manifest that is no JSON": (
-        lambda path: rewritten(path, lambda m, a: a.update(manifest=np.frombuffer(b"{", "u1"))),
-        "or damaged",
-    ),
-    "a manifest nested without end": (
-        lambda path: rewritten(
-            path, lambda m, a: a.update(manifest=np.frombuffer(b"[" * 99_999, "u1"))
-        ),
-        "or damaged",
-    ),
-    "digests missing": (
-        lambda path: rewritten(path, lambda m, a: m["arrays"].__setitem__(W, {})),
-        f"the array {W} is not what was saved",
-    ),
-}
-
-
-def npz(**arrays: Any) -> bytes:
-    out = io.BytesIO()
-    np.savez(out, **arrays)
-    return out.getvalue()
-
-
-def a_zip() -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as file:
-        file.writestr("manifest.npy", "not an array")
-    return out.getvalue()
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_checkpoint_is_refused_by_name(
-    kind: str, finished: RunFolder, tmp_path: Path
-) -> None:
-    damage, complaint = DAMAGE[kind]
-    path = tmp_path / "damaged.npz"
-    path.write_bytes(damage(finished.checkpoint_path))
-    with pytest.raises(CheckpointError, match=complaint) as caught:
-        load_checkpoint(path)
-    assert "damaged.npz" in str(caught.value)
-
-
-def test_nothing_is_unpickled(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return pytest.fail, ("unpickled",)
-
-    np.savez(tmp_path / "trap.npz", manifest=np.array([Trap()], dtype=object))
-    np.save(tmp_path / "trap.npy", np.array([Trap()], dtype=object))
-    for name in ("trap.npz", "trap.npy"):
-        with pytest.raises(CheckpointError):
-            load_checkpoint(tmp_path / name)
-
-
-def test_a_missing_checkpoint_and_a_folder_in_its_place_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"there is no checkpoint at .*gone\.npz"):
-        load_checkpoint(tmp_path / "gone.npz")
-    with pytest.raises(CheckpointError, match="no checkpoint of scratchvae"):
-        load_checkpoint(tmp_path)
-
-
-def test_no_changed_byte_passes_for_another_checkpoint(tmp_path: Path) -> None:
-    """A byte that decides nothing, a file time say, may change; then all contents are the same."""
-    path = tmp_path / "c.npz"
-    save_checkpoint(path, small())
-    content = path.read_bytes()
-    refused = 0
-    for position in range(0, len(content), 7):
-        changed = bytearray(content)
-        changed[position] ^= 1 << (position % 8)
-        path.write_bytes(changed)
-        try:
-            loaded = load_checkpoint(path)
-        except CheckpointError as error:
-            assert "c.npz" in str(error)  # noqa: PT017 - either outcome is right
-            refused += 1
-        else:
-            assert same(loaded, small())
-    assert refused > len(content) / 7 / 2
-
-
-def test_no_cut_passes(tmp_path: Path) -> None:
-    path = tmp_path / "c.npz"
-    save_checkpoint(path, small())
-    content = path.read_bytes()
-    for length in range(0, len(content), 29):
-        path.write_bytes(content[:length])
-        with pytest.raises(CheckpointError):
-            load_checkpoint(path)
 
 
 # ---- a checkpoint of something else -----------------------------------------------------------

@@ -9,6 +9,8 @@ from training_helpers import leftovers, settings
 
 from scratchvae.errors import RunError
 from scratchvae.training import RunFolder, free_folder, require_free, write_json
+from scratchvae.training.lock import alone
+from scratchvae.training.metrics import keep_lines
 
 GOOD = {"config": settings().to_json(), "data": {"fingerprint": "0"}}
 LINE = {
@@ -33,7 +35,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 def test_a_folder_with_a_run_or_with_anything_else_is_refused_and_untouched(
     tmp_path: Path,
 ) -> None:
-    RunFolder.create(tmp_path / "run", GOOD)
+    RunFolder.create(tmp_path / "run", GOOD).append_metrics(LINE)
     before = (tmp_path / "run" / "config.json").read_bytes()
     with pytest.raises(RunError, match="holds another run already: choose another --out"):
         RunFolder.create(tmp_path / "run", {"config": {}})
@@ -43,6 +45,71 @@ def test_a_folder_with_a_run_or_with_anything_else_is_refused_and_untouched(
     with pytest.raises(RunError, match="not empty and holds no run"):
         RunFolder.create(tmp_path / "thesis", GOOD)
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_does_not_block_its_folder(
+    tmp_path: Path,
+) -> None:
+    RunFolder.create(tmp_path / "run", {"config": {}})
+    (tmp_path / "run" / ".config.json.a1b2c3d4.tmp").write_text("{")
+    RunFolder.create(tmp_path / "run", GOOD)
+    assert RunFolder.open(tmp_path / "run").settings() == GOOD
+    assert leftovers(tmp_path) == []
+
+
+def test_a_folder_in_which_a_process_trains_is_not_taken(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", GOOD)
+    with (
+        alone(folder.path),
+        pytest.raises(RunError, match="another process is training in"),
+    ):
+        RunFolder.create(tmp_path / "run", {"config": {}})
+    assert folder.settings() == GOOD
+    RunFolder.create(tmp_path / "run", GOOD)
+
+
+def test_a_line_that_a_full_disk_tears_is_taken_back(tmp_path: Path, monkeypatch) -> None:
+    folder = RunFolder.create(tmp_path / "run", GOOD)
+    folder.append_metrics(LINE)
+    whole = folder.metrics_path.read_bytes()
+
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("scratchvae.training.metrics.os.fsync", full)
+    with pytest.raises(
+        RunError, match=r"metrics\.jsonl cannot be written: No space left on device"
+    ):
+        folder.append_metrics(LINE)
+    assert folder.metrics_path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("surplus", ["", json.dumps(LINE) + "\n", json.dumps(LINE)[:20], "\n", "7"])
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_lines_after_the_checkpoint_are_cut_off(epochs: int, surplus: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    kept = "".join(json.dumps(LINE | {"epoch": e}) + "\n" for e in range(1, epochs + 1))
+    path.write_text(kept + surplus)
+    keep_lines(path, epochs)
+    assert path.read_text() == kept
+    with pytest.raises(RunError, match=f"ends after epoch {epochs}, but {epochs + 1} were"):
+        keep_lines(path, epochs + 1)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ([{"epoch": 2}], "line 1 is not the whole line of epoch 1"),
+        ([{}, {}], "line 2 is not the whole line of epoch 2"),
+        ([{}, {"epoch": 3}], "line 2 is not the whole line of epoch 2"),
+    ],
+)
+def test_a_gap_or_a_duplicate_among_the_lines_is_damage(lines, complaint, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(LINE | line) + "\n" for line in lines))
+    with pytest.raises(RunError, match=complaint):
+        keep_lines(path, len(lines))
 
 
 def test_a_file_in_the_place_of_the_folder_or_above_it_is_named(tmp_path: Path) -> None:

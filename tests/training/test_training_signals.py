@@ -33,6 +33,17 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def goes_on_to_the_same_bytes(folder: Path, epochs: int) -> None:
+    """Resumed for so many epochs, the run ends as one that nobody interrupted."""
+    env, more = os.environ | {"PYTHONPATH": ROOT}, ["--epochs", str(epochs), "--no-figures"]
+    command = [sys.executable, "-m", "scratchvae", "train"]
+    new = ["--data", "tiny.npz", "--hidden", "8", "--batch-size", "1", "--out", "whole"]
+    for argv in (["--resume", "run", "--change-settings"], new):
+        subprocess.run([*command, *argv, *more], cwd=folder, env=env, check=True)
+    resumed, whole = (folder / name / "checkpoint.npz" for name in ("run", "whole"))
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
@@ -59,6 +70,7 @@ def test_a_signal_saves_as_many_steps_as_the_checkpoint_says(
         np.testing.assert_array_equal(a, expected[name], err_msg=name)
     assert leftovers(tmp_path) == []
     assert not (tmp_path / "run" / "figures").exists()
+    goes_on_to_the_same_bytes(tmp_path, checkpoint.epoch + 1)
 
 
 def test_a_process_that_is_killed_leaves_a_run_that_loads(tmp_path: Path) -> None:
@@ -74,3 +86,4 @@ def test_a_process_that_is_killed_leaves_a_run_that_loads(tmp_path: Path) -> Non
     _, checkpoint = folder.load(get_backend("cpu"))
     assert checkpoint.step == 30 * checkpoint.epoch
     assert 0 <= len(folder.metrics()) - checkpoint.epoch <= 1  # the metrics are written first
+    goes_on_to_the_same_bytes(tmp_path, checkpoint.epoch + 2)

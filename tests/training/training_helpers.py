@@ -16,7 +16,15 @@ from scratchvae.backend import Backend, get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.data import Dataset, Split
 from scratchvae.models import Model
-from scratchvae.training import Progress, TrainConfig, Training, TrainingStep, epoch_order, train
+from scratchvae.training import (
+    Checkpoint,
+    Progress,
+    TrainConfig,
+    Training,
+    TrainingStep,
+    epoch_order,
+    train,
+)
 
 SHAPE = (3, 4)
 PIXELS = 12
@@ -59,6 +67,24 @@ def numbers(training: Training) -> list[dict[str, Any]]:
 def leftovers(folder: Path) -> list[str]:
     """Temporary files that somebody forgot."""
     return [p.name for p in folder.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
+
+
+def small(step: int = 12) -> Checkpoint:
+    """A checkpoint of a model with two parameters."""
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    buffers = {"params": {"W": a, "b": a[0] * 2}, "adam.m": {"W": -a, "b": a[1]}}
+    return Checkpoint({"hidden": [3], "seed": 2**64 - 1}, 12, 3, step, buffers)
+
+
+def same(a: Checkpoint, b: Checkpoint) -> bool:
+    if (a.config, a.pixels, a.epoch, a.step) != (b.config, b.pixels, b.epoch, b.step):
+        return False
+    assert set(a.buffers) == set(b.buffers)
+    return all(
+        np.array_equal(x, b.buffers[buffer][name]) and x.dtype == b.buffers[buffer][name].dtype
+        for buffer, views in a.buffers.items()
+        for name, x in views.items()
+    )
 
 
 class Recorder(Progress):

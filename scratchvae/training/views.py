@@ -1,0 +1,42 @@
+"""The splits of a data set as a model sees them."""
+
+from dataclasses import dataclass
+
+from scratchvae.backend.room import memory_of
+from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
+from scratchvae.errors import ConfigError
+from scratchvae.training.config import TrainConfig
+
+TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
+
+
+@dataclass(frozen=True)
+class Views:
+    """The splits as the model sees them, binarized where the protocol is a fixed one."""
+
+    train: Split
+    test: Split
+    validation: Split | None
+
+
+def prepare(config: TrainConfig, dataset: Dataset) -> Views:
+    """Check data against settings, binarize, hold out; raises ``DataError``, ``ConfigError``.
+
+    ``MemoryError`` for a model, or a step of it, that no machine has room for.
+    """
+    vae = config.make_vae(dataset.train.images.shape[1])
+    memory_of((vae.layout.size,), config.dtype)
+    memory_of((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
+    if vae.likelihood.unit_interval:
+        for split, part in ((dataset.train, "training"), (dataset.test, "test")):
+            require_unit_interval(split, f"{dataset.name}, {part} images")
+    train = binarize(dataset.train, config.binarize, config.seed, TRAIN_LANE)
+    test = binarize(dataset.test, config.binarize, config.seed, TEST_LANE)
+    validation = None
+    if config.validation:
+        train, validation = hold_out(train, config.validation, config.seed)
+    if config.batch_size > len(train):
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
+        )
+    return Views(train, test, validation)
