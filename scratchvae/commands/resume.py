@@ -19,6 +19,7 @@ from scratchvae.training import (
     changed_settings,
     how_it_ended,
     load_checkpoint,
+    prepare,
 )
 from scratchvae.training.checkpoint import restore
 from scratchvae.training.metrics import first_lines
@@ -61,7 +62,8 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     if args.own_process and bk.name == "cpu":
         with_the_same_kernel(str(recorded.get("kernel")))
     folder.pending = settings
-    return config, train_and_draw(folder, config, dataset, bk, args.quiet, resume=True)
+    views = prepare(config, dataset)
+    return config, train_and_draw(folder, config, dataset, views, bk, args.quiet, resume=True)
 
 
 def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -> Dataset:

@@ -16,6 +16,7 @@ from scratchvae.training import (
     RunFolder,
     TrainConfig,
     Training,
+    Views,
     choose_progress,
     environment,
     prepare,
@@ -41,10 +42,10 @@ def train_in_folder(
 ) -> Training:
     """A new training in a folder of its own."""
     config = settled(config, dataset, bk)
-    prepare(config, dataset)  # everything that can be wrong with them is wrong now
+    views = prepare(config, dataset)  # everything that can be wrong with them is wrong now
     settings = settings_of(config, dataset, bk, data_dir, checkpoint_every, figures)
     folder = RunFolder.create(out, settings)
-    return train_and_draw(folder, config, dataset, bk, quiet, published)
+    return train_and_draw(folder, config, dataset, views, bk, quiet, published)
 
 
 def settled(config: TrainConfig, dataset: Dataset, bk: Backend) -> TrainConfig:
@@ -84,6 +85,7 @@ def train_and_draw(
     folder: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
+    views: Views,
     bk: Backend,
     quiet: bool,
     published: dict[str, float] | None = None,
@@ -92,8 +94,7 @@ def train_and_draw(
     """Train as the folder's config.json says; then its figures."""
     settings, film = folder.settings(), None
     if settings["figures"]:
-        film = Film(figure_originals(prepare(config, dataset), config), config.epochs,
-                    folder.film_path)  # fmt: skip
+        film = Film(figure_originals(views, config), config.epochs, folder.film_path)
         if resume:
             film.go_on()
     training = train(config, dataset, bk, folder, choose_progress(quiet), film,
@@ -102,7 +103,7 @@ def train_and_draw(
         say(f"interrupted: the state is saved in {folder.checkpoint_path}; "
             f"scratchvae train --resume {folder.path} goes on", quiet)  # fmt: skip
     elif film is not None:
-        draw(folder, config, dataset, bk, film, training.metrics, published)
+        draw(folder, config, dataset, views, bk, film, training.metrics, published)
         say(f"figures: {folder.figures_path}", quiet)
     return training
 
@@ -111,8 +112,9 @@ def draw(
     folder: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
+    views: Views,
     bk: Backend,
-    film: Film | None,
+    film: Film,
     metrics: list[dict[str, Any]],
     published: dict[str, float] | None = None,
 ) -> None:
@@ -124,8 +126,7 @@ def draw(
     fresh = folder.figures_path.with_name(".figures.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        draw_run(fresh, model, config, dataset, prepare(config, dataset), metrics, caption, film,
-                 published)  # fmt: skip
+        draw_run(fresh, model, config, dataset, views, metrics, caption, film, published)
         shutil.rmtree(folder.figures_path, ignore_errors=True)
         os.replace(fresh, folder.figures_path)
     finally:
