@@ -28,10 +28,7 @@ CASES: Table = {
     "no record of the data": ("no-data", "is not the one that no-data was trained on"),
     "a fingerprint that is a number": ("bad-fingerprint", "its fingerprint differs"),
     "no checkpoint": ("no-checkpoint", "there is no checkpoint at no-checkpoint/checkpoint.npz"),
-    "a changed byte in the checkpoint": (
-        "damaged-checkpoint",
-        "damaged-checkpoint/checkpoint.npz is damaged: ",
-    ),
+    "a changed byte in the checkpoint": ("damaged-checkpoint", "is damaged, or no file of scr"),
     "a checkpoint cut off": ("cut-checkpoint", "cut-checkpoint/checkpoint.npz is damaged"),
     "the checkpoint of another model": ("foreign-checkpoint", "belongs to another run than"),
     "other settings than the checkpoint's": ("other-setting", "belongs to another run than"),
