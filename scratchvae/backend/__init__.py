@@ -2,11 +2,20 @@
 
 from numpy.typing import DTypeLike
 
-from scratchvae.backend.base import Array, Backend, HostArray, float_type
+from scratchvae.backend.base import Array, Backend, HostArray, Number, float_type
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.errors import ConfigError
 
-__all__ = ["DEVICES", "Array", "Backend", "HostArray", "float_type", "get_backend", "why_no_gpu"]
+__all__ = [
+    "DEVICES",
+    "Array",
+    "Backend",
+    "HostArray",
+    "Number",
+    "float_type",
+    "get_backend",
+    "why_no_gpu",
+]
 
 DEVICES = ("auto", "cpu", "cuda", "strict")
 

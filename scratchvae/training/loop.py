@@ -158,18 +158,27 @@ class _Loop:
         self.keep()
         first, seen = self.steps_done + 1, 0
         with step:
-            for i in range(step.steps_per_epoch):
-                step(first + i, i)
-                self.steps_done += 1
-                if self.config.verify_every and self.steps_done % self.config.verify_every == 0:
+            i = 0
+            while i < step.steps_per_epoch:
+                count = min(step.at_once, self.unwatched(), seen + STEPS_UNSEEN - i,
+                            step.steps_per_epoch - i)  # fmt: skip
+                step(first + i, i, count)
+                i += count
+                self.steps_done += count
+                if self.unwatched() == self.config.verify_every:
                     self.verify()
                 stop = interruption.requested is not None
-                if stop or i + 1 - seen == STEPS_UNSEEN or i + 1 == step.steps_per_epoch:
-                    self.look(epoch, first, seen, i + 1)
-                    seen = i + 1
+                if stop or i - seen == STEPS_UNSEEN or i == step.steps_per_epoch:
+                    self.look(epoch, first, seen, i)
+                    seen = i
                 if stop:
                     return False
         return True
+
+    def unwatched(self) -> int:
+        """How many steps may follow before the gradient is checked live."""
+        every = self.config.verify_every
+        return every - self.steps_done % every if every else STEPS_UNSEEN
 
     def verify(self) -> None:
         """Check the gradient along one direction, on images and noise of the latest step."""

@@ -1,0 +1,154 @@
+"""A step is recorded once and repeated: nothing of its moment may be baked into the recording.
+
+The strict device records as a CUDA graph does (the Python of a step runs once), so that whatever a
+step took from the host's variables would be the same in all fifty steps.
+"""
+
+import numpy as np
+import pytest
+from training_helpers import make_dataset, make_step
+
+from scratchvae.backend import get_backend
+from scratchvae.backend.strict import CaptureError
+from scratchvae.data import Split
+from scratchvae.training import TrainConfig, TrainingStep, epoch_order
+
+STEPS, ROWS, BATCH, SIDE = 50, 23, 5, 4
+BASE = {"hidden": (7,), "latent_dim": 2, "batch_size": BATCH, "dtype": "float32"}
+CONV = {
+    "encoder": (f"reshape {SIDE} {SIDE} 1", "conv 3 3 2", "relu", "flatten"),
+    "decoder": ("dense 12", "relu", "reshape 2 2 3", "conv-transpose 1 3 2", "flatten"),
+    "hidden": (),
+}
+SCHEDULE = {"lr": "warmup:7:cosine:0.01:0.001:40"}
+CASES = {
+    "analytic": {"samples": 2},
+    "free bits": {"free_bits": 0.1, "kl_warmup": 9},
+    "monte-carlo": {"estimator": "monte-carlo", "samples": 2, "kl_warmup": 12},
+    "score": {"estimator": "score", "kl_warmup": 30},
+    "score-baseline": {"estimator": "score-baseline", "samples": 3},
+    "detached": {"estimator": "detached", "kl_warmup": 30},
+    "iwae": {"estimator": "iwae", "samples": 3},
+    "stl": {"estimator": "stl", "samples": 3},
+    "dreg": {"estimator": "dreg", "samples": 3},
+    "rmsprop": {"optimizer": "rmsprop"} | SCHEDULE,
+    "sgd": {"optimizer": "sgd", "lr": "exponential:0.01:0.5:20"},
+    "adagrad": {"optimizer": "adagrad"} | SCHEDULE,
+    "adam": {"clip": 0.5, "kl_warmup": 20, "beta": 0.5} | SCHEDULE,
+    "gaussian": {"likelihood": "gaussian", "head": "logstd", "activation": "tanh"},
+    "learned gaussian": {"likelihood": "gaussian-learned", "activation": "sigmoid"},
+    "a variance each": {"likelihood": "gaussian-per-pixel"},
+    "categorical": {"likelihood": "categorical", "levels": 3},
+    "dynamic": {"binarize": "dynamic"},
+    "convolutions": CONV | {"clip": 1.0},
+    "convolutions, dynamic": CONV | {"binarize": "dynamic", "kl_warmup": 10},
+}
+
+
+def dataset():
+    levels = np.random.default_rng(1).integers(0, 4, (ROWS, SIDE * SIDE), dtype=np.uint8)
+    split = Split(levels, None, 3)
+    return make_dataset("recorded", split, split, (SIDE, SIDE))
+
+
+def settings(case: str) -> TrainConfig:
+    return TrainConfig(**(BASE | CASES[case]))
+
+
+def run(step: TrainingStep, config: TrainConfig, at_once: int, steps: int = STEPS) -> np.ndarray:
+    """So many steps over several epochs, with a short batch at the end of each: all losses."""
+    per_epoch, losses, t = step.steps_per_epoch, [], 0
+    while t < steps:
+        i = t % per_epoch
+        if i == 0:
+            order = epoch_order(ROWS, config.seed, 1 + t // per_epoch, True)
+            step.bk.load(order, step.order)
+        count = min(at_once, per_epoch - i, steps - t)
+        step(t + 1, i, count)
+        losses.append(step.bk.to_host(step.losses[i : i + count])[:, 0].copy())
+        t += count
+    return np.concatenate(losses)
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+@pytest.mark.parametrize("case", CASES)
+def test_fifty_repetitions_are_fifty_steps_on_the_cpu_to_the_bit(case, at_once, monkeypatch):
+    config, bk = settings(case), get_backend("strict", "float32")
+    monkeypatch.setattr("scratchvae.training.step.AT_ONCE", 2)
+    recorded, plain = make_step(config, dataset(), bk), make_step(config, dataset())
+    ran: list[int] = []
+    gradient = recorded._gradient
+    monkeypatch.setattr(recorded, "_gradient", lambda *a, **k: (ran.append(1), gradient(*a, **k)))
+    before = bk.device.allocations
+    found = run(recorded, config, at_once)
+    assert bk.device.allocations == before
+    assert len(ran) == (2 if at_once == 1 else 3)  # whole and short; two whole ones in a row
+    np.testing.assert_array_equal(found, run(plain, config, 1))
+    for name, a in plain.params.to_host().items():
+        np.testing.assert_array_equal(recorded.params.to_host()[name], a, err_msg=name)
+
+
+def test_the_optimizers_forgetting_is_not_baked_either():
+    # At step 128 of a run moments that are too small become zero: the 128th repetition must do so.
+    config, bk = settings("analytic"), get_backend("strict", "float32")
+    recorded, plain = make_step(config, dataset(), bk), make_step(config, dataset())
+    for step in (recorded, plain):
+        run(step, config, 1, steps=127)
+        step.bk.load(np.full(step.vae.layout.size, 1e-33, "f4"), step.optimizer.state["m"].flat)
+    i = 127 % plain.steps_per_epoch
+    for step in (recorded, plain):
+        step(128, i)
+    m = recorded.optimizer.state["m"].to_host()["encoder.0.W"]
+    np.testing.assert_array_equal(m, plain.optimizer.state["m"].to_host()["encoder.0.W"])
+
+
+def test_a_step_out_of_turn_sets_the_clock_again():
+    config, bk = settings("adam"), get_backend("strict", "float32")
+    recorded, plain = make_step(config, dataset(), bk), make_step(config, dataset())
+    for step in (recorded, plain):
+        for t, i in ((1, 0), (2, 1), (12, 3), (7, 4), (8, 1), (9, 2)):
+            step(t, i)
+    np.testing.assert_array_equal(bk.to_host(recorded.params.flat), plain.params.flat)
+    np.testing.assert_array_equal(bk.to_host(recorded.losses), plain.losses)
+
+
+def test_what_is_taken_from_the_host_is_baked_and_the_recording_shows_it():
+    """So that the tests above would catch a step that reads a variable of the host."""
+    bk, host = get_backend("strict"), {"t": 1}
+    count, clock = bk.zeros((1,)), bk.zeros((1,))
+
+    def step():
+        bk.xp.add(count, host["t"], out=count)
+        bk.xp.add(clock, 1, out=clock)
+
+    repeat = bk.capture(step, times=2)
+    for host["t"] in (1, 10, 100):
+        repeat()
+    assert bk.to_host(count)[0] == 6  # six times 1, not 2 + 20 + 200
+    assert bk.to_host(clock)[0] == 6
+
+
+def test_a_step_that_is_not_recorded_gives_the_same():
+    config = settings("convolutions, dynamic")
+    results = []
+    for captured in (True, False):
+        bk = get_backend("strict", "float32")
+        step = make_step(config, dataset(), bk, captured=captured)
+        assert (step.clock is not None) == captured
+        losses = run(step, config, 5)
+        results.append((losses, bk.to_host(step.params.flat)))
+    for recorded, eager in zip(*results, strict=True):
+        np.testing.assert_array_equal(recorded, eager)
+
+
+@pytest.mark.parametrize("crime", ["load", "index", "fancy"])
+def test_what_a_recording_cannot_hold_is_refused(crime):
+    bk = get_backend("strict")
+    a, index = bk.zeros((3, 2)), bk.zeros((2,), "int64")
+    crimes = {
+        "load": lambda: bk.load(np.ones((3, 2)), a),
+        "index": lambda: a[int(index[0])],
+        "fancy": lambda: a[index],
+    }
+    with pytest.raises(CaptureError, match="inside a captured step"):
+        bk.capture(crimes[crime])()
