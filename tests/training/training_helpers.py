@@ -80,10 +80,7 @@ class Recorder(Progress):
 
 
 def make_step(
-    config: TrainConfig,
-    dataset: Dataset | None = None,
-    bk: Backend | None = None,
-    captured: bool = True,
+    config: TrainConfig, dataset: Dataset | None = None, bk: Backend | None = None
 ) -> TrainingStep:
     """The step of a training, its order loaded for epoch 1."""
     bk = bk or get_backend("cpu", config.dtype)
@@ -99,8 +96,6 @@ def make_step(
         config.batch_size,
         config.seed,
         dynamic=config.binarize == "dynamic",
-        kl_warmup=config.kl_warmup,
-        captured=captured,
     )
     bk.load(epoch_order(len(split), config.seed, 1, config.shuffle), step.order)
     return step

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from scratchvae.backend.base import Array, Backend
-from scratchvae.backend.cuda.availability import unavailable
+from scratchvae.backend.cuda.availability import REINSTALL, first_line, unavailable
 from scratchvae.backend.cuda.blas import Blas
 from scratchvae.backend.cuda.graph import Recorded
 from scratchvae.backend.cuda.libraries import load_cublas
@@ -31,12 +31,15 @@ class CupyBackend(CudaUpdates):
     name = "cuda"
 
     def __init__(self, xp: Any = None, dtype: DTypeLike = "float32", tf32: bool = False) -> None:
+        tried = xp is not None
         if xp is None:
             reason = unavailable()
             if reason is not None:
                 raise DeviceError(f"no GPU can be used: {reason}; or choose --device cpu")
             xp = _cupy()
         super().__init__(xp, dtype)
+        if not tried:
+            self._try()
         if tf32 and self.dtype != np.float32:
             raise ConfigError(f"TF32 is a way to multiply float32 numbers, not {self.dtype}")
         self.tf32 = tf32
@@ -49,6 +52,20 @@ class CupyBackend(CudaUpdates):
     def with_dtype(self, dtype: DTypeLike) -> Backend:
         """The same device with another float type, and without TF32: it is there to verify."""
         return type(self)(self.xp, dtype)
+
+    def _try(self) -> None:
+        """Compile and run a kernel of CuPy's and one of ours: what is missing shows here."""
+        try:
+            one = self.xp.ones(1, dtype=self.dtype)
+            self.relu(one + 1, one)
+            self.synchronize()
+        except DeviceError:
+            raise
+        except Exception as error:
+            raise DeviceError(
+                f"no GPU can be used: CuPy finds one, but cannot compute on it: "
+                f"{first_line(error)}; {REINSTALL}, or choose --device cpu"
+            ) from error
 
     # ---- memory ------------------------------------------------------------------------------
 

@@ -6,68 +6,10 @@ step took from the host's variables would be the same in all fifty steps.
 
 import numpy as np
 import pytest
-from training_helpers import make_dataset, make_step
+from steps import CASES, make_step, run, settings
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.strict import CaptureError
-from scratchvae.data import Split
-from scratchvae.training import TrainConfig, TrainingStep, epoch_order
-
-STEPS, ROWS, BATCH, SIDE = 50, 23, 5, 4
-BASE = {"hidden": (7,), "latent_dim": 2, "batch_size": BATCH, "dtype": "float32"}
-CONV = {
-    "encoder": (f"reshape {SIDE} {SIDE} 1", "conv 3 3 2", "relu", "flatten"),
-    "decoder": ("dense 12", "relu", "reshape 2 2 3", "conv-transpose 1 3 2", "flatten"),
-    "hidden": (),
-}
-SCHEDULE = {"lr": "warmup:7:cosine:0.01:0.001:40"}
-CASES = {
-    "analytic": {"samples": 2},
-    "free bits": {"free_bits": 0.1, "kl_warmup": 9},
-    "monte-carlo": {"estimator": "monte-carlo", "samples": 2, "kl_warmup": 12},
-    "score": {"estimator": "score", "kl_warmup": 30},
-    "score-baseline": {"estimator": "score-baseline", "samples": 3},
-    "detached": {"estimator": "detached", "kl_warmup": 30},
-    "iwae": {"estimator": "iwae", "samples": 3},
-    "stl": {"estimator": "stl", "samples": 3},
-    "dreg": {"estimator": "dreg", "samples": 3},
-    "rmsprop": {"optimizer": "rmsprop"} | SCHEDULE,
-    "sgd": {"optimizer": "sgd", "lr": "exponential:0.01:0.5:20"},
-    "adagrad": {"optimizer": "adagrad"} | SCHEDULE,
-    "adam": {"clip": 0.5, "kl_warmup": 20, "beta": 0.5} | SCHEDULE,
-    "gaussian": {"likelihood": "gaussian", "head": "logstd", "activation": "tanh"},
-    "learned gaussian": {"likelihood": "gaussian-learned", "activation": "sigmoid"},
-    "a variance each": {"likelihood": "gaussian-per-pixel"},
-    "categorical": {"likelihood": "categorical", "levels": 3},
-    "dynamic": {"binarize": "dynamic"},
-    "convolutions": CONV | {"clip": 1.0},
-    "convolutions, dynamic": CONV | {"binarize": "dynamic", "kl_warmup": 10},
-}
-
-
-def dataset():
-    levels = np.random.default_rng(1).integers(0, 4, (ROWS, SIDE * SIDE), dtype=np.uint8)
-    split = Split(levels, None, 3)
-    return make_dataset("recorded", split, split, (SIDE, SIDE))
-
-
-def settings(case: str) -> TrainConfig:
-    return TrainConfig(**(BASE | CASES[case]))
-
-
-def run(step: TrainingStep, config: TrainConfig, at_once: int, steps: int = STEPS) -> np.ndarray:
-    """So many steps over several epochs, with a short batch at the end of each: all losses."""
-    per_epoch, losses, t = step.steps_per_epoch, [], 0
-    while t < steps:
-        i = t % per_epoch
-        if i == 0:
-            order = epoch_order(ROWS, config.seed, 1 + t // per_epoch, True)
-            step.bk.load(order, step.order)
-        count = min(at_once, per_epoch - i, steps - t)
-        step(t + 1, i, count)
-        losses.append(step.bk.to_host(step.losses[i : i + count])[:, 0].copy())
-        t += count
-    return np.concatenate(losses)
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
@@ -75,7 +17,7 @@ def run(step: TrainingStep, config: TrainConfig, at_once: int, steps: int = STEP
 def test_fifty_repetitions_are_fifty_steps_on_the_cpu_to_the_bit(case, at_once, monkeypatch):
     config, bk = settings(case), get_backend("strict", "float32")
     monkeypatch.setattr("scratchvae.training.step.AT_ONCE", 2)
-    recorded, plain = make_step(config, dataset(), bk), make_step(config, dataset())
+    recorded, plain = make_step(config, bk), make_step(config)
     ran: list[int] = []
     gradient = recorded._gradient
     monkeypatch.setattr(recorded, "_gradient", lambda *a, **k: (ran.append(1), gradient(*a, **k)))
@@ -91,7 +33,7 @@ def test_fifty_repetitions_are_fifty_steps_on_the_cpu_to_the_bit(case, at_once, 
 def test_the_optimizers_forgetting_is_not_baked_either():
     # At step 128 of a run moments that are too small become zero: the 128th repetition must do so.
     config, bk = settings("analytic"), get_backend("strict", "float32")
-    recorded, plain = make_step(config, dataset(), bk), make_step(config, dataset())
+    recorded, plain = make_step(config, bk), make_step(config)
     for step in (recorded, plain):
         run(step, config, 1, steps=127)
         step.bk.load(np.full(step.vae.layout.size, 1e-33, "f4"), step.optimizer.state["m"].flat)
@@ -104,7 +46,7 @@ def test_the_optimizers_forgetting_is_not_baked_either():
 
 def test_a_step_out_of_turn_sets_the_clock_again():
     config, bk = settings("adam"), get_backend("strict", "float32")
-    recorded, plain = make_step(config, dataset(), bk), make_step(config, dataset())
+    recorded, plain = make_step(config, bk), make_step(config)
     for step in (recorded, plain):
         for t, i in ((1, 0), (2, 1), (12, 3), (7, 4), (8, 1), (9, 2)):
             step(t, i)
@@ -133,7 +75,7 @@ def test_a_step_that_is_not_recorded_gives_the_same():
     results = []
     for captured in (True, False):
         bk = get_backend("strict", "float32")
-        step = make_step(config, dataset(), bk, captured=captured)
+        step = make_step(config, bk, captured)
         assert (step.clock is not None) == captured
         losses = run(step, config, 5)
         results.append((losses, bk.to_host(step.params.flat)))
