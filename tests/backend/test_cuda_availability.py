@@ -78,7 +78,7 @@ SENTENCES = {
         {"count": CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is …")},
         "there is no NVIDIA driver, or it is too old for CuPy",
     ),
-    "no device": ({"count": CUDARuntimeError("cudaErrorNoDevice: none")}, "there is no CUDA device"),
+    "no device": ({"count": CUDARuntimeError("cudaErrorNoDevice")}, "there is no CUDA device"),
     "no devices": ({"count": 0}, "there is no CUDA device"),
     "another error": (
         {"count": CUDARuntimeError("cudaErrorUnknown: x\nmore")},

@@ -11,9 +11,8 @@ from scratchvae.backend.noise import Purpose, Stream, generator, normal, uniform
 
 STREAM = Stream(2**63 + 5, Purpose.LATENT, 3, 2**64 - 2)
 
-pytestmark = pytest.mark.gxx
 
-
+@pytest.mark.gxx
 @pytest.mark.parametrize(("counter", "key", "words"), PUBLISHED)
 def test_e26_the_kernels_philox_gives_the_published_answers(counter, key, words):
     bk = EmulatedBackend()
@@ -22,6 +21,7 @@ def test_e26_the_kernels_philox_gives_the_published_answers(counter, key, words)
     assert [int(w) for w in bk.to_host(out)] == words
 
 
+@pytest.mark.gxx
 @each_size
 def test_e26_the_words_of_a_stream_are_numpys(n):
     bk = EmulatedBackend()
@@ -34,8 +34,8 @@ def test_e26_the_words_of_a_stream_are_numpys(n):
 
 @each_size
 @each_dtype
-def test_e26_uniforms_are_numpys_to_the_bit(n, dtype):
-    bk, cpu = EmulatedBackend(dtype=dtype), get_backend("cpu", dtype)
+def test_e26_uniforms_are_numpys_to_the_bit(make, n, dtype):
+    bk, cpu = make(dtype), get_backend("cpu", dtype)
     out, reference = bk.empty((n,)), cpu.empty((n,))
     bk.uniform(out, STREAM, bk.noise_scratch(n))
     cpu.uniform(reference, STREAM, cpu.noise_scratch(n))
@@ -44,8 +44,8 @@ def test_e26_uniforms_are_numpys_to_the_bit(n, dtype):
 
 @each_size
 @each_dtype
-def test_e26_normals_are_numpys_to_a_few_ulp_and_rounded_once(n, dtype):
-    bk = EmulatedBackend(dtype=dtype)
+def test_e26_normals_are_numpys_to_a_few_ulp_and_rounded_once(make, n, dtype):
+    bk = make(dtype)
     out = bk.empty((n,))
     bk.normal(out, STREAM, bk.noise_scratch(n))
     expected = normal((n,), STREAM)
@@ -53,8 +53,8 @@ def test_e26_normals_are_numpys_to_a_few_ulp_and_rounded_once(n, dtype):
     np.testing.assert_allclose(bk.to_host(out), expected, rtol=limit, atol=1e-15)
 
 
-def test_e26_a_step_that_lies_on_the_device_names_the_same_noise():
-    bk = EmulatedBackend()
+def test_e26_a_step_that_lies_on_the_device_names_the_same_noise(make):
+    bk = make()
     step, found, expected = bk.array(np.int64(3), "int64"), bk.empty((9,)), bk.empty((9,))
     bk.normal(found, STREAM._replace(step=step), None)
     bk.normal(expected, STREAM, None)
@@ -63,10 +63,10 @@ def test_e26_a_step_that_lies_on_the_device_names_the_same_noise():
 
 @each_size
 @each_dtype
-def test_e33_binarized_pixels_are_the_cpus(n, dtype):
+def test_e33_binarized_pixels_are_the_cpus(make, n, dtype):
     grey = uniform((n,), Stream(1, Purpose.FIGURE))
     grey[: n // 3] = uniform((n,), STREAM)[: n // 3]  # equal to the draw: not below it
-    bk, cpu = EmulatedBackend(dtype=dtype), get_backend("cpu", dtype)
+    bk, cpu = make(dtype), get_backend("cpu", dtype)
     found, expected = bk.array(grey), cpu.array(grey)
     bk.binarize(found, STREAM, None, None)
     cpu.binarize(expected, STREAM, cpu.empty((n,)), cpu.noise_scratch(n))

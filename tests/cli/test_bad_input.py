@@ -243,6 +243,8 @@ CASES: dict[str, tuple[str, str]] = {
     "negative workers": ("--workers -1", "workers is -1"),
     "negative steps between checks": ("--verify-every -1", "verify_every is -1"),
     "more workers than cores": ("--workers 100000", "workers is 100000, but"),
+    "TF32 on a CPU": ("--tf32 --device cpu", "GPU multiplies, and the device is cpu"),
+    "TF32 on no GPU": ("--tf32 --device strict", "or choose --device cuda on a machine with one"),
     # choices: argparse lists what there is
     **{
         f"an unknown {name}": (f"--{name} magic", f"argument --{name}: invalid choice: 'magic'")

@@ -1,9 +1,8 @@
-"""Emulated kernels beside the plain equations."""
+"""The CUDA backend's verbs beside the plain equations."""
 
 import numpy as np
 import pytest
 
-from emulation import EmulatedBackend
 from scratchvae.backend.base import Backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.noise import Purpose, Stream, normal
@@ -27,15 +26,13 @@ def draw(step, *shape):
     return normal(shape, Stream(2, Purpose.DIRECTION, step)).astype("f4").astype("f8")
 
 
-def agree(compute, dtype, ulps=8, scale=1.0):
-    """The same numbers from the emulated kernels and from the plain equations.
+def agree(make, compute, dtype, ulps=8, scale=1.0):
+    """The same numbers from the kernels and from the plain equations in float64.
 
-    Twice from the kernels, with the threads' order reversed: to the bit.
+    Twice from the kernels, to the bit, whatever the order in which threads run.
     """
-    forward, backward = EmulatedBackend(dtype=dtype), EmulatedBackend(dtype=dtype)
-    backward.kernels.backwards = True
-    expected = compute(Exact())
-    results = [{k: bk.to_host(a) for k, a in compute(bk).items()} for bk in (forward, backward)]
+    expected, found = compute(Exact()), [make(dtype), make(dtype, backwards=True)]
+    results = [{k: bk.to_host(a) for k, a in compute(bk).items()} for bk in found]
     for name, value in expected.items():
         found, again = (result[name] for result in results)
         assert found.dtype == dtype

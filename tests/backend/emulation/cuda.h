@@ -3,6 +3,7 @@
 // block's own phases (each fibre runs to its next barrier undisturbed) and wrong arithmetic; not
 // races between blocks, and nothing about speed.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 #include <cmath>
 #include <cstring>
@@ -25,19 +26,27 @@ static unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
 
 // ---- fibres --------------------------------------------------------------------------------------
 
-struct Fibre { ucontext_t context; bool done; std::vector<char> stack; };
+struct Fibre { ucontext_t start; jmp_buf here; bool started, done; std::vector<char> stack; };
 static std::vector<Fibre> fibres;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static void (*body)(void*);
 static void* arguments;
 static const unsigned STACK = 32768;
 
-static void __syncthreads() { swapcontext(&fibres[threadIdx.x].context, &scheduler); }
-
+// Contexts begin a fibre; from then on jumps switch stacks, since they ask nothing of the system.
+static void __syncthreads() {
+    if (!_setjmp(fibres[threadIdx.x].here)) _longjmp(scheduler, 1);
+}
 static void run_fibre() {
     body(arguments);
     fibres[threadIdx.x].done = true;
-    swapcontext(&fibres[threadIdx.x].context, &scheduler);
+    _longjmp(scheduler, 1);
+}
+static void resume(Fibre& f) {
+    if (_setjmp(scheduler)) return;
+    if (f.started) _longjmp(f.here, 1);
+    f.started = true;
+    setcontext(&f.start);
 }
 
 // `backwards`: the threads of a block take turns from the last to the first; what a kernel computes
@@ -45,21 +54,20 @@ static void run_fibre() {
 static void run_block(unsigned threads, bool backwards) {
     fibres.resize(threads);
     for (Fibre& f : fibres) {
-        f.done = false;
+        f.started = f.done = false;
         f.stack.resize(STACK);
-        getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack.data();
-        f.context.uc_stack.ss_size = STACK;
-        f.context.uc_link = &scheduler;
-        makecontext(&f.context, run_fibre, 0);
+        getcontext(&f.start);
+        f.start.uc_stack.ss_sp = f.stack.data();
+        f.start.uc_stack.ss_size = STACK;
+        makecontext(&f.start, run_fibre, 0);
     }
     for (bool running = true; running;) {
         running = false;
         for (unsigned k = 0; k < threads; ++k) {
             threadIdx.x = backwards ? threads - 1 - k : k;
-            if (fibres[threadIdx.x].done) continue;
-            swapcontext(&scheduler, &fibres[threadIdx.x].context);
-            running |= !fibres[threadIdx.x].done;
+            Fibre& f = fibres[threadIdx.x];
+            if (!f.done) resume(f);
+            running |= !f.done;
         }
     }
 }
