@@ -5,7 +5,7 @@ import numpy as np
 from scratchvae.backend import Backend, get_backend
 from scratchvae.training import TrainConfig, TrainingStep, epoch_order
 
-STEPS, ROWS, BATCH, SIDE = 50, 23, 5, 4
+STEPS, ROWS, BATCH, SIDE, LEVELS = 50, 23, 5, 4, 3
 BASE = {"hidden": (7,), "latent_dim": 2, "batch_size": BATCH, "dtype": "float32"}
 CONV = {
     "encoder": (f"reshape {SIDE} {SIDE} 1", "conv 3 3 2", "relu", "flatten"),
@@ -43,19 +43,25 @@ def settings(case: str, **changes: object) -> TrainConfig:
 
 
 def make_step(
-    config: TrainConfig, bk: Backend | None = None, captured: bool = True
+    config: TrainConfig,
+    bk: Backend | None = None,
+    captured: bool = True,
+    side: int = SIDE,
+    rows: int = ROWS,
+    levels: int = LEVELS,
 ) -> TrainingStep:
-    """The step of a training on 23 images of 4 × 4 pixels with four levels."""
+    """The step of a training on so many square images of whole levels, drawn at random."""
     bk = bk or get_backend("cpu", config.dtype)
-    levels = np.random.default_rng(1).integers(0, 4, (ROWS, SIDE * SIDE), dtype=np.uint8)
-    vae = config.make_vae(SIDE * SIDE)
+    shape = rows, side * side
+    images = np.random.default_rng(1).integers(0, levels + 1, shape, dtype=np.uint8)
+    vae = config.make_vae(side * side)
     return TrainingStep(
         bk,
         vae,
         vae.initial_parameters(bk, config.seed),
         config.make_optimizer(),
-        bk.array(levels, dtype="uint8"),
-        3,
+        bk.array(images, dtype="uint8"),
+        levels,
         config.batch_size,
         config.seed,
         dynamic=config.binarize == "dynamic",
@@ -70,7 +76,7 @@ def run(step: TrainingStep, config: TrainConfig, at_once: int, steps: int = STEP
     while t < steps:
         i = t % per_epoch
         if i == 0:
-            order = epoch_order(ROWS, config.seed, 1 + t // per_epoch, True)
+            order = epoch_order(step.images.shape[0], config.seed, 1 + t // per_epoch, True)
             step.bk.load(order, step.order)
         count = min(at_once, per_epoch - i, steps - t)
         step(t + 1, i, count)

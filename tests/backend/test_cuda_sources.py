@@ -1,11 +1,13 @@
 """The CUDA sources as files, and as NVRTC sees them: each kernel for each architecture."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from emulation import SHIPPED, EmulatedBackend, EmulatedKernels
 
+import scratchvae
 from scratchvae.backend import cuda
 from scratchvae.backend.cuda.kernels import FILES, options, source
 
@@ -61,3 +63,13 @@ def test_an_argument_too_many_is_noticed():
     bk = EmulatedBackend()
     with pytest.raises(AssertionError, match="relu does not take 2 arguments"):
         EmulatedKernels(bk.xp, bk.dtype).launch("relu", 1, bk.zeros((3,)), 3)
+
+
+def test_every_file_that_is_no_module_is_shipped():
+    root = Path(scratchvae.__file__).parent
+    settings = tomllib.loads((root.parent / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["scratchvae"]
+    shipped = {path for pattern in patterns for path in root.glob(pattern)}
+    other = {p for p in root.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert other == shipped
+    assert len(other) > len(FILES)
