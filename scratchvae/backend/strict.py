@@ -82,7 +82,18 @@ class Array:
         return Array(view, self.device, fresh=not np.may_share_memory(view, self._a))
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        self._written_from(value)
         self.device.launch(operator.setitem, self._a, _unwrap(key), _unwrap(value))
+
+    def _written_from(self, *values: Any) -> None:
+        """Count a copy as CuPy makes it: of what may overlap the array that is written.
+
+        Another view of the same memory is such a thing; the very same array is not.
+        """
+        for value in values:
+            other = isinstance(value, Array) and value is not self
+            if other and np.may_share_memory(value._a, self._a):
+                self.device.allocated(value.shape)
 
     def _read(self, convert: Callable) -> Any:
         self.device.synchronized(f"{convert.__name__}(array)")
@@ -129,6 +140,7 @@ def _operators() -> None:
 
     def in_place(op: Callable) -> Callable:
         def method(self: Array, other: Any) -> Array:
+            self._written_from(other)
             self.device.launch(op, self._a, _unwrap(other))
             return self
 
@@ -161,6 +173,8 @@ class Namespace:
         def on_device(*args: Any, out: Any = None, **kwargs: Any) -> Any:
             kwargs = {key: _unwrap(value) for key, value in kwargs.items()}
             if out is not None:
+                if isinstance(out, Array):
+                    out._written_from(*args)
                 self.device.launch(function, *_unwrap(args), out=_unwrap(out), **kwargs)
                 return out
             result = function(*_unwrap(args), **kwargs)

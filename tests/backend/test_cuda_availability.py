@@ -161,10 +161,6 @@ class Cuda:
     def get_current_stream(self):
         return SimpleNamespace(synchronize=lambda: self.log.append("wait"))
 
-    def Stream(self, non_blocking):
-        assert non_blocking
-        return self
-
     def using_allocator(self, allocator):
         self.allocator = allocator
         return self
@@ -185,7 +181,7 @@ class Cuda:
 
 def recorded(step, times):
     cuda = Cuda()
-    return cuda, Recorded(SimpleNamespace(cuda=cuda), lambda: step(cuda), times)
+    return cuda, Recorded(SimpleNamespace(cuda=cuda), cuda, lambda: step(cuda), times)
 
 
 def test_the_first_call_runs_the_second_records_and_all_later_ones_repeat():

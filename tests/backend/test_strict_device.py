@@ -113,6 +113,19 @@ def test_allocations_are_counted_and_views_are_not(bk):
     assert bk.device.allocations == start + 4
 
 
+def test_reading_what_is_written_through_another_view_is_an_allocation_as_in_cupy(bk, a):
+    start = bk.device.allocations
+    bk.xp.multiply(a, 2.0, out=a)
+    a += a
+    bk.xp.add(a[0], 1.0, out=a[1])  # neighbours
+    assert bk.device.allocations == start
+    bk.xp.multiply(a[:], 2.0, out=a)  # another view of the same
+    right = a[:, 1:]
+    right += a[:, :2]  # interleaved: their bounds overlap
+    a[:, 2:] *= 3.0  # assigns the product to a view of where it lies
+    assert bk.device.allocations == start + 3
+
+
 def test_waits_for_the_device_are_counted(bk, a):
     one = a[0, 0]
     start = bk.device.synchronizations

@@ -107,7 +107,11 @@ class CupyBackend(CudaUpdates):
             self.blas.gemm(a, b, out)
 
     def capture(self, step: Callable[[], None], times: int = 1) -> Callable[[], None]:
-        return Recorded(self.xp, step, times)
+        return Recorded(self.xp, self._recording_stream, step, times)
+
+    @cached_property
+    def _recording_stream(self) -> Any:
+        return self.xp.cuda.Stream(non_blocking=True)  # else a recording would meet the default one
 
     def describe(self) -> dict[str, str]:
         """The name, memory and driver of the device, for people and for result files."""

@@ -15,8 +15,9 @@ class Recorded:
     recording, nothing may be allocated and nobody may wait: an error says so.
     """
 
-    def __init__(self, xp: Any, step: Callable[[], None], times: int) -> None:
+    def __init__(self, xp: Any, stream: Any, step: Callable[[], None], times: int) -> None:
         self.xp, self.times = xp, times
+        self.stream = stream  # where the recording is made, and nothing runs
         self.step = step  # it holds the arrays, which must live as long as the graph
         self.warm = False
         self.graph: Any = None
@@ -36,9 +37,8 @@ class Recorded:
             self.step()
 
     def _record(self) -> Any:
-        cuda = self.xp.cuda
+        cuda, stream = self.xp.cuda, self.stream
         cuda.get_current_stream().synchronize()
-        stream = cuda.Stream(non_blocking=True)  # the recording alone happens there
         with stream, cuda.using_allocator(_refuse):
             stream.begin_capture()
             try:
