@@ -147,8 +147,8 @@ class TrainingStep:
 
     def moment(self, t: int, i: int) -> Moment:
         """Step number t of the run, which is step i of its epoch, in numbers of the host."""
-        start, rows = i * self.batch_size, self._batch(i).bound.rows
-        index, lr = self.order[start : start + rows], self.optimizer.rule.schedule(t)
+        start = i * self.batch_size  # at the end of an epoch the rest of the order is short
+        index, lr = self.order[start : start + self.batch_size], self.optimizer.rule.schedule(t)
         return Moment(t, index, lr, self.beta(t), self.losses[i])
 
     def _batch(self, i: int) -> "Batch":

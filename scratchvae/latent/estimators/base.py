@@ -74,7 +74,8 @@ def sum_terms(n: LatentNode, beta: Number) -> None:
     """objective = 1/K Σ_k nll + β Σ_j kl  (E2): (B,)."""
     bk = n.bk
     bk.xp.sum(n.kl, axis=1, out=n.objective)
-    n.objective *= n.times(beta, 1.0)
+    if not isinstance(beta, float) or beta != 1:  # the clock's number can't be looked at
+        n.objective *= n.times(beta, 1.0)
     bk.xp.sum(n.nll, axis=1, out=n.row_tmp)
     if n.samples > 1:
         n.row_tmp *= 1.0 / n.samples
