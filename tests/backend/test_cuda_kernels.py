@@ -98,6 +98,19 @@ def test_e18_e19_the_bernoullis_value_and_gradient(make, n, shapes, dtype):
     agree(make, compute, dtype, scale=8.0)
 
 
+@pytest.mark.parametrize("columns", [5, 300])
+def test_a_block_that_has_several_rows_keeps_them_apart(make, columns, monkeypatch):
+    monkeypatch.setattr("scratchvae.backend.cuda.verbs.blocks_for", lambda n, each: 2)
+
+    def compute(bk):
+        nll, da = bk.empty((7, 1)), bk.empty((7, 1, columns))
+        a, x = bk.array(draw(1, 7, 1, columns)), bk.array(abs(draw(2, 7, 1, columns)))
+        bk.bernoulli(a, x, 0.5, nll, da, bk.empty((7, 1, columns)))
+        return {"nll": nll, "da": da}
+
+    agree(make, compute, "float64", scale=100.0)
+
+
 def test_a_broadcast_that_no_kernel_reads_is_seen(make):
     bk = make()
     assert read(bk.empty((3, 1, 5)), (3, 2, 5))[1:] == (2, 5, 1)

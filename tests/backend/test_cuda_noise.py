@@ -7,6 +7,7 @@ from emulation.compare import each_dtype, each_size
 from test_noise import PUBLISHED
 
 from scratchvae.backend import get_backend
+from scratchvae.backend.base import below_one
 from scratchvae.backend.noise import Purpose, Stream, generator, normal, uniform
 
 STREAM = Stream(2**63 + 5, Purpose.LATENT, 3, 2**64 - 2)
@@ -40,6 +41,20 @@ def test_e26_uniforms_are_numpys_to_the_bit(make, n, dtype):
     bk.uniform(out, STREAM, bk.noise_scratch(n))
     cpu.uniform(reference, STREAM, cpu.noise_scratch(n))
     np.testing.assert_array_equal(bk.to_host(out), reference)
+
+
+@pytest.mark.gxx
+@each_dtype
+def test_e26_a_uniform_that_is_rounded_stays_below_1(dtype):
+    # One of 2²⁵ would be rounded to 1 in float32: too rare for the tests above.
+    bk, cpu = EmulatedBackend(dtype=dtype), get_backend("cpu", dtype)
+    u = np.array([1 - 2.0**-53, 1 - 2.0**-26, 0.0, 0.25])
+    out = bk.empty((4,))
+    bk.kernels.each("stored_uniforms", 4, out, bk.array(u, "float64"), 4, below_one(cpu.dtype))
+    assert bk.to_host(out).max() < 1
+    np.testing.assert_array_equal(
+        bk.to_host(out), np.minimum(u, below_one(cpu.dtype)).astype(dtype)
+    )
 
 
 @each_size

@@ -11,3 +11,7 @@ extern "C" __global__ void words_of_stream(
     for (integer k = first(); k < n; k += stride())
         out[k] = stream_words(k / 4, seed, purpose, step, lane).w[k % 4];
 }
+
+extern "C" __global__ void stored_uniforms(real* out, const double* u, integer n, double below_one) {
+    for (integer k = first(); k < n; k += stride()) out[k] = stored(u[k], below_one);
+}

@@ -15,8 +15,8 @@ __device__ inline integer stride() { return (integer)gridDim.x * THREADS; }
 __device__ inline double number(const double* at, double given) { return at ? *at : given; }
 __device__ inline integer number(const integer* at, integer given) { return at ? *at : given; }
 
-// The sum of x over the threads of a block, for all of them; always in the same order, so that a
-// rerun gives the same bits.
+// The sum of x over the threads of a block, for the first of them; always in the same order, so
+// that a rerun gives the same bits.
 __device__ inline real block_sum(real x) {
     __shared__ real part[THREADS];
     __syncthreads();  // an earlier sum may still be read
@@ -25,6 +25,5 @@ __device__ inline real block_sum(real x) {
         __syncthreads();
         if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
     }
-    __syncthreads();
     return part[0];
 }
