@@ -116,6 +116,7 @@ class TrainingStep:
                 self._step(self._batch(i + k), self.moment(t + k, i + k))
             return
         self._set_clock(self.clock, t, i)
+        self.clock.next = None  # nobody knows, should one of them fail
         stop, short = i + count, self.last is not self.full
         whole = min(stop, self.steps_per_epoch - short)  # where the whole batches end
         while i < stop:

@@ -10,6 +10,23 @@ from steps import CASES, make_step, run, settings
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.strict import CaptureError
+from scratchvae.latent import ESTIMATORS
+from scratchvae.layers import ACTIVATIONS
+from scratchvae.optim import OPTIMIZERS
+from scratchvae.training import HEADS, LIKELIHOODS
+
+
+def test_the_cases_use_everything_that_a_training_can():
+    configs = [settings(case) for case in CASES]
+    assert {config.estimator for config in configs} == set(ESTIMATORS)
+    assert {config.optimizer for config in configs} == set(OPTIMIZERS)
+    assert {config.likelihood for config in configs} == set(LIKELIHOODS)
+    assert {config.activation for config in configs} == set(ACTIVATIONS)
+    assert {config.head for config in configs} == set(HEADS)
+    words = {word.split()[0] for config in configs for word in config.encoder + config.decoder}
+    assert words >= {"conv", "conv-transpose", "dense", "reshape", "flatten"}
+    for used in ("free_bits", "kl_warmup", "clip", "encoder"):
+        assert {bool(getattr(config, used)) for config in configs} == {True, False}
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
