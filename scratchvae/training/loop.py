@@ -24,7 +24,7 @@ from scratchvae.training.run import RunFolder
 from scratchvae.training.shares import resolve_workers
 from scratchvae.training.step import TrainingStep
 
-STEPS_UNSEEN = 100  # the loop looks at the losses after at most so many steps
+STEPS_UNSEEN = 100  # after so many steps, or when those of a launch are done, the loop looks
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
 
@@ -160,15 +160,14 @@ class _Loop:
         with step:
             i = 0
             while i < step.steps_per_epoch:
-                count = min(step.at_once, self.unwatched(), seen + STEPS_UNSEEN - i,
-                            step.steps_per_epoch - i)  # fmt: skip
+                count = min(step.at_once, self.unwatched(), step.steps_per_epoch - i)
                 step(first + i, i, count)
                 i += count
                 self.steps_done += count
                 if self.unwatched() == self.config.verify_every:
                     self.verify()
                 stop = interruption.requested is not None
-                if stop or i - seen == STEPS_UNSEEN or i == step.steps_per_epoch:
+                if stop or i - seen >= STEPS_UNSEEN or i == step.steps_per_epoch:
                     self.look(epoch, first, seen, i)
                     seen = i
                 if stop:
@@ -178,7 +177,7 @@ class _Loop:
     def unwatched(self) -> int:
         """How many steps may follow before the gradient is checked live."""
         every = self.config.verify_every
-        return every - self.steps_done % every if every else STEPS_UNSEEN
+        return every - self.steps_done % every if every else self.step.steps_per_epoch
 
     def verify(self) -> None:
         """Check the gradient along one direction, on images and noise of the latest step."""

@@ -13,7 +13,7 @@ from scratchvae.training.clock import Clock, Moment
 from scratchvae.training.shares import Share, parameter_shares, row_shares, worth_sharing
 from scratchvae.training.team import Team
 
-AT_ONCE = 50  # recorded steps a launch: enough that launching them takes no time beside them
+AT_ONCE = 50  # at most so many recorded steps a launch: launching takes no time beside them
 
 
 class TrainingStep:
@@ -72,7 +72,8 @@ class TrainingStep:
         self.optimizer = optimizer.bind(bk, params, self.grads, parts)
 
         captured = captured and bk.captures
-        self.at_once = AT_ONCE if captured else 1
+        whole = max(n // batch_size, 1)  # batches, in launches of the same length
+        self.at_once = whole // -(-whole // AT_ONCE) if captured else 1
         self.clock = Clock(bk, order, self.losses) if captured else None
         self._recorded: dict[tuple[bool, int], Callable[[], None]] = {}
 

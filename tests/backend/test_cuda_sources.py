@@ -33,6 +33,28 @@ def test_every_kernel_compiles_with_cupys_own_options(dtype, architecture):
         assert f".text.{name}".encode() in cubin, name
 
 
+@pytest.mark.nvrtc
+def test_cupy_has_what_the_backend_calls():
+    """Names alone, as far as they can be seen without a driver."""
+    import cupy
+    from cupy._core import set_reduction_accelerators, set_routine_accelerators
+
+    for owner, names in {
+        cupy: "RawModule empty ones matmul take",
+        cupy.ndarray: "get set fill data flags strides",
+        cupy.cuda: "Stream Event get_current_stream get_elapsed_time using_allocator runtime",
+        cupy.cuda.Stream: "begin_capture end_capture synchronize",
+        cupy.cuda.Graph: "launch",
+        cupy.cuda.runtime: "getDeviceCount getDeviceProperties memGetInfo CUDARuntimeError",
+    }.items():
+        assert not [name for name in names.split() if not hasattr(owner, name)]
+    assert callable(set_reduction_accelerators)
+    assert callable(set_routine_accelerators)
+    assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
+    module = cupy.RawModule(code=source(), options=options(np.dtype("float32")))
+    assert "adam" in module.code
+
+
 def test_no_option_makes_mathematics_fast():
     assert options(np.dtype("float32")) == ("-DREAL=float",)
     assert options(np.dtype("float64")) == ("-DREAL=double",)

@@ -47,6 +47,15 @@ def test_fifty_repetitions_are_fifty_steps_on_the_cpu_to_the_bit(case, at_once, 
         np.testing.assert_array_equal(recorded.params.to_host()[name], a, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("rows", "at_once"), [(5, 1), (23, 4), (250, 50), (254, 50), (255, 25), (505, 33), (6, 1)]
+)
+def test_the_launches_of_an_epoch_are_of_the_same_length(rows, at_once):
+    step = make_step(settings("analytic"), get_backend("strict"), rows=rows)
+    assert step.at_once == at_once
+    assert make_step(settings("analytic"), rows=rows).at_once == 1
+
+
 def test_the_optimizers_forgetting_is_not_baked_either():
     # At step 128 of a run moments that are too small become zero: the 128th repetition must do so.
     config, bk = settings("analytic"), get_backend("strict", "float32")
