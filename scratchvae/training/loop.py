@@ -24,7 +24,7 @@ from scratchvae.training.run import RunFolder
 from scratchvae.training.shares import resolve_workers
 from scratchvae.training.step import TrainingStep
 
-STEPS_UNSEEN = 100  # after so many steps, or when those of a launch are done, the loop looks
+STEPS_UNSEEN = 100  # the loop looks at the losses once so many steps are unseen
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
 
