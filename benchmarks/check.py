@@ -81,7 +81,14 @@ def read(path: Path) -> Checked:
         return Checked(float(file["loss"]), **parts)
 
 
-def compare(name: str, found: Checked, wanted: Checked, weights: Arrays) -> dict[str, float]:
+def compare(
+    name: str,
+    found: Checked,
+    wanted: Checked,
+    weights: Arrays,
+    tolerance: float = TOLERANCE,
+    update_tolerance: float = UPDATE_TOLERANCE,
+) -> dict[str, float]:
     """The relative errors of a contender; raises ``DisagreementError`` if one is too large."""
     errors = {"loss": abs(found.loss - wanted.loss) / abs(wanted.loss)}
     worst, errors["gradient"] = _farthest(found.grads, wanted.grads)
@@ -91,15 +98,15 @@ def compare(name: str, found: Checked, wanted: Checked, weights: Arrays) -> dict
         {k: found.updated[k] - before[k] for k in before},
         {k: wanted.updated[k] - weights[k] for k in weights},
     )
-    for what, where, tolerance in (
-        ("loss", "", TOLERANCE),
-        ("gradient", f" of {worst}", TOLERANCE),
-        ("update", f" of {moved}", UPDATE_TOLERANCE),
+    for what, where, allowed in (
+        ("loss", "", tolerance),
+        ("gradient", f" of {worst}", tolerance),
+        ("update", f" of {moved}", update_tolerance),
     ):
-        if not errors[what] <= tolerance:
+        if not errors[what] <= allowed:
             raise DisagreementError(
                 f"{name} does other work than scratchvae in float64: its {what}{where} differs "
-                f"by {errors[what]:.1e}, and {tolerance:g} is allowed"
+                f"by {errors[what]:.1e}, and {allowed:g} is allowed"
             )
     return errors
 

@@ -88,14 +88,18 @@ class ContenderError(Exception):
     """A contender failed; the message ends with what it printed last."""
 
 
-def environment(threads: int, kernel: str | None = None) -> dict[str, str]:
+def environment(threads: int, kernel: str | None = None, gpu: bool = False) -> dict[str, str]:
     """The variables of a contender's process: the same threads for all, nothing else set.
 
     ``kernel`` is the OpenBLAS kernel (OPENBLAS_CORETYPE); None leaves the choice to OpenBLAS.
+    A GPU is hidden unless the contender is to use it.
     """
     env = {k: v for k, v in os.environ.items() if not k.startswith(DROPPED)}
     env |= dict.fromkeys(THREADS, str(threads))
-    env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    if gpu:
+        env |= {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    else:
+        env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if kernel:
         env["OPENBLAS_CORETYPE"] = kernel
     return env
@@ -104,7 +108,13 @@ def environment(threads: int, kernel: str | None = None) -> dict[str, str]:
 class Process:
     """A contender in its own process; ``about`` is what it says of itself."""
 
-    def __init__(self, name: str, job: Any, kernel: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        job: Any,
+        kernel: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.messages = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open until close
         self.process = subprocess.Popen(
@@ -114,7 +124,8 @@ class Process:
             stderr=self.messages,
             text=True,
             cwd=ROOT,
-            env=environment(job.threads, kernel),
+            env=environment(job.threads, kernel, job.options.get("device") == "cuda")
+            | dict(variables or {}),
         )
         few = job.threads < cores() and hasattr(os, "sched_getaffinity")
         affinity = sorted(os.sched_getaffinity(0))[: job.threads] if few else None

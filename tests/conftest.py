@@ -2,10 +2,12 @@
 
 Hypothesis runs the profile that HYPOTHESIS_PROFILE names: ``ci`` (the default: the same examples
 every time), ``dev`` (fewer, fresh ones) or ``thorough``. A test marked ``long`` runs with --long,
-one marked ``gpu`` where a GPU can be used, one marked ``mnist`` where SCRATCHVAE_DATA holds MNIST.
+one marked ``gpu`` where a GPU can be used, one marked ``mnist`` where SCRATCHVAE_DATA holds MNIST,
+one marked ``nvrtc`` or ``gxx`` where CuPy's compiler or g++ is installed.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,10 +20,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from scratchvae.backend import Backend, get_backend, why_no_gpu
+from scratchvae.backend.cuda.libraries import load_compiler
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 
-NEEDS = ("gpu", "mnist", "long")
+NEEDS = ("gpu", "nvrtc", "gxx", "mnist", "long")
 
 
 def _register_profiles() -> None:
@@ -54,10 +57,20 @@ def _why_no_mnist() -> str | None:
     return None
 
 
+def _why_no_nvrtc() -> str | None:
+    try:
+        load_compiler()
+    except Exception as error:
+        return str(error).splitlines()[0]
+    return None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = {mark for item in items for mark in NEEDS if item.get_closest_marker(mark)}
     reasons = {
         "gpu": why_no_gpu() if "gpu" in wanted else None,
+        "nvrtc": _why_no_nvrtc() if "nvrtc" in wanted else None,
+        "gxx": None if shutil.which("g++") else "there is no g++",
         "mnist": _why_no_mnist() if "mnist" in wanted else None,
         "long": None if config.getoption("--long") else "takes long: run with --long",
     }

@@ -61,10 +61,11 @@ def step(state: Any, x: Any, eps: Any, spec: Spec) -> Any:
 class Contender:
     """Whole epochs in one call, on float32 images in memory."""
 
-    variant = "jit, scan"
-
     def __init__(self, job: Job) -> None:
         self.job, spec = job, job.spec
+        kind = "tensorfloat32" if job.options.get("tf32") else "highest"
+        jax.config.update("jax_default_matmul_precision", kind)
+        self.unroll = job.options.get("unroll", 1)  # steps of the loop in one
         self.data = jnp.asarray(job.load_values())
         self.order = Order(len(self.data), spec.batch, job.seed)
         self.granularity = self.order.steps_per_epoch
@@ -81,11 +82,18 @@ class Contender:
                 state, loss, _ = step(state, x, eps, spec)
                 return (state, total + loss), None
 
-            (state, total), _ = jax.lax.scan(body, (state, jnp.float32(0)), (visits, noise))
+            (state, total), _ = jax.lax.scan(
+                body, (state, jnp.float32(0)), (visits, noise), unroll=self.unroll
+            )
             return state, total
 
         self.epoch = epoch
         self.reset()
+
+    @property
+    def variant(self) -> str:
+        """How the loop over the steps is compiled."""
+        return "jit, scan" + (f" unrolled {self.unroll} times" if self.unroll > 1 else "")
 
     def reset(self) -> None:
         """Initial weights and moments of zero."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.contenders.clocks import clock_of
 from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Checked, Job, Order
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
@@ -22,14 +23,18 @@ class Contender:
     """The step on images that stay uint8, as the program keeps them.
 
     Options: ``workers``, where the program's own rule shall not choose them; ``mmap``, to leave the
-    images in their file; ``dtype``.
+    images in their file; ``dtype``; and on a GPU ``device``, ``tf32`` and ``captured``.
     """
 
     granularity = 1  # steps; run(n) takes multiples of it
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.bk = get_backend("cpu", job.options.get("dtype", "float32"))
+        device = job.options.get("device", "cpu")
+        self.bk = get_backend(
+            device, job.options.get("dtype", "float32"), job.options.get("tf32", False)
+        )
+        self.clock = clock_of(device, "cupy")
         self.images = np.load(job.data, mmap_mode="r" if job.options.get("mmap") else None)
         self.images = np.asarray(self.images)  # a plain array, also where it lies in a file
         self.workers = self.choose_workers()
@@ -55,14 +60,19 @@ class Contender:
         params = FlatBuffer(self.bk, vae.layout)
         params.load(job.load_weights())
         n = len(self.images) // job.spec.batch * job.spec.batch
+        images = self.images[:n]
+        if self.bk.name != "cpu":
+            images = self.bk.array(images, dtype=images.dtype)
         return TrainingStep(
-            self.bk, vae, params, optimizer, self.images[:n], job.levels, job.spec.batch, job.seed,
-            workers=self.workers,
+            self.bk, vae, params, optimizer, images, job.levels, job.spec.batch, job.seed,
+            workers=self.workers, captured=job.options.get("captured", True),
         )  # fmt: skip
 
     @property
     def variant(self) -> str:
-        """How the step is shared."""
+        """How the step is shared, or launched."""
+        if self.bk.name != "cpu":
+            return f"{self.step.at_once} steps a graph" if self.step.clock else "eager"
         return f"{self.workers} worker{'s' * (self.workers > 1)}"
 
     def run(self, n: int) -> float:
@@ -70,32 +80,33 @@ class Contender:
         total = 0.0
         for start, stop, order in self.order.spans(n):
             if order is not None:
-                self.step.order[...] = order[: len(self.step.order)]
+                self.bk.load(order[: len(self.step.order)], self.step.order)
             with self.step:
-                for i in range(start, stop):
-                    self.t += 1
-                    self.step(self.t, i)
-            total += float(self.step.losses[start:stop].sum(dtype="float64"))
+                self.step(self.t + 1, start, stop - start)
+            self.t += stop - start
+            losses = self.bk.to_host(self.step.losses[start:stop])
+            total += float(losses.sum(dtype="float64"))
         return total
 
     def check(self, index: NDArray, eps: NDArray) -> Checked:
         """Steps on given batches (S, B). ``eps`` is the noise that the step draws by itself."""
         revealing = self.make_step(Adam(**REVEALING))
         before = revealing.params.to_host()
-        self._visit(revealing, index[:1])
+        self.visit(revealing, index[:1])
         after = revealing.params.to_host()
         # float64, so that the difference itself rounds nothing
         grads = {k: (before[k].astype(float) - after[k]) / REVEALED for k in before}
-        loss = float(revealing.losses[0].sum(dtype="float64")) / self.job.spec.batch
+        losses = self.bk.to_host(revealing.losses[:1])
+        loss = float(losses.sum(dtype="float64")) / self.job.spec.batch
         if not math.isfinite(loss):
             raise ArithmeticError(f"the loss of the check is {loss}")
         step = self.make_step(Adam(LEARNING_RATE, BETA1, BETA2, ADAM_EPS))
-        self._visit(step, index)
+        self.visit(step, index)
         return Checked(loss, grads, step.params.to_host())
 
-    @staticmethod
-    def _visit(step: TrainingStep, index: NDArray) -> None:
-        step.order[: index.size] = index.reshape(-1)
+    def visit(self, step: TrainingStep, index: NDArray) -> None:
+        """The first steps of a run, on the images of ``index`` (S, B)."""
+        self.bk.load(index.reshape(-1), step.order[: index.size])
         with step:
             for i in range(len(index)):
                 step(i + 1, i)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from benchmarks.contenders.clocks import clock_of
 from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Checked, Job, Order
 from benchmarks.models import GAUSSIAN_STD, Spec
 
@@ -54,9 +55,12 @@ class Contender:
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(job.threads)
+        self.device = torch.device(job.options.get("device", "cpu"))
+        self.clock = clock_of(self.device.type, "torch")
+        torch.set_float32_matmul_precision("high" if job.options.get("tf32") else "highest")
         torch.manual_seed(job.seed)
         self.job = job
-        self.data = torch.from_numpy(job.load_values())
+        self.data = torch.from_numpy(job.load_values()).to(self.device)
         self.order = Order(len(self.data), job.spec.batch, job.seed)
         self.visits = torch.empty(0, dtype=torch.int64)
         self.loss_of = self.make_loss()
@@ -74,7 +78,7 @@ class Contender:
         self.params = []
         for name, _, _ in self.job.spec.layers:
             for array in (arrays[f"{name}.W"].T, arrays[f"{name}.b"]):
-                tensor = torch.tensor(array, dtype=torch.float32).contiguous()
+                tensor = torch.tensor(array, dtype=torch.float32, device=self.device).contiguous()
                 self.params.append(tensor.requires_grad_())
         self.optimizer = torch.optim.Adam(
             self.params, LEARNING_RATE, (BETA1, BETA2), ADAM_EPS, **ADAMS[self.adam]
@@ -110,21 +114,22 @@ class Contender:
     def run(self, n: int) -> float:
         """n steps; the sum of their losses over all images, in nats."""
         batch, latent = self.job.spec.batch, self.job.spec.latent
-        total = torch.zeros(())
+        total = torch.zeros((), device=self.device)
         for start, stop, order in self.order.spans(n):
             if order is not None:
-                self.visits = torch.from_numpy(order)
+                self.visits = torch.from_numpy(order).to(self.device)
             for i in range(start, stop):
                 x = self.data.index_select(0, self.visits[i * batch : (i + 1) * batch])
-                total += self.step(x, torch.randn(batch, latent))
+                total += self.step(x, torch.randn(batch, latent, device=self.device))
         return float(total) * batch
 
     def check(self, index: NDArray, eps: NDArray) -> Checked:
         """Steps on given batches (S, B) and their noise (S, B, Z)."""
         self.reset()
         for k in range(len(index)):
-            x = self.data.index_select(0, torch.from_numpy(index[k]))
-            loss = self.step(x, torch.tensor(eps[k], dtype=torch.float32))
+            x = self.data.index_select(0, torch.from_numpy(index[k]).to(self.device))
+            noise = torch.tensor(eps[k], dtype=torch.float32, device=self.device)
+            loss = self.step(x, noise)
             if k == 0:
                 first = float(loss)
                 grads = self.by_name([p.grad for p in self.params])
@@ -136,6 +141,6 @@ class Contender:
         """Copies in scratchvae's names and layout."""
         found = {}
         for i, (name, _, _) in enumerate(self.job.spec.layers):
-            found[f"{name}.W"] = tensors[2 * i].detach().numpy().T.copy()
-            found[f"{name}.b"] = tensors[2 * i + 1].detach().numpy().copy()
+            found[f"{name}.W"] = tensors[2 * i].detach().cpu().numpy().T.copy()
+            found[f"{name}.b"] = tensors[2 * i + 1].detach().cpu().numpy().copy()
         return found

@@ -120,10 +120,10 @@ def killed(job: Callable[[], None], step: int, place: str) -> Callable[[], None]
     def lethal() -> None:
         call = TrainingStep.__call__
 
-        def watched(self: TrainingStep, t: int, i: int) -> None:
+        def watched(self: TrainingStep, t: int, i: int, count: int = 1) -> None:
             if t >= step and place == "a step":
                 die()
-            call(self, t, i)
+            call(self, t, i, count)
             if t >= step and place == "a save":
                 os.replace = die  # type: ignore[assignment]
 

@@ -2,24 +2,35 @@
 
 from numpy.typing import DTypeLike
 
-from scratchvae.backend.base import Array, Backend, HostArray, float_type
+from scratchvae.backend.base import Array, Backend, HostArray, Number, float_type
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.errors import ConfigError
 
-__all__ = ["DEVICES", "Array", "Backend", "HostArray", "float_type", "get_backend", "why_no_gpu"]
+__all__ = [
+    "DEVICES",
+    "Array",
+    "Backend",
+    "HostArray",
+    "Number",
+    "float_type",
+    "get_backend",
+    "why_no_gpu",
+]
 
 DEVICES = ("auto", "cpu", "cuda", "strict")
 
 
-def get_backend(device: str = "auto", dtype: DTypeLike = "float32") -> Backend:
+def get_backend(device: str = "auto", dtype: DTypeLike = "float32", tf32: bool = False) -> Backend:
     """The backend of a device.
 
     ``auto`` is ``cuda`` where a GPU can be used and ``cpu`` elsewhere (:func:`why_no_gpu` says
     why not); ``cpu`` is NumPy, ``cuda`` CuPy, ``strict`` a device made of NumPy that shows every
     hidden transfer and allocation. ``dtype``: float32 to train, float64 and complex128 to verify.
+    With ``tf32`` a GPU rounds the factors of float32 products to 10 bits of mantissa, which is
+    faster.
 
-    Raises ``ConfigError`` for an unknown device or dtype, ``DeviceError`` for ``cuda`` without
-    a usable GPU.
+    Raises ``ConfigError`` for an unknown device or dtype and for TF32 elsewhere, ``DeviceError``
+    for ``cuda`` without a usable GPU.
     """
     if device not in DEVICES:
         raise ConfigError(f"device {device!r} is not one of {', '.join(DEVICES)}")
@@ -28,7 +39,12 @@ def get_backend(device: str = "auto", dtype: DTypeLike = "float32") -> Backend:
     if device == "cuda":
         from scratchvae.backend.cuda import CupyBackend
 
-        return CupyBackend(dtype=dtype)
+        return CupyBackend(dtype=dtype, tf32=tf32)
+    if tf32:
+        raise ConfigError(
+            f"TF32 is a way in which a GPU multiplies, and the device is {device}: "
+            "leave --tf32 out, or choose --device cuda on a machine with one"
+        )
     if device == "strict":
         from scratchvae.backend.strict import StrictBackend
 

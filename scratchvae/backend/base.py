@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
 from scratchvae.backend.room import memory_of
-from scratchvae.backend.updates import FORGET_EVERY, UpdateRules, forget_below
+from scratchvae.backend.updates import FORGET_EVERY, Number, UpdateRules, forget_below
 from scratchvae.errors import ConfigError
 
 HostArray = NDArray[Any]  # an array on the host, for those who may not name NumPy
@@ -50,6 +50,7 @@ class Backend(UpdateRules):
 
     name = "plain"
     block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
+    captures = False  # whether a step is worth recording: it then takes its time from a clock
 
     def __init__(self, xp: Any, dtype: DTypeLike = "float32") -> None:
         self.xp = xp
@@ -120,6 +121,11 @@ class Backend(UpdateRules):
         draw = np.empty(out.shape)
         fill_normal(draw, stream, scratch)
         self.load(draw, out)
+
+    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Any) -> None:
+        """x = 1 where a uniform of the stream lies below x, else 0. ``draw`` is a buffer like x."""
+        self.uniform(draw, stream, scratch)
+        self.xp.less(draw, x, out=x)
 
     # ---- verbs -------------------------------------------------------------------------------
 
@@ -198,11 +204,11 @@ class Backend(UpdateRules):
         g: Array,
         m: Array,
         v: Array,
-        lr: float,
+        lr: Number,
         beta1: float,
         beta2: float,
         eps: float,
-        t: int,
+        t: Number,
         scratch: Any,
     ) -> None:
         """One step of Adam on flat buffers, in place  (E24). ``t`` counts from 1.
@@ -234,6 +240,39 @@ class Backend(UpdateRules):
         """Where BLAS keeps to so many threads (None: as it is); the setting before returns."""
         return nullcontext()
 
-    def capture(self, step: Callable[..., None]) -> Callable[..., None]:
-        """A step that may from now on neither allocate nor wait for the device."""
-        return step
+    # ---- steps that are recorded -------------------------------------------------------------
+
+    def capture(self, step: Callable[[], None], times: int = 1) -> Callable[[], None]:
+        """What a call of it repeats: ``times`` steps, each as ``step`` computes it.
+
+        A device that records runs the Python of ``step`` at the first calls alone. From then on it
+        repeats what was asked of it, on the same arrays and with the same numbers of the host;
+        what changes from step to step must lie on the device, where a clock sets it. A recorded
+        step may neither allocate nor wait for the device.
+        """
+
+        def replay() -> None:
+            for _ in range(times):
+                step()
+
+        return replay
+
+    def begin_step(
+        self, i: Array, order: Array, rates: Array, betas: Array, index: Array, lr: Array,
+        beta: Array,
+    ) -> None:  # fmt: skip
+        """What step ``i`` of an epoch needs: index = order[i], lr = rates[i], beta = betas[i].
+
+        order (S, B) and rates, betas (S,) hold an epoch of S steps; ``i``, ``lr`` and ``beta``
+        have no dimension.
+        """
+        take = self.xp.take
+        index[...] = take(order, i, axis=0)
+        lr[...] = take(rates, i)
+        beta[...] = take(betas, i)
+
+    def end_step(self, t: Array, i: Array, loss: Array, losses: Array) -> None:
+        """losses[i] = loss; then the clock moves on: t += 1 and i += 1. losses (S, 1)."""
+        losses[i] = loss
+        t += 1
+        i += 1

@@ -1,6 +1,7 @@
 """NumPy on a CPU: the plain verbs again, in place, without a temporary array.
 
-Written with ``self.xp`` and nothing else, so that the strict device can run the very same code.
+Written with ``self.xp``, so that the strict device can run the very same code; where that is not
+possible, the strict device runs a verb as one piece.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
-from scratchvae.backend.base import ALIGNMENT, Array, Backend, below_one
+from scratchvae.backend.base import ALIGNMENT, Array, Backend, Number, below_one
 from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
 from scratchvae.backend.cpu_updates import FastUpdateRules
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
@@ -48,10 +49,10 @@ class NumpyBackend(FastUpdateRules, Backend):
         draw = scratch[: out.size]
         fill_uniform(draw, stream)
         np.minimum(draw, below_one(self.dtype), out=draw)
-        np.copyto(self._memory(out).reshape(-1), draw, casting="same_kind")
+        np.copyto(out.reshape(-1), draw, casting="same_kind")
 
     def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
-        fill_normal(self._memory(out), stream, scratch)
+        fill_normal(out, stream, scratch)
 
     def blas_threads(self, count: int | None) -> AbstractContextManager[Any]:
         if count is None:
@@ -59,11 +60,6 @@ class NumpyBackend(FastUpdateRules, Backend):
         from threadpoolctl import threadpool_limits
 
         return threadpool_limits(count, user_api="blas")
-
-    @staticmethod
-    def _memory(a: Array) -> NDArray:
-        """The NumPy memory behind an array of the device."""
-        return a
 
     def gemm(self, a: Array, b: Array, out: Array) -> None:
         self.xp.matmul(a, b, out=out)
@@ -94,10 +90,9 @@ class NumpyBackend(FastUpdateRules, Backend):
             super().windows(x, stride, out)
             return
         # One copy of overlapping views: what a window has of a row of x lies there in one piece.
-        memory = self._memory(x)
-        n, row, column, channel = memory.strides
+        n, row, column, channel = x.strides
         steps = (n, stride[0] * row, stride[1] * column, row, column, channel)
-        np.copyto(self._memory(out), as_strided(memory, out.shape, steps))
+        np.copyto(out, as_strided(x, out.shape, steps))
 
     def relu(self, x: Array, out: Array) -> None:
         if self.is_complex:
@@ -157,11 +152,11 @@ class NumpyBackend(FastUpdateRules, Backend):
         g: Array,
         m: Array,
         v: Array,
-        lr: float,
+        lr: Number,
         beta1: float,
         beta2: float,
         eps: float,
-        t: int,
+        t: Number,
         scratch: Any,
     ) -> None:
         xp = self.xp

@@ -7,7 +7,7 @@ A block is read from memory once and its later passes find it in cache; Adam's m
 from collections.abc import Iterator
 from typing import Any
 
-from scratchvae.backend.updates import FORGET_EVERY, Array, UpdateRules, forget_below
+from scratchvae.backend.updates import FORGET_EVERY, Array, Number, UpdateRules, forget_below
 
 BLOCK = 131_072  # floats; smaller blocks spend their time in calls
 
@@ -24,8 +24,9 @@ class FastUpdateRules(UpdateRules):
     """The same equations, written with ``self.xp`` alone so that the strict device runs them."""
 
     def rmsprop(
-        self, p: Array, g: Array, r: Array, lr: float, rho: float, eps: float, t: int, scratch: Any
-    ) -> None:
+        self, p: Array, g: Array, r: Array, lr: Number, rho: float, eps: float, t: Number,
+        scratch: Any,
+    ) -> None:  # fmt: skip
         root = (1 - rho) ** 0.5
         for tmp, pb, gb, rb in blocks(scratch, p, g, r):
             rb *= rho
@@ -40,7 +41,7 @@ class FastUpdateRules(UpdateRules):
             pb -= tmp
 
     def sgd(
-        self, p: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool, t: int,
+        self, p: Array, g: Array, v: Array, lr: Number, momentum: float, nesterov: bool, t: Number,
         scratch: Any,
     ) -> None:  # fmt: skip
         if v is None:
@@ -61,7 +62,7 @@ class FastUpdateRules(UpdateRules):
                 self.xp.multiply(vb, lr, out=tmp)
             pb -= tmp
 
-    def adagrad(self, p: Array, g: Array, s: Array, lr: float, eps: float, scratch: Any) -> None:
+    def adagrad(self, p: Array, g: Array, s: Array, lr: Number, eps: float, scratch: Any) -> None:
         for tmp, pb, gb, sb in blocks(scratch, p, g, s):
             self.xp.multiply(gb, gb, out=tmp)
             sb += tmp

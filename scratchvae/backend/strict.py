@@ -2,13 +2,14 @@
 
 Its arrays refuse to become host arrays unasked and to mix with them, start out filled with NaN,
 and count every allocation and every wait for the device; inside a captured step either is an
-error. What passes here has no hidden transfer. Its arrays wrap NumPy's and do not inherit from
-them: a subclass would still convert silently.
+error. What passes here has no hidden transfer, and what a captured step computes when it is
+replayed depends on nothing but the device's memory. Its arrays wrap NumPy's and do not inherit
+from them: a subclass would still convert silently.
 """
 
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -16,41 +17,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from scratchvae.backend.base import Array as AnyArray
 from scratchvae.backend.cpu import NumpyBackend
+from scratchvae.backend.noise import Stream
+from scratchvae.backend.strict_device import CaptureError, Device
+
+__all__ = ["Array", "CaptureError", "StrictBackend", "TransferError"]
 
 
 class TransferError(TypeError):
     """A host array met a device array, or one would have silently become the other."""
-
-
-class CaptureError(RuntimeError):
-    """A captured step allocated memory or waited for the device."""
-
-
-class Device:
-    """Counts what a device does; ``capturing`` makes allocations and waits an error."""
-
-    def __init__(self) -> None:
-        self.allocations = 0
-        self.synchronizations = 0
-        self.capturing = False
-
-    def allocated(self, shape: tuple[int, ...]) -> None:
-        self.allocations += 1
-        if self.capturing:
-            raise CaptureError(f"an array of shape {shape} was allocated inside a captured step")
-
-    def synchronized(self, what: str) -> None:
-        self.synchronizations += 1
-        if self.capturing:
-            raise CaptureError(f"{what} waits for the device inside a captured step")
-
-    @contextmanager
-    def capture(self) -> Iterator[None]:
-        before, self.capturing = self.capturing, True
-        try:
-            yield
-        finally:
-            self.capturing = before
 
 
 class Array:
@@ -89,7 +63,7 @@ class Array:
         return Array(view, self.device, fresh=not np.shares_memory(view, self._a))
 
     def fill(self, value: float) -> None:
-        self._a.fill(value)
+        self.device.launch(self._a.fill, value)
 
     def __len__(self) -> int:
         return len(self._a)
@@ -108,7 +82,18 @@ class Array:
         return Array(view, self.device, fresh=not np.may_share_memory(view, self._a))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._a[_unwrap(key)] = _unwrap(value)
+        self._written_from(value)
+        self.device.launch(operator.setitem, self._a, _unwrap(key), _unwrap(value))
+
+    def _written_from(self, *values: Any) -> None:
+        """Count a copy as CuPy makes it: of what may overlap the array that is written.
+
+        Another view of the same memory is such a thing; the very same array is not.
+        """
+        for value in values:
+            other = isinstance(value, Array) and value is not self
+            if other and np.may_share_memory(value._a, self._a):
+                self.device.allocated(value.shape)
 
     def _read(self, convert: Callable) -> Any:
         self.device.synchronized(f"{convert.__name__}(array)")
@@ -155,7 +140,8 @@ def _operators() -> None:
 
     def in_place(op: Callable) -> Callable:
         def method(self: Array, other: Any) -> Array:
-            op(self._a, _unwrap(other))
+            self._written_from(other)
+            self.device.launch(op, self._a, _unwrap(other))
             return self
 
         return method
@@ -187,7 +173,9 @@ class Namespace:
         def on_device(*args: Any, out: Any = None, **kwargs: Any) -> Any:
             kwargs = {key: _unwrap(value) for key, value in kwargs.items()}
             if out is not None:
-                function(*_unwrap(args), out=_unwrap(out), **kwargs)
+                if isinstance(out, Array):
+                    out._written_from(*args)
+                self.device.launch(function, *_unwrap(args), out=_unwrap(out), **kwargs)
                 return out
             result = function(*_unwrap(args), **kwargs)
             if isinstance(result, np.ndarray | np.generic):  # reductions too stay on the device
@@ -197,15 +185,53 @@ class Namespace:
         setattr(self, name, on_device)
         return on_device
 
+    def copyto(self, out: Array, source: Any) -> None:
+        self.device.launch(np.copyto, _unwrap(out), _unwrap(source))
+
+
+def _launched(verb: str) -> Callable:
+    """A verb of the CPU as one launch: it reads the clock when it runs, not when it is asked for.
+
+    A number on the device is an array of no dimension.
+    """
+    plain = getattr(NumpyBackend, verb)
+
+    def read(value: Any) -> Any:
+        if isinstance(value, Stream):
+            return value._replace(step=read(value.step))
+        if not isinstance(value, Array):  # the noise's scratch memory lies on the host
+            return value
+        return value._a if value.ndim else value._a.item()
+
+    @wraps(plain)
+    def method(self: "StrictBackend", *args: Any) -> None:
+        self.device.launch(lambda: plain(self.host, *map(read, args)))
+
+    return method
+
+
+def _launched_with_clock(verb: str) -> Callable:
+    """The same where a number lies on the device; with the host's numbers, the verb's own calls."""
+    plain, launched = getattr(NumpyBackend, verb), _launched(verb)
+
+    @wraps(plain)
+    def method(self: "StrictBackend", *args: Any) -> None:
+        on_clock = any(isinstance(a, Array) and a.ndim == 0 for a in args)
+        (launched if on_clock else plain)(self, *args)
+
+    return method
+
 
 class StrictBackend(NumpyBackend):
     """NumPy's verbs on the strict device; ``device`` holds the counts."""
 
     name = "strict"
+    captures = True
 
     def __init__(self, xp: Namespace | None = None, dtype: DTypeLike = "float32") -> None:
         super().__init__(Namespace(Device()) if xp is None else xp, dtype)
         self.device: Device = self.xp.device
+        self.host = NumpyBackend(dtype=dtype)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> AnyArray:
         memory = super().empty(shape, dtype)
@@ -213,6 +239,8 @@ class StrictBackend(NumpyBackend):
         return Array(memory, self.device)
 
     def load(self, host: NDArray, out: Array) -> None:
+        if self.device.recording is not None:
+            raise CaptureError("a host array was loaded inside a captured step")
         super().load(host, out._a)
 
     def to_host(self, a: Array) -> NDArray:
@@ -222,13 +250,35 @@ class StrictBackend(NumpyBackend):
     def synchronize(self) -> None:
         self.device.synchronized("synchronize")
 
-    @staticmethod
-    def _memory(a: Array) -> NDArray:
-        return a._a
+    uniform = _launched("uniform")
+    normal = _launched("normal")
+    windows = _launched("windows")
+    adam = _launched_with_clock("adam")
+    rmsprop = _launched_with_clock("rmsprop")
+    sgd = _launched_with_clock("sgd")
+    adagrad = _launched_with_clock("adagrad")
 
-    def capture(self, step: Callable[..., None]) -> Callable[..., None]:
-        def captured(*args: Any) -> None:
-            with self.device.capture():
-                step(*args)
+    def begin_step(
+        self, i: Array, order: Array, rates: Array, betas: Array, index: Array, lr: Array,
+        beta: Array,
+    ) -> None:  # fmt: skip
+        arrays = map(_unwrap, (i, order, rates, betas, index, lr, beta))
+        self.device.launch(self.host.begin_step, *arrays)
 
-        return captured
+    def end_step(self, t: Array, i: Array, loss: Array, losses: Array) -> None:
+        self.device.launch(self.host.end_step, *map(_unwrap, (t, i, loss, losses)))
+
+    def capture(self, step: Callable[[], None], times: int = 1) -> Callable[[], None]:
+        launches: list[Callable[[], Any]] = []
+
+        def replay() -> None:
+            if not launches:
+                with self.device.capture() as recorded:
+                    for _ in range(times):
+                        step()
+                launches.extend(recorded)
+            with self.quiet():  # a device reports no overflow
+                for launch in launches:
+                    launch()
+
+        return replay

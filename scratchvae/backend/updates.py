@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 Array = Any
+Number = Any  # a number of the host, or an array of no dimension that the device's clock sets
 
 FORGET_EVERY = 128  # steps; 0.9¹²⁸ ≈ 1e-6 keeps what is left far from subnormal
 
@@ -17,15 +18,17 @@ def forget_below(dtype: np.dtype) -> float:
 class UpdateRules:
     """Verbs on flat buffers, in place, part of the contract of a backend.
 
-    ``t`` counts steps from 1; ``scratch`` is what ``adam_scratch`` of the size made.
+    ``t`` counts steps from 1; ``scratch`` is what ``adam_scratch`` of the size made. Where a
+    backend ``captures``, ``lr`` and ``t`` may lie on the device.
     """
 
     xp: Any
     dtype: np.dtype
 
     def rmsprop(
-        self, p: Array, g: Array, r: Array, lr: float, rho: float, eps: float, t: int, scratch: Any
-    ) -> None:
+        self, p: Array, g: Array, r: Array, lr: Number, rho: float, eps: float, t: Number,
+        scratch: Any,
+    ) -> None:  # fmt: skip
         """One step of RMSprop  (E41). ``r`` holds Keras' average of squares divided by 1 − ρ.
 
         As in Adam, entries too small to matter become zero every 128 steps.
@@ -37,7 +40,7 @@ class UpdateRules:
         p -= lr * g / (self.xp.sqrt((1 - rho) * r) + eps)
 
     def sgd(
-        self, p: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool, t: int,
+        self, p: Array, g: Array, v: Array, lr: Number, momentum: float, nesterov: bool, t: Number,
         scratch: Any,
     ) -> None:  # fmt: skip
         """One step of gradient descent with momentum  (E42). ``v`` is None where there is none.
@@ -53,7 +56,7 @@ class UpdateRules:
             v *= self.xp.abs(v) > forget_below(self.dtype)
         p -= lr * (g + momentum * v if nesterov else v)
 
-    def adagrad(self, p: Array, g: Array, s: Array, lr: float, eps: float, scratch: Any) -> None:
+    def adagrad(self, p: Array, g: Array, s: Array, lr: Number, eps: float, scratch: Any) -> None:
         """One step of Adagrad  (E43)."""
         s += g * g
         p -= lr * g / (self.xp.sqrt(s) + eps)

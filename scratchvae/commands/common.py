@@ -30,12 +30,17 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    """--device and --data-dir."""
+    """--device, --tf32 and --data-dir."""
     parser.add_argument(
         "--device",
         choices=DEVICES,
         default="auto",
         help="auto: a GPU if there is one; strict: NumPy as a strict GPU, to find mistakes",
+    )
+    parser.add_argument(
+        "--tf32",
+        action="store_true",
+        help="a GPU multiplies matrices with 10 bits of mantissa: faster (default: float32)",
     )
     parser.add_argument(
         "--data-dir",
@@ -46,11 +51,11 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_backend(device: str, dtype: str, quiet: bool) -> Backend:
+def open_backend(device: str, dtype: str, quiet: bool, tf32: bool = False) -> Backend:
     """The backend of --device; says on which device it computes."""
-    bk = get_backend(device, dtype)
+    bk = get_backend(device, dtype, tf32)
     why = f" ({why_no_gpu()})" if device == "auto" and bk.name == "cpu" else ""
-    say(f"device: {bk.name}, {bk.dtype}{why}", quiet)
+    say(f"device: {bk.name}, {bk.dtype}{', products in TF32' * tf32}{why}", quiet)
     return bk
 
 

@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
             f"--image {first} --count {args.count} names images that are not there: the "
             f"{split_name} split has {len(split)}, from 0"
         )
-    bk = open_backend(args.device, config.dtype, args.quiet)
+    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     model, checkpoint = folder.load(bk)
     numbers = range(first, first + args.count)
     images = visible(split.take(slice(first, first + args.count)), config.binarize, config.seed, 0)

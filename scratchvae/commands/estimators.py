@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out or free_folder(Path("runs"), "estimators")
     require_free(out)  # before a minute of training
     dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
-    bk = open_backend(args.device, config.dtype, args.quiet)
+    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     found = compare_estimators(config, dataset, bk, args.draws, lambda text: say(text, args.quiet))
     content = {
         "protocol": protocol_of(found),

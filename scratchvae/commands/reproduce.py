@@ -96,7 +96,7 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
     settings = study.config
     dataset = open_dataset(settings.data, settings.subset, args.data_dir, args.quiet)
-    bk = open_backend(args.device, settings.dtype, args.quiet)
+    bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
     target = study.target
     published = (
         {f"published, epoch {target.epoch}": target.value + study.offset} if target else None

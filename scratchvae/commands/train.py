@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--change-settings belongs to --resume: name the run to go on with")
     config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig().to_json()})
     dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
-    bk = open_backend(args.device, config.dtype, args.quiet)
+    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     out = args.out or free_folder(Path("runs"), re.sub(r"\W+", "-", Path(dataset.name).stem))
     training = train_in_folder(
         config, dataset, bk, out, args.data_dir, args.quiet, not args.no_figures,

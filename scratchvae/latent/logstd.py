@@ -29,7 +29,8 @@ class LogStdHead(Layer):
         """log σ² = 2 log σ; μ as it is  (E14)."""
         if y is not x:
             y[...] = x
-        y[:, self.latent :] *= 2.0
+        logvar = y[:, self.latent :]
+        logvar *= 2.0
 
     def chain(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
@@ -37,4 +38,5 @@ class LogStdHead(Layer):
         """d log σ = 2 d log σ²; dμ as it is  (E15)."""
         if dx is not dy:
             dx[...] = dy
-        dx[:, self.latent :] *= 2.0
+        dlogstd = dx[:, self.latent :]
+        dlogstd *= 2.0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scratchvae.backend import Array
+from scratchvae.backend import Array, Number
 from scratchvae.memory import Tape
 
 
@@ -30,3 +30,11 @@ class LatentNode:
         self.row_tmp = tape.buffer("latent.row_tmp")
         self.dz: Any = a_sample("dz") if dhead is not None else None
         self.work: Any = None
+        self.product = tape.own("latent.product")  # one number
+
+    def times(self, beta: Number, factor: float) -> Number:
+        """factor · beta; in a buffer of the node where beta is a number that the clock sets."""
+        if isinstance(beta, float | int):
+            return factor * beta
+        self.bk.xp.multiply(beta, factor, out=self.product)
+        return self.product

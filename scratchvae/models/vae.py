@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Number
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
 from scratchvae.latent import AnalyticKL, Estimator, LatentNode, reparameterize
@@ -197,7 +197,7 @@ class BoundVAE:
         """The logits of p(x|z) for every z."""
         self.decoder.forward()
 
-    def loss(self, beta: float | None = None) -> None:
+    def loss(self, beta: Number | None = None) -> None:
         """The loss of a batch (E2): nll (B, K), kl (B, Z) by unit, objective (B,) by image.
 
         ``beta``: of this call alone; the model's own unless given.
@@ -208,7 +208,7 @@ class BoundVAE:
         self.likelihood.nll(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.work)
         self.estimator.value(self.node, beta)
 
-    def loss_and_gradient(self, weight: float, beta: float | None = None) -> None:
+    def loss_and_gradient(self, weight: float, beta: Number | None = None) -> None:
         """The terms of :meth:`loss`, and the gradient of weight · Σ_images of the objective.
 
         ``weight`` is 1/B for the mean over a batch of B images.
@@ -218,7 +218,7 @@ class BoundVAE:
             for s in part.backward_slots:
                 s.layer.grad(self.bk, s.x, s.dy, s.g)
 
-    def loss_and_chain(self, weight: float, beta: float | None = None) -> None:
+    def loss_and_chain(self, weight: float, beta: Number | None = None) -> None:
         """As :meth:`loss_and_gradient`, without the parameter gradients of the layers.
 
         The gradient runs back from the logits to every layer's output. What the encoder's
@@ -245,7 +245,7 @@ class BoundVAE:
             weight, self.nll, self.dlogits, self.work,
         )  # fmt: skip
 
-    def _beta(self, beta: float | None) -> float:
+    def _beta(self, beta: Number | None) -> Number:
         if beta is None:
             return self.vae.beta
         self.estimator.require(self.vae.samples, beta)

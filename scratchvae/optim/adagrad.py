@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Backend, Number
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.base import BoundOptimizer, Optimizer, require
 from scratchvae.optim.schedules import Rate
@@ -36,7 +36,8 @@ class Adagrad(Optimizer):
 class BoundAdagrad(BoundOptimizer):
     """Adagrad on its buffers."""
 
-    def step(self, t: int, part: int = 0) -> None:
+    def step(self, t: Number, part: int = 0, lr: Number | None = None) -> None:
         self.clip(part)
         p, g, s = self.parts[part]
-        self.bk.adagrad(p, g, s, self.rule.schedule(t), self.rule.eps, self.scratch[part])
+        lr, scratch = self.rate(t, lr), self.scratch[part]
+        self.bk.adagrad(p, g, s, lr, self.rule.eps, scratch)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Backend, Number
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.base import BoundOptimizer, Optimizer, require
 from scratchvae.optim.schedules import Rate
@@ -46,9 +46,9 @@ class Adam(Optimizer):
 class BoundAdam(BoundOptimizer):
     """Adam on its buffers."""
 
-    def step(self, t: int, part: int = 0) -> None:
+    def step(self, t: Number, part: int = 0, lr: Number | None = None) -> None:
         r = self.rule
         self.clip(part)
         p, g, m, v = self.parts[part]
-        lr = r.schedule(t)
+        lr = self.rate(t, lr)
         self.bk.adam(p, g, m, v, lr, r.beta1, r.beta2, r.eps, t, self.scratch[part])

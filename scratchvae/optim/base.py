@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Number
 from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.schedules import Rate, schedule
@@ -86,9 +86,16 @@ class BoundOptimizer:
         factor = self.factors[part : part + 1]
         self.bk.clip(self.parts[part][1], self.squares, self.rule.clip, factor)
 
-    def step(self, t: int, part: int = 0) -> None:
-        """The update number ``t``, counted from 1, of one part, from the gradient in its buffer."""
+    def step(self, t: Number, part: int = 0, lr: Number | None = None) -> None:
+        """The update number ``t``, counted from 1, of one part, from the gradient in its buffer.
+
+        ``lr`` is the schedule's rate at ``t``, for a caller who has looked it up already.
+        """
         raise NotImplementedError
+
+    def rate(self, t: Number, lr: Number | None) -> Number:
+        """The learning rate of an update: ``lr`` where it is given."""
+        return self.rule.schedule(t) if lr is None else lr
 
 
 def require(fine: bool, message: str) -> None:

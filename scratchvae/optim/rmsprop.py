@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Backend, Number
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.base import BoundOptimizer, Optimizer, require
 from scratchvae.optim.schedules import Rate
@@ -40,8 +40,9 @@ class RMSprop(Optimizer):
 class BoundRMSprop(BoundOptimizer):
     """RMSprop on its buffers."""
 
-    def step(self, t: int, part: int = 0) -> None:
+    def step(self, t: Number, part: int = 0, lr: Number | None = None) -> None:
         rule = self.rule
         self.clip(part)
         p, g, r = self.parts[part]
-        self.bk.rmsprop(p, g, r, rule.schedule(t), rule.rho, rule.eps, t, self.scratch[part])
+        lr, scratch = self.rate(t, lr), self.scratch[part]
+        self.bk.rmsprop(p, g, r, lr, rule.rho, rule.eps, t, scratch)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Backend, Number
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.base import BoundOptimizer, Optimizer, require
 from scratchvae.optim.schedules import Rate
@@ -43,10 +43,10 @@ class SGD(Optimizer):
 class BoundSGD(BoundOptimizer):
     """SGD on its buffers."""
 
-    def step(self, t: int, part: int = 0) -> None:
+    def step(self, t: Number, part: int = 0, lr: Number | None = None) -> None:
         rule = self.rule
         self.clip(part)
         p, g, *moments = self.parts[part]
         v = moments[0] if moments else None
-        lr, scratch = rule.schedule(t), self.scratch[part]
+        lr, scratch = self.rate(t, lr), self.scratch[part]
         self.bk.sgd(p, g, v, lr, rule.momentum, rule.nesterov, t, scratch)

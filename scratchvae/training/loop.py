@@ -30,7 +30,7 @@ from scratchvae.training.step import TrainingStep
 from scratchvae.training.views import prepare
 from scratchvae.versions import machine
 
-STEPS_UNSEEN = 100  # the loop looks at the losses after at most so many steps
+STEPS_UNSEEN = 100  # the loop looks at the losses once so many steps are unseen
 
 
 @dataclass
@@ -150,26 +150,33 @@ class Loop:
         state.keep()
         first, seen = self.steps_done + 1 - state.position, state.position
         with step:
-            for i in range(state.position, step.steps_per_epoch):
-                step(first + i, i)
-                self.steps_done += 1
-                state.position = i + 1
-                if self.config.verify_every and self.steps_done % self.config.verify_every == 0:
+            i, every = state.position, self.config.verify_every
+            while i < step.steps_per_epoch:
+                most = (step.at_once, self.until(every), self.until(self.checkpoint_every))
+                count = min(*most, step.steps_per_epoch - i)
+                step(first + i, i, count)
+                i += count
+                self.steps_done += count
+                state.position = i
+                if self.is_due(every):
                     self.verify()
-                stop, last = interruption.requested is not None, i + 1 == step.steps_per_epoch
-                save = stop or (self.is_due() and not last)
-                if save or last or i + 1 - seen == STEPS_UNSEEN:
-                    self.look(epoch, first, seen, i + 1)
-                    seen = i + 1
+                stop, last = interruption.requested is not None, i == step.steps_per_epoch
+                save = stop or (self.is_due(self.checkpoint_every) and not last)
+                if save or last or i - seen >= STEPS_UNSEEN:
+                    self.look(epoch, first, seen, i)
+                    seen = i
                 if save:
                     self.save_within(epoch, first)
                 if stop:
                     return False
         return True
 
-    def is_due(self) -> bool:
-        """Whether a checkpoint was asked for after this step of the run."""
-        every = self.checkpoint_every
+    def until(self, every: int) -> int:
+        """How many steps there are until something is due that comes every so many; 0: never."""
+        return every - self.steps_done % every if every else self.step.steps_per_epoch
+
+    def is_due(self, every: int) -> bool:
+        """Whether it is due after this step of the run."""
         return bool(every) and self.steps_done % every == 0
 
     def verify(self) -> None:

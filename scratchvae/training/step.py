@@ -9,8 +9,11 @@ from scratchvae.latent.warmup import kl_weight
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Optimizer
+from scratchvae.training.clock import Clock, Moment
 from scratchvae.training.shares import Share, parameter_shares, row_shares, worth_sharing
 from scratchvae.training.team import Team
+
+AT_ONCE = 50  # at most so many recorded steps a launch: launching takes no time beside them
 
 
 class TrainingStep:
@@ -27,6 +30,10 @@ class TrainingStep:
     every layer's output; then each computes the gradient of its share of the parameters, from all
     images, and updates that share. Used as a context, the step keeps BLAS to one thread where
     there are several workers, or too little work for several threads.
+
+    On a device that records, and unless ``captured`` is False, a step reads its moment from a
+    clock in the device's memory. It is recorded once, alone and ``at_once`` of it in a row, and
+    repeated from then on.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class TrainingStep:
         dynamic: bool = False,
         workers: int = 1,
         kl_warmup: int = 0,
+        captured: bool = True,
     ) -> None:
         self.bk, self.vae, self.params = bk, vae, params
         self.images, self.levels = images, levels
@@ -49,7 +57,8 @@ class TrainingStep:
         self.kl_warmup = kl_warmup
         n = images.shape[0]
         self.steps_per_epoch = -(-n // batch_size)
-        self.order = bk.empty((n,), dtype="int64")
+        order = bk.zeros((self.steps_per_epoch, batch_size), "int64")
+        self.order = order.reshape(-1)[:n]
         self.losses = bk.zeros((self.steps_per_epoch, 1))
         self.grads = FlatBuffer(bk, vae.layout)
         self.team = Team(workers)
@@ -61,7 +70,12 @@ class TrainingStep:
         self.last = self._bind(tape.rows(0, rest)) if rest else self.full
         parts = [share.flat for share in self.full.shares]
         self.optimizer = optimizer.bind(bk, params, self.grads, parts)
-        self._update: Callable[[int, int], None] = bk.capture(self._step)
+
+        captured = captured and bk.captures
+        whole = max(n // batch_size, 1)  # batches, in launches of the same length
+        self.at_once = whole // -(-whole // AT_ONCE) if captured else 1
+        self.clock = Clock(bk, order, self.losses) if captured else None
+        self._recorded: dict[tuple[bool, int], Callable[[], None]] = {}
 
     def _bind(self, tape: Tape) -> "Batch":
         bk, vae = self.bk, self.vae
@@ -93,26 +107,82 @@ class TrainingStep:
         self._limit.__exit__(None, None, None)
         self.team.close()
 
-    def __call__(self, t: int, i: int) -> None:
-        """Step number t of the run, which is step i of its epoch."""
-        self._update(t, i)
+    def __call__(self, t: int, i: int, count: int = 1) -> None:
+        """``count`` steps in a row, of which the first is number t of the run and i of its epoch.
 
-    def _step(self, t: int, i: int) -> None:
-        batch = self.gradient(t, i, update=True)
-        with self.bk.quiet():  # finite losses may have an infinite sum
-            self.bk.xp.sum(batch.objective, axis=1, out=self.losses[i])
-
-    def gradient(self, t: int, i: int, update: bool = False) -> "Batch":
-        """The terms of the loss and the gradient of its mean over the batch; without an update
-        the parameters stay as they are.
+        No more than the epoch has left; with ``at_once`` of them a recording device is at its best.
         """
-        batch = self.fill(t, i)
-        weight, beta = 1.0 / batch.bound.rows, self.beta(t)
+        if self.clock is None:
+            for k in range(count):
+                self._step(self._batch(i + k), self.moment(t + k, i + k))
+            return
+        self._set_clock(self.clock, t, i)
+        self.clock.next = None  # nobody knows, should one of them fail
+        stop, short = i + count, self.last is not self.full
+        whole = min(stop, self.steps_per_epoch - short)  # where the whole batches end
+        while i < stop:
+            times = self.at_once if whole - i >= self.at_once else 1
+            self._replay(self.clock, i >= whole, times)
+            i += times
+        self.clock.next = t + count, stop
+
+    def _set_clock(self, clock: Clock, t: int, i: int) -> None:
+        """Load the clock unless it shows this step already."""
+        if clock.next != (t, i):
+            steps = range(t - i, t - i + self.steps_per_epoch)
+            schedule = self.optimizer.rule.schedule
+            clock.set(t, i, [schedule(n) for n in steps], [self.beta(n) for n in steps])
+
+    def _replay(self, clock: Clock, short: bool, times: int) -> None:
+        """Steps of one kind by the clock, recorded when they are first asked for."""
+        if (short, times) not in self._recorded:
+            batch = self.last if short else self.full
+            moment = clock.moment(batch.bound.rows, None if self.kl_warmup else self.vae.beta)
+
+            def step() -> None:
+                clock.begin()
+                self._step(batch, moment)
+                clock.end()
+
+            self._recorded[short, times] = self.bk.capture(step, times)
+        self._recorded[short, times]()
+
+    def moment(self, t: int, i: int) -> Moment:
+        """Step number t of the run, which is step i of its epoch, in numbers of the host."""
+        start = i * self.batch_size  # at the end of an epoch the rest of the order is short
+        index, lr = self.order[start : start + self.batch_size], self.optimizer.rule.schedule(t)
+        return Moment(t, index, lr, self.beta(t), self.losses[i])
+
+    def _batch(self, i: int) -> "Batch":
+        return self.last if i + 1 == self.steps_per_epoch else self.full
+
+    def _step(self, batch: "Batch", now: Moment) -> None:
+        self._gradient(batch, now, update=True)
+        with self.bk.quiet():  # finite losses may have an infinite sum
+            self.bk.xp.sum(batch.objective, axis=1, out=now.loss)
+
+    def gradient(self, t: int, i: int) -> "Batch":
+        """The terms of the loss at a step, and the gradient of its mean over the batch.
+
+        The parameters stay as they are.
+        """
+        batch = self._batch(i)
+        self._gradient(batch, self.moment(t, i), update=False)
+        return batch
+
+    def fill(self, t: int, i: int) -> "Batch":
+        """The images and the noise of a step, and nothing computed from them yet."""
+        batch = self._batch(i)
+        self._fill(batch, self.moment(t, i))
+        return batch
+
+    def _gradient(self, batch: "Batch", now: Moment, update: bool) -> None:
+        weight = 1.0 / batch.bound.rows
 
         def images(worker: int) -> None:
             if worker < len(batch.parts):
                 with self.bk.quiet():
-                    batch.parts[worker].loss_and_chain(weight, beta)
+                    batch.parts[worker].loss_and_chain(weight, now.beta)
 
         def parameters(worker: int) -> None:
             with self.bk.quiet():
@@ -121,39 +191,35 @@ class TrainingStep:
                 if update and clip:
                     self.optimizer.measure(worker)
                 elif update:
-                    self.optimizer.step(t, worker)
+                    self.optimizer.step(now.t, worker, now.lr)
 
         def clipped(worker: int) -> None:
             with self.bk.quiet():
-                self.optimizer.step(t, worker)
+                self.optimizer.step(now.t, worker, now.lr)
 
         clip = self.optimizer.must_meet
+        self._fill(batch, now)
         self.team.run(images)
         self.team.run(parameters)
         if update and clip:  # the norm of the gradient is known when all have met
             self.team.run(clipped)
-        return batch
 
     def beta(self, t: int) -> float:
         """The weight of the KL at step t of the run  (E54)."""
         return kl_weight(self.vae.beta, t, self.kl_warmup)
 
-    def fill(self, t: int, i: int) -> "Batch":
-        """The images of step t and their noise. Many small calls: one thread does them sooner.
+    def _fill(self, batch: "Batch", now: Moment) -> None:
+        """The images of a batch, and their noise. Many small calls: one thread does them sooner.
 
         Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
         each visit.
         """
-        batch = self.last if i + 1 == self.steps_per_epoch else self.full
         bk, bound = self.bk, batch.bound
-        start = i * self.batch_size
-        index = self.order[start : start + bound.rows]
-        bk.gather(self.images, index, self.levels, bound.x, batch.raw)
+        bk.gather(self.images, now.index, self.levels, bound.x, batch.raw)
         if batch.uniform is not None:
-            bk.uniform(batch.uniform, Stream(self.seed, Purpose.BINARIZE, t), batch.scratch)
-            bk.xp.less(batch.uniform, bound.x, out=bound.x)
-        bk.normal(bound.eps, Stream(self.seed, Purpose.LATENT, t), batch.scratch)
-        return batch
+            stream = Stream(self.seed, Purpose.BINARIZE, now.t)
+            bk.binarize(bound.x, stream, batch.uniform, batch.scratch)
+        bk.normal(bound.eps, Stream(self.seed, Purpose.LATENT, now.t), batch.scratch)
 
 
 class Batch:

@@ -56,6 +56,15 @@ def test_a_backend_offers_nothing_that_the_contract_does_not_know(backend):
     assert public - CONTRACT <= {"describe"}  # what a GPU says about itself, for result files
 
 
+def test_a_backend_that_records_nothing_repeats_a_step_by_running_it():
+    ran: list[int] = []
+    repeat = NumpyBackend().capture(lambda: ran.append(1), times=3)
+    repeat()
+    repeat()
+    assert len(ran) == 6
+    assert not NumpyBackend().captures
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_memory_is_complete_in_every_backend(backend):
     for name in ("load", "to_host"):  # the base leaves these open

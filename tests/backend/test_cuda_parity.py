@@ -36,12 +36,16 @@ def test_every_verb_agrees_with_the_cpu(dtype, distance):
         a, x, w = bk.array(draw(1, 3, 2, 5)), bk.array(abs(draw(2, 3, 1, 5))), draw(3, 3, 2, 1)
         left, right = bk.array(draw(4, 3, 4)), bk.array(draw(5, 6, 4))
         shapes = {
-            "gemm": (3, 6), "sum_rows": (4,), "gather": (3, 5), "relu": (3, 4), "chain": (3, 4),
+            "gemm": (3, 6), "gemm_nt": (3, 6), "products": (4, 6), "sum_rows": (4,),
+            "windows": (2, 2, 3, 2, 3, 2), "gather": (3, 5), "relu": (3, 4), "chain": (3, 4),
             "terms": (3, 2, 5), "nll": (3, 2), "da": (3, 2, 5),
         }  # fmt: skip
         out = {name: bk.empty(shape) for name, shape in shapes.items()}
         tmp, flat_tmp, raw = bk.empty((3, 2, 5)), bk.empty((3, 4)), bk.empty((3, 5), np.uint8)
         bk.gemm(left, right.T, out["gemm"])
+        bk.gemm_nt(left, right, out["gemm_nt"], bk.empty((3, 6)))
+        bk.gemm(left.T, bk.array(draw(12, 3, 9))[:, 2:8], out["products"])
+        bk.windows(bk.array(draw(13, 2, 5, 5, 2)), (2, 1), out["windows"])
         bk.sum_rows(left, out["sum_rows"])
         index = bk.array([8, 0, 3], np.int64)
         bk.gather(bk.array(images, np.uint8), index, 255, out["gather"], raw)

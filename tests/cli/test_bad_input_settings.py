@@ -38,6 +38,8 @@ CASES: Table = {
     "negative workers": ("--workers -1", "workers is -1"),
     "negative steps between checks": ("--verify-every -1", "verify_every is -1"),
     "more workers than cores": ("--workers 100000", "workers is 100000, but"),
+    "TF32 on a CPU": ("--tf32 --device cpu", "GPU multiplies, and the device is cpu"),
+    "TF32 on no GPU": ("--tf32 --device strict", "or choose --device cuda on a machine with one"),
     **{
         f"{option} of {value}": (
             f"--likelihood gaussian --{option}={value}",

@@ -18,10 +18,10 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, name: str = "SIGTER
     """The signal arrives while this step of the run is computed."""
     call = TrainingStep.__call__
 
-    def interrupted(self: TrainingStep, t: int, i: int) -> None:
+    def interrupted(self: TrainingStep, t: int, i: int, count: int = 1) -> None:
         if t == step:
             signal.raise_signal(getattr(signal, name))
-        call(self, t, i)
+        call(self, t, i, count)
 
     monkeypatch.setattr(TrainingStep, "__call__", interrupted)
 

@@ -136,7 +136,7 @@ def test_a_run_without_a_checkpoint_is_whole_and_says_so(
     class Killed(BaseException):
         pass
 
-    def killed(self: TrainingStep, t: int, i: int) -> None:
+    def killed(self: TrainingStep, t: int, i: int, count: int = 1) -> None:
         raise Killed
 
     monkeypatch.setattr(TrainingStep, "__call__", killed)

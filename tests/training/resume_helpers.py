@@ -25,10 +25,10 @@ def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process ends when it would begin this step of the run."""
     call = TrainingStep.__call__
 
-    def killed(self: TrainingStep, t: int, i: int) -> None:
+    def killed(self: TrainingStep, t: int, i: int, count: int = 1) -> None:
         if t == step:
             raise Killed
-        call(self, t, i)
+        call(self, t, i, count)
 
     monkeypatch.setattr(TrainingStep, "__call__", killed)
 

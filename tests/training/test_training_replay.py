@@ -56,8 +56,8 @@ def poison_the_end(
     """From step ``when`` on, every update leaves ``value`` in decoder.2.b, the last parameter."""
     step = BoundAdam.step
 
-    def poisoned(self: BoundAdam, t: int, part: int = 0) -> None:
-        step(self, t, part)
+    def poisoned(self: BoundAdam, t: int, part: int = 0, lr: float | None = None) -> None:
+        step(self, t, part, lr)
         if t >= when and part + 1 == len(self.parts):
             self.parts[part][0][-4 - count : -4] = value  # 12 numbers and 4 that pad them
 

@@ -124,8 +124,8 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path: Path, monkeypatch) 
     folder = folder_of(tmp_path / "run")
     call = TrainingStep.__call__
 
-    def spoiled(self: TrainingStep, t: int, i: int) -> None:
-        call(self, t, i)
+    def spoiled(self: TrainingStep, t: int, i: int, count: int = 1) -> None:
+        call(self, t, i, count)
         if t >= 6:
             self.params.flat[0] = np.nan
 

@@ -60,8 +60,8 @@ def test_an_infinity_in_the_last_workers_parameters_is_found(workers: int, monke
     """The epoch is run again with every worker's update, not with the first one's alone."""
     step = BoundAdam.step
 
-    def poisoned(self: BoundAdam, t: int, part: int = 0) -> None:
-        step(self, t, part)
+    def poisoned(self: BoundAdam, t: int, part: int = 0, lr: float | None = None) -> None:
+        step(self, t, part, lr)
         if t >= 10 and part + 1 == len(self.parts):
             self.parts[part][0][-5] = np.inf  # the last of the 12 in decoder.2.b: 4 pad it
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scratchvae.backend import Array, HostArray
+from scratchvae.backend import Array, HostArray, Number
 from scratchvae.errors import ConfigError
 from scratchvae.latent.log_ratio import log_ratio, monte_carlo_kl
 from scratchvae.latent.node import LatentNode
@@ -28,14 +28,14 @@ class Estimator:
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
-    def require(self, samples: int, beta: float) -> None:
+    def require(self, samples: int, beta: Number) -> None:
         """``ConfigError`` unless it can be trained with so many samples and this β."""
         if samples < self.least_samples:
             raise ConfigError(
                 f"the estimator {self.name!r} needs at least {self.least_samples} samples an "
                 f"image, not {samples}: set samples to {self.least_samples} or more"
             )
-        if beta != 1 and not self.any_beta:
+        if not self.any_beta and beta != 1:
             raise ConfigError(
                 f"the estimator {self.name!r} is a bound of log p(x) and no sum of two parts: "
                 f"beta must be 1, not {beta}"
@@ -49,7 +49,7 @@ class Estimator:
         """The buffers that it needs beside the node's."""
         return None
 
-    def value(self, n: LatentNode, beta: float) -> None:
+    def value(self, n: LatentNode, beta: Number) -> None:
         """Write kl (B, Z) and objective (B,), from nll, z, eps and head."""
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class Estimator:
         """The decoder's weight of every sample, (B, K, 1); for those who weigh samples."""
         raise NotImplementedError
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """Assign dhead: the gradient of weight · Σ objective by [μ | log σ²].
 
         dz holds what came from the likelihood; it may be overwritten.
@@ -70,12 +70,12 @@ class Estimator:
         return reconstruction + beta * float(kl.sum(axis=1, dtype="float64").mean())
 
 
-def sum_terms(n: LatentNode, beta: float) -> None:
+def sum_terms(n: LatentNode, beta: Number) -> None:
     """objective = 1/K Σ_k nll + β Σ_j kl  (E2): (B,)."""
     bk = n.bk
     bk.xp.sum(n.kl, axis=1, out=n.objective)
-    if beta != 1:
-        n.objective *= beta
+    if not isinstance(beta, float) or beta != 1:  # the clock's number can't be looked at
+        n.objective *= n.times(beta, 1.0)
     bk.xp.sum(n.nll, axis=1, out=n.row_tmp)
     if n.samples > 1:
         n.row_tmp *= 1.0 / n.samples
@@ -87,8 +87,8 @@ def sampled_kl(n: LatentNode) -> None:
     monte_carlo_kl(n.bk, n.head, n.z, n.eps, n.kl, (n.tmp, n.kl_tmp))
 
 
-def sample_cost(n: LatentNode, beta: float, cost: Array, tmp: Array) -> None:
+def sample_cost(n: LatentNode, beta: Number, cost: Array, tmp: Array) -> None:
     """cost = nll + β (log q − log p) of every sample  (E45): (B, K); tmp is like it."""
     log_ratio(n.bk, n.head, n.z, n.eps, cost, (n.tmp, tmp, n.row_tmp))
-    cost *= beta
+    cost *= n.times(beta, 1.0)
     cost += n.nll

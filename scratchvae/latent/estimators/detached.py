@@ -1,5 +1,6 @@
 """Samples without reparameterization: a program that draws z and forgets where it came from."""
 
+from scratchvae.backend import Number
 from scratchvae.latent.estimators.base import Estimator, sampled_kl, sum_terms
 from scratchvae.latent.node import LatentNode
 from scratchvae.latent.score import score_chain
@@ -17,11 +18,11 @@ class Detached(Estimator):
     words = "ELBO with a Monte-Carlo KL, no gradient through z"
     differentiates = False
 
-    def value(self, n: LatentNode, beta: float) -> None:
+    def value(self, n: LatentNode, beta: Number) -> None:
         """objective = 1/K Σ_k (nll + β (log q − log p))  (E45)."""
         sampled_kl(n)
         sum_terms(n, beta)
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """The gradient of β/K Σ_k log q(z_k|x) at fixed z and of nothing else  (E47)."""
-        score_chain(n.bk, n.std, n.eps, weight * beta / n.samples, n.dhead, n.tmp)
+        score_chain(n.bk, n.std, n.eps, n.times(beta, weight / n.samples), n.dhead, n.tmp)

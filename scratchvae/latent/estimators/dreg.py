@@ -1,5 +1,6 @@
 """The doubly reparameterized gradient: Tucker, Lawson, Gu and Maddison 2019."""
 
+from scratchvae.backend import Number
 from scratchvae.latent.estimators.iwae import ImportanceWeighted
 from scratchvae.latent.log_ratio import path_chain
 from scratchvae.latent.node import LatentNode
@@ -18,7 +19,7 @@ class DoublyReparameterized(ImportanceWeighted):
     words = "importance-weighted bound, doubly reparameterized gradient"
     differentiates = False
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """dz = weight · ω_k² ∂(−log w_k)/∂z with μ and σ inside q held  (E53)."""
         path_chain(n.bk, n.std, n.z, n.eps, n.work.dcost[:, :, None], n.dz, n.tmp)
         n.dz *= n.work.weights[:, :, None]

@@ -4,7 +4,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
-from scratchvae.backend import HostArray
+from scratchvae.backend import HostArray, Number
 from scratchvae.errors import ConfigError
 from scratchvae.latent.estimators.analytic import AnalyticKL
 from scratchvae.latent.kl import kl_chain, kl_per_unit
@@ -39,7 +39,7 @@ class FreeBits(AnalyticKL):
         names = ("kl_mean", "pays", "kl_weight")
         return SimpleNamespace(**{name: tape.shared(f"latent.{name}", latent) for name in names})
 
-    def value(self, n: LatentNode, beta: float) -> None:
+    def value(self, n: LatentNode, beta: Number) -> None:
         """objective = 1/K Σ_k nll + β Σ_j (KL_j where its mean exceeds λ, else λ)  (E55).
 
         Averaged over the batch this is 1/K Σ_k nll + β Σ_j max(λ, mean KL_j).
@@ -56,13 +56,13 @@ class FreeBits(AnalyticKL):
         xp.sum(n.nll, axis=1, out=n.objective)
         n.objective *= 1.0 / n.samples
         xp.sum(n.kl_tmp, axis=1, out=n.row_tmp)
-        n.row_tmp *= beta
+        n.row_tmp *= n.times(beta, 1.0)
         n.objective += n.row_tmp
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """As E17, where the unit's mean KL exceeds λ; nothing elsewhere  (E55)."""
         reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
-        n.bk.xp.multiply(n.work.pays, weight * beta, out=n.work.kl_weight)
+        n.bk.xp.multiply(n.work.pays, n.times(beta, weight), out=n.work.kl_weight)
         kl_chain(n.bk, n.head, n.std, n.work.kl_weight, n.dhead, n.kl_tmp)
 
     def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from scratchvae.backend import Array, HostArray
+from scratchvae.backend import Array, HostArray, Number
 from scratchvae.latent.estimators.base import Estimator, sample_cost, sampled_kl
 from scratchvae.latent.importance import importance_bound
 from scratchvae.latent.log_ratio import log_ratio_chain
@@ -32,7 +32,7 @@ class ImportanceWeighted(Estimator):
         }
         return SimpleNamespace(**buffers, shift=tape.buffer("latent.shift", 1))
 
-    def value(self, n: LatentNode, beta: float) -> None:
+    def value(self, n: LatentNode, beta: Number) -> None:
         """objective = −log 1/K Σ_k w_k, −log w = nll + log q − log p  (E50)."""
         sampled_kl(n)
         sample_cost(n, 1.0, n.work.cost, n.work.weights)
@@ -43,7 +43,7 @@ class ImportanceWeighted(Estimator):
         n.bk.xp.multiply(n.work.weights, weight, out=n.work.dcost)
         return n.work.dcost[:, :, None]
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """As E46 with the normalized weights, which add up to 1  (E51)."""
         log_ratio_chain(n.bk, n.z, n.work.dcost[:, :, None], n.dz, n.tmp)
         reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)

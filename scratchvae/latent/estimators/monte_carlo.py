@@ -1,5 +1,6 @@
 """The KL from the samples that the decoder sees: Kingma and Welling 2014, their estimator A."""
 
+from scratchvae.backend import Number
 from scratchvae.latent.estimators.base import Estimator, sampled_kl, sum_terms
 from scratchvae.latent.log_ratio import log_ratio_chain
 from scratchvae.latent.node import LatentNode
@@ -12,14 +13,14 @@ class MonteCarloKL(Estimator):
     name = "monte-carlo"
     words = "ELBO with a Monte-Carlo KL"
 
-    def value(self, n: LatentNode, beta: float) -> None:
+    def value(self, n: LatentNode, beta: Number) -> None:
         """objective = 1/K Σ_k (nll + β (log q − log p))  (E45)."""
         sampled_kl(n)
         sum_terms(n, beta)
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """dz receives + z from −log p(z), log σ² receives −½ from log q  (E46)."""
-        log_ratio_chain(n.bk, n.z, weight * beta / n.samples, n.dz, n.tmp)
+        log_ratio_chain(n.bk, n.z, n.times(beta, weight / n.samples), n.dz, n.tmp)
         reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
         dlogvar = n.dhead[:, n.latent :]
-        dlogvar -= 0.5 * weight * beta
+        dlogvar -= n.times(beta, 0.5 * weight)

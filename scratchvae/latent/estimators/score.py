@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+from scratchvae.backend import Number
 from scratchvae.latent.estimators.base import Estimator, sample_cost, sampled_kl, sum_terms
 from scratchvae.latent.node import LatentNode
 from scratchvae.latent.score import score_chain
@@ -28,7 +29,7 @@ class ScoreFunction(Estimator):
             tmp=tape.buffer("latent.cost_tmp", per=samples).reshape(-1, samples),
         )
 
-    def value(self, n: LatentNode, beta: float) -> None:
+    def value(self, n: LatentNode, beta: Number) -> None:
         """objective = 1/K Σ_k cost_k with cost = nll + β (log q − log p)  (E45)."""
         sampled_kl(n)
         sample_cost(n, beta, n.work.cost, n.work.tmp)
@@ -37,7 +38,7 @@ class ScoreFunction(Estimator):
     def advantage(self, n: LatentNode) -> None:
         """What multiplies the score: the cost itself."""
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """dhead = weight/K Σ_k cost_k · ∇ log q(z_k|x)  (E48)."""
         self.advantage(n)
         n.work.cost *= weight / n.samples

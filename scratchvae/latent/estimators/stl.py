@@ -1,5 +1,6 @@
 """Sticking the landing: Roeder, Wu and Duvenaud 2017."""
 
+from scratchvae.backend import Number
 from scratchvae.latent.estimators.iwae import ImportanceWeighted
 from scratchvae.latent.log_ratio import path_chain
 from scratchvae.latent.node import LatentNode
@@ -18,7 +19,7 @@ class StickingTheLanding(ImportanceWeighted):
     words = "importance-weighted bound, sticking-the-landing gradient"
     differentiates = False
 
-    def chain(self, n: LatentNode, weight: float, beta: float) -> None:
+    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
         """dz = dcost · ∂(−log w)/∂z with μ and σ inside q held  (E52)."""
         path_chain(n.bk, n.std, n.z, n.eps, n.work.dcost[:, :, None], n.dz, n.tmp)
         reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)

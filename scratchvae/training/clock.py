@@ -1,0 +1,63 @@
+"""What tells one training step from another, on the host or on the device."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchvae.backend import Array, Backend, Number
+
+
+class Moment(NamedTuple):
+    """A step's place in the run, and what follows from it."""
+
+    t: Number  # the number of the step in the run, from 1: it names the noise
+    index: Array  # (rows,) the images of its batch
+    lr: Number
+    beta: Number  # the weight of the KL
+    loss: Array  # (1,) receives the sum of the batch's losses
+
+
+class Clock:
+    """The moment of a recorded step: numbers on the device that the device itself moves on.
+
+    ``order`` (S, B), ``rates`` and ``betas`` (S,) hold an epoch of S steps and are loaded from the
+    host; ``t`` and ``i`` say which step comes next, in the run and in the epoch. A step begins
+    with :meth:`begin`, which sets index, lr and beta, and ends with :meth:`end`, which keeps its
+    loss in ``losses`` (S, 1).
+    """
+
+    def __init__(self, bk: Backend, order: Array, losses: Array) -> None:
+        self.bk, self.order, self.losses = bk, order, losses
+        steps, batch_size = order.shape
+        self.rates, self.betas = (bk.zeros((steps,), "float64") for _ in range(2))
+        self.t, self.i = (bk.zeros((), "int64") for _ in range(2))
+        self.index = bk.zeros((batch_size,), "int64")
+        self.lr, self.beta = (bk.zeros((), "float64") for _ in range(2))
+        self.loss = bk.zeros((1,))
+        self.next: tuple[int, int] | None = None  # what t and i are, as far as the host knows
+
+    def set(self, t: int, i: int, rates: list[float], betas: list[float]) -> None:
+        """Step number t of the run, which is step i of an epoch of these rates and weights."""
+        where = (self.t, self.i, self.rates, self.betas)
+        for numbers, array in zip((t, i, rates, betas), where, strict=True):
+            self.bk.load(np.asarray(numbers), array)
+        self.next = t, i
+
+    def moment(self, rows: int, beta: float | None) -> Moment:
+        """The moment that the clock shows, of a batch of so many rows.
+
+        ``beta``: the weight of the KL where it never changes; None where the clock sets it.
+        """
+        return Moment(
+            self.t, self.index[:rows], self.lr, self.beta if beta is None else beta, self.loss
+        )
+
+    def begin(self) -> None:
+        """Look up what the next step needs."""
+        self.bk.begin_step(
+            self.i, self.order, self.rates, self.betas, self.index, self.lr, self.beta
+        )
+
+    def end(self) -> None:
+        """Keep the loss of the step, and move on."""
+        self.bk.end_step(self.t, self.i, self.loss, self.losses)

@@ -1,0 +1,215 @@
+"""Every CUDA kernel computes its equation: emulated on the CPU and on a GPU, against NumPy."""
+
+import numpy as np
+import pytest
+from emulation.compare import agree, draw, each_dtype, each_size
+
+from scratchvae.backend import get_backend
+from scratchvae.backend.base import FORGET_EVERY
+from scratchvae.backend.cuda.verbs import read
+from scratchvae.backend.noise import Purpose, Stream, uniform
+
+# ---- batch and layers ----------------------------------------------------------------------------
+
+
+@each_dtype
+@pytest.mark.parametrize("pixels", ["uint8", "float32", "float64"])
+@each_size
+def test_a_gathered_batch_is_the_cpus_to_the_bit(make, n, pixels, dtype):
+    images = (255 * uniform((7, n), Stream(2, Purpose.PIXELS))).astype(pixels)
+    levels = 255 if pixels == "uint8" else None
+    results = []
+    for bk in (make(dtype), get_backend("cpu", dtype)):
+        out, raw = bk.empty((4, n)), bk.empty((4, n), pixels)
+        index = bk.array([6, 0, 3, 3], np.int64)
+        bk.gather(bk.array(images, pixels), index, levels, out, raw)
+        results.append(bk.to_host(out))
+    np.testing.assert_array_equal(*results)
+
+
+@each_dtype
+@each_size
+def test_e10_e11_relu_and_its_chain(make, n, dtype):
+    def compute(bk):
+        x, dy = bk.array(draw(1, n)), bk.array(draw(2, n))
+        y, dx = bk.empty((n,)), bk.empty((n,))
+        bk.relu(x, y)
+        bk.relu_chain(y, dy, dx, bk.empty((n,)))
+        return {"y": y, "dx": dx}
+
+    agree(make, compute, dtype, ulps=0)
+
+
+@each_dtype
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 100])
+@each_size
+def test_the_sum_over_rows(make, n, rows, dtype):
+    def compute(bk):
+        out = bk.empty((n,))
+        bk.sum_rows(bk.array(draw(1, rows, n)), out)
+        return {"sum": out}
+
+    agree(make, compute, dtype, scale=max(rows, 4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_nan_is_not_hidden(make, dtype):
+    bk = make(dtype)
+    x, out = bk.array([np.nan, -1.0, 2.0]), bk.empty((3,))
+    bk.relu(x, out)
+    np.testing.assert_array_equal(bk.to_host(out), [np.nan, 0, 2])
+    m, v, p, g = (bk.array([np.nan, 1.0, 1.0]) for _ in range(4))
+    bk.adam(p, g, m, v, 0.1, 0.9, 0.99, 1e-8, FORGET_EVERY, None)
+    assert np.isnan(bk.to_host(m)[0])
+    squares, factor = bk.array([np.nan]), bk.empty((1,))
+    bk.clip(g, squares, 1.0, factor)
+    assert np.isnan(bk.to_host(g)).all()
+
+
+# ---- the Bernoulli -------------------------------------------------------------------------------
+
+SHAPES = {  # of pixels and weights, broadcast against logits (3, 2, n)
+    "a weight a sample": (lambda n: (3, 1, n), lambda n: (3, 2, 1)),
+    "a weight a pixel": (lambda n: (3, 2, n), lambda n: (1, 1, n)),
+    "a weight a pixel of an image": (lambda n: (3, 1, n), lambda n: (3, 1, n)),
+    "a weight an image": (lambda n: (1, 1, n), lambda n: (3, 1, 1)),
+    "one weight": (lambda n: (3, 1, n), None),
+    "a weight that no kernel reads": (lambda n: (3, 1, n), lambda n: (1, 2, 1)),
+}
+
+
+@each_dtype
+@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+@each_size
+def test_e18_e19_the_bernoullis_value_and_gradient(make, n, shapes, dtype):
+    of_x, of_weight = shapes
+    a = 20 * draw(1, 3, 2, n)
+    a.flat[0] = 0.0
+
+    def compute(bk):
+        x = bk.array(uniform(of_x(n), Stream(1, Purpose.FIGURE)).astype("f4"))
+        weight = 0.25 if of_weight is None else bk.array(draw(3, *of_weight(n)))
+        logits, tmp = bk.array(a), bk.empty((3, 2, n))
+        terms, nll, da = bk.empty((3, 2, n)), bk.empty((3, 2)), bk.empty((3, 2, n))
+        bk.softplus_minus(logits, x, terms, tmp)
+        bk.bernoulli(logits, x, weight, nll, da, tmp)
+        return {"terms": terms, "nll": nll, "da": da}
+
+    agree(make, compute, dtype, scale=8.0)
+
+
+@pytest.mark.parametrize("columns", [5, 300])
+def test_a_block_that_has_several_rows_keeps_them_apart(make, columns, monkeypatch):
+    monkeypatch.setattr("scratchvae.backend.cuda.verbs.blocks_for", lambda n, each: 2)
+
+    def compute(bk):
+        nll, da = bk.empty((7, 1)), bk.empty((7, 1, columns))
+        a, x = bk.array(draw(1, 7, 1, columns)), bk.array(abs(draw(2, 7, 1, columns)))
+        bk.bernoulli(a, x, 0.5, nll, da, bk.empty((7, 1, columns)))
+        return {"nll": nll, "da": da}
+
+    agree(make, compute, "float64", scale=100.0)
+
+
+def test_a_broadcast_that_no_kernel_reads_is_seen(make):
+    bk = make()
+    assert read(bk.empty((3, 1, 5)), (3, 2, 5))[1:] == (2, 5, 1)
+    assert read(bk.empty((1, 1, 5)), (3, 2, 5))[1:] == (6, 5, 1)
+    assert read(bk.empty((3, 2, 1)), (3, 2, 5))[1:] == (1, 1, 0)
+    assert read(bk.empty((1, 2, 5)), (3, 2, 5)) is None
+    assert read(bk.empty((5,)), (3, 2, 5)) is None
+
+
+# ---- updates -------------------------------------------------------------------------------------
+
+RULES = {
+    "adam": (2, lambda bk, p, g, s, lr, t: bk.adam(p, g, *s, lr, 0.9, 0.999, 1e-8, t, None)),
+    "rmsprop": (1, lambda bk, p, g, s, lr, t: bk.rmsprop(p, g, *s, lr, 0.9, 1e-7, t, None)),
+    "sgd": (1, lambda bk, p, g, s, lr, t: bk.sgd(p, g, *s, lr, 0.9, False, t, None)),
+    "nesterov": (1, lambda bk, p, g, s, lr, t: bk.sgd(p, g, *s, lr, 0.9, True, t, None)),
+    "plain sgd": (0, lambda bk, p, g, s, lr, t: bk.sgd(p, g, None, lr, 0.0, False, t, None)),
+    "adagrad": (1, lambda bk, p, g, s, lr, t: bk.adagrad(p, g, *s, lr, 1e-10, None)),
+}
+
+
+@each_dtype
+@pytest.mark.parametrize("clock", [False, True], ids=["host", "clock"])
+@pytest.mark.parametrize("rule", RULES)
+@each_size
+def test_e24_e41_e42_e43_three_updates(make, n, rule, clock, dtype):
+    count, step = RULES[rule]
+
+    def compute(bk):
+        p, state = bk.array(draw(1, n)), [bk.zeros((n,)) for _ in range(count)]
+        lr, t = 0.125, 1
+        for k in range(3):
+            if clock and bk.captures:
+                lr, t = bk.array(np.float64(0.125), "float64"), bk.array(np.int64(k + 1), "int64")
+            else:
+                t = k + 1
+            step(bk, p, bk.array(draw(10 + k, n)), state, lr, t)
+        return {"p": p, **{f"state {i}": a for i, a in enumerate(state)}}
+
+    agree(make, compute, dtype, ulps=16)
+
+
+@each_dtype
+@pytest.mark.parametrize("rule", ["adam", "rmsprop", "sgd"])
+def test_moments_too_small_to_matter_are_forgotten_every_128_steps(make, rule, dtype):
+    tiny = float(np.finfo(dtype).tiny)
+    start = np.array([1e7 * tiny, 1e10 * tiny, -1e7 * tiny if rule == "sgd" else 0.5])
+    for t in (FORGET_EVERY - 1, FORGET_EVERY):
+        bk = make(dtype)
+        count, step = RULES[rule]
+        state = [bk.array(start) for _ in range(count)]
+        step(bk, bk.zeros((3,)), bk.zeros((3,)), state, 0.1, t)
+        for moment in state:
+            kept = bk.to_host(moment) != 0
+            expected = start != 0
+            if t == FORGET_EVERY:
+                expected = np.abs(start) > 1e9 * tiny
+            np.testing.assert_array_equal(kept, expected)
+
+
+@each_dtype
+@pytest.mark.parametrize("limit", [0.01, 1e6])
+@each_size
+def test_e44_the_norm_and_the_clipped_gradient(make, n, limit, dtype):
+    def compute(bk):
+        g, squares, factor = bk.array(draw(1, n)), bk.zeros((1,)), bk.zeros((1,))
+        bk.sum_squares(g, squares, factor, bk.adam_scratch(n))
+        bk.clip(g, squares, limit, factor)
+        return {"g": g, "squares": squares, "factor": factor}
+
+    agree(make, compute, dtype, ulps=16)
+
+
+def test_a_sum_over_more_elements_than_threads_is_complete(make):
+    n = 256 * 256 + 3
+    bk = make("float64")
+    squares, tmp = bk.zeros((1,)), bk.zeros((1,))
+    bk.sum_squares(bk.array(np.ones(n)), squares, tmp, bk.adam_scratch(n))
+    assert bk.to_host(squares)[0] == n
+
+
+# ---- the clock -----------------------------------------------------------------------------------
+
+
+@each_size
+def test_the_clock_looks_up_and_moves_on(make, n):
+    results = []
+    for bk in (make(), get_backend("strict")):
+        order = bk.array(np.arange(3 * n).reshape(3, n), "int64")
+        rates, betas = bk.array([0.1, 0.2, 0.3], "float64"), bk.array([0, 0.5, 1], "float64")
+        t, i = bk.array(np.int64(41), "int64"), bk.array(np.int64(1), "int64")
+        index, lr, beta = bk.zeros((n,), "int64"), bk.zeros((), "float64"), bk.zeros((), "float64")
+        loss, losses = bk.array([7.0]), bk.zeros((3, 1))
+        seen = []
+        for _ in range(2):
+            bk.begin_step(i, order, rates, betas, index, lr, beta)
+            bk.end_step(t, i, loss, losses)
+            seen += [bk.to_host(a).tolist() for a in (index, lr, beta, t, i, losses)]
+        results.append(seen)
+    assert results[0] == results[1]
+    assert results[0][3:5] == [42, 2]
+    assert results[0][-1] == [[0.0], [7.0], [7.0]]
