@@ -99,7 +99,9 @@ class Measurement:
                 self.leave_out(name, error)
                 processes.pop(name).close()
                 continue
-            self.errors[name] = check.compare(name, check.read(out), wanted, self.weights)
+            self.errors[name] = check.compare(
+                name, check.read(out), wanted, self.weights, self.spec.samples
+            )
         processes.pop("ours").close()  # its check made two more steps: they are not its memory
         self.start("ours", processes)
         if "floor" in self.args.peers:
