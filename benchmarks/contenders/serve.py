@@ -22,6 +22,8 @@ MODULES = {
     "compile": "benchmarks.contenders.torch_compile",
     "jax": "benchmarks.contenders.jax_scan",
     "floor": "benchmarks.contenders.floor",
+    "evaluate-ours": "benchmarks.contenders.evaluate_ours",
+    "evaluate-torch": "benchmarks.contenders.evaluate_torch",
     "adam-ours": "benchmarks.contenders.adam_ours",
     "adam-torch": "benchmarks.contenders.adam_torch",
 }
