@@ -15,7 +15,8 @@ The peers: ``torch`` (eager, the fastest of its plain, foreach and fused Adam), 
 (``torch.compile``, fused Adam), ``jax`` (jit and ``lax.scan`` over the epoch or parts of it,
 convolutions step by step), and ``floor``: the step's own matrix products and one pass over p, g,
 m, v, in the best layout, way to use the cores and OpenBLAS kernel. PyTorch's convolutions run in
-the faster of its two memory formats. With --quick: fewer images and rounds, two models, about two minutes.
+the faster of its two memory formats. With --quick: fewer images and rounds, two models, about two
+minutes.
 """
 
 import argparse
