@@ -40,10 +40,10 @@ def initial_weights(spec: Spec, seed: int) -> dict[str, NDArray]:
 
 
 def make_inputs(job: Job, images: int, path: Path) -> None:
-    """Write the batches (S, B) and their noise (S, B, Z): the noise that our step draws."""
-    B, Z = job.spec.batch, job.spec.latent
+    """Write the batches (S, B) and their noise (S, B, K, Z): the noise that our step draws."""
+    B, K, Z = job.spec.batch, job.spec.samples, job.spec.latent
     index = np.random.default_rng(job.seed + 1).permutation(images)[: STEPS * B].reshape(STEPS, B)
-    eps = [normal((B, 1, Z), Stream(job.seed, Purpose.LATENT, k + 1))[:, 0] for k in range(STEPS)]
+    eps = [normal((B, K, Z), Stream(job.seed, Purpose.LATENT, k + 1)) for k in range(STEPS)]
     np.savez(path, index=index, eps=np.array(eps, dtype=np.float32))
 
 
@@ -59,7 +59,7 @@ def reference(job: Job, inputs: Path) -> Checked:
     for k in range(STEPS):
         model.params.load(p)
         x = data[index[k]] / float(job.levels)
-        loss, g = model.loss_and_gradient(x, eps[k][:, None, :])
+        loss, g = model.loss_and_gradient(x, eps[k])
         if k == 0:
             first, grads = loss.total, g
         for name in p:
@@ -88,8 +88,14 @@ def compare(
     weights: Arrays,
     tolerance: float = TOLERANCE,
     update_tolerance: float = UPDATE_TOLERANCE,
+    samples: int = 1,
 ) -> dict[str, float]:
-    """The relative errors of a contender; raises ``DisagreementError`` if one is too large."""
+    """The relative errors of a contender; raises ``DisagreementError`` if one is too large.
+
+    With several ``samples`` an image each counts by e^−c, c its cost in nats. What float32 rounds
+    off c, absolutely, is a relative error of that weight, so that much more is allowed.
+    """
+    rounding = float(np.finfo(np.float32).eps) * abs(wanted.loss) * (samples > 1)
     errors = {"loss": abs(found.loss - wanted.loss) / abs(wanted.loss)}
     worst, errors["gradient"] = _farthest(found.grads, wanted.grads)
     # float32 weights that barely move: what their own rounding hides is no error of the update
@@ -100,13 +106,13 @@ def compare(
     )
     for what, where, allowed in (
         ("loss", "", tolerance),
-        ("gradient", f" of {worst}", tolerance),
+        ("gradient", f" of {worst}", tolerance + rounding),
         ("update", f" of {moved}", update_tolerance),
     ):
         if not errors[what] <= allowed:
             raise DisagreementError(
                 f"{name} does other work than scratchvae in float64: its {what}{where} differs "
-                f"by {errors[what]:.1e}, and {allowed:g} is allowed"
+                f"by {errors[what]:.1e}, and {allowed:.1g} is allowed"
             )
     return errors
 

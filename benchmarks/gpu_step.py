@@ -112,7 +112,8 @@ class Measurement:
         try:
             process.ask("check", file=str(inputs), out=str(out))
             allowed = TOLERANCES[self.precision]
-            errors = check.compare(name, check.read(out), wanted, self.weights, *allowed)
+            samples = self.spec.samples
+            errors = check.compare(name, check.read(out), wanted, self.weights, *allowed, samples)
         except BaseException:
             process.close()
             raise

@@ -66,6 +66,7 @@ def measure(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         for process in processes.values():
             process.close()
     return {
+        "steps": {"early": args.early, "late": args.late},
         "median_ms": {k: 1e3 * harness.summarize(t).median for k, t in times.items()},
         "spread": {k: harness.summarize(t).spread for k, t in times.items()},
         "ratio_late_to_early": harness.ratio(times["late"], times["early"]),

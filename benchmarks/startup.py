@@ -7,13 +7,13 @@ medians, the ratio is the median of the rounds' ratios.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
 from statistics import median
 
-from scratchvae.versions import cores, versions
+from benchmarks import harness
+from scratchvae.versions import cores
 
 MEASURE = """
 import time
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
+    machine = harness.conditions(cores())
     times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for _ in range(args.rounds):
         for name, statement in CONTENDERS.items():
@@ -58,9 +59,8 @@ def main() -> None:
     print(f"{'import':<38}{'ms':>8}{'÷ numpy':>10}")
     for name, row in rows.items():
         print(f"{name:<38}{row['median_ms']:8.1f}{row['ratio_to_numpy']:10.2f}")
-    if args.json:
-        content = {"rounds": args.rounds, "rows": rows, "versions": versions(), "cores": cores()}
-        args.json.write_text(json.dumps(content, indent=2) + "\n")
+    content = {"script": "startup", **machine, "rounds": args.rounds}
+    harness.write_json(args.json, content | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A training step beside PyTorch's, JAX's and the hardware's. Takes about six minutes.
+"""A training step beside PyTorch's, JAX's and the hardware's. Takes about twelve minutes.
 
     python -m benchmarks.step [--models gluon,flux] [--peers torch,compile,jax,floor]
                               [--rounds 15] [--threads N] [--workers N] [--kernel NAME]
@@ -12,9 +12,11 @@ its own and with the same number of threads, runs for about 0.3 seconds in turn,
 round. Milliseconds are medians; "÷" is our time over theirs, the median of the rounds' ratios.
 
 The peers: ``torch`` (eager, the fastest of its plain, foreach and fused Adam), ``compile``
-(``torch.compile``, fused Adam), ``jax`` (jit and ``lax.scan`` over the epoch), and ``floor``: the
-step's own matrix products and one pass over p, g, m, v, in the best layout, way to use the cores
-and OpenBLAS kernel. With --quick: fewer images and rounds, two models, about two minutes.
+(``torch.compile``, fused Adam), ``jax`` (jit and ``lax.scan`` over the epoch or parts of it,
+convolutions step by step), and ``floor``: the step's own matrix products and one pass over p, g,
+m, v, in the best layout, way to use the cores and OpenBLAS kernel. PyTorch's convolutions run in
+the faster of its two memory formats. With --quick: fewer images and rounds, two models, about two
+minutes.
 """
 
 import argparse
@@ -99,7 +101,9 @@ class Measurement:
                 self.leave_out(name, error)
                 processes.pop(name).close()
                 continue
-            self.errors[name] = check.compare(name, check.read(out), wanted, self.weights)
+            self.errors[name] = check.compare(
+                name, check.read(out), wanted, self.weights, samples=self.spec.samples
+            )
         processes.pop("ours").close()  # its check made two more steps: they are not its memory
         self.start("ours", processes)
         if "floor" in self.args.peers:

@@ -18,8 +18,8 @@ class Contender:
         torch.set_num_threads(job.threads)
         torch.manual_seed(job.seed)
         shapes: list[tuple[int, ...]] = []
-        for _, n, m in job.spec.layers:
-            shapes += [(m, n), (m,)]
+        for layer in job.spec.weighted:
+            shapes += [(layer.weights or ())[::-1], (layer.biases,)]
         layouts: dict[str, list[tuple[int, ...]]] = {
             "a tensor each": shapes,
             "one flat tensor": [(job.spec.parameters,)],

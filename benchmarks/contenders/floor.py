@@ -3,11 +3,15 @@
 Nothing is computed between them, so no step made of these products can be faster. The best of
 two layouts of the weights, (inputs, outputs) and (outputs, inputs), and of three ways to use the
 cores: threads inside BLAS, one thread, and one worker a core with its share of the rows.
+
+Convolutions are products of windows (im2col), a few images at a time, so that the windows stay in
+cache: always the same ones. Left out is what it takes to make the windows, to fold them up again
+in the chain, to read and write the images themselves, and to add up the blocks' gradients.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,49 +22,73 @@ from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer, Layout
 
 BLOCK = 32_768  # floats of each of p, g, m, v: together half of a typical L2 cache
+WINDOWS = 2**19  # floats: our own step's measure of what stays in cache
 WAYS = ("blas threads", "one thread", "workers")
 
 
 class Products:
-    """All products of a step and the pass over the parameters, in one layout of the weights."""
+    """All products of a step and the pass over the parameters, in one layout of the weights.
+
+    A layer multiplies (rows, n) by (n, m). Its buffers hold all rows of a dense layer; of a
+    convolution a block for each worker, used over and over.
+    """
 
     def __init__(self, job: Job, transposed: bool) -> None:
-        bk, batch = get_backend("cpu"), job.spec.batch
+        bk = get_backend("cpu")
         rng = np.random.default_rng(job.seed)
-        self.layers = job.spec.layers
+        self.names = [layer.name for layer in job.spec.weighted]
         self.transposed = transposed
-        self.batch = batch
-        layout = Layout({name: (n, m)[:: -1 if transposed else 1] for name, n, m in self.layers})
+        products = job.spec.products
+        layout = Layout({name: (n, m)[:: -1 if transposed else 1] for name, _, n, m in products})
         self.p, self.g, self.m, self.v = (FlatBuffer(bk, layout) for _ in range(4))
         self.p.flat[...] = rng.uniform(-0.05, 0.05, layout.size)
         self.m.flat[...], self.v.flat[...] = -1, 1  # the pass leaves p as it is, and finite
-        self.x, self.dy = {}, {}
-        for name, n, m in self.layers:
-            self.x[name], self.dy[name] = bk.empty((batch, n)), bk.empty((batch, m))
-            self.x[name][...] = rng.uniform(size=(batch, n))
-            self.dy[name][...] = rng.uniform(-0.01, 0.01, size=(batch, m))
-        self.y = {name: bk.empty((batch, m)) for name, _, m in self.layers}
-        self.dx = {name: bk.empty((batch, n)) for name, n, _ in self.layers}
+        self.rows = {name: rows for name, rows, _, _ in products}
+        self.block: dict[str, int] = {}  # rows; none for a dense layer, whose rows are all there
+        self.x, self.dy, self.y, self.dx = ({} for _ in range(4))
+        for layer, (name, rows, n, m) in zip(job.spec.weighted, products, strict=True):
+            held = rows
+            if layer.kind != "dense":
+                pixels = layer.product[0]  # of an image
+                self.block[name] = pixels * max(1, WINDOWS // (pixels * max(n, m)))
+                held = self.block[name] * job.threads
+            self.x[name], self.dy[name] = bk.empty((held, n)), bk.empty((held, m))
+            self.x[name][...] = rng.uniform(size=(held, n))
+            self.dy[name][...] = rng.uniform(-0.01, 0.01, size=(held, m))
+            self.y[name], self.dx[name] = bk.empty((held, m)), bk.empty((held, n))
 
     def weights(self, name: str) -> NDArray:
         """W as (inputs, outputs), in whichever way it lies in memory."""
         return self.p[name].T if self.transposed else self.p[name]
 
-    def activations(self, rows: slice) -> None:
-        """Forward through all layers, and the chain back through all but the first."""
-        for name, _, _ in self.layers:
-            np.matmul(self.x[name][rows], self.weights(name), out=self.y[name][rows])
-        for name, _, _ in self.layers[:0:-1]:
-            np.matmul(self.dy[name][rows], self.weights(name).T, out=self.dx[name][rows])
+    def blocks(self, name: str, k: int, parts: int) -> Iterator[slice]:
+        """The rows of worker k of so many, a block at a time."""
+        part = part_of(self.rows[name], k, parts)
+        block = self.block.get(name)
+        if block is None:
+            yield part
+            return
+        for start in range(part.start, part.stop, block):
+            yield slice(k * block, k * block + min(block, part.stop - start))
 
-    def gradients(self, share: Callable[[int], slice]) -> None:
+    def activations(self, k: int = 0, parts: int = 1) -> None:
+        """Forward through all layers, and the chain back through all but the first."""
+        for name in self.names:
+            for rows in self.blocks(name, k, parts):
+                np.matmul(self.x[name][rows], self.weights(name), out=self.y[name][rows])
+        for name in self.names[:0:-1]:
+            for rows in self.blocks(name, k, parts):
+                np.matmul(self.dy[name][rows], self.weights(name).T, out=self.dx[name][rows])
+
+    def gradients(self, k: int = 0, parts: int = 1) -> None:
         """dW of a share of each layer's weights, last layer first."""
-        for name, _, _ in reversed(self.layers):
+        for name in reversed(self.names):
             a, b = self.x[name], self.dy[name]
             if self.transposed:
                 a, b = b, a
-            part = share(a.shape[1])
-            np.matmul(a[:, part].T, b, out=self.g[name][part])
+            part = part_of(a.shape[1], k, parts)
+            for rows in self.blocks(name, 0, 1):
+                np.matmul(a[rows, part].T, b[rows], out=self.g[name][part])
 
     def update(self, part: slice) -> None:
         """Read p, g, m and v once, write p, m and v once; block by block, in cache between."""
@@ -86,11 +114,11 @@ class Contender:
             for transposed in (False, True)
             for way in ways
         }
-        n = min(max(3, round(2e9 / job.spec.flops)), 100)  # about 20 ms at 100 GFLOP/s
+        n = min(max(1, round(2e9 / job.spec.flops)), 100)  # about 20 ms at 100 GFLOP/s
         for _ in range(5):
             for name, choice in choices.items():
                 self.choose(*choice)
-                self.run(2)
+                self.run(min(n, 2))
                 started = time.perf_counter()
                 self.run(n)
                 self.tried.setdefault(name, []).append((time.perf_counter() - started) / n)
@@ -104,31 +132,29 @@ class Contender:
     def run(self, n: int) -> float:
         """n steps."""
         products, threads = self.products, self.job.threads
-        whole = slice(0, products.p.flat.size)
+        size = products.p.flat.size
         with threadpool_limits(threads if self.way == "blas threads" else 1, user_api="blas"):
             if self.way == "one thread":
                 for _ in range(n):
-                    products.activations(slice(None))
-                    products.gradients(lambda size: slice(0, size))
-                    products.update(whole)
+                    products.activations()
+                    products.gradients()
+                    products.update(slice(0, size))
             elif self.way == "blas threads":
                 with Workers(threads) as workers:
                     for _ in range(n):
-                        products.activations(slice(None))
-                        products.gradients(lambda size: slice(0, size))
-                        workers.do(lambda k: products.update(part_of(whole.stop, k, threads)))
+                        products.activations()
+                        products.gradients()
+                        workers.do(lambda k: products.update(part_of(size, k, threads)))
             else:
                 with Workers(threads) as workers:
                     for _ in range(n):
-                        workers.do(
-                            lambda k: products.activations(part_of(products.batch, k, threads))
-                        )
+                        workers.do(lambda k: products.activations(k, threads))
                         workers.do(lambda k: self._share(k))
         return 0.0
 
     def _share(self, k: int) -> None:
         threads = self.job.threads
-        self.products.gradients(lambda size: part_of(size, k, threads))
+        self.products.gradients(k, threads)
         self.products.update(part_of(self.products.p.flat.size, k, threads))
 
 

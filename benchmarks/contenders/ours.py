@@ -11,7 +11,7 @@ from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, 
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim import Adam
-from scratchvae.training import TrainConfig, resolve_workers
+from scratchvae.training import resolve_workers
 from scratchvae.training.step import TrainingStep
 
 # With these settings Adam is p ← p − 2¹⁰ g, to within a rounding: g is what the step applied.
@@ -44,15 +44,8 @@ class Contender:
 
     def choose_workers(self) -> int:
         """As many as the program would train this model with."""
-        spec = self.job.spec
-        config = TrainConfig(
-            hidden=spec.hidden,
-            latent_dim=spec.latent,
-            batch_size=spec.batch,
-            likelihood=spec.likelihood,
-            workers=self.job.options.get("workers", 0),
-        )
-        return resolve_workers(config, self.bk, spec.pixels).workers
+        config = self.job.spec.config(workers=self.job.options.get("workers", 0))
+        return resolve_workers(config, self.bk, self.job.spec.pixels).workers
 
     def make_step(self, optimizer: Adam) -> TrainingStep:
         """A training step from the initial weights."""
@@ -127,10 +120,9 @@ class Contender:
 
     def kill_units(self, options: dict[str, Any]) -> dict[str, Any]:
         """Bias −100 for a share of the units of every hidden layer: ReLUs that are never lit."""
-        hidden = len(self.job.spec.hidden)
-        for part in ("encoder", "decoder"):
-            for layer in range(hidden):
-                bias = self.step.params[f"{part}.{2 * layer}.b"]
+        for layers in self.job.spec.networks:
+            for layer in [layer for layer in layers if layer.weights][:-1]:
+                bias = self.step.params[f"{layer.name}.b"]
                 bias[: int(options["share"] * bias.size)] = -100.0
         return {}
 

@@ -24,6 +24,8 @@ MODULES = {
     "graph": "benchmarks.contenders.torch_graph",
     "jax": "benchmarks.contenders.jax_scan",
     "floor": "benchmarks.contenders.floor",
+    "evaluate-ours": "benchmarks.contenders.evaluate_ours",
+    "evaluate-torch": "benchmarks.contenders.evaluate_torch",
     "adam-ours": "benchmarks.contenders.adam_ours",
     "adam-torch": "benchmarks.contenders.adam_torch",
 }

@@ -1,8 +1,9 @@
-"""PyTorch without compilation, with the fastest of its three Adams."""
+"""PyTorch without compilation, with the fastest of its three Adams and two memory formats."""
 
 import math
 import time
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from benchmarks.contenders.clocks import clock_of
 from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Checked, Job, Order
+from benchmarks.contenders.torch_network import forward, load, to_host
 from benchmarks.models import GAUSSIAN_STD, Spec
 
 ADAMS: dict[str, dict[str, bool]] = {
@@ -18,26 +20,24 @@ ADAMS: dict[str, dict[str, bool]] = {
     "foreach": {"foreach": True},
     "fused": {"fused": True},
 }
-ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+FORMATS = {"contiguous": False, "channels last": True}  # for images
 
 
-def elbo(spec: Spec, params: Sequence[Any], x: Any, eps: Any) -> Any:
-    """The loss in nats an image, as a tensor; ``params`` are W (outputs, inputs), b in turn."""
-    activation = ACTIVATIONS[spec.activation]
-    encoder = 2 * (len(spec.hidden) + 1)
+def elbo(spec: Spec, params: Sequence[Any], x: Any, eps: Any, channels_last: bool = False) -> Any:
+    """The loss in nats an image, as a tensor; ``params`` as :func:`torch_network.load` has them.
 
-    def network(h: Any, params: Sequence[Any]) -> Any:
-        for i in range(0, len(params), 2):
-            h = functional.linear(h, params[i], params[i + 1])
-            if i + 2 < len(params):
-                h = activation(h)
-        return h
-
-    mu, logvar = network(x, params[:encoder]).chunk(2, dim=1)
+    With several samples an image it is the importance-weighted bound.
+    """
+    encoder, decoder = spec.networks
+    weights = 2 * sum(layer.weights is not None for layer in encoder)
+    mu, logvar = forward(encoder, params[:weights], x, channels_last).chunk(2, dim=1)
     if spec.head == "logstd":
         logvar = 2 * logvar
-    z = mu + eps * torch.exp(0.5 * logvar)
-    logits = network(z, params[encoder:])
+    if spec.samples > 1:
+        cost = costs(spec, params[weights:], x, mu, logvar, eps, channels_last)
+        return (math.log(spec.samples) - torch.logsumexp(-cost, 1)).mean()
+    z = mu + eps.view(mu.shape) * torch.exp(0.5 * logvar)
+    logits = forward(decoder, params[weights:], z, channels_last)
     if spec.likelihood == "bernoulli":
         nll = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
     else:
@@ -48,10 +48,24 @@ def elbo(spec: Spec, params: Sequence[Any], x: Any, eps: Any) -> Any:
     return (nll + kl) / x.shape[0]
 
 
+def costs(
+    spec: Spec, params: Sequence[Any], x: Any, mu: Any, logvar: Any, eps: Any,
+    channels_last: bool = False,
+) -> Any:  # fmt: skip
+    """−log p(x, z) / q(z|x) of every sample of a Bernoulli model, (B, K), for noise (B, K, Z)."""
+    z = mu[:, None] + eps * torch.exp(0.5 * logvar)[:, None]
+    logits = forward(spec.networks[1], params, z.flatten(0, 1), channels_last)
+    logits = logits.view(*eps.shape[:2], -1)
+    each = x[:, None].expand_as(logits)
+    nll = functional.binary_cross_entropy_with_logits(logits, each, reduction="none").sum(2)
+    return nll + 0.5 * ((z * z - eps * eps).sum(2) - logvar.sum(1, keepdim=True))
+
+
 class Contender:
     """Eager steps on float32 images in memory; gradients are dropped, not zeroed."""
 
     granularity = 1
+    adams: Sequence[str] = tuple(ADAMS)
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(job.threads)
@@ -63,45 +77,49 @@ class Contender:
         self.data = torch.from_numpy(job.load_values()).to(self.device)
         self.order = Order(len(self.data), job.spec.batch, job.seed)
         self.visits = torch.empty(0, dtype=torch.int64)
-        self.loss_of = self.make_loss()
-        self.adam = "fused"
-        self.reset()
-        self.choose_adam()
+        convolves = any(layer.kind.startswith("conv") for layer in job.spec.weighted)
+        formats = FORMATS if convolves else ("contiguous",)
+        self.choices = {
+            " images, ".join([*[name] * convolves, f"{adam} Adam"]): (FORMATS[name], adam)
+            for name, adam in product(formats, self.adams)
+        }
+        self.choose()
 
     def make_loss(self) -> Any:
         """(params, batch, noise) -> loss."""
-        return lambda params, x, eps: elbo(self.job.spec, params, x, eps)
+        spec, channels_last = self.job.spec, self.channels_last
+        return lambda params, x, eps: elbo(spec, params, x, eps, channels_last)
 
     def reset(self) -> None:
         """Initial weights, and an Adam that has seen nothing."""
-        arrays = self.job.load_weights()
-        self.params = []
-        for name, _, _ in self.job.spec.layers:
-            for array in (arrays[f"{name}.W"].T, arrays[f"{name}.b"]):
-                tensor = torch.tensor(array, dtype=torch.float32, device=self.device).contiguous()
-                self.params.append(tensor.requires_grad_())
+        spec, weights = self.job.spec, self.job.load_weights()
+        self.params = load(spec, weights, self.channels_last, self.device)
         self.optimizer = torch.optim.Adam(
             self.params, LEARNING_RATE, (BETA1, BETA2), ADAM_EPS, **ADAMS[self.adam]
         )
 
-    def choose_adam(self) -> None:
-        """Keep the fastest of plain, foreach and fused."""
-        self.tried: dict[str, list[float]] = {name: [] for name in ADAMS}
-        for _ in range(4):
-            for name, seconds in self.tried.items():
-                self.adam = name
-                self.reset()
-                self.run(3)
-                started = time.perf_counter()
-                self.run(15)
-                seconds.append((time.perf_counter() - started) / 15)
-        self.adam = min(ADAMS, key=lambda name: min(self.tried[name]))
+    def use(self, choice: str) -> None:
+        """A memory format and an Adam."""
+        self.variant = choice
+        self.channels_last, self.adam = self.choices[choice]
+        if self.channels_last not in self.losses:
+            self.losses[self.channels_last] = self.make_loss()
+        self.loss_of = self.losses[self.channels_last]
         self.reset()
 
-    @property
-    def variant(self) -> str:
-        """The Adam in use."""
-        return f"{self.adam} Adam"
+    def choose(self) -> None:
+        """Keep the fastest of all choices; ``variant`` names it."""
+        self.losses: dict[bool, Any] = {}
+        self.tried: dict[str, list[float]] = {name: [] for name in self.choices}
+        n = min(max(1, round(2e10 / self.job.spec.flops)), 15)
+        for _ in range(4):
+            for name, seconds in self.tried.items():
+                self.use(name)
+                self.run(max(1, n // 5))
+                started = time.perf_counter()
+                self.run(n)
+                seconds.append((time.perf_counter() - started) / n)
+        self.use(min(self.choices, key=lambda name: min(self.tried[name])))
 
     def step(self, x: Any, eps: Any) -> Any:
         """One step on a batch and its noise; the loss as a tensor."""
@@ -113,18 +131,19 @@ class Contender:
 
     def run(self, n: int) -> float:
         """n steps; the sum of their losses over all images, in nats."""
-        batch, latent = self.job.spec.batch, self.job.spec.latent
+        spec = self.job.spec
         total = torch.zeros((), device=self.device)
         for start, stop, order in self.order.spans(n):
             if order is not None:
                 self.visits = torch.from_numpy(order).to(self.device)
             for i in range(start, stop):
-                x = self.data.index_select(0, self.visits[i * batch : (i + 1) * batch])
-                total += self.step(x, torch.randn(batch, latent, device=self.device))
-        return float(total) * batch
+                x = self.data.index_select(0, self.visits[i * spec.batch : (i + 1) * spec.batch])
+                eps = torch.randn(spec.batch, spec.samples, spec.latent, device=self.device)
+                total += self.step(x, eps)
+        return float(total) * spec.batch
 
     def check(self, index: NDArray, eps: NDArray) -> Checked:
-        """Steps on given batches (S, B) and their noise (S, B, Z)."""
+        """Steps on given batches (S, B) and their noise (S, B, K, Z)."""
         self.reset()
         for k in range(len(index)):
             x = self.data.index_select(0, torch.from_numpy(index[k]).to(self.device))
@@ -139,8 +158,4 @@ class Contender:
 
     def by_name(self, tensors: Sequence[Any]) -> dict[str, NDArray]:
         """Copies in scratchvae's names and layout."""
-        found = {}
-        for i, (name, _, _) in enumerate(self.job.spec.layers):
-            found[f"{name}.W"] = tensors[2 * i].detach().cpu().numpy().T.copy()
-            found[f"{name}.b"] = tensors[2 * i + 1].detach().cpu().numpy().copy()
-        return found
+        return to_host(self.job.spec, tensors, self.channels_last)

@@ -25,10 +25,13 @@ class Contender(Compiled):
         super().__init__(job)
         steps = self.order.steps_per_epoch
         self.granularity = max(k for k in range(1, MOST + 1) if steps % k == 0)
+        self.variant = f"compiled, {self.granularity} steps a graph, fused capturable Adam"
         self.graph = self.record(self.granularity, draw=True)
 
-    def choose_adam(self) -> None:
-        """There is one that a graph can hold."""
+    def choose(self) -> None:
+        """There is one Adam that a graph can hold."""
+        self.losses: dict[bool, Any] = {}
+        self.use(next(iter(self.choices)))
 
     def reset(self) -> None:
         """Initial weights, and an Adam whose step number lies on the device."""
@@ -39,10 +42,11 @@ class Contender(Compiled):
 
     def record(self, steps: int, draw: bool) -> Any:
         """So many steps as a graph, from the initial weights; ``draw``: with fresh noise."""
-        batch, latent = self.job.spec.batch, self.job.spec.latent
+        spec = self.job.spec
         self.reset()
-        self.index = torch.zeros(steps, batch, dtype=torch.int64, device=self.device)
-        self.noise = torch.zeros(steps, batch, latent, device=self.device)
+        self.index = torch.zeros(steps, spec.batch, dtype=torch.int64, device=self.device)
+        noise = (steps, spec.batch, spec.samples, spec.latent)
+        self.noise = torch.zeros(noise, device=self.device)
         self.total = torch.zeros((), device=self.device)
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -72,11 +76,6 @@ class Contender(Compiled):
             x = self.data.index_select(0, self.index[k])
             self.total += self.step(x, self.noise[k])
 
-    @property
-    def variant(self) -> str:
-        """How it is launched."""
-        return f"compiled, {self.granularity} steps a graph, fused capturable Adam"
-
     def run(self, n: int) -> float:
         """n steps, a multiple of the graph's; the sum of their losses over all images."""
         K, batch = self.granularity, self.job.spec.batch
@@ -90,7 +89,7 @@ class Contender(Compiled):
         return float(self.total) * batch
 
     def check(self, index: NDArray, eps: NDArray) -> Checked:
-        """Steps on given batches (S, B) and their noise (S, B, Z), by a graph of one step."""
+        """Steps on given batches (S, B) and their noise (S, B, K, Z), by a graph of one step."""
         kept = self.graph, self.index, self.noise, self.total, self.params, self.optimizer
         graph = self.record(1, draw=False)
         for k in range(len(index)):

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import data, scaling, step
+from benchmarks import check, data, evaluation, scaling, step
 from benchmarks.contenders.common import Job
 from benchmarks.harness import ContenderError, MissingPeerError, Process
 from benchmarks.models import MODELS
@@ -56,6 +57,43 @@ def test_step_runs_with_a_peer_that_is_not_installed(tmp_path, without_torch):
     assert row["contenders"]["ours"]["blas"]
 
 
+def test_evaluation_runs_with_a_peer_that_is_not_installed(tmp_path, without_torch):
+    out = tmp_path / "out.json"
+    done = run(
+        "evaluation", "--images", "5", "--samples", "20", "--models", "iwae", "--rounds", "2",
+        "--threads", "1", "--json", str(out),
+        PYTHONPATH=os.pathsep.join([without_torch, str(ROOT)]),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "not installed" in done.stdout
+    row = json.loads(out.read_text())["rows"]["iwae"]
+    assert row["absent"] == {"torch": "torch is not installed"}
+    assert len(row["rounds_ms"]["ours"]) == 2
+    assert list(row["peak_mb"]["ours"]) == ["2", "20"]
+    assert -600 < row["log_p"]["ours"]["mean"] < 0
+    assert row["check_relative_errors"]["ours"] < evaluation.TOLERANCE
+
+
+def test_pytorch_estimates_the_same_log_p_from_the_same_noise(tmp_path):
+    """In several blocks of samples; and a decoder that is a little off is noticed."""
+    pytest.importorskip("torch")
+    job = evaluation.trained_job("gluon", 4, 1, tmp_path)
+    processes = {name: Process(f"evaluate-{name}", job) for name in ("ours", "torch")}
+    try:
+        errors = evaluation.compare(processes, job, tmp_path)
+        assert set(errors) == {"ours", "torch"}
+        means = [p.ask("estimate", samples=3000)["mean"] for p in processes.values()]
+        assert means[0] == pytest.approx(means[1], rel=0.02)
+        weights = job.load_weights()
+        weights["decoder.4.b"] = weights["decoder.4.b"] + 1e-3
+        np.savez(job.weights, **weights)
+        with pytest.raises(check.DisagreementError, match="estimates another log p"):
+            evaluation.compare(processes, job, tmp_path)
+    finally:
+        for process in processes.values():
+            process.close()
+
+
 def test_a_missing_peer_and_a_failing_contender_are_told_apart(
     tmp_path, monkeypatch, without_torch
 ):
@@ -94,6 +132,7 @@ def test_quick_measures_less():
 
 def test_images_are_like_those_of_mnist():
     images, again = data.enlarged_digits(400, seed=1), data.enlarged_digits(400, seed=1)
+    assert (images != data.enlarged_digits(400, seed=1, test=True)).any()
     assert images.shape == (400, 784)
     assert (images == again).all()
     assert 0.1 < (images > 0).mean() < 0.4
@@ -102,8 +141,6 @@ def test_images_are_like_those_of_mnist():
 
 
 def test_a_memory_map_repeats_the_images_and_minds_the_disk(tmp_path):
-    import numpy as np
-
     grey = np.arange(6, dtype=np.uint8).reshape(3, 2)
     scaling.write_images(tmp_path / "a.npy", grey, 7)
     assert np.load(tmp_path / "a.npy").tolist() == np.concatenate([grey, grey, grey])[:7].tolist()

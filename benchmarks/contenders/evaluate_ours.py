@@ -1,0 +1,40 @@
+"""scratchvae's importance-sampled log p(x), through the functions that the program calls."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contenders.common import Job
+from scratchvae.backend import get_backend
+from scratchvae.data import Split
+from scratchvae.evaluation import importance_sampled, log_likelihood
+from scratchvae.memory import FlatBuffer
+from scratchvae.models import Model
+
+
+class Contender:
+    """The images stay uint8, as the program keeps them."""
+
+    granularity = 1
+    variant = "blocks of images and samples"
+
+    def __init__(self, job: Job) -> None:
+        bk, vae = get_backend("cpu", job.options.get("dtype", "float32")), job.spec.vae()
+        self.job = job
+        self.model = Model(vae, bk, FlatBuffer(bk, vae.layout))
+        self.model.params.load(job.load_weights())
+        self.images = Split(np.load(job.data), None, job.levels)
+
+    def estimate(self, options: dict[str, Any]) -> dict[str, Any]:
+        """log p of all images: seconds, and the mean in nats an image with its standard error."""
+        started = time.perf_counter()
+        found = log_likelihood(self.model, self.images, "none", self.job.seed, options["samples"])
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "mean": found.log_p, "standard_error": found.standard_error}
+
+    def values(self, options: dict[str, Any]) -> dict[str, Any]:
+        """log p of the first few images; the noise in the file is what it draws by itself."""
+        x = self.images.values(slice(options["images"])).astype(self.model.bk.dtype)
+        log_p, _ = importance_sampled(self.model, x, options["samples"], self.job.seed)
+        return {"log_p": log_p.tolist()}

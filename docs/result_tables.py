@@ -1,0 +1,193 @@
+"""The benchmarks' result files as tables in Markdown, for make_results.py."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Content = dict[str, Any]
+MODELS = ("gluon", "tensorflow1", "flux", "pytorch", "iwae", "iwae50", "keras-conv")
+
+
+def sections(folder: Path) -> list[str]:
+    """Every benchmark of which there is a result file."""
+    parts: list[str] = []
+    for title, name, write in SECTIONS:
+        path = folder / f"{name}.json"
+        if path.exists():
+            content = json.loads(path.read_text(encoding="utf-8"))
+            parts += [f"## {title}", *write(content), about(content)]
+    return parts
+
+
+def all_studies(c: Content) -> list[str]:
+    """One run of all studies: the verdicts, and how long training took."""
+    rows = [
+        [s["study"], s["verdict"], f"{s['seeds']}", f"{s['seconds']:.0f}"] for s in c["studies"]
+    ]
+    minutes = sum(s["seeds"] * s["seconds"] for s in c["studies"]) / 60
+    first = c["studies"][0]
+    return [
+        table(["study", "verdict", "seeds", "seconds a seed"], rows),
+        f"All seeds together: {minutes:.0f} minutes of training, evaluation after every epoch "
+        f"included. {first['date']}, {versions(first['versions'])}.",
+    ]
+
+
+def step(c: Content) -> list[str]:
+    """Milliseconds a step and ratios."""
+    head = ["model", "batch", "ours, ms", "÷ PyTorch's best", "÷ torch.compile", "÷ JAX"]
+    rows = []
+    for name, r in ordered(c["rows"]):
+        ratios, memory = r["ratio_ours_to"], r["memory_ratio_ours_to"]
+        rows.append([
+            f"{name} {r['model']}", str(r["batch"]), f"{r['median_ms']['ours']:.2f}",
+            *(number(ratios.get(key)) for key in ("best torch", "compile", "jax", "floor")),
+            number(memory.get("torch")),
+        ])  # fmt: skip
+    spreads = ", ".join(f"{name} {r['spread']['ours']:.0%}" for name, r in ordered(c["rows"]))
+    return [
+        table([*head, "÷ floor", "memory ÷ PyTorch's"], rows),
+        f"Interquartile range of ours over its median: {spreads}.",
+    ]
+
+
+def optimizer(c: Content) -> list[str]:
+    """Adam alone."""
+    rows = []
+    for name, r in ordered(c["rows"]):
+        times, ratios = r["median_ms"], r.get("ratio_ours_to", {})
+        rows.append([
+            name, f"{r['parameters']:,}", number(times["ours"], 3), number(times.get("torch"), 3),
+            number(ratios.get("torch")),
+        ])  # fmt: skip
+    return [table(["model", "parameters", "ours, ms", "PyTorch's best, ms", "÷"], rows)]
+
+
+def late_steps(c: Content) -> list[str]:
+    """An early step, a late step, and how many numbers are subnormal by then."""
+    rows = []
+    for name, r in ordered(c["rows"]):
+        for when in ("early", "late"):
+            subnormal = ", ".join(f"{k} {n:,}" for k, n in r["subnormal"][when].items())
+            relative = r["ratio_late_to_early"] if when == "late" else None
+            rows.append([name, f"{r['steps'][when]:,}", f"{r['median_ms'][when]:.2f}",
+                         number(relative, 3), subnormal])  # fmt: skip
+    return [table(["model", "step", "ms", "÷ early", "subnormal numbers among"], rows)]
+
+
+def scaling(c: Content) -> list[str]:
+    """Batch, width and data, one table each."""
+    head = ["step, ms", "µs an image", "GFLOP/s", "peak MB", "MB of no file"]
+    keys = ("step_ms", "image_us", "gflops", "peak_mb", "own_mb")
+    digits = (2, 1, 0, 0, 0)
+    return [
+        table([what, *head], [
+            [f"{int(size):,}", *(number(r[key], d) for key, d in zip(keys, digits, strict=True))]
+            for size, r in rows.items()
+        ])
+        for what, rows in c["rows"].items()
+    ]  # fmt: skip
+
+
+def startup(c: Content) -> list[str]:
+    """Imports."""
+    rows = [
+        [name, f"{r['median_ms']:.0f}", number(r["ratio_to_numpy"])]
+        for name, r in c["rows"].items()
+    ]
+    return [table(["import", "ms", "÷ numpy"], rows)]
+
+
+def evaluation(c: Content) -> list[str]:
+    """The importance-sampled log p(x)."""
+    head = ["model", "images", "samples", "ours, ms an image", "PyTorch, ms an image", "÷"]
+    rows = []
+    for name, r in ordered(c["rows"]):
+        times, peaks = r["image_ms"], r["peak_mb"]
+        rows.append([
+            f"{name} {r['model']}", f"{r['images']:,}", f"{r['samples']:,}",
+            *(number(times.get(which), 1) for which in ("ours", "torch")),
+            number(r["ratio_ours_to"].get("torch")),
+            *(" → ".join(f"{mb:.0f}" for mb in peaks.get(which, {}).values())
+              for which in ("ours", "torch")),
+        ])  # fmt: skip
+    return [
+        table([*head, "MB ours", "MB PyTorch"], rows),
+        "MB: the largest resident set after a tenth of the samples, and after all of them.",
+    ]
+
+
+def likelihoods(c: Content) -> list[str]:
+    """Likelihoods of grey levels; nats an image."""
+    rows = [
+        [name, *(mean(r[key]) if key in r else "" for key in ("negative_elbo", "nll"))]
+        for name, r in c["rows"].items()
+    ]
+    return [table(["nats an image", "−ELBO", "−log p(x)"], rows)]
+
+
+SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
+    ("All studies in one run", "all", all_studies),
+    ("Likelihoods of grey levels", "likelihoods", likelihoods),
+    ("The training step", "step", step),
+    ("Adam alone", "optimizer", optimizer),
+    ("Late steps", "late_steps", late_steps),
+    ("Batch, width and data", "scaling", scaling),
+    ("log p(x) by importance sampling", "evaluation", evaluation),
+    ("Import", "startup", startup),
+)
+
+
+# ---- cells -----------------------------------------------------------------------------------
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def ordered(rows: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The rows in the order of the models."""
+    return [(name, rows[name]) for name in MODELS if name in rows]
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number, or nothing."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def mean(found: dict[str, Any]) -> str:
+    """A mean with its standard error, where there is one."""
+    error = found["standard_error"]
+    return f"{found['mean']:.2f}" + ("" if error is None else f" ± {error:.2f}")
+
+
+def versions(found: dict[str, str]) -> str:
+    """In words."""
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def about(c: Content) -> str:
+    """What a table was obtained with, as far as the file says."""
+    words = []
+    if "rounds" in c:
+        words.append(f"Medians of {c['rounds']} rounds in turn")
+    if "cpu" in c:
+        words.append(f"{c['threads']} threads on {c['cores']} cores, {c['cpu']}")
+    if isinstance(c.get("images"), str):
+        words.append(f"images: {c['images']}")
+    if c.get("load_before") is not None:
+        words.append(f"load before the run {c['load_before']:.1f}")
+    if "command" in c:
+        words.append(f"`{c['command']}`")
+    if "date" in c:
+        words.append(c["date"][:10])
+    found = dict(c.get("versions", {}))
+    for r in c["rows"].values() if "rows" in c else ():
+        for contender in r.get("contenders", {}).values():
+            found |= contender["versions"]
+    if found:
+        words.append(versions(found))
+    return f"{'; '.join(words)}." if words else ""

@@ -1,0 +1,103 @@
+"""The page of results: every file that exists becomes a section, and nothing else does."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.fixture
+def make_results(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
+    import make_results
+
+    return make_results
+
+
+MACHINE = {
+    "command": "python -m benchmarks.something", "date": "2026-01-02T03:04:05+00:00",
+    "cpu": "a processor", "cores": 2, "threads": 2, "load_before": 0.25,
+    "versions": {"numpy": "2.0"}, "rounds": 7,
+}  # fmt: skip
+STUDY = {
+    "study": "gluon", "verdict": "meets the figure", "rows": [
+        {"metric": "test_loss", "epoch": 3, "published": 9.5, "theirs": 9.25, "mean": 9.75,
+         "standard_error": 0.125},
+    ],
+    "published_seconds": None, "seconds": 90.0, "epochs": 3, "seeds": 2,
+    "notes": ["one note", "another note"], "protocol": "grey pixels",
+    "train_protocol": "analytic KL", "command": "scratchvae reproduce gluon",
+    "date": "2026-01-02", "versions": {"numpy": "2.0"},
+}  # fmt: skip
+STEP = {
+    "model": "784-2 relu", "batch": 100, "median_ms": {"ours": 3.0},
+    "spread": {"ours": 0.04}, "memory_ratio_ours_to": {"torch": 0.2},
+    "ratio_ours_to": {"best torch": 0.71, "compile": 0.72, "jax": 1.31, "floor": 1.21},
+    "contenders": {"torch": {"versions": {"torch": "2.13.0"}}},
+}  # fmt: skip
+SIZE = {"step_ms": 3.25, "image_us": 32.5, "gflops": 150.2, "peak_mb": 60.1, "own_mb": 50.2}
+FILES = {
+    "study_gluon": STUDY,
+    "all": {"studies": [STUDY, STUDY | {"study": "flux", "seconds": 30.0}]},
+    "step": MACHINE | {"rows": {"gluon": STEP, "iwae50": STEP, "keras-conv": STEP}},
+    "optimizer": MACHINE | {"rows": {
+        "gluon": {"parameters": 951988, "median_ms": {"ours": 0.5, "torch": 0.625},
+                  "ratio_ours_to": {"torch": 0.8}},
+        "pytorch": {"parameters": 10, "median_ms": {"ours": 0.5}},
+    }},
+    "late_steps": MACHINE | {"rows": {"gluon": {
+        "steps": {"early": 100, "late": 20000}, "median_ms": {"early": 3.0, "late": 3.03},
+        "ratio_late_to_early": 1.01, "subnormal": {"early": {"p": 0}, "late": {"p": 7}},
+    }}},
+    "scaling": MACHINE | {"rows": {"batch": {"20": SIZE}, "images": {"60000": SIZE}}},
+    "startup": MACHINE | {"rows": {"scratchvae": {"median_ms": 80.4, "ratio_to_numpy": 1.05}}},
+    "evaluation": MACHINE | {"rows": {"iwae": {
+        "model": "784-50 tanh", "images": 200, "samples": 5000, "image_ms": {"ours": 61.25},
+        "ratio_ours_to": {}, "peak_mb": {"ours": {"500": 90.0, "5000": 91.0}},
+    }}},
+    "likelihoods": {"command": "c", "date": "2026-01-02", "versions": {}, "settings": {}, "rows": {
+        "histogram": {"nll": {"mean": 130.5, "standard_error": None, "values": [130.5]}},
+        "categorical": {"nll": {"mean": 98.5, "standard_error": 0.25, "values": []},
+                        "negative_elbo": {"mean": 99.5, "standard_error": 0.5, "values": []}},
+    }},
+}  # fmt: skip
+EXPECTED = {
+    "study_gluon": [
+        "### gluon", "Meets the figure.", "One note.", "Another note.",
+        "| test loss, epoch 3 | 9.50 | 9.25 ± 0.12 | 9.75 ± 0.12 |",
+    ],
+    "all": ["| flux | meets the figure | 2 | 30 |", "4 minutes of training"],
+    "step": [
+        "| iwae50 784-2 relu | 100 | 3.00 | 0.71 | 0.72 | 1.31 | 1.21 | 0.20 |",
+        "| keras-conv 784-2 relu |", "gluon 4%", "numpy 2.0, torch 2.13.0",
+    ],
+    "optimizer": ["| gluon | 951,988 | 0.500 | 0.625 | 0.80 |", "| pytorch | 10 | 0.500 |  |  |"],
+    "late_steps": ["| gluon | 20,000 | 3.03 | 1.010 | p 7 |", "| gluon | 100 | 3.00 |  | p 0 |"],
+    "scaling": ["| images | step, ms |", "| 60,000 | 3.25 | 32.5 | 150 | 60 | 50 |"],
+    "startup": ["| scratchvae | 80 | 1.05 |"],
+    "evaluation": ["| iwae 784-50 tanh | 200 | 5,000 | 61.2 |  |  | 90 → 91 |  |"],
+    "likelihoods": [
+        "| histogram |  | 130.50 |", "| categorical | 99.50 ± 0.50 | 98.50 ± 0.25 |",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_becomes_a_section(name, tmp_path, make_results):
+    empty = make_results.page(tmp_path)
+    (tmp_path / f"{name}.json").write_text(json.dumps(FILES[name]), encoding="utf-8")
+    page = make_results.page(tmp_path)
+    for text in EXPECTED[name]:
+        assert text in page
+        assert text not in empty
+    if "cpu" in FILES[name]:
+        assert "Medians of 7 rounds" in page
+        assert "2 threads on 2 cores, a processor; load before the run 0.2" in page
+
+
+def test_the_page_is_that_of_the_result_files(make_results):
+    page = make_results.page(DOCS.parent / "benchmarks" / "results")
+    assert (DOCS / "results.md").read_text(encoding="utf-8") == page
