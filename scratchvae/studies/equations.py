@@ -10,8 +10,9 @@ from scratchvae.evaluation.interpolation import linear, spherical
 from scratchvae.latent import LatentNode, reparameterize
 from scratchvae.models.posterior import BoundPosterior
 from scratchvae.studies.study import Study
+from scratchvae.training.watch import LABELS
+from scratchvae.training.watch import equations_of as labels_of
 
-LABEL = re.compile(r"\(E\d+(?:, E\d+)*\)")
 PARTS = ("encoder", "decoder")
 
 
@@ -53,13 +54,12 @@ def _statements(owner: type) -> Iterator[Statement]:
 
 
 def _statement(thing: Any, where: str) -> Iterator[Statement]:
-    text = inspect.getdoc(thing) or ""
-    labels = [label for group in LABEL.findall(text) for label in re.findall(r"E\d+", group)]
+    labels = labels_of(thing)
     if labels:
-        paragraph = next(p for p in text.split("\n\n") if LABEL.search(p))
-        words = " ".join(LABEL.sub("", paragraph).replace("``", "").split())
-        words = re.sub(r" ([.,:;])", r"\1", words)
-        yield Statement(tuple(dict.fromkeys(labels)), where, words)
+        text = inspect.getdoc(thing) or ""
+        paragraph = next(p for p in text.split("\n\n") if LABELS.search(p))
+        words = " ".join(LABELS.sub("", paragraph).replace("``", "").split())
+        yield Statement(labels, where, re.sub(r" ([.,:;])", r"\1", words))
 
 
 def _called(function: Any) -> Iterator[Any]:
