@@ -38,7 +38,7 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     config = TrainConfig.from_json(old.to_json() | typed)
     device = recorded.get("device", "auto") if args.device == "auto" else args.device
     dataset = data_for(folder, config, args)
-    bk = open_backend(str(device), config.dtype, args.quiet)
+    bk = open_backend(str(device), config.dtype, args.quiet, args.tf32)
     config = settled(config, dataset, bk)
     changed = changed_settings(old, config)
     if changed and not args.change_settings:

@@ -109,7 +109,7 @@ def _read_manifest(path: Path, reader: NpzReader, kinds: Mapping[str, type]) -> 
     digest = reader.read(DIGEST, BYTE, (64,)).tobytes()
     if digest != hashlib.sha256(raw).hexdigest().encode():
         raise FrameError("its manifest is not what was saved: its SHA-256 differs")
-    lacking = [key for key, kind in kinds.items() if not isinstance(manifest.get(key), kind)]
+    lacking = [key for key, kind in kinds.items() if type(manifest.get(key)) is not kind]
     if lacking:
         raise FrameError(f"its manifest lacks {', '.join(lacking)}")
     return manifest
