@@ -66,7 +66,7 @@ def write_report(
         f"<p class=small>{_text(study.source)}. Reproduced by <code>{_text(command)}</code></p>",
         f"<p><strong>{_text(result.study)}: {_text(result.verdict)}.</strong></p>",
         _table(result),
-        *(f"<p>{_text(note)}.</p>" for note in result.notes),
+        *(f"<p>{_text(note[0].upper() + note[1:])}.</p>" for note in result.notes),
         f"<p class=small>Nats an image; test protocol: {_text(result.protocol)}; training loss: "
         f"{_text(result.train_protocol)}.</p>",
         "<h2>What the tutorial says that is not so</h2>",
