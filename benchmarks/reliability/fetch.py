@@ -23,7 +23,8 @@ def main() -> int:
     parser.add_argument("--bytes", type=int, metavar="N", help="no file may become longer")
     parser.add_argument("--as-nobody", action="store_true", help="give up root's rights first")
     args = parser.parse_args()
-    import pooch  # before the rights to read it may be gone
+    import numpy.ma  # noqa: F401 - these before the rights to read them may be gone
+    import pooch
     import requests  # noqa: F401
 
     pooch.os_cache("scratchvae")

@@ -141,6 +141,7 @@ ROWS = [
     Row(get_backend, "device", lambda: get_backend(None), "device None is not one of"),
     Row(get_backend, "dtype", lambda: get_backend("cpu", "float16"), "dtype 'float16' is not one"),
     Row(get_backend, "dtype", lambda: get_backend("cpu", "words"), "dtype 'words' is not one of"),
+    Row(get_backend, "tf32", lambda: get_backend("cpu", tf32=True), "and the device is cpu"),
     Row(load_dataset, "source", lambda: load_dataset("minst"), "Did you mean 'mnist'?"),
     Row(load_dataset, "source", lambda: load_dataset(None), "by a text or a path, not by None"),
     Row(load_dataset, "data_dir", lambda: load_dataset("mnist", "nowhere"), "nowhere is not a fol"),
