@@ -30,14 +30,17 @@ from scratchvae.studies import (
     find_study,
     reproduce,
     table,
+    with_likelihood,
     write_report,
 )
 from scratchvae.training import (
+    LIKELIHOODS,
     TrainConfig,
     Views,
     free_folder,
     prepare,
     require_free,
+    resolve_levels,
     write_json,
 )
 from scratchvae.versions import versions
@@ -46,6 +49,7 @@ EXAMPLES = """examples:
   scratchvae reproduce gluon
   scratchvae reproduce gluon --seeds 3 --out runs/gluon
   scratchvae reproduce keras-conv --epochs 1
+  scratchvae reproduce tensorflow1 --likelihood bernoulli
   scratchvae reproduce --all
 """
 
@@ -64,6 +68,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--seeds", type=int, default=1, metavar="N",
                         help="how many runs, with the seeds 0 to N − 1 (default: 1)")  # fmt: skip
     parser.add_argument("--epochs", type=int, metavar="N", help="cut it short, and say so")
+    parser.add_argument("--likelihood", choices=LIKELIHOODS,
+                        help="another than the tutorial's, and no comparison")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="a folder for the runs (default: a new one in runs/)")  # fmt: skip
     parser.add_argument("--no-figures", action="store_true", help="draw nothing")
@@ -81,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     if args.epochs is not None and args.epochs < 1:
         raise ConfigError(f"--epochs must be at least 1, not {args.epochs}")
     studies = list(STUDIES.values()) if args.all else [find_study(args.study)]
+    if args.likelihood:
+        studies = [with_likelihood(study, args.likelihood) for study in studies]
     out: Path = args.out or free_folder(Path("runs"), "all" if args.all else studies[0].name)
     require_free(out)  # before hours of training
     contents, texts = [], []
@@ -96,6 +104,8 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
     settings = study.config
     dataset = open_dataset(settings.data, settings.subset, args.data_dir, args.quiet)
+    settings = resolve_levels(settings, dataset.train.levels)
+    study = replace(study, config=settings)
     bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
     target = study.target
     published = (
@@ -120,8 +130,10 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
         return Trial(training, test, completed)
 
     result = reproduce(study, args.seeds, args.epochs, run_one)
-    short = "" if args.epochs is None else f" --epochs {args.epochs}"
-    command = f"scratchvae reproduce {study.name} --seeds {args.seeds}{short}"
+    command = f"scratchvae reproduce {study.name} --seeds {args.seeds}"
+    for name in ("epochs", "likelihood"):
+        if getattr(args, name) is not None:
+            command += f" --{name} {getattr(args, name)}"
     content = asdict(result) | {
         "command": command,
         "date": datetime.date.today().isoformat(),

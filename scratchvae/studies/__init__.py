@@ -5,7 +5,7 @@ from scratchvae.studies import flux, gluon, keras_conv, pytorch, tensorflow1
 from scratchvae.studies.completion import Completed, complete_as
 from scratchvae.studies.report import write_report
 from scratchvae.studies.reproduce import Reproduction, Row, Trial, reproduce, table
-from scratchvae.studies.study import CompletionTarget, Figure, Study
+from scratchvae.studies.study import CompletionTarget, Figure, Study, with_likelihood
 
 STUDIES: dict[str, Study] = {
     module.STUDY.name: module.STUDY for module in (gluon, keras_conv, pytorch, tensorflow1, flux)
@@ -32,5 +32,6 @@ __all__ = [
     "find_study",
     "reproduce",
     "table",
+    "with_likelihood",
     "write_report",
 ]

@@ -1,6 +1,6 @@
 """A study: a tutorial's settings and figures, declared as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scratchvae.evaluation import CompletionSettings
 from scratchvae.training import TrainConfig
@@ -55,6 +55,14 @@ class Study:
         if self.target is None:
             return "no figure was published"
         return compare(ours, self.target.value, self.tolerance)
+
+
+def with_likelihood(study: Study, likelihood: str) -> Study:
+    """The same study with another likelihood, for which nothing was published."""
+    if likelihood == study.config.likelihood:
+        return study
+    config = replace(study.config, likelihood=likelihood)
+    return replace(study, config=config, target=None, published=(), offset=0.0, completion=None)
 
 
 def compare(ours: float, published: float, tolerance: float) -> str:

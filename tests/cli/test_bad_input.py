@@ -126,6 +126,9 @@ ROWS: Table = {
     "reproduce: no study named": (
         "reproduce", "name one study, or ask for --all; there are: gluon",
     ),
+    "reproduce: an unknown likelihood": (
+        "reproduce gluon --likelihood poisson", "argument --likelihood: invalid choice:",
+    ),
     "reproduce: a study of no name": ("reproduce ''", "name one study, or ask for --all; there"),
     "reproduce: two studies": ("reproduce gluon flux", "unrecognized arguments: flux"),
     "reproduce: one and all": ("reproduce gluon --all", "name one study, or ask for --all"),

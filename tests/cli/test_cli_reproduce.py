@@ -113,6 +113,30 @@ def test_flux_leaves_its_completions_and_a_report_whose_links_lead_somewhere(
     assert stand == sorted(stand)
 
 
+def test_a_study_with_another_likelihood_is_not_compared(cli, here, monkeypatch) -> None:
+    study = find_study("tensorflow1")
+    small = replace(study, config=replace(study.config, subset="last:200"))
+    monkeypatch.setitem(STUDIES, "tensorflow1", small)
+    argv = ("--epochs", 1, "--likelihood", "bernoulli", "--no-figures", "--out", "t", "--json")
+    answer = cli("reproduce", "tensorflow1", *argv)
+    assert answer.code == 0, answer.err
+    content = json.loads(answer.out)
+    assert content["settings"]["likelihood"] == "bernoulli"
+    assert content["verdict"] == "no figure was published"
+    assert all(row["published"] is None for row in content["rows"])
+    assert all(row["theirs"] == row["mean"] for row in content["rows"])
+    assert content["command"].endswith("--epochs 1 --likelihood bernoulli")
+    assert "Bernoulli likelihood" in content["protocol"]
+
+
+def test_a_categorical_study_knows_the_levels_of_its_data(cli, here) -> None:
+    argv = ("--epochs", 1, "--likelihood", "categorical", "--no-figures", "--out", "c", "--json")
+    answer = cli("reproduce", "gluon", *argv)
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["settings"]["levels"] == 255
+    assert "Categorical.nll" in (here / "c" / "report.html").read_text(encoding="utf-8")
+
+
 def test_all_studies_run_one_after_the_other(cli, here) -> None:
     answer = cli("reproduce", "--all", "--epochs", 1, "--no-figures", "--out", "a", "--json")
     assert answer.code == 2  # the stand-in has fewer images than the first 10,000
