@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
 from scratchvae.backend.room import memory_of
@@ -87,8 +87,8 @@ class Backend(UpdateRules):
         self.load(source, out)
         return out
 
-    def load(self, host: NDArray, out: Array) -> None:
-        """Copy host numbers into an array of the device."""
+    def load(self, host: ArrayLike, out: Array) -> None:
+        """Copy host numbers, an array or what makes one, into an array of the device."""
         raise NotImplementedError
 
     def to_host(self, a: Array) -> NDArray:

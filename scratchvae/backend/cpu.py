@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.base import ALIGNMENT, Array, Backend, Number, below_one
 from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
@@ -39,7 +39,7 @@ class NumpyBackend(FastUpdateRules, Backend):
         start = -room.ctypes.data % ALIGNMENT
         return room[start : start + size].view(kind).reshape(shape)
 
-    def load(self, host: NDArray, out: Array) -> None:
+    def load(self, host: ArrayLike, out: Array) -> None:
         np.copyto(out, host, casting="same_kind")
 
     def to_host(self, a: Array) -> NDArray:

@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.base import Array as AnyArray
 from scratchvae.backend.cpu import NumpyBackend
@@ -238,7 +238,7 @@ class StrictBackend(NumpyBackend):
         memory.fill(np.nan if memory.dtype.kind in "fc" else 0x5A)  # whoever reads it will notice
         return Array(memory, self.device)
 
-    def load(self, host: NDArray, out: Array) -> None:
+    def load(self, host: ArrayLike, out: Array) -> None:
         if self.device.recording is not None:
             raise CaptureError("a host array was loaded inside a captured step")
         super().load(host, out._a)

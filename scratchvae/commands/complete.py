@@ -6,9 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.commands.common import (
     add_device_arguments,
     add_output_arguments,
@@ -24,7 +21,6 @@ from scratchvae.evaluation import (
     CompletionSettings,
     complete,
     find_mask,
-    log_joint,
     visible,
 )
 from scratchvae.evaluation.completion import OPTIMIZERS
@@ -40,7 +36,6 @@ EXAMPLES = """examples:
   scratchvae complete runs/flux-1/seed-0 --preset flux
 """
 
-SHOWN, DRAWS = 8, 5  # images in the figure, and completions of each
 PRESETS = {study.name: study.completion for study in STUDIES.values() if study.completion}
 
 
@@ -107,7 +102,6 @@ def run(args: argparse.Namespace) -> int:
     model, checkpoint = folder.load(bk)
     numbers = range(first, first + args.count)
     images = visible(split.take(slice(first, first + args.count)), config.binarize, config.seed, 0)
-    images = images.astype(np.float32)
     found = complete(model, images, mask, settings, numbers)
     protocol = f"{pixels_of(config.binarize, config.seed)}; {how(model, mask_name, settings)}"
 
@@ -128,7 +122,10 @@ def run(args: argparse.Namespace) -> int:
         [Path(dataset.name).name, protocol, config.describe_model(model.vae.pixels)]
     )
     if not args.no_figures:
-        paths = draw(out, model, images, found, settings, dataset.image_shape, caption)
+        from scratchvae.figures import draw_completion
+
+        shape = dataset.image_shape
+        paths = draw_completion(out, model, images, found, settings, shape, caption)
         content["figures"] = [str(path) for path in paths]
         say(f"figures: {out}", args.quiet)
     out.mkdir(parents=True, exist_ok=True)
@@ -158,7 +155,7 @@ def summary(found: Completion, numbers: range) -> dict[str, Any]:
     """The numbers, image by image and as means."""
 
     def mean_of(a: Any) -> dict[str, float] | None:
-        if not np.isfinite(a).all():
+        if not math.isfinite(a.sum()):
             return None
         return {"mean": float(a.mean()), "standard_error": float(a.std() / math.sqrt(len(a)))}
 
@@ -196,37 +193,3 @@ def describe(content: dict[str, Any]) -> str:
         lines.append(f"per hidden pixel            {hidden['mean']:9.4f} nats")
     lines.append(f"protocol: {content['protocol']}")
     return "\n".join(lines)
-
-
-def draw(
-    out: Path,
-    model: Model,
-    images: Any,
-    found: Completion,
-    settings: CompletionSettings,
-    shape: tuple[int, int],
-    caption: str,
-) -> list[Path]:
-    """The completed images and, for a latent space of two dimensions, the contours of the first."""
-    from scratchvae.figures import completions, posterior_contours, save
-    from scratchvae.figures.contours import Plane
-
-    n = min(len(images), SHOWN)
-    noise = normal((n, DRAWS, model.vae.latent_dim), Stream(settings.seed, Purpose.FIGURE))
-    z = found.mu[:n, None] + np.exp(found.logstd[:n, None]) * noise
-    draws = model.decode(z.reshape(-1, z.shape[-1])).reshape(n, DRAWS, -1)
-    draws = np.where(found.observed[:n, None], images[:n, None], draws)
-    figure = completions(images[:n], found.observed[:n], found.filled[:n], draws, shape, caption)
-    paths = save(figure, out, "completion")
-    if model.vae.latent_dim == 2:
-        q = (found.mu[0], found.logstd[0])
-        before = settings.start(2)
-        reach = 6.0 * float(np.exp(q[1]).max())
-        planes = []
-        for centre, far in (((0.0, 0.0), max(3.0, *np.abs(q[0]) + reach)), (q[0], reach)):
-            z1, z2, points = Plane.points(centre, float(far))
-            joint = log_joint(model, images[0], found.observed[0], points)
-            planes.append(Plane(z1, z2, joint.reshape(len(z2), len(z1))))
-        figure = posterior_contours(planes[0], planes[1], before, q, caption)
-        paths += save(figure, out, "posterior")
-    return paths

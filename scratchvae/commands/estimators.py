@@ -2,11 +2,11 @@
 
 import argparse
 import datetime
+import math
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from scratchvae.commands.common import (
     add_device_arguments,
@@ -188,8 +188,8 @@ def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
     layers = layer_words(list(next(iter(found.noise[0].values()))))
     grid = [[list(by.values()) for by in found.noise[m].values()] for m in moments]
 
-    def numbers(of: Any) -> np.ndarray:
-        return np.array([[[of(n) for n in by] for by in rows] for rows in grid], dtype=float)
+    def numbers(of: Callable[[Noise], float]) -> list[list[list[float]]]:
+        return [[[of(n) for n in by] for by in rows] for rows in grid]
 
     pixels = dataset.train.images.shape[1]
     model = f"{Path(dataset.name).name} · {config.describe_model(pixels)}"
@@ -199,7 +199,7 @@ def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
         [f"epoch {epoch}" for epoch in moments], list(REFERENCES), layers,
         numbers(lambda n: n.variance), numbers(lambda n: n.bias),
         numbers(lambda n: n.bias_squared_error),
-        numbers(lambda n: np.inf if n.biased else n.limit),
+        numbers(lambda n: math.inf if n.biased else n.limit),
         f"{model} · {protocol['gradients']}, g* · above the dashed line the ELBO, below it the "
         f"importance-weighted bound · bars: one standard error of the bias, which is "
         f"{protocol['bias']}",

@@ -14,7 +14,7 @@ from scratchvae.commands.common import (
     open_dataset,
     say,
 )
-from scratchvae.commands.complete import draw, how
+from scratchvae.commands.complete import how
 from scratchvae.commands.train_folder import SIGNAL_EXITS, train_in_folder
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
@@ -161,8 +161,11 @@ def complete_one(
     """The study's completions with one trained model, and the figures of the tutorial's image."""
     completed, found = complete_as(target, model, config, dataset, views)
     if figures is not None:
+        from scratchvae.figures import draw_completion
+
         shown = views.train.take(slice(target.image, target.image + 1))
         images = visible(shown, config.binarize, config.seed, 0)
         caption = f"training image {target.image} · {how(model, target.mask, target.settings)}"
-        draw(figures, model, images, found, target.settings, dataset.image_shape, caption)
+        shape = dataset.image_shape
+        draw_completion(figures, model, images, found, target.settings, shape, caption)
     return completed

@@ -21,7 +21,7 @@ drawn, not by importing this package.
 | `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |
 | `latent_grid` | decoder means over the 2-D latent plane, at `latent_grid_points` |
 
-`draw_run` draws most of them for a trained model.
+`draw_run` draws most of them for a trained model, `draw_completion` those of a completion.
 """
 
 from scratchvae.figures.beta import Side, beta_comparison
@@ -33,7 +33,7 @@ from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
-from scratchvae.figures.run import draw_run
+from scratchvae.figures.run import draw_completion, draw_run
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 
@@ -43,6 +43,7 @@ __all__ = [
     "beta_comparison",
     "completions",
     "data_samples",
+    "draw_completion",
     "draw_run",
     "estimator_curves",
     "film_strip",

@@ -1,12 +1,18 @@
-"""All figures of a run, from its model, its data and its numbers."""
+"""The figures of a run and of a completion, from the model, its data and its numbers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.data import Dataset
-from scratchvae.evaluation import interpolate
+from scratchvae.evaluation import Completion, CompletionSettings, interpolate, log_joint
 from scratchvae.figures.choice import figure_originals, pick, visible_of
+from scratchvae.figures.completion import completions
+from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
 from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
@@ -19,6 +25,7 @@ from scratchvae.training import Film, TrainConfig, Views
 
 SCATTER = 5_000  # points; more of them hide each other
 PAIRS = 3  # of images to go from one to the other
+COMPLETED, DRAWS = 8, 5  # images in the figure of a completion, and completions of each
 
 
 def draw_run(
@@ -76,4 +83,36 @@ def draw_run(
         levels, points = latent_grid_levels(), latent_grid_points()
         decoded = model.decode(points).reshape(len(levels), len(levels), -1)
         keep(latent_grid(decoded, shape, levels, caption), "latent_grid")
+    return paths
+
+
+def draw_completion(
+    folder: Path,
+    model: Model,
+    images: NDArray,
+    found: Completion,
+    settings: CompletionSettings,
+    shape: tuple[int, int],
+    caption: str,
+) -> list[Path]:
+    """Draw and save the completed images and, for a latent space of two dimensions, the contours
+    of the first one's posterior. Answers with the files written.
+    """
+    n = min(len(images), COMPLETED)
+    noise = normal((n, DRAWS, model.vae.latent_dim), Stream(settings.seed, Purpose.FIGURE))
+    z = found.mu[:n, None] + np.exp(found.logstd[:n, None]) * noise
+    draws = model.decode(z.reshape(-1, z.shape[-1])).reshape(n, DRAWS, -1)
+    draws = np.where(found.observed[:n, None], images[:n, None], draws)
+    figure = completions(images[:n], found.observed[:n], found.filled[:n], draws, shape, caption)
+    paths = save(figure, folder, "completion")
+    if model.vae.latent_dim == 2:
+        q = (found.mu[0], found.logstd[0])
+        reach = 6.0 * float(np.exp(q[1]).max())
+        planes = []
+        for centre, far in (((0.0, 0.0), max(3.0, *np.abs(q[0]) + reach)), (q[0], reach)):
+            z1, z2, points = Plane.points(centre, float(far))
+            joint = log_joint(model, images[0], found.observed[0], points)
+            planes.append(Plane(z1, z2, joint.reshape(len(z2), len(z1))))
+        figure = posterior_contours(planes[0], planes[1], settings.start(2), q, caption)
+        paths += save(figure, folder, "posterior")
     return paths

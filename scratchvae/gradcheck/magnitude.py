@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend import Backend
 
@@ -136,7 +136,7 @@ class MagnitudeBackend(Backend):
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Pair:
         return Pair(np.empty(shape), np.empty(shape))
 
-    def load(self, host: NDArray, out: Pair) -> None:
+    def load(self, host: ArrayLike, out: Pair) -> None:
         out[...] = host
 
     def to_host(self, a: Pair) -> NDArray:

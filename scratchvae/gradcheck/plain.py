@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.cpu import NumpyBackend
@@ -23,7 +23,7 @@ class PlainBackend(Backend):
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         return poisoned(super().empty(shape, dtype))
 
-    def load(self, host: NDArray, out: Array) -> None:
+    def load(self, host: ArrayLike, out: Array) -> None:
         np.copyto(out, host, casting="same_kind")
 
     def to_host(self, a: Array) -> NDArray:

@@ -10,8 +10,7 @@ from scratchvae.evaluation.interpolation import linear, spherical
 from scratchvae.latent import LatentNode, reparameterize
 from scratchvae.models.posterior import BoundPosterior
 from scratchvae.studies.study import Study
-from scratchvae.training.watch import LABELS
-from scratchvae.training.watch import equations_of as labels_of
+from scratchvae.training.watch import LABELS, labels_of
 
 PARTS = ("encoder", "decoder")
 

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from scratchvae.backend import Array, Backend, Number
 
 
@@ -38,9 +36,10 @@ class Clock:
 
     def set(self, t: int, i: int, rates: list[float], betas: list[float]) -> None:
         """Step number t of the run, which is step i of an epoch of these rates and weights."""
-        where = (self.t, self.i, self.rates, self.betas)
-        for numbers, array in zip((t, i, rates, betas), where, strict=True):
-            self.bk.load(np.asarray(numbers), array)
+        self.bk.load(t, self.t)
+        self.bk.load(i, self.i)
+        self.bk.load(rates, self.rates)
+        self.bk.load(betas, self.betas)
         self.next = t, i
 
     def moment(self, rows: int, beta: float | None) -> Moment:

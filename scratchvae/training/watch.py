@@ -46,7 +46,7 @@ class Sight(NamedTuple):
         return int(np.prod(self.shape))
 
 
-def equations_of(function: Any) -> tuple[str, ...]:
+def labels_of(function: Any) -> tuple[str, ...]:
     """The labels in the docstring of a function, method or class, in their order."""
     groups = LABELS.findall(function.__doc__ or "")
     return tuple(dict.fromkeys(label for group in groups for label in group.split(", ")))
@@ -115,10 +115,10 @@ class Watch:
                     optimizer.measure(part)
             for part in parts:
                 optimizer.step(t, part)
-        place, equations = f"the update by {rule.name}", equations_of(type(rule))
+        place, equations = f"the update by {rule.name}", labels_of(type(rule))
         if rule.clip is not None:
             for name, a in grads.views.items():
-                self.see(f"the clipped gradient of {name}", a, place, equations_of(optimizer.clip))
+                self.see(f"the clipped gradient of {name}", a, place, labels_of(optimizer.clip))
         for name in sound:
             self.see(f"{name}, after the update", moments[name], place, equations)
         for name, a in params.views.items():
@@ -141,10 +141,10 @@ class Watch:
             "value": lambda n, beta: _value(estimator, n),
             "sample_weights": lambda n, weight: [
                 ("the gradient by the samples' costs", n.work.dcost, BETWEEN,
-                 equations_of(estimator.sample_weights))
+                 labels_of(estimator.sample_weights))
             ],
             "chain": lambda n, weight, beta: [
-                ("the gradient by mu and logvar", n.dhead, BETWEEN, equations_of(estimator.chain))
+                ("the gradient by mu and logvar", n.dhead, BETWEEN, labels_of(estimator.chain))
             ],
         })  # fmt: skip
         return other
@@ -166,13 +166,13 @@ class Watch:
             return layer
         return _Showing(layer, self, {
             "forward": lambda bk, p, x, y: [
-                (f"the output of {what}", y, place, equations_of(layer.forward))
+                (f"the output of {what}", y, place, labels_of(layer.forward))
             ],
             "chain": lambda bk, p, x, y, dy, dx, tmp: [
-                (f"the gradient at the input of {what}", dx, place, equations_of(layer.chain))
+                (f"the gradient at the input of {what}", dx, place, labels_of(layer.chain))
             ],
             "grad": lambda bk, x, dy, g: [
-                (f"the gradient of {slot.label}.{name}", a, place, equations_of(layer.grad))
+                (f"the gradient of {slot.label}.{name}", a, place, labels_of(layer.grad))
                 for name, a in vars(g).items()
             ],
         })  # fmt: skip
@@ -205,13 +205,13 @@ class _Showing:
 
 def _latent(bound: BoundVAE) -> list[Shown]:
     return [
-        ("sigma", bound.std, BETWEEN, equations_of(standard_deviation)),
-        ("z", bound.z, BETWEEN, equations_of(reparameterize)),
+        ("sigma", bound.std, BETWEEN, labels_of(standard_deviation)),
+        ("z", bound.z, BETWEEN, labels_of(reparameterize)),
     ]
 
 
 def _nll(likelihood: Any, nll: Array) -> Shown:
-    return "the reconstruction term", nll, "the likelihood", equations_of(likelihood.nll)
+    return "the reconstruction term", nll, "the likelihood", labels_of(likelihood.nll)
 
 
 def _nll_and_grad(
@@ -221,9 +221,9 @@ def _nll_and_grad(
     place = "the likelihood"
     if not known:  # else the loss, which came first, has computed it already
         yield _nll(likelihood, nll)
-    yield "the gradient by the logits", dlogits, place, equations_of(likelihood.nll_and_grad)[:1]
+    yield "the gradient by the logits", dlogits, place, labels_of(likelihood.nll_and_grad)[:1]
     for name, a in vars(g).items():
-        labels = equations_of(likelihood.variance_grad)
+        labels = labels_of(likelihood.variance_grad)
         yield f"the gradient of likelihood.{name}", a, place, labels
 
 
@@ -233,8 +233,8 @@ def computes_kl(estimator: Estimator) -> Callable[..., None]:
 
 
 def _value(estimator: Estimator, n: LatentNode) -> Iterable[Shown]:
-    yield "the KL divergence", n.kl, BETWEEN, equations_of(computes_kl(estimator))
-    labels = equations_of(estimator.value)
+    yield "the KL divergence", n.kl, BETWEEN, labels_of(computes_kl(estimator))
+    labels = labels_of(estimator.value)
     for name in ("cost", "weights"):
         if hasattr(n.work, name):
             yield f"the {name} of the samples", getattr(n.work, name), BETWEEN, labels

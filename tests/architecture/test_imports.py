@@ -128,7 +128,7 @@ def test_no_module_imports_itself_through_others():
 
 def core_files() -> list[Path]:
     core = ("layers", "latent", "likelihoods", "models", "optim")
-    steps = [ROOT / "training" / name for name in ("step.py", "shares.py", "team.py")]
+    steps = [ROOT / "training" / name for name in ("step.py", "clock.py", "shares.py", "team.py")]
     found = [path for path in FILES if part_of(module_of(path)) in core]
     return [*found, *(path for path in steps if path.exists())]
 
@@ -143,6 +143,15 @@ def test_the_mathematics_knows_neither_numpy_nor_cupy(path):
         node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)
     }
     assert not names & {"np", "numpy", "cp", "cupy"}
+
+
+COMMANDS = [path for path in FILES if part_of(module_of(path)) in ("commands", "cli")]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=show)
+def test_a_command_parses_calls_and_prints_and_computes_with_no_array(path):
+    libraries = {found.module.split(".")[0] for found in imports(path)}
+    assert not libraries & {"numpy", "scipy"}
 
 
 OUTSIDE = [path for path in FILES if part_of(module_of(path)) != "backend"]

@@ -13,7 +13,7 @@ from scratchvae.backend import get_backend
 from scratchvae.latent import ESTIMATORS
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.training import LIKELIHOODS, TrainConfig
-from scratchvae.training.watch import Watch, computes_kl, equations_of
+from scratchvae.training.watch import Watch, computes_kl, labels_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TITLES = dict(
@@ -159,8 +159,8 @@ def test_labels_are_read_from_docstrings_and_from_nothing_else() -> None:
     def function() -> None:
         """a = b  (E2, E16), which is not E7 but once more (E2)."""
 
-    assert equations_of(function) == ("E2", "E16")
-    assert equations_of(lambda: None) == ()
+    assert labels_of(function) == ("E2", "E16")
+    assert labels_of(lambda: None) == ()
 
 
 def test_an_infinity_that_the_next_layer_hides_in_place_is_seen() -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.base import Array, Backend
 from scratchvae.backend.cuda.availability import REINSTALL, first_line, unavailable
@@ -84,7 +84,7 @@ class CupyBackend(CudaUpdates):
             "fewer samples an image or --device cpu"
         )
 
-    def load(self, host: NDArray, out: Array) -> None:
+    def load(self, host: ArrayLike, out: Array) -> None:
         out.set(np.asarray(host, dtype=out.dtype, order="C"))
 
     def to_host(self, a: Array) -> NDArray:
