@@ -29,6 +29,10 @@ class DeviceError(ScratchVAEError, RuntimeError):
     """The device that was asked for cannot be used on this machine."""
 
 
+class WorkerError(ScratchVAEError, RuntimeError):
+    """A process that shares a training step ended, or could not be started."""
+
+
 class RunError(ScratchVAEError):
     """A run folder that is missing, damaged, or already holds another run."""
 

@@ -8,17 +8,18 @@ import numpy as np
 from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Job
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
-from scratchvae.optim import Adam
+from scratchvae.optim import Adam, BoundOptimizer
+from scratchvae.training.team import Job as TeamJob
 from scratchvae.training.team import Team
 
 
 class Contender:
-    """The update as workers share it in training, or by one thread: whichever is faster."""
+    """The update as workers share it in training, or by one process: whichever is faster."""
 
     granularity = 1
 
     def __init__(self, job: Job) -> None:
-        bk, layout = get_backend("cpu"), job.spec.vae().layout
+        bk, layout = get_backend("cpu").for_workers(job.threads), job.spec.vae().layout
         params, grads = FlatBuffer(bk, layout), FlatBuffer(bk, layout)
         rng = np.random.default_rng(job.seed)
         for name in grads:
@@ -29,22 +30,27 @@ class Contender:
         for workers in {1, job.threads}:
             cuts = [layout.size * k // workers for k in range(workers + 1)]
             parts = [slice(*cut) for cut in pairwise(cuts)]
-            bound, team = rule.bind(bk, params, grads, parts), Team(workers)
-            choices[f"{workers} worker{'s' * (workers > 1)}"] = bound, team
+            adam = rule.bind(bk, params, grads, parts)
+            choices[f"{workers} worker{'s' * (workers > 1)}"] = Team(workers, update(adam))
         self.t = 0
         self.tried: dict[str, list[float]] = {name: [] for name in choices}
         for _ in range(4):
-            for name, (self.adam, self.team) in choices.items():
+            for name, self.team in choices.items():
                 self.run(3)
                 started = time.perf_counter()
                 self.run(20)
                 self.tried[name].append((time.perf_counter() - started) / 20)
         self.variant = min(choices, key=lambda name: min(self.tried[name]))
-        self.adam, self.team = choices[self.variant]
+        self.team = choices[self.variant]
 
     def run(self, n: int) -> float:
         """n updates."""
         for _ in range(n):
             self.t += 1
-            self.team.run(lambda worker: self.adam.step(self.t, worker))
+            self.team.run(self.t)
         return 0.0
+
+
+def update(adam: BoundOptimizer) -> TeamJob:
+    """A worker's part of the update number t."""
+    return lambda worker, t: adam.step(t, worker)

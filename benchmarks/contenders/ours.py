@@ -1,6 +1,7 @@
 """scratchvae's own training step, through the class that the program trains with."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Contender:
         self.images = np.load(job.data, mmap_mode="r" if job.options.get("mmap") else None)
         self.images = np.asarray(self.images)  # a plain array, also where it lies in a file
         self.workers = self.choose_workers()
+        self.bk = self.bk.for_workers(self.workers)
         self.order = Order(len(self.images), job.spec.batch, job.seed)
         self.step = self.make_step(Adam(LEARNING_RATE, BETA1, BETA2, ADAM_EPS))
         self.t = 0
@@ -80,6 +82,17 @@ class Contender:
             losses = self.bk.to_host(self.step.losses[start:stop])
             total += float(losses.sum(dtype="float64"))
         return total
+
+    def workers_memory(self) -> int:
+        """The bytes that no one but the step's other processes has, seen after a step of theirs."""
+        private = 0
+        with self.step:
+            self.step.gradient(self.t + 1, 0)
+            for member in self.step.team.members:
+                for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Private_"):
+                        private += 1024 * int(line.split()[1])
+        return private
 
     def check(self, index: NDArray, eps: NDArray) -> Checked:
         """Steps on given batches (S, B). ``eps`` is the noise that the step draws by itself."""

@@ -32,10 +32,11 @@ MODULES = {
 PEERS = ("torch", "jax", "jaxlib")  # packages that need not be there
 
 
-def memory() -> dict[str, int]:
+def memory(contender: Any) -> dict[str, int]:
     """Bytes: ``peak`` is the largest resident set so far, ``own`` what is no file's page now.
 
-    Not ``ru_maxrss`` where it can be helped: that one remembers the process that forked us.
+    To both is added what processes that share a contender's work have for themselves. Not
+    ``ru_maxrss`` where it can be helped: that one remembers the process that forked us.
     """
     status = Path("/proc/self/status")
     if not status.exists():
@@ -45,7 +46,8 @@ def memory() -> dict[str, int]:
         return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "own": 0}
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
     size = {name: 1024 * int(fields[name].split()[0]) for name in ("VmHWM", "RssAnon")}
-    return {"peak": size["VmHWM"], "own": size["RssAnon"]}
+    others = contender.workers_memory() if hasattr(contender, "workers_memory") else 0
+    return {"peak": size["VmHWM"] + others, "own": size["RssAnon"] + others}
 
 
 def describe(contender: Any) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def describe(contender: Any) -> dict[str, Any]:
         "granularity": contender.granularity,
         "versions": packages,
         "blas": blas(),
-        "memory": memory(),
+        "memory": memory(contender),
         "tried_ms": {name: 1e3 * min(seconds) for name, seconds in tried.items()},
     }
 

@@ -65,6 +65,12 @@ class Backend(UpdateRules):
         """The same device with another float type."""
         return type(self)(self.xp, dtype)
 
+    def for_workers(self, count: int) -> "Backend":
+        """The same device, with arrays that ``count`` processes have in common once forked."""
+        if count > 1:
+            raise ConfigError(f"the {self.name} backend has no arrays that processes share")
+        return self
+
     def __repr__(self) -> str:
         return f"<{self.name} backend, {self.dtype}>"
 

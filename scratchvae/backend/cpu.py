@@ -15,7 +15,7 @@ from scratchvae.backend.base import ALIGNMENT, Array, Backend, Number, below_one
 from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
 from scratchvae.backend.cpu_updates import FastUpdateRules
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
-from scratchvae.backend.room import memory_of
+from scratchvae.backend.room import memory_of, shared_room
 from scratchvae.backend.updates import FORGET_EVERY, forget_below
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
@@ -28,14 +28,18 @@ class NumpyBackend(FastUpdateRules, Backend):
     name = "cpu"
     block_size = 1 << 19  # 2 MB of float32
 
-    def __init__(self, xp: Any = np, dtype: DTypeLike = "float32") -> None:
+    def __init__(self, xp: Any = np, dtype: DTypeLike = "float32", shared: bool = False) -> None:
         super().__init__(xp, dtype)
+        self.shared = shared
+
+    def for_workers(self, count: int) -> Backend:
+        return self if count == 1 or self.shared else NumpyBackend(self.xp, self.dtype, True)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
-        """An uninitialized array that starts on a cache line."""
+        """An uninitialized array that starts on a cache line; in shared memory for workers."""
         kind = np.dtype(self.dtype if dtype is None else dtype)
         size = memory_of(shape, kind)
-        room = np.empty(size + ALIGNMENT, dtype=np.uint8)
+        room = (shared_room if self.shared else np.empty)(size + ALIGNMENT, dtype=np.uint8)
         start = -room.ctypes.data % ALIGNMENT
         return room[start : start + size].view(kind).reshape(shape)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from scratchvae.backend.updates import FORGET_EVERY, Array, Number, UpdateRules, forget_below
 
-BLOCK = 131_072  # floats; smaller blocks spend their time in calls
+BLOCK = 32_768  # floats; smaller blocks spend their time in calls
 
 
 def blocks(scratch: Array, *buffers: Array) -> Iterator[tuple[Array, ...]]:

@@ -1,9 +1,10 @@
-"""Whether an array can exist at all."""
+"""Room for arrays: whether there can be any, and room that processes share."""
 
 import math
+import mmap
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 MOST_BYTES = 2**62
 
@@ -14,3 +15,12 @@ def memory_of(shape: tuple[int, ...], dtype: DTypeLike) -> int:
     if size > MOST_BYTES:
         raise MemoryError(f"an array of the shape {shape} is larger than any memory")
     return size
+
+
+def shared_room(size: int, dtype: DTypeLike) -> NDArray:
+    """An array of ``size`` zeros that this process has in common with those forked from it."""
+    try:
+        room = mmap.mmap(-1, size * np.dtype(dtype).itemsize)
+    except OSError as error:
+        raise MemoryError(f"there is no room for {size} numbers: {error}") from error
+    return np.frombuffer(room, dtype)

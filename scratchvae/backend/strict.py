@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.base import Array as AnyArray
+from scratchvae.backend.base import Backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.noise import Stream
 from scratchvae.backend.strict_device import CaptureError, Device
@@ -227,6 +228,7 @@ class StrictBackend(NumpyBackend):
 
     name = "strict"
     captures = True
+    for_workers = Backend.for_workers
 
     def __init__(self, xp: Namespace | None = None, dtype: DTypeLike = "float32") -> None:
         super().__init__(Namespace(Device()) if xp is None else xp, dtype)

@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--verify-every", default=d.verify_every, type=int, metavar="N",
            help="check the live gradient by complex step every N steps; 0: never")  # fmt: skip
     option("--workers", default=d.workers, type=int, metavar="N",
-           help="threads that share a step on the CPU; 0: by rule")  # fmt: skip
+           help="processes that share a step on the CPU; 0: by rule")  # fmt: skip
     option("--patience", default=d.patience, type=int, metavar="K",
            help="stop after K epochs without a better one; needs --validation")  # fmt: skip
     parser.set_defaults(levels=d.levels)  # of a categorical: the data's

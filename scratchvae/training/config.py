@@ -55,7 +55,7 @@ class TrainConfig:
     dtype: str = "float32"
     validation: int = 0  # images of the training set held out to choose the best epoch by
     verify_every: int = 0  # steps between checks of the live gradient; 0: none
-    workers: int = 0  # threads that share a step on the CPU; 0: by rule, see resolve_workers
+    workers: int = 0  # processes that share a step on the CPU; 0: by rule, see resolve_workers
     patience: int = 0  # stop after so many epochs without a better one; 0: never
 
     def __post_init__(self) -> None:

@@ -63,9 +63,11 @@ class Loop:
         if saved is not None and not config.workers:  # as many as before, whatever the rule says
             config = replace(config, workers=int(saved.environment.get("workers", 0)))
         self.checkpoint_every = checkpoint_every
-        self.bk, self.run, self.progress, self.on_epoch = bk, run, progress, on_epoch
         self.views = prepare(config, dataset)
         vae = config.make_vae(dataset.train.images.shape[1])
+        workers = resolve_workers(config, bk, vae.pixels).workers
+        self.bk = bk = bk.for_workers(workers)
+        self.run, self.progress, self.on_epoch = run, progress, on_epoch
         self.model = Model(vae, bk, seed=config.seed)
         images, levels = self.views.train.images, self.views.train.levels
         self.step = TrainingStep(
@@ -78,7 +80,7 @@ class Loop:
             config.batch_size,
             config.seed,
             dynamic=config.binarize == "dynamic",
-            workers=resolve_workers(config, bk, vae.pixels).workers,
+            workers=workers,
             kl_warmup=config.kl_warmup,
         )
         self.state = State(given, dataset, self.step)

@@ -10,10 +10,13 @@ from scratchvae.layers import Slot
 from scratchvae.memory import Layout, Tape, size_of
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.training.config import TrainConfig
+from scratchvae.training.team import can_fork
 from scratchvae.versions import cores
 
 MOST_WORKERS = 4
-WORTH_SHARING = 5e7  # multiplications a step: below, the meetings cost more than they save
+# Multiplications a step, below which the meetings cost as much as they save:
+WORTH_SHARING = 5e6  # among processes
+WORTH_BLAS_THREADS = 5e7  # among threads inside BLAS, which meet in every product
 
 
 class Share(NamedTuple):
@@ -32,13 +35,19 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
     """The settings with the number of workers, where they leave it to the rule.
 
     As many as there are cores and at most four, for models whose step is worth sharing; one on
-    any other device, for likelihoods with parameters and for objectives of the whole batch.
+    any other device or system than Linux, for likelihoods with parameters and for objectives of
+    the whole batch.
     ``ConfigError`` for what cannot be.
     """
     whole_batch = config.make_estimator().whole_batch
-    able = bk.name == "cpu" and not config.make_likelihood().parameters() and not whole_batch
+    able = (
+        bk.name == "cpu"
+        and can_fork()
+        and not config.make_likelihood().parameters()
+        and not whole_batch
+    )
     if config.workers == 0:
-        worth = worth_sharing(config.make_vae(pixels), config.batch_size)
+        worth = multiplications(config.make_vae(pixels), config.batch_size) >= WORTH_SHARING
         most = min(cores(), MOST_WORKERS, config.batch_size // 2)
         return replace(config, workers=max(most, 1) if able and worth else 1)
     if config.workers > 1 and whole_batch:
@@ -48,8 +57,8 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
         )
     if config.workers > 1 and not able:
         raise ConfigError(
-            f"workers is {config.workers}, but only a step on the CPU, with a likelihood without "
-            "parameters, can be shared: set it to 1"
+            f"workers is {config.workers}, but only a step on the CPU, on Linux, with a likelihood "
+            "without parameters, can be shared: set it to 1"
         )
     if config.workers > cores():
         raise ConfigError(f"workers is {config.workers}, but there are {cores()} cores")
@@ -60,11 +69,11 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
     return config
 
 
-def worth_sharing(vae: VAE, batch_size: int) -> bool:
-    """Whether a step has so much work that several threads do it sooner than one."""
+def multiplications(vae: VAE, batch_size: int) -> int:
+    """Those of a step's matrix products, forward and backward."""
     image = sum(layer.multiplications() for layer in vae.encoder.layers)
     sample = sum(layer.multiplications() for layer in vae.decoder.layers)
-    return 3 * batch_size * (image + vae.samples * sample) >= WORTH_SHARING
+    return 3 * batch_size * (image + vae.samples * sample)
 
 
 def row_shares(rows: int, workers: int) -> list[tuple[int, int]]:

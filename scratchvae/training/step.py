@@ -5,12 +5,19 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.errors import ConfigError
 from scratchvae.latent.warmup import kl_weight
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Optimizer
 from scratchvae.training.clock import Clock, Moment
-from scratchvae.training.shares import Share, parameter_shares, row_shares, worth_sharing
+from scratchvae.training.shares import (
+    WORTH_BLAS_THREADS,
+    Share,
+    multiplications,
+    parameter_shares,
+    row_shares,
+)
 from scratchvae.training.team import Team
 
 AT_ONCE = 50  # at most so many recorded steps a launch: launching takes no time beside them
@@ -26,10 +33,11 @@ class TrainingStep:
     batch of the estimator's objective at step i of the epoch. Over the first ``kl_warmup`` steps
     of a run the weight of the KL grows from 0 to the model's beta.
 
-    Several ``workers`` (threads) meet twice a step: each runs its images forward and back to
-    every layer's output; then each computes the gradient of its share of the parameters, from all
-    images, and updates that share. Used as a context, the step keeps BLAS to one thread where
-    there are several workers, or too little work for several threads.
+    Several ``workers`` (processes, on a backend ``for_workers``) meet after each of a step's
+    parts: one gathers the images and another draws the noise; each runs its images forward and
+    back to every layer's output; then each computes the gradient of its share of the parameters,
+    from all images, and updates that share. Used as a context, the step keeps BLAS to one thread
+    where there are several workers, or too little work for several threads.
 
     On a device that records, and unless ``captured`` is False, a step reads its moment from a
     clock in the device's memory. It is recorded once, alone and ``at_once`` of it in a row, and
@@ -51,6 +59,11 @@ class TrainingStep:
         kl_warmup: int = 0,
         captured: bool = True,
     ) -> None:
+        if bk.for_workers(workers) is not bk:
+            raise ConfigError(
+                f"{workers} workers need parameters that they share: make them, and this step, on "
+                "the backend that for_workers gives"
+            )
         self.bk, self.vae, self.params = bk, vae, params
         self.images, self.levels = images, levels
         self.batch_size, self.seed, self.dynamic = batch_size, seed, dynamic
@@ -61,7 +74,7 @@ class TrainingStep:
         self.order = order.reshape(-1)[:n]
         self.losses = bk.zeros((self.steps_per_epoch, 1))
         self.grads = FlatBuffer(bk, vae.layout)
-        self.team = Team(workers)
+        self.team = Team(workers, self._work)
 
         tape = Tape(bk, batch_size)
         self.desks = [Tape(bk, batch_size) for _ in range(workers)]
@@ -92,13 +105,13 @@ class TrainingStep:
             [share.on(desk) for share, desk in zip(shares, self.desks, strict=True)],
             raw=tape.buffer("raw", vae.pixels, dtype=self.images.dtype),
             uniform=tape.buffer("uniform", vae.pixels) if self.dynamic else None,
-            scratch=bk.noise_scratch(
-                tape.count * max(vae.pixels * self.dynamic, vae.samples * vae.latent_dim)
-            ),
+            pixel_scratch=bk.noise_scratch(tape.count * vae.pixels) if self.dynamic else None,
+            scratch=bk.noise_scratch(bound.eps.size),
         )
 
     def __enter__(self) -> "TrainingStep":
-        alone = self.team.size > 1 or not worth_sharing(self.vae, self.batch_size)
+        work = multiplications(self.vae, self.batch_size)
+        alone = self.team.size > 1 or work < WORTH_BLAS_THREADS
         self._limit = self.bk.blas_threads(1 if alone else None)
         self._limit.__enter__()
         return self
@@ -113,8 +126,7 @@ class TrainingStep:
         No more than the epoch has left; with ``at_once`` of them a recording device is at its best.
         """
         if self.clock is None:
-            for k in range(count):
-                self._step(self._batch(i + k), self.moment(t + k, i + k))
+            self.team.run(t, i, count, True)
             return
         self._set_clock(self.clock, t, i)
         self.clock.next = None  # nobody knows, should one of them fail
@@ -156,76 +168,77 @@ class TrainingStep:
     def _batch(self, i: int) -> "Batch":
         return self.last if i + 1 == self.steps_per_epoch else self.full
 
-    def _step(self, batch: "Batch", now: Moment) -> None:
-        self._gradient(batch, now, update=True)
-        with self.bk.quiet():  # finite losses may have an infinite sum
-            self.bk.xp.sum(batch.objective, axis=1, out=now.loss)
+    def _work(self, worker: int, t: int, i: int, count: int, update: int) -> None:
+        """A worker's part of ``count`` steps."""
+        for k in range(count):
+            if k:
+                self.team.meet(worker)
+            self._step(self._batch(i + k), self.moment(t + k, i + k), worker, bool(update))
 
     def gradient(self, t: int, i: int) -> "Batch":
         """The terms of the loss at a step, and the gradient of its mean over the batch.
 
         The parameters stay as they are.
         """
-        batch = self._batch(i)
-        self._gradient(batch, self.moment(t, i), update=False)
-        return batch
+        self.team.run(t, i, 1, False)
+        return self._batch(i)
 
     def fill(self, t: int, i: int) -> "Batch":
         """The images and the noise of a step, and nothing computed from them yet."""
-        batch = self._batch(i)
-        self._fill(batch, self.moment(t, i))
+        batch, now = self._batch(i), self.moment(t, i)
+        self._gather(batch, now)
+        self._draw(batch, now)
         return batch
 
-    def _gradient(self, batch: "Batch", now: Moment, update: bool) -> None:
-        weight = 1.0 / batch.bound.rows
-
-        def images(worker: int) -> None:
+    def _step(self, batch: "Batch", now: Moment, worker: int = 0, update: bool = True) -> None:
+        """A worker's part of a step; after each ``meet``, what all have computed is there."""
+        meet, optimizer = self.team.meet, self.optimizer
+        if worker == 0:
+            self._gather(batch, now)
+        if worker == self.team.size - 1:
+            self._draw(batch, now)
+        meet(worker)
+        with self.bk.quiet():  # infinities are found by their losses; finite ones may sum to one
             if worker < len(batch.parts):
-                with self.bk.quiet():
-                    batch.parts[worker].loss_and_chain(weight, now.beta)
-
-        def parameters(worker: int) -> None:
-            with self.bk.quiet():
-                for s, share in batch.shares[worker].layers:
-                    s.layer.grad(self.bk, s.x, s.dy, s.g, share)
-                if update and clip:
-                    self.optimizer.measure(worker)
-                elif update:
-                    self.optimizer.step(now.t, worker, now.lr)
-
-        def clipped(worker: int) -> None:
-            with self.bk.quiet():
-                self.optimizer.step(now.t, worker, now.lr)
-
-        clip = self.optimizer.must_meet
-        self._fill(batch, now)
-        self.team.run(images)
-        self.team.run(parameters)
-        if update and clip:  # the norm of the gradient is known when all have met
-            self.team.run(clipped)
+                batch.parts[worker].loss_and_chain(1.0 / batch.bound.rows, now.beta)
+            meet(worker)
+            for s, share in batch.shares[worker].layers:
+                s.layer.grad(self.bk, s.x, s.dy, s.g, share)
+            if not update:
+                return
+            if optimizer.must_meet:
+                optimizer.measure(worker)
+                meet(worker)  # the norm of the gradient is known when all have measured
+            optimizer.step(now.t, worker, now.lr)
+            if worker == 0:
+                self.bk.xp.sum(batch.objective, axis=1, out=now.loss)
 
     def beta(self, t: int) -> float:
         """The weight of the KL at step t of the run  (E54)."""
         return kl_weight(self.vae.beta, t, self.kl_warmup)
 
-    def _fill(self, batch: "Batch", now: Moment) -> None:
-        """The images of a batch, and their noise. Many small calls: one thread does them sooner.
+    def _gather(self, batch: "Batch", now: Moment) -> None:
+        """The images of a batch.
 
         Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
         each visit.
         """
-        bk, bound = self.bk, batch.bound
-        bk.gather(self.images, now.index, self.levels, bound.x, batch.raw)
+        bk, x = self.bk, batch.bound.x
+        bk.gather(self.images, now.index, self.levels, x, batch.raw)
         if batch.uniform is not None:
             stream = Stream(self.seed, Purpose.BINARIZE, now.t)
-            bk.binarize(bound.x, stream, batch.uniform, batch.scratch)
-        bk.normal(bound.eps, Stream(self.seed, Purpose.LATENT, now.t), batch.scratch)
+            bk.binarize(x, stream, batch.uniform, batch.pixel_scratch)
+
+    def _draw(self, batch: "Batch", now: Moment) -> None:
+        """The noise of a batch."""
+        stream = Stream(self.seed, Purpose.LATENT, now.t)
+        self.bk.normal(batch.bound.eps, stream, batch.scratch)
 
 
 class Batch:
     """A batch as a whole (``bound``), in its workers' parts, and the parameters in shares.
 
-    ``raw``, ``uniform`` and ``scratch`` are what its images and noise are made in.
+    ``raw``, ``uniform`` and the two scratches are what its images and noise are made in.
     """
 
     def __init__(
@@ -235,8 +248,10 @@ class Batch:
         shares: list[Share],
         raw: Array,
         uniform: Array | None,
+        pixel_scratch: Any,
         scratch: Any,
     ) -> None:
         self.bound, self.parts, self.shares = bound, parts, shares
-        self.raw, self.uniform, self.scratch = raw, uniform, scratch
+        self.raw, self.uniform = raw, uniform
+        self.pixel_scratch, self.scratch = pixel_scratch, scratch
         self.objective = bound.objective.reshape(1, -1)  # all of the batch in a row, to be summed

@@ -111,6 +111,7 @@ def test_two_workers_on_parts_of_one_tape_give_the_gradient_of_the_whole(
 
 def training_step(vae, bk, batch_size=8, **options):
     levels = np.random.default_rng(1).integers(0, 256, (19, D), dtype=np.uint8)
+    bk = bk.for_workers(options.get("workers", 1))
     step = TrainingStep(
         bk, vae, vae.initial_parameters(bk, 2), Adam(lr=0.01), bk.array(levels, dtype="uint8"),
         255, batch_size, 3, **options,
