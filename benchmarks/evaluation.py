@@ -1,4 +1,4 @@
-"""log p(x) by importance sampling: time and memory beside PyTorch's. Takes about five minutes.
+"""log p(x) by importance sampling: time and memory beside PyTorch's. Takes about two minutes.
 
     python -m benchmarks.evaluation [--models gluon,iwae] [--images 200] [--samples 5000]
                                     [--rounds 3] [--threads N] [--kernel NAME] [--quick]

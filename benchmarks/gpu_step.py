@@ -152,17 +152,11 @@ def headers(peers: Sequence[str]) -> list[str]:
 
 
 def row(name: str, result: Mapping[str, Any], peers: Sequence[str]) -> list[str]:
-    """A line of the table; a peer that is absent says why in its column."""
-    times, ratios = result["median_us"], result["ratio_ours_to"]
+    """A line of the table."""
+    times = result["median_us"]
     cells = [f"{name} {result['model']}", str(result["batch"]), result["precision"]]
     cells += [f"{times[ours]:.1f}" for ours in OURS]
-    for peer in peers:
-        if peer in times:
-            cells += [f"{times[peer]:.1f}", f"{ratios[peer]:.2f}"]
-        else:
-            missing = "not installed" in result["absent"].get(peer, "")
-            cells += ["not installed" if missing else "failed", "–"]
-    return cells
+    return cells + harness.peer_cells(times, result, peers, digits=1)
 
 
 def notes(name: str, result: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.versions import cores, versions
+from scratchvae.versions import cores, kernel, processor, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = (  # variables that the libraries read for their number of threads
@@ -226,7 +226,7 @@ def take_turns(
 
 
 def conditions(threads: int) -> dict[str, Any]:
-    """Machine, versions, threads, date and command, for a result file."""
+    """Machine, versions, BLAS kernel, threads, date and command, for a result file."""
     dropped = {k: v for k, v in os.environ.items() if k.startswith(DROPPED)}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -236,7 +236,7 @@ def conditions(threads: int) -> dict[str, Any]:
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "threads": threads,
         "platform": platform.platform(),
-        "versions": versions(),
+        "versions": versions() | kernel(),
         "not_handed_down": dropped,  # variables that the contenders did not see
     }
 
@@ -244,16 +244,10 @@ def conditions(threads: int) -> dict[str, Any]:
 def cpu_model() -> str:
     """The processor's name, and the widest vectors it has."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        flags = Path("/proc/cpuinfo").read_text().split()
     except OSError:
-        return platform.processor() or platform.machine()
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        fields[name.strip()] = value.strip()
-    flags = fields.get("flags", "").split()
-    widest = [name for name in ("avx512f", "avx2", "avx") if name in flags][:1]
-    return " ".join([fields.get("model name", platform.machine()), *widest])
+        flags = []
+    return " ".join([processor(), *[v for v in ("avx512f", "avx2", "avx") if v in flags][:1]])
 
 
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
@@ -261,6 +255,20 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def peer_cells(
+    times: Mapping[str, float], result: Mapping[str, Any], peers: Sequence[str], digits: int
+) -> list[str]:
+    """Each peer's time and our ratio to it; one that is absent says why in its column."""
+    cells = []
+    for peer in peers:
+        if peer in times:
+            cells += [f"{times[peer]:.{digits}f}", f"{result['ratio_ours_to'][peer]:.2f}"]
+        else:
+            missing = "not installed" in result["absent"].get(peer, "")
+            cells += ["not installed" if missing else "failed", "–"]
+    return cells
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

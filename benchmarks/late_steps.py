@@ -1,4 +1,4 @@
-"""Whether late training steps are as fast as early ones. Takes about four minutes.
+"""Whether late training steps are as fast as early ones. Takes about a minute.
 
     python -m benchmarks.late_steps [--model gluon] [--early 100] [--late 20000] [--rounds 15]
                                     [--threads N] [--workers N] [--kernel NAME] [--json FILE]

@@ -11,8 +11,6 @@ one sample an image, and −log p(x) by importance sampling.
 """
 
 import argparse
-import datetime
-import json
 import math
 import tempfile
 from collections.abc import Sequence
@@ -21,12 +19,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.harness import conditions, write_json
 from benchmarks.step import at_least_one
 from scratchvae.backend import get_backend
 from scratchvae.data import load_dataset
 from scratchvae.evaluation import histogram_nll, log_likelihood, mass_of_levels
 from scratchvae.training import RunFolder, TrainConfig, prepare, resolve_levels, train
-from scratchvae.versions import versions
+from scratchvae.versions import cores
 
 LIKELIHOODS = ("categorical", "gaussian-learned", "gaussian-per-pixel")
 SETTINGS = TrainConfig(hidden=(200, 200), latent_dim=8, epochs=300, validation=200, patience=30)
@@ -78,16 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.2f}"
             cells += f"{found['mean']:.2f}{error}".rjust(16)
         print(f"{likelihood:<22}{cells}", flush=True)
-    if args.json:
-        content = {
-            "command": f"python -m benchmarks.likelihoods --seeds {args.seeds} "
-            f"--samples {args.samples}",
-            "date": datetime.date.today().isoformat(),
-            "versions": versions(),
-            "settings": SETTINGS.to_json(),
-            "rows": rows,
-        }
-        args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(args.json, conditions(cores()) | {"settings": SETTINGS.to_json(), "rows": rows})
     return 0
 
 

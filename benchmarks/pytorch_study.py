@@ -9,16 +9,15 @@ loss is that of `scratchvae evaluate`: reconstruction at one sample, analytic KL
 """
 
 import argparse
-import datetime
-import json
 import math
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.harness import conditions, write_json
 from scratchvae.data import load_dataset, select
 from scratchvae.studies import find_study
-from scratchvae.versions import versions
+from scratchvae.versions import cores
 
 
 def run(seed: int, train: Any, test: Any) -> tuple[float, float]:
@@ -78,13 +77,9 @@ def main() -> None:
     if args.json:
         import torch
 
-        content = {
-            "command": f"python -m benchmarks.pytorch_study --seeds {args.seeds}",
-            "date": datetime.date.today().isoformat(),
-            "versions": versions() | {"torch": torch.__version__},
-            "rows": rows,
-        }
-        args.json.write_text(json.dumps(content, indent=2) + "\n")
+        about = conditions(cores())
+        about["versions"]["torch"] = torch.__version__
+        write_json(args.json, about | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How time and memory grow with batch, width and data. Takes about four minutes.
+"""How time and memory grow with batch, width and data. Takes about a minute.
 
     python -m benchmarks.scaling [--what batch,width,images] [--batches 20,50,…]
                                  [--widths 100,200,…] [--images 60000,600000,6000000]

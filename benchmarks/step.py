@@ -1,4 +1,4 @@
-"""A training step beside PyTorch's, JAX's and the hardware's. Takes about twelve minutes.
+"""A training step beside PyTorch's, JAX's and the hardware's. Takes about six minutes.
 
     python -m benchmarks.step [--models gluon,flux] [--peers torch,compile,jax,floor]
                               [--rounds 15] [--threads N] [--workers N] [--kernel NAME]
@@ -176,15 +176,10 @@ def headers(peers: Sequence[str]) -> list[str]:
 
 
 def row(name: str, result: dict[str, Any], peers: Sequence[str]) -> list[str]:
-    """A line of the table; a peer that is absent says why in its column."""
+    """A line of the table."""
     times, ratios = result["median_ms"], result["ratio_ours_to"]
     cells = [f"{name} {result['model']}", str(result["batch"]), f"{times['ours']:.2f}"]
-    for peer in peers:
-        if peer in times:
-            cells += [f"{times[peer]:.2f}", f"{ratios[peer]:.2f}"]
-        else:
-            missing = "not installed" in result["absent"].get(peer, "")
-            cells += ["not installed" if missing else "failed", "–"]
+    cells += harness.peer_cells(times, result, peers, digits=2)
     if {"torch", "compile"} <= set(peers):
         cells.append(f"{ratios['best torch']:.2f}" if "best torch" in ratios else "–")
     cells.append(f"{result['peak_memory_mb']['ours']:.0f}")

@@ -64,7 +64,7 @@ def table() -> str:
         found = result(name)
         lines.append(f"| {words(found['rows'])} | `{found['command']}` | {found['date'][:10]} |")
     numpy, kernel = found["versions"]["numpy"], found["versions"]["kernel"]
-    lines += ["", f"On {found['machine']['processor']}, {found['machine']['cores']} cores, "
+    lines += ["", f"On {found['cpu']}, {found['cores']} cores, "
               f"NumPy {numpy}, kernel {kernel}."]  # fmt: skip
     return "\n".join(lines) + "\n"
 

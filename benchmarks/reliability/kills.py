@@ -1,4 +1,4 @@
-"""Whether a process killed while it saves ever loses a checkpoint. Takes about three minutes.
+"""Whether a process killed while it saves ever loses a checkpoint. Takes about a minute.
 
     python -m benchmarks.reliability.kills [--kills 1000] [--seed 0] [--json FILE]
 
@@ -19,9 +19,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.reliability.results import keep
+from benchmarks.harness import conditions, write_json
 from scratchvae.errors import CheckpointError
 from scratchvae.training import Checkpoint, RunFolder, load_checkpoint
+from scratchvae.versions import cores
 
 SIZE = 20_000  # numbers in a checkpoint
 LONGEST = 0.1  # seconds until a process is killed
@@ -99,7 +100,7 @@ def main() -> int:
             step = max(found, least)
     for what, count in counts.items():
         print(f"{what:<34}{count:>8}")
-    keep(args.json, "kills", {"seed": args.seed, "rows": counts})
+    write_json(args.json, conditions(cores()) | {"seed": args.seed, "rows": counts})
     right = counts["kills"] == counts["loadable"] == counts["the one before loadable"]
     lost = counts["acknowledged saves lost"] + counts["temporary files after a restart"]
     return 0 if right and not lost else 1

@@ -1,4 +1,4 @@
-"""Whether runs killed at random and resumed end with the same bytes. Takes about five minutes.
+"""Whether runs killed at random and resumed end with the same bytes. Takes about a minute.
 
     python -m benchmarks.reliability.resumes [--runs 100] [--seed 0] [--json FILE]
 
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reliability.results import keep
+from benchmarks.harness import conditions, write_json
 from scratchvae import TrainConfig, get_backend, load_dataset, train
 from scratchvae.data import Dataset, select
 from scratchvae.errors import ConfigError, NonFiniteError
@@ -207,7 +207,7 @@ def main() -> int:
         f"{place}: {count}" for place, count in sorted(where.items())))  # fmt: skip
     rows = {"runs": args.runs, "identical": identical, "killed at": dict(where),
             "settings": covered}  # fmt: skip
-    keep(args.json, "resumes", {"seed": args.seed, "rows": rows})
+    write_json(args.json, conditions(cores()) | {"seed": args.seed, "rows": rows})
     return 0 if identical == args.runs else 1
 
 

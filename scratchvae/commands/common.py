@@ -29,6 +29,12 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no messages")
 
 
+def add_results_arguments(parser: argparse.ArgumentParser, where: str) -> None:
+    """--out, a folder ``where`` says more of, and --no-figures."""
+    parser.add_argument("--out", type=Path, metavar="DIR", help=where)
+    parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """--device, --tf32 and --data-dir."""
     parser.add_argument(

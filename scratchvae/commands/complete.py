@@ -9,6 +9,7 @@ from typing import Any
 from scratchvae.commands.common import (
     add_device_arguments,
     add_output_arguments,
+    add_results_arguments,
     answer,
     data_of_run,
     open_backend,
@@ -72,9 +73,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default: {d.optimizer})")
     parser.add_argument("--kl", choices=KL_ESTIMATES, help=f"(default: {d.kl})")
     parser.add_argument("--seed", type=int, default=0, help="names the noise (default: 0)")
-    parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="for the results (default: completions/ in the run)")  # fmt: skip
-    parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+    add_results_arguments(parser, "for the results (default: completions/ in the run)")
     add_device_arguments(parser)
     add_output_arguments(parser)
     parser.set_defaults(command=run)

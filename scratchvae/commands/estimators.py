@@ -11,6 +11,7 @@ from typing import Any
 from scratchvae.commands.common import (
     add_device_arguments,
     add_output_arguments,
+    add_results_arguments,
     answer,
     open_backend,
     open_dataset,
@@ -69,9 +70,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--lr", type=float, default=d["lr"], metavar="RATE",
                         help=f"learning rate of Adam (default: {d['lr']})")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="a folder for the results (default: a new one in runs/)")  # fmt: skip
-    parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+    add_results_arguments(parser, "a folder for the results (default: a new one in runs/)")
     add_device_arguments(parser)
     add_output_arguments(parser)
     parser.set_defaults(command=run)

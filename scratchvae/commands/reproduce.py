@@ -9,6 +9,7 @@ from typing import Any
 from scratchvae.commands.common import (
     add_device_arguments,
     add_output_arguments,
+    add_results_arguments,
     answer,
     open_backend,
     open_dataset,
@@ -70,9 +71,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="cut it short, and say so")
     parser.add_argument("--likelihood", choices=LIKELIHOODS,
                         help="another than the tutorial's, and no comparison")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="a folder for the runs (default: a new one in runs/)")  # fmt: skip
-    parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+    add_results_arguments(parser, "a folder for the runs (default: a new one in runs/)")
     add_device_arguments(parser)
     add_output_arguments(parser)
     parser.set_defaults(command=run)

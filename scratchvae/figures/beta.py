@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures.checks import as_float64, image_rows, whole
+from scratchvae.figures.checks import image_rows, whole
 from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place
-from scratchvae.figures.scatter import _classes, _scatter
+from scratchvae.figures.scatter import finite_points, scatter
 from scratchvae.figures.style import GREY, INK, TICK, house_style
 from scratchvae.figures.tiles import fit, show, tile
 
@@ -77,13 +77,7 @@ def _means(axes: "Axes", title: str, side: Side, labels: ArrayLike | None) -> No
     """The scatter of one model, with its name and its numbers above."""
     from matplotlib.patches import Circle
 
-    points = as_float64(f"mu of {title}", side.mu)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ConfigError(f"mu of {title} must have shape (N, 2), got {points.shape}")
-    classes = None if labels is None else _classes(labels, len(points))
-    finite = np.isfinite(points).all(axis=1)
-    points = points[finite]
-    classes = None if classes is None else classes[finite]
+    points, classes, dropped = finite_points(f"mu of {title}", side.mu, labels)
     reach = 1.08 * max(3.0, float(np.abs(points).max(initial=0.0)))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="μ₁", ylabel="μ₂")
     axes.locator_params(nbins=6)
@@ -91,9 +85,9 @@ def _means(axes: "Axes", title: str, side: Side, labels: ArrayLike | None) -> No
     words = f"reconstruction {side.reconstruction:.1f}, KL {side.kl:.1f} nats per image"
     axes.annotate(words, xy=(0.0, 1.0), xycoords="axes fraction", xytext=(0.0, 5.0),
                   textcoords="offset points", size=TICK, color=INK)  # fmt: skip
-    _scatter(axes, points, classes)
+    scatter(axes, points, classes)
     radius = float(np.sqrt(-2.0 * np.log(0.05)))  # of a 2-D standard normal: 95 % lie within
     axes.add_patch(Circle((0.0, 0.0), radius, fill=False, edgecolor=GREY, linewidth=0.8,
                           linestyle=(0, (4, 3)), zorder=3))  # fmt: skip
-    if not finite.all():
-        note(axes, f"not finite, not drawn: {np.count_nonzero(~finite)}")
+    if dropped:
+        note(axes, f"not finite, not drawn: {dropped}")

@@ -9,7 +9,17 @@ from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
 from scratchvae.figures.checks import Float64, as_float64
-from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, pixels, place, text_width
+from scratchvae.figures.page import (
+    MARGIN,
+    OFFSET,
+    TITLE_ROOM,
+    name_end,
+    new_page,
+    note,
+    pixels,
+    place,
+    text_width,
+)
 from scratchvae.figures.style import BLUE, GREY, TICK, VERMILLION, house_style
 
 if TYPE_CHECKING:
@@ -19,7 +29,6 @@ if TYPE_CHECKING:
 HEIGHT, WIDE, NARROW = 560, 640, 400  # pixels: the panel of the loss; the two panels of its terms
 LEFT, BELOW = 120, 80  # room for the labels of the axes
 BETWEEN = 80  # the upper and the lower panel
-OFFSET = 14  # pixels from the end of a line to its label
 
 KEYS = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
 
@@ -194,14 +203,4 @@ def _draw(
     named = [(line, end) for line in (*lines, *reference) if (end := _end(line)) is not None]
     ends = np.array([(end - low) / (high - low) * height for _, end in named])
     for (line, _), y in zip(named, spread(ends, pixels(1.25 * TICK)), strict=True):
-        axes.annotate(
-            _label(line),
-            xy=(1.0, y / height),
-            xycoords="axes fraction",
-            xytext=(OFFSET / pixels(1.0), 0.0),
-            textcoords="offset points",
-            va="center",
-            size=TICK,
-            color=line.colour,
-            annotation_clip=False,
-        )
+        name_end(axes, _label(line), y / height, line.colour)

@@ -9,7 +9,17 @@ from numpy.typing import ArrayLike
 from scratchvae.errors import ConfigError
 from scratchvae.figures.checks import Float64, as_float64
 from scratchvae.figures.curves import spread, view
-from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, pixels, place, text_width
+from scratchvae.figures.page import (
+    MARGIN,
+    OFFSET,
+    TITLE_ROOM,
+    name_end,
+    new_page,
+    note,
+    pixels,
+    place,
+    text_width,
+)
 from scratchvae.figures.style import (
     BLUE,
     GREY,
@@ -38,7 +48,7 @@ MARKERS = "osD^v"  # by depth in the encoder or the decoder
 
 GREEN, PURPLE = "#009e73", "#aa4499"
 FOUR = (BLUE, GREEN, PURPLE, VERMILLION)
-HEIGHT, WIDE, NARROW, LEFT, BELOW, OFFSET = 560, 640, 430, 120, 80, 14
+HEIGHT, WIDE, NARROW, LEFT, BELOW = 560, 640, 430, 120, 80
 
 
 class Dots(NamedTuple):
@@ -259,14 +269,4 @@ def _curves(axes: "Axes", x: Float64, curves: Mapping[str, Float64]) -> None:
         note(axes, f"not finite, not drawn: {dropped}")
     heights = spread(np.array([end[3] for end in ends]), pixels(1.25 * TICK))
     for (name, values, colour, _), y in zip(ends, heights, strict=True):
-        axes.annotate(
-            _ending(name, values),
-            xy=(1.0, y / HEIGHT),
-            xycoords="axes fraction",
-            xytext=(OFFSET / pixels(1.0), 0.0),
-            textcoords="offset points",
-            va="center",
-            size=TICK,
-            color=colour,
-            annotation_clip=False,
-        )
+        name_end(axes, _ending(name, values), y / HEIGHT, colour)

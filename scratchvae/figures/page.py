@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MARGIN = 30  # left and right, in pixels
 ABOVE_CAPTION, FOOT = 14, 12  # between content and caption, and at the bottom of the page
 TITLE_ROOM = 56  # above a panel
+OFFSET = 14  # from the end of a line to its label
 LINE = 30  # from one line of the caption to the next
 _EIGHTH = DPI // 8  # sizes in eighths of an inch are exact in binary, so no pixel is rounded away
 
@@ -89,4 +90,19 @@ def note(axes: "Axes", text: str) -> None:
         ha="right",
         size=TICK,
         color=GREY,
+    )
+
+
+def name_end(axes: "Axes", text: str, height: float, colour: str) -> None:
+    """A label to the right of a panel, beside the end of a line; height: 0 below, 1 above."""
+    axes.annotate(
+        text,
+        xy=(1.0, height),
+        xycoords="axes fraction",
+        xytext=(OFFSET / pixels(1.0), 0.0),
+        textcoords="offset points",
+        va="center",
+        size=TICK,
+        color=colour,
+        annotation_clip=False,
     )

@@ -29,14 +29,7 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None, caption: str 
     """
     from scipy.special import ndtr
 
-    points = as_float64("mu", mu)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ConfigError(f"mu must have shape (N, 2), a 2-D latent, got {points.shape}")
-    classes = None if labels is None else _classes(labels, len(points))
-    finite = np.isfinite(points).all(axis=1)
-    points = points[finite]
-    classes = None if classes is None else classes[finite]
-
+    points, classes, dropped = finite_points("mu", mu, labels)
     reach = 1.05 * max(3.0, float(np.abs(points).max(initial=0.0)))
     figure = new_page(2 * (LEFT + SIDE) + MARGIN, TITLE_ROOM + SIDE + BELOW, caption)
     left = place(figure, LEFT, TITLE_ROOM, SIDE, SIDE, "Posterior means μ")
@@ -46,10 +39,23 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None, caption: str 
     right.spines[:].set_visible(True)
     for axes, values in ((left, points), (right, ndtr(points))):
         axes.locator_params(nbins=6)
-        _scatter(axes, values, classes)
-    if not finite.all():
-        note(left, f"not finite, not drawn: {np.count_nonzero(~finite)}")
+        scatter(axes, values, classes)
+    if dropped:
+        note(left, f"not finite, not drawn: {dropped}")
     return figure
+
+
+def finite_points(
+    name: str, mu: ArrayLike, labels: ArrayLike | None
+) -> tuple[Float64, NDArray[np.int64] | None, int]:
+    """The points (N, 2) that can be drawn, their classes, and how many cannot be."""
+    points = as_float64(name, mu)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ConfigError(f"{name} must have shape (N, 2), a 2-D latent, got {points.shape}")
+    classes = None if labels is None else _classes(labels, len(points))
+    finite = np.isfinite(points).all(axis=1)
+    kept = None if classes is None else classes[finite]
+    return points[finite], kept, int(np.count_nonzero(~finite))
 
 
 def _classes(labels: ArrayLike, count: int) -> NDArray[np.int64]:
@@ -62,7 +68,7 @@ def _classes(labels: ArrayLike, count: int) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _scatter(axes: "Axes", points: Float64, classes: NDArray[np.int64] | None) -> None:
+def scatter(axes: "Axes", points: Float64, classes: NDArray[np.int64] | None) -> None:
     """One dot a point, in the order of the data so that no class covers the others."""
     if not len(points):
         return

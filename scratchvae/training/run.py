@@ -4,7 +4,9 @@ config.json       settings, data, machine and versions, written before the first
 metrics.jsonl     one object an epoch
 checkpoint.npz    the latest state
 previous.npz      the state saved before it
+damaged.npz       a latest state that could not be read, set aside by whoever went on
 best.npz          the state after the best epoch, where a validation split chose one
+nonfinite.npz     the step in which an infinity or NaN appeared first, where one did
 film.npz          a few images, reconstructed after more and more epochs
 figures/          PNG and SVG
 """
