@@ -32,7 +32,7 @@ def test_twenty_processes_killed_while_they_save(tmp_path: Path) -> None:
 def test_five_runs_killed_and_resumed(tmp_path: Path) -> None:
     content = run("resumes", "--runs", "5", "--seed", "7", out=tmp_path / "out.json")
     assert content["rows"]["identical"] == content["rows"]["runs"] == 5
-    assert {"command", "date", "versions", "machine", "seed"} <= set(content)
+    assert {"command", "date", "versions", "cpu", "cores", "seed"} <= set(content)
 
 
 @pytest.mark.long
