@@ -226,7 +226,7 @@ def take_turns(
 
 
 def conditions(threads: int) -> dict[str, Any]:
-    """Machine, versions, BLAS kernel, threads, date and command, for a result file."""
+    """Machine, versions, threads, date and command, for a result file."""
     dropped = {k: v for k, v in os.environ.items() if k.startswith(DROPPED)}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -236,9 +236,16 @@ def conditions(threads: int) -> dict[str, Any]:
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "threads": threads,
         "platform": platform.platform(),
-        "versions": versions() | kernel(),
+        "versions": versions(),
         "not_handed_down": dropped,  # variables that the contenders did not see
     }
+
+
+def own_conditions() -> dict[str, Any]:
+    """The conditions of a script that computes itself, with the BLAS kernel that it has chosen."""
+    about = conditions(cores())
+    del about["not_handed_down"]  # nobody is handed anything
+    return about | {"versions": versions() | kernel()}
 
 
 def cpu_model() -> str:

@@ -19,13 +19,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.harness import conditions, write_json
+from benchmarks.harness import own_conditions, write_json
 from benchmarks.step import at_least_one
 from scratchvae.backend import get_backend
 from scratchvae.data import load_dataset
 from scratchvae.evaluation import histogram_nll, log_likelihood, mass_of_levels
 from scratchvae.training import RunFolder, TrainConfig, prepare, resolve_levels, train
-from scratchvae.versions import cores
 
 LIKELIHOODS = ("categorical", "gaussian-learned", "gaussian-per-pixel")
 SETTINGS = TrainConfig(hidden=(200, 200), latent_dim=8, epochs=300, validation=200, patience=30)
@@ -77,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.2f}"
             cells += f"{found['mean']:.2f}{error}".rjust(16)
         print(f"{likelihood:<22}{cells}", flush=True)
-    write_json(args.json, conditions(cores()) | {"settings": SETTINGS.to_json(), "rows": rows})
+    write_json(args.json, own_conditions() | {"settings": SETTINGS.to_json(), "rows": rows})
     return 0
 
 

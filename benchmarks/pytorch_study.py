@@ -14,10 +14,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.harness import conditions, write_json
+from benchmarks.harness import own_conditions, write_json
 from scratchvae.data import load_dataset, select
 from scratchvae.studies import find_study
-from scratchvae.versions import cores
 
 
 def run(seed: int, train: Any, test: Any) -> tuple[float, float]:
@@ -77,7 +76,7 @@ def main() -> None:
     if args.json:
         import torch
 
-        about = conditions(cores())
+        about = own_conditions()
         about["versions"]["torch"] = torch.__version__
         write_json(args.json, about | {"rows": rows})
 

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.harness import conditions, write_json
+from benchmarks.harness import own_conditions, write_json
 from scratchvae import TrainConfig, get_backend, load_dataset, train
 from scratchvae.data import select
 from scratchvae.errors import CheckpointError
 from scratchvae.training import Progress, RunFolder, load_checkpoint
-from scratchvae.versions import cores
 
 KINDS = ("truncations", "bytes changed", "8-byte holes")
 XOR = (0x01, 0x80, 0xFF)
@@ -100,7 +99,7 @@ def main() -> int:
     for kind, row in rows.items():
         print(f"{kind:<15}" + ", ".join(f"{n} {name}" for name, n in row.items()))
     failed = sum(row["unseen"] + row["other errors"] for row in rows.values())
-    write_json(args.json, conditions(cores()) | {"bytes": size, "every": args.every, "rows": rows})
+    write_json(args.json, own_conditions() | {"bytes": size, "every": args.every, "rows": rows})
     return 1 if failed else 0
 
 

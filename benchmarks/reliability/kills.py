@@ -19,10 +19,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.harness import conditions, write_json
+from benchmarks.harness import own_conditions, write_json
 from scratchvae.errors import CheckpointError
 from scratchvae.training import Checkpoint, RunFolder, load_checkpoint
-from scratchvae.versions import cores
 
 SIZE = 20_000  # numbers in a checkpoint
 LONGEST = 0.1  # seconds until a process is killed
@@ -100,7 +99,7 @@ def main() -> int:
             step = max(found, least)
     for what, count in counts.items():
         print(f"{what:<34}{count:>8}")
-    write_json(args.json, conditions(cores()) | {"seed": args.seed, "rows": counts})
+    write_json(args.json, own_conditions() | {"seed": args.seed, "rows": counts})
     right = counts["kills"] == counts["loadable"] == counts["the one before loadable"]
     lost = counts["acknowledged saves lost"] + counts["temporary files after a restart"]
     return 0 if right and not lost else 1

@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from scratchvae.errors import WorkerError
@@ -83,9 +84,11 @@ class Team:
     def close(self) -> None:
         """End the processes; the next job would start new ones."""
         for member in self.members:
-            os.kill(member, signal.SIGKILL)  # they own nothing that could be lost
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)  # it owns nothing that could be lost
         for member in self.members:
-            os.waitpid(member, 0)
+            with suppress(ChildProcessError):  # a program may leave its dead to the system
+                os.waitpid(member, 0)
         self.members = []
 
     def _start(self) -> None:
@@ -142,7 +145,10 @@ class Team:
     def _look_after(self) -> None:
         """``WorkerError`` if a member is no more."""
         for member in self.members:
-            ended, status = os.waitpid(member, os.WNOHANG)
+            try:
+                ended, status = os.waitpid(member, os.WNOHANG)
+            except ChildProcessError:  # the system has taken it away already
+                ended, status = member, 0
             if ended:
                 self.members.remove(member)
                 words = bytes(self._words).rstrip(b"\0").decode(errors="replace")

@@ -130,6 +130,22 @@ def test_a_member_that_is_killed_is_missed() -> None:
         some.run()
 
 
+def test_a_program_that_leaves_its_dead_to_the_system_can_have_workers() -> None:
+    def job(me: int, fail: int) -> None:
+        assert not (fail and me)
+        some.meet(me)
+
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with team(2, job) as some:
+            some.run(0)
+            some.close()
+            with pytest.raises(WorkerError, match=r"ended \(AssertionError"):
+                some.run(1)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_to_the_whole_group_are_the_callers_business(name: str) -> None:
     done = shared(2)
