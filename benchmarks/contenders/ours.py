@@ -116,6 +116,7 @@ class Contender:
         with step:
             for i in range(len(index)):
                 step(i + 1, i)
+        step.close()
 
     # ---- for benchmarks.late_steps -----------------------------------------------------------
 

@@ -131,6 +131,7 @@ class Loop:
                 raise
             raise leave_replay(error, self.run.path) from error
         finally:
+            self.step.close()
             self.progress.stop()
         self.result.seconds = time.perf_counter() - started
         return self.result

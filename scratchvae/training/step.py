@@ -37,7 +37,8 @@ class TrainingStep:
     parts: one gathers the images and another draws the noise; each runs its images forward and
     back to every layer's output; then each computes the gradient of its share of the parameters,
     from all images, and updates that share. Used as a context, the step keeps BLAS to one thread
-    where there are several workers, or too little work for several threads.
+    where there are several workers, or too little work for several threads. Whoever needs it no
+    more calls :meth:`close`.
 
     On a device that records, and unless ``captured`` is False, a step reads its moment from a
     clock in the device's memory. It is recorded once, alone and ``at_once`` of it in a row, and
@@ -118,6 +119,9 @@ class TrainingStep:
 
     def __exit__(self, *error: object) -> None:
         self._limit.__exit__(None, None, None)
+
+    def close(self) -> None:
+        """End the workers' processes, which otherwise wait for the next step."""
         self.team.close()
 
     def __call__(self, t: int, i: int, count: int = 1) -> None:

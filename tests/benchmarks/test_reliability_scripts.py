@@ -65,7 +65,7 @@ def test_a_script_says_how_long_it_takes_and_a_result_how_it_was_obtained(name: 
     assert "Takes " in text.split('"""')[1].splitlines()[0]
     content = json.loads((RESULTS / f"{name}.json").read_text())
     assert content["command"].startswith(f"python -m benchmarks.reliability.{name}")
-    assert {"date", "versions", "machine"} <= set(content)
+    assert {"date", "versions", "cpu"} <= set(content)
     assert f"benchmarks.reliability.{name}`" in (ROOT / "benchmarks/README.md").read_text()
 
 

@@ -124,6 +124,7 @@ def after_an_epoch(step):
     with step:
         for i in range(step.steps_per_epoch):
             step(i + 1, i)
+    step.close()
     return step.params.flat.copy(), step.losses.copy()
 
 

@@ -191,7 +191,7 @@ def test_nobody_survives_a_caller_that_is_killed(how: str, tmp_path: Path) -> No
     assert not any(map(is_alive, members))
 
 
-def test_no_process_is_left_when_an_epoch_is_over() -> None:
+def test_no_process_is_left_when_a_training_is_over() -> None:
     trained(settings(workers=2))
     assert not multiprocessing.active_children()
     with pytest.raises(ChildProcessError):
