@@ -106,10 +106,7 @@ class NumpyBackend(FastUpdateRules, Backend):
             self._positive_part(x, out)
 
     def relu_chain(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
-        if self.is_complex:
-            super().relu_chain(y, dy, dx, tmp)
-            return
-        self.xp.greater(y, 0, out=tmp)  # the mask in y's own dtype
+        self.xp.greater(y, 0, out=tmp)  # the mask in y's own dtype; a complex y by its real part
         self.xp.multiply(dy, tmp, out=dx)
 
     def softplus_minus(self, a: Array, x: Array, out: Array, tmp: Array) -> None:

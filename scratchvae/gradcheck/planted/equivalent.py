@@ -17,10 +17,7 @@ EQUIVALENT: dict[str, str] = {
         f"NumpyBackend.bernoulli: a wrong name: tmp -> {name}": NO_SCRATCH
         for name in ("da", "weight", "nll", "x", "a")
     },
-    **{
-        f"NumpyBackend.relu_chain: a wrong name: tmp -> {name}": NO_SCRATCH
-        for name in ("dy", "y", "dx")
-    },
+    "ReLU.chain: a wrong name: y -> x": "y > 0 exactly where x > 0",
     **{
         f"BoundSequential.chain: a wrong name: s.x -> s.{name}": FROM_OUTPUTS
         for name in ("y", "dy", "dx", "tmp")
