@@ -22,9 +22,11 @@ from typing import Any
 from benchmarks.harness import own_conditions, write_json
 from benchmarks.step import at_least_one
 from scratchvae.backend import get_backend
+from scratchvae.config import TrainConfig, resolve_levels
 from scratchvae.data import load_dataset
 from scratchvae.evaluation import histogram_nll, log_likelihood, mass_of_levels
-from scratchvae.training import RunFolder, TrainConfig, prepare, resolve_levels, train
+from scratchvae.runs import RunFolder
+from scratchvae.training import prepare, train
 
 LIKELIHOODS = ("categorical", "gaussian-learned", "gaussian-per-pixel")
 SETTINGS = TrainConfig(hidden=(200, 200), latent_dim=8, epochs=300, validation=200, patience=30)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.layers import Layer, describe
 
 if TYPE_CHECKING:
+    from scratchvae.config import TrainConfig
     from scratchvae.models import VAE
-    from scratchvae.training import TrainConfig
 
 GAUSSIAN_STD = 0.5
 
@@ -92,7 +92,7 @@ class Spec:
 
     def config(self, **settings: Any) -> "TrainConfig":
         """What scratchvae would be told to train it."""
-        from scratchvae.training import TrainConfig
+        from scratchvae.config import TrainConfig
 
         return TrainConfig(
             hidden=self.hidden,

@@ -25,7 +25,7 @@ print(time.perf_counter() - start)
 CONTENDERS = {
     "numpy": "import numpy",
     "scratchvae": "import scratchvae",
-    "scratchvae, everything but figures": "import scratchvae.cli",
+    "scratchvae, everything but figures": "import scratchvae.cli.main",
 }
 
 

@@ -11,15 +11,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from scratchvae.backend import get_backend
+    from scratchvae.config import TrainConfig
     from scratchvae.data import load_dataset
     from scratchvae.evaluation import evaluate
     from scratchvae.models import VAE, Model
-    from scratchvae.training import TrainConfig, train
+    from scratchvae.training import train
 
 _HOME = {
     "VAE": "scratchvae.models",
     "Model": "scratchvae.models",
-    "TrainConfig": "scratchvae.training",
+    "TrainConfig": "scratchvae.config",
     "evaluate": "scratchvae.evaluation",
     "get_backend": "scratchvae.backend",
     "load_dataset": "scratchvae.data",

@@ -9,8 +9,8 @@ from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, 
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim import Adam, BoundOptimizer
-from scratchvae.training.team import Job as TeamJob
-from scratchvae.training.team import Team
+from scratchvae.training.workers import Job as TeamJob
+from scratchvae.training.workers import Team
 
 
 class Contender:

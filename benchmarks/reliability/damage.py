@@ -18,7 +18,8 @@ from benchmarks.harness import own_conditions, write_json
 from scratchvae import TrainConfig, get_backend, load_dataset, train
 from scratchvae.data import select
 from scratchvae.errors import CheckpointError
-from scratchvae.training import Progress, RunFolder, load_checkpoint
+from scratchvae.runs import RunFolder, load_checkpoint
+from scratchvae.training import Progress
 
 KINDS = ("truncations", "bytes changed", "8-byte holes")
 XOR = (0x01, 0x80, 0xFF)

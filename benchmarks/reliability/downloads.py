@@ -24,7 +24,7 @@ from unittest import mock
 from benchmarks.harness import ROOT, conditions, table, write_json
 from benchmarks.reliability.mirror import ARRAYS, FAULTS, NAMES, Mirror, packed, small_archive
 from scratchvae.data import download
-from scratchvae.data.archives import load_archive
+from scratchvae.data.mnist import load_archive
 from scratchvae.versions import installed, versions
 
 PROCESSES = 8

@@ -10,7 +10,7 @@ import os
 import sys
 
 from benchmarks.reliability.mirror import small_archive
-from scratchvae.data.archives import load_archive
+from scratchvae.data.mnist import load_archive
 from scratchvae.errors import DataError
 
 NOBODY = 65534

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.harness import own_conditions, write_json
 from scratchvae.errors import CheckpointError
-from scratchvae.training import Checkpoint, RunFolder, load_checkpoint
+from scratchvae.runs import Checkpoint, RunFolder, load_checkpoint
 
 SIZE = 20_000  # numbers in a checkpoint
 LONGEST = 0.1  # seconds until a process is killed

@@ -17,7 +17,8 @@ from typing import Any
 
 from benchmarks.harness import own_conditions, write_json
 from scratchvae import TrainConfig, get_backend, load_dataset, train
-from scratchvae.training import Progress, RunFolder
+from scratchvae.runs import RunFolder
+from scratchvae.training import Progress
 
 LIMIT = 2.0  # MiB
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.data.sources import Archive, IdxFile
+from scratchvae.data.mirrors import Archive, IdxFile
 
 NAMES = (
     "train-images-idx3-ubyte",

@@ -31,7 +31,8 @@ from scratchvae.data import Dataset, select
 from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.latent import ESTIMATORS
 from scratchvae.optim import OPTIMIZERS
-from scratchvae.training import Film, RunFolder, load_checkpoint, loop, prepare
+from scratchvae.runs import Film, RunFolder, load_checkpoint
+from scratchvae.training import loop, prepare
 from scratchvae.training.step import TrainingStep
 from scratchvae.versions import cores
 

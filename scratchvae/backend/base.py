@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from scratchvae.backend.allocation import memory_of
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
-from scratchvae.backend.room import memory_of
 from scratchvae.backend.updates import FORGET_EVERY, Number, UpdateRules, forget_below
 from scratchvae.errors import ConfigError
 

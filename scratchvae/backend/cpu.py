@@ -12,11 +12,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from scratchvae.backend.allocation import memory_of, shared_room
 from scratchvae.backend.base import ALIGNMENT, Array, Backend, Number, below_one
 from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
 from scratchvae.backend.cpu_updates import FastUpdateRules
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
-from scratchvae.backend.room import memory_of, shared_room
 from scratchvae.backend.updates import FORGET_EVERY, forget_below
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend.room import memory_of
+from scratchvae.backend.allocation import memory_of
 from scratchvae.errors import ConfigError
 
 Float64 = NDArray[np.float64]

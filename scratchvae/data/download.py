@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scratchvae.data.files import file_sha256
-from scratchvae.data.sources import Archive, IdxFile
+from scratchvae.data.mirrors import Archive, IdxFile
 from scratchvae.errors import DataError, DownloadError
 
 CACHE_VARIABLE = "SCRATCHVAE_CACHE"

@@ -4,11 +4,11 @@ import difflib
 import os
 from pathlib import Path
 
-from scratchvae.data.archives import load_archive
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.digits import load_digits
+from scratchvae.data.mirrors import ARCHIVES
+from scratchvae.data.mnist import load_archive
 from scratchvae.data.own import load_file
-from scratchvae.data.sources import ARCHIVES
 from scratchvae.errors import DataError
 
 DATASETS = ("digits", "mnist", "fashion-mnist")

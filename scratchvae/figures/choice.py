@@ -3,9 +3,10 @@
 from typing import Any
 
 from scratchvae.backend.noise import Purpose, Stream, permutation
+from scratchvae.config import TrainConfig
 from scratchvae.data import Split
 from scratchvae.evaluation import visible
-from scratchvae.training import TrainConfig, Views
+from scratchvae.training import Views
 
 
 def figure_originals(views: Views, config: TrainConfig) -> Any:

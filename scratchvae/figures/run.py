@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.evaluation import Completion, CompletionSettings, interpolate, log_joint
 from scratchvae.figures.choice import figure_originals, pick, visible_of
@@ -21,7 +22,8 @@ from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 from scratchvae.models import Model
-from scratchvae.training import Film, TrainConfig, Views
+from scratchvae.runs import Film
+from scratchvae.training import Views
 
 SCATTER = 5_000  # points; more of them hide each other
 PAIRS = 3  # of images to go from one to the other

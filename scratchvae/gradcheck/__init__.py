@@ -1,7 +1,6 @@
-"""Gradient checks: for the code of this package, and for anyone's.
+"""The gradient checker: for functions, layers, likelihoods and models of anyone's.
 
-:func:`gradcheck` checks a function, layer, likelihood or model; :func:`run_registry` checks
-everything that this package can train.
+:func:`gradcheck` checks one of them. What proves this package with it is in ``selfcheck``.
 """
 
 from scratchvae.gradcheck.check import check_subject, gradcheck
@@ -9,7 +8,6 @@ from scratchvae.gradcheck.errors import GradientError, UncheckableError
 from scratchvae.gradcheck.live import LiveCheck, live_rows, verify_live
 from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.methods import METHODS
-from scratchvae.gradcheck.registry import Results, run_registry
 from scratchvae.gradcheck.report import Finding, Report
 from scratchvae.gradcheck.subjects import Subject
 
@@ -19,13 +17,11 @@ __all__ = [
     "GradientError",
     "LiveCheck",
     "Report",
-    "Results",
     "Subject",
     "UncheckableError",
     "check_subject",
     "gradcheck",
     "gradient_error",
     "live_rows",
-    "run_registry",
     "verify_live",
 ]

@@ -13,8 +13,8 @@ from scratchvae.gradcheck.diagnose import diagnose, factor_named
 from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
 from scratchvae.gradcheck.methods import METHODS, Curve, Method, kink, method_named
+from scratchvae.gradcheck.prechecks import complex_unsafe, screen
 from scratchvae.gradcheck.report import Finding, Report
-from scratchvae.gradcheck.screen import complex_unsafe, screen
 from scratchvae.gradcheck.subjects import (
     FunctionSubject,
     Subject,

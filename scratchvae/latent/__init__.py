@@ -1,5 +1,6 @@
 """Between encoder and decoder: reparameterization, divergence from the prior, estimators."""
 
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators import (
     ESTIMATORS,
     AnalyticKL,
@@ -16,7 +17,6 @@ from scratchvae.latent.estimators import (
 )
 from scratchvae.latent.kl import kl_chain, kl_per_unit
 from scratchvae.latent.logstd import LogStdHead
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.reparameterize import (
     reparameterize,
     reparameterize_chain,

@@ -5,7 +5,7 @@ from typing import Any
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.base import WHOLE
 from scratchvae.layers.convolution import Convolution
-from scratchvae.layers.correlate import Correlation
+from scratchvae.layers.correlation import Correlation
 from scratchvae.layers.grid import contracting
 from scratchvae.memory import Shape
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers.base import Layer
-from scratchvae.layers.correlate import Correlation, Work
+from scratchvae.layers.correlation import Correlation, Work
 from scratchvae.layers.grid import PADDINGS, pair
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
 from scratchvae.memory import Shape, Tape, size_of

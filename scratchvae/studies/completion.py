@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from statistics import fmean, quantiles, stdev
 
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.evaluation import Completion, complete, find_mask, visible
 from scratchvae.models import Model
 from scratchvae.studies.study import CompletionTarget, compare
-from scratchvae.training import TrainConfig, Views
+from scratchvae.training import Views
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from scratchvae.evaluation.interpolation import linear, spherical
 from scratchvae.latent import LatentNode, reparameterize
 from scratchvae.models.posterior import BoundPosterior
 from scratchvae.studies.study import Study
-from scratchvae.training.watch import LABELS, labels_of
+from scratchvae.training.nonfinite.trace import LABELS, labels_of
 
 PARTS = ("encoder", "decoder")
 

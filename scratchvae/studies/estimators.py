@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
 from scratchvae.backend.noise import Purpose, Stream, permutation
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import Evaluation, evaluate, visible
 from scratchvae.evaluation.gradient_noise import GROUPS, Noise, gradient_noise
 from scratchvae.models import Model
-from scratchvae.training import TrainConfig, prepare, train
+from scratchvae.training import prepare, train
 
 TRAINED = ("analytic", "score-baseline", "score", "detached")  # with and without reparameterization
 SAMPLES, DRAWS, EPOCHS = 5, 400, 40

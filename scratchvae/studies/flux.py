@@ -1,8 +1,8 @@
 """784-500-2 with tanh, a head of log σ and Monte-Carlo KL: a Flux tutorial."""
 
+from scratchvae.config import TrainConfig
 from scratchvae.evaluation import CompletionSettings
 from scratchvae.studies.study import CompletionTarget, Figure, Study
-from scratchvae.training import TrainConfig
 
 STUDY = Study(
     name="flux",

@@ -1,7 +1,7 @@
 """784-400-400-2 with ReLU on grey MNIST: the Gluon tutorial."""
 
+from scratchvae.config import TrainConfig
 from scratchvae.studies.study import Figure, Study
-from scratchvae.training import TrainConfig
 
 STUDY = Study(
     name="gluon",

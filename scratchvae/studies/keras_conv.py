@@ -1,7 +1,7 @@
 """Convolutions down to two latent units and back: a Keras tutorial."""
 
+from scratchvae.config import TrainConfig
 from scratchvae.studies.study import Figure, Study
-from scratchvae.training import TrainConfig
 
 STUDY = Study(
     name="keras-conv",

@@ -1,7 +1,7 @@
 """784-512-512-16 with Monte-Carlo KL on 500 images: a PyTorch tutorial."""
 
+from scratchvae.config import TrainConfig
 from scratchvae.studies.study import Study
-from scratchvae.training import TrainConfig
 
 STUDY = Study(
     name="pytorch",

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
+from scratchvae.config import TrainConfig
 from scratchvae.evaluation import Evaluation
 from scratchvae.studies.completion import Completed, describe
 from scratchvae.studies.study import Figure, Study
-from scratchvae.training import TrainConfig, Training
+from scratchvae.training import Training
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from scratchvae.config import TrainConfig
 from scratchvae.evaluation import CompletionSettings
-from scratchvae.training import TrainConfig
 
 
 @dataclass(frozen=True)

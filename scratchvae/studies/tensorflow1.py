@@ -2,8 +2,8 @@
 
 import math
 
+from scratchvae.config import TrainConfig
 from scratchvae.studies.study import Figure, Study
-from scratchvae.training import TrainConfig
 
 STUDY = Study(
     name="tensorflow1",

@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Backend
+from scratchvae.config import TrainConfig, resolve_levels
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import Model
-from scratchvae.training.checkpoint import Checkpoint
-from scratchvae.training.config import TrainConfig, resolve_levels
+from scratchvae.runs.checkpoint import Checkpoint
+from scratchvae.runs.folder import RunFolder
+from scratchvae.runs.metrics import best_of, first_lines, how_it_ended, keep_lines
 from scratchvae.training.interrupt import Interruption
-from scratchvae.training.metrics import first_lines, keep_lines
-from scratchvae.training.nonfinite import explain, explain_evaluation
+from scratchvae.training.nonfinite.locate import explain, explain_evaluation
+from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.order import epoch_order
+from scratchvae.training.partition import resolve_workers
 from scratchvae.training.progress import Progress
-from scratchvae.training.replay import leave_replay
 from scratchvae.training.resume import differences
-from scratchvae.training.run import RunFolder
-from scratchvae.training.shares import resolve_workers
-from scratchvae.training.state import State, best_of, how_it_ended
+from scratchvae.training.state import State
 from scratchvae.training.step import TrainingStep
 from scratchvae.training.views import prepare
 from scratchvae.versions import machine

@@ -8,9 +8,9 @@ and the machine, whose kernels add in their own order.
 from typing import Any
 
 from scratchvae.backend import Backend
+from scratchvae.config import TrainConfig
 from scratchvae.errors import RunError
-from scratchvae.training.checkpoint import Checkpoint
-from scratchvae.training.config import TrainConfig
+from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.versions import kernel, versions
 
 # These decide which images the rest of an epoch visits.

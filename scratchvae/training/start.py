@@ -4,15 +4,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from scratchvae.backend import Backend, get_backend
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, RunError
 from scratchvae.models import Model
-from scratchvae.training.config import TrainConfig
-from scratchvae.training.lock import alone
+from scratchvae.runs.folder import RunFolder
+from scratchvae.runs.lock import alone
 from scratchvae.training.loop import Loop, Training
 from scratchvae.training.progress import Progress
 from scratchvae.training.resume import changed_settings
-from scratchvae.training.run import RunFolder
 
 
 def train(

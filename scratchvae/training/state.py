@@ -1,19 +1,18 @@
 """What a checkpoint holds of a run in progress, and how a run takes it up again."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import CheckpointError, DataError
 from scratchvae.memory import FlatBuffer
-from scratchvae.training.checkpoint import Checkpoint, digest_of, restore
-from scratchvae.training.config import TrainConfig
+from scratchvae.runs.checkpoint import Checkpoint, digest_of, restore
+from scratchvae.runs.folder import named
 from scratchvae.training.resume import environment, require_same_epoch
-from scratchvae.training.run import named
 from scratchvae.training.step import TrainingStep
 
 
@@ -93,17 +92,3 @@ class State:
     def parameters_are_finite(self) -> bool:
         """Whether no parameter is an infinity or NaN; waits for the device."""
         return bool(np.isfinite(self.step.bk.to_host(self.step.params.flat)).all())
-
-
-def best_of(metrics: Sequence[Mapping[str, Any]]) -> tuple[float, int | None]:
-    """The lowest loss on the validation split and the first epoch that had it."""
-    losses = [(line["validation_loss"], line["epoch"]) for line in metrics
-              if "validation_loss" in line]  # fmt: skip
-    return min(losses, default=(math.inf, None))
-
-
-def how_it_ended(config: TrainConfig, epoch: int, best_epoch: int | None) -> str | None:
-    """ "early" or "completed" for a run with nothing left to do after ``epoch``; else None."""
-    if config.patience and best_epoch is not None and epoch - best_epoch >= config.patience:
-        return "early"
-    return "completed" if epoch >= config.epochs else None

@@ -11,14 +11,14 @@ from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Optimizer
 from scratchvae.training.clock import Clock, Moment
-from scratchvae.training.shares import (
+from scratchvae.training.partition import (
     WORTH_BLAS_THREADS,
     Share,
     multiplications,
     parameter_shares,
     row_shares,
 )
-from scratchvae.training.team import Team
+from scratchvae.training.workers import Team
 
 AT_ONCE = 50  # at most so many recorded steps a launch: launching takes no time beside them
 

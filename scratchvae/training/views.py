@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from scratchvae.backend.room import memory_of
+from scratchvae.backend.allocation import memory_of
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
 from scratchvae.errors import ConfigError
-from scratchvae.training.config import TrainConfig
 
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from scratchvae.backend import Backend, get_backend
-from scratchvae.training import TrainConfig, TrainingStep, epoch_order
+from scratchvae.config import TrainConfig
+from scratchvae.training import TrainingStep, epoch_order
 
 STEPS, ROWS, BATCH, SIDE, LEVELS = 50, 23, 5, 4, 3
 BASE = {"hidden": (7,), "latent_dim": 2, "batch_size": BATCH, "dtype": "float32"}

@@ -9,7 +9,7 @@ import pytest
 from scratchvae.backend import get_backend, why_no_gpu
 from scratchvae.backend.cuda import CupyBackend, libraries
 from scratchvae.backend.cuda.graph import Recorded
-from scratchvae.cli import main
+from scratchvae.cli.main import main
 from scratchvae.errors import ConfigError, DeviceError
 
 

@@ -6,7 +6,7 @@ from emulation.compare import agree, draw, each_dtype, each_size
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.base import FORGET_EVERY
-from scratchvae.backend.cuda.verbs import read
+from scratchvae.backend.cuda.operations import read
 from scratchvae.backend.noise import Purpose, Stream, uniform
 
 # ---- batch and layers ----------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_e18_e19_the_bernoullis_value_and_gradient(make, n, shapes, dtype):
 
 @pytest.mark.parametrize("columns", [5, 300])
 def test_a_block_that_has_several_rows_keeps_them_apart(make, columns, monkeypatch):
-    monkeypatch.setattr("scratchvae.backend.cuda.verbs.blocks_for", lambda n, each: 2)
+    monkeypatch.setattr("scratchvae.backend.cuda.operations.blocks_for", lambda n, each: 2)
 
     def compute(bk):
         nll, da = bk.empty((7, 1)), bk.empty((7, 1, columns))

@@ -5,9 +5,10 @@ import pytest
 from steps import CASES, make_step, run, settings
 
 from scratchvae.backend import get_backend
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.studies import STUDIES
-from scratchvae.training import TrainConfig, train
+from scratchvae.training import train
 
 pytestmark = pytest.mark.gpu
 

@@ -10,10 +10,10 @@ from steps import CASES, make_step, run, settings
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.strict import CaptureError
+from scratchvae.config import HEADS, LIKELIHOODS
 from scratchvae.latent import ESTIMATORS
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.optim import OPTIMIZERS
-from scratchvae.training import HEADS, LIKELIHOODS
 
 
 def test_the_cases_use_everything_that_a_training_can():

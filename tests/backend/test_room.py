@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
+from scratchvae.backend.allocation import MOST_BYTES, memory_of
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
-from scratchvae.backend.room import MOST_BYTES, memory_of
 
 HUGE = (2**40, 2**40)  # 2⁸⁰: as an int64, their product is 0
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.cli import main
+from scratchvae.cli.main import main
 
 Table = dict[str, tuple[str, str]]  # what is wrong: the command line, a part of the sentence
 

@@ -11,7 +11,7 @@ import pytest
 from bad_input import make_world
 
 import scratchvae
-from scratchvae.cli import main
+from scratchvae.cli.main import main
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from bad_input import TINY, Table, refuses
 
 from scratchvae.backend import why_no_gpu
-from scratchvae.cli import main
+from scratchvae.cli.main import main
 
 COMPLETE = "complete run --no-figures --quiet --out never"
 ESTIMATORS = (

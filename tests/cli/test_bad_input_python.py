@@ -24,14 +24,14 @@ from scratchvae.gradcheck import (
     check_subject,
     gradcheck,
     gradient_error,
-    run_registry,
     verify_live,
 )
 from scratchvae.gradcheck.check import as_subject
 from scratchvae.latent import ScoreFunction, ScoreFunctionBaseline
 from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.likelihoods import Bernoulli, Categorical
-from scratchvae.training import RunFolder
+from scratchvae.runs import RunFolder
+from scratchvae.selfcheck import run_registry
 
 CPU = get_backend("cpu")
 SMALL = VAE.mlp(12, (8,), 2)

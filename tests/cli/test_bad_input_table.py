@@ -15,7 +15,7 @@ import test_bad_input_runs
 import test_bad_input_settings
 from bad_input import Table, refuses
 
-from scratchvae.cli import make_parser
+from scratchvae.cli.main import make_parser
 
 TABLES = (
     test_bad_input,

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from scratchvae.cli import OUR_MISTAKE, verdict
+from scratchvae.cli.main import OUR_MISTAKE, verdict
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def broken(monkeypatch) -> None:
     def info(*args: object) -> None:
         raise TypeError("first line\nsecond line")
 
-    monkeypatch.setattr("scratchvae.commands.info.versions", info)
+    monkeypatch.setattr("scratchvae.cli.info.versions", info)
 
 
 def test_a_mistake_of_ours_is_one_sentence_with_an_exit_code_of_its_own(cli, broken) -> None:

@@ -131,7 +131,7 @@ def test_info_says_which_versions_devices_and_folders(cli, here, tmp_path) -> No
 
 
 def test_info_prints_the_reason_why_there_is_no_gpu(cli, monkeypatch) -> None:
-    monkeypatch.setattr("scratchvae.commands.info.why_no_gpu", lambda: "no such thing here")
+    monkeypatch.setattr("scratchvae.cli.info.why_no_gpu", lambda: "no such thing here")
     answer = cli("info")
     assert answer.code == 0
     assert "GPU             no such thing here" in answer.out

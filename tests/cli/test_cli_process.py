@@ -172,7 +172,7 @@ def test_the_help_names_every_command_with_examples(cli) -> None:
 
 
 def test_the_examples_in_the_help_can_be_parsed(cli) -> None:
-    from scratchvae.cli import make_parser
+    from scratchvae.cli.main import make_parser
 
     texts = [cli(*command, "--help").out for command in ([], *([c] for c in COMMANDS))]
     examples = [

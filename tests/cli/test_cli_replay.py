@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae.training.replay import Replay, load_replay, save_replay
+from scratchvae.training.nonfinite.replay import Replay, load_replay, save_replay
 
 
 @pytest.fixture

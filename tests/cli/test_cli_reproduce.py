@@ -27,7 +27,7 @@ def stand_in() -> Dataset:
 def small_mnist(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     dataset = stand_in()
     monkeypatch.setattr(
-        "scratchvae.commands.common.load_dataset", lambda source, data_dir, quiet: dataset
+        "scratchvae.cli.common.load_dataset", lambda source, data_dir, quiet: dataset
     )
 
 
@@ -148,7 +148,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         model = Model(config.make_vae(784), bk)
         return Training(model, metrics=[], stopped=name)
 
-    monkeypatch.setattr("scratchvae.commands.reproduce.train_in_folder", train_in_folder)
+    monkeypatch.setattr("scratchvae.cli.reproduce.train_in_folder", train_in_folder)
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scratchvae.commands import resume as resume_module
+from scratchvae.cli import resume as resume_module
 from scratchvae.training.step import TrainingStep
 
 

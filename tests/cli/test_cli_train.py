@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from scratchvae.backend.cpu import NumpyBackend
-from scratchvae.cli import make_parser
-from scratchvae.commands.train import SIGNAL_EXITS
-from scratchvae.training import TrainConfig
+from scratchvae.cli.main import make_parser
+from scratchvae.cli.train import SIGNAL_EXITS
+from scratchvae.config import TrainConfig
 
 KEYS = ["epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds"]
 
@@ -273,7 +273,7 @@ def test_a_disk_that_fills_up_while_training_is_said_in_words(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device", "run/metrics.jsonl")
 
-    monkeypatch.setattr("scratchvae.training.run.RunFolder.append_metrics", full)
+    monkeypatch.setattr("scratchvae.runs.folder.RunFolder.append_metrics", full)
     answer = cli(*tiny_train, "--out", "run", "--quiet")
     assert (answer.code, answer.out) == (2, "")
     assert "No space left on device: 'run/metrics.jsonl'" in answer.err

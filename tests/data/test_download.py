@@ -10,7 +10,7 @@ from data_helpers import write_files
 from benchmarks.reliability.downloads import Scenario, play, scenarios
 from benchmarks.reliability.mirror import FAULTS, NAMES, Answer, Mirror, small_archive
 from scratchvae.data import download
-from scratchvae.data.archives import load_archive
+from scratchvae.data.mnist import load_archive
 from scratchvae.errors import DataError, DownloadError
 
 

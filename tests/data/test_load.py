@@ -11,9 +11,9 @@ import pytest
 from data_helpers import known_labels, write_files
 
 from benchmarks.reliability.mirror import ARRAYS, NAMES, idx_bytes, packed, sha256, small_archive
-from scratchvae.data import DATASETS, load_dataset, sources
-from scratchvae.data.archives import load_archive
-from scratchvae.data.sources import ARCHIVES, Archive
+from scratchvae.data import DATASETS, load_dataset, mirrors
+from scratchvae.data.mirrors import ARCHIVES, Archive
+from scratchvae.data.mnist import load_archive
 from scratchvae.errors import DataError, DownloadError
 
 
@@ -138,7 +138,7 @@ def test_a_file_with_the_digest_of_another_set_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     twin = small_archive()
-    monkeypatch.setitem(sources.ARCHIVES, "twin", Archive("twin", (), twin.files))
+    monkeypatch.setitem(mirrors.ARCHIVES, "twin", Archive("twin", (), twin.files))
     write_files(tmp_path, level=1)
     with pytest.raises(DataError, match="it is twin's train-images"):
         load_archive(small_archive(inner_digests=False), tmp_path)

@@ -10,11 +10,13 @@ import pytest
 import scratchvae.evaluation.elbo as elbo
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split, bernoulli, describe
 from scratchvae.evaluation import active_units, describe_protocol, evaluate, visible
 from scratchvae.models import Model
 from scratchvae.models.model import BLOCK
-from scratchvae.training import RunFolder, TrainConfig, prepare, train
+from scratchvae.runs import RunFolder
+from scratchvae.training import prepare, train
 
 CPU = get_backend("cpu", "float64")
 

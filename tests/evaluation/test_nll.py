@@ -9,6 +9,7 @@ from scipy import stats
 import scratchvae.evaluation.nll as nll
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import TrainConfig
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import evaluate, histogram_nll, importance_sampled, log_likelihood
@@ -17,7 +18,6 @@ from scratchvae.evaluation.nll import LogMeanExp, noise
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Gaussian
 from scratchvae.models import VAE, Model
-from scratchvae.training import TrainConfig
 
 CPU = get_backend("cpu", "float64")
 D, Z, N = 7, 3, 5

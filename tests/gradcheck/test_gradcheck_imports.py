@@ -11,7 +11,11 @@ HEAVY = ("hypothesis", "torch", "scipy", "matplotlib", "sklearn", "cupy")
 
 @pytest.mark.parametrize(
     "module",
-    ["scratchvae.gradcheck", "scratchvae.gradcheck.planted", "scratchvae.gradcheck.configurations"],
+    [
+        "scratchvae.gradcheck",
+        "scratchvae.selfcheck.mutation",
+        "scratchvae.gradcheck.configurations",
+    ],
 )
 def test_importing_loads_nothing_heavy(module):
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"

@@ -11,13 +11,13 @@ from scratchvae.errors import ConfigError
 from scratchvae.gradcheck import GradientError, LiveCheck, live_rows, verify_live
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.live import TOLERANCES
-from scratchvae.gradcheck.planted.historical import HISTORICAL
 from scratchvae.latent import MonteCarloKL, ScoreFunction
 from scratchvae.layers import Dense, Sigmoid, Tanh
 from scratchvae.likelihoods import Gaussian, LearnedGaussian
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE
 from scratchvae.optim import Adam
+from scratchvae.selfcheck.mutation.historical import HISTORICAL
 
 MODELS = {
     "relu": lambda: VAE.mlp(40, (30, 20), 3),

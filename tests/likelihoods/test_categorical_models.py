@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import TrainConfig, require_same_levels, resolve_levels
 from scratchvae.data import load_dataset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian
 from scratchvae.models import VAE, Model
-from scratchvae.training import TrainConfig, require_same_levels, resolve_levels, train
+from scratchvae.training import train
 
 PIXELS, LEVELS = 7, 5
 

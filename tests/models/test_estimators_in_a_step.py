@@ -7,6 +7,7 @@ import pytest
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
+from scratchvae.config import TrainConfig
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError, ScratchVAEError
 from scratchvae.evaluation import evaluate
@@ -18,7 +19,7 @@ from scratchvae.memory import FlatBuffer
 from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
 from scratchvae.optim import Adam
-from scratchvae.training import TrainConfig, TrainingStep, resolve_workers
+from scratchvae.training import TrainingStep, resolve_workers
 
 D, H, Z, B, K = 11, 7, 3, 6, 4
 ALL = {**{name: (name, 0.0) for name in ESTIMATORS}, "free bits": ("analytic", 0.2)}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import Evaluation
 from scratchvae.models import Model
@@ -20,7 +21,7 @@ from scratchvae.studies import (
     table,
 )
 from scratchvae.studies.reproduce import Row
-from scratchvae.training import TrainConfig, Training
+from scratchvae.training import Training
 
 STUDY = Study(
     name="toy",

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.evaluation import CompletionSettings, complete, find_mask
 from scratchvae.models import Model
 from scratchvae.studies import STUDIES, Completed, CompletionTarget, complete_as, find_study
 from scratchvae.studies.completion import describe
 from scratchvae.studies.equations import equations_of
-from scratchvae.training import TrainConfig, prepare
+from scratchvae.training import prepare
 
 TARGET = CompletionTarget(
     image=3, mask="top", settings=CompletionSettings(steps=5, final_samples=7), published=10.0,

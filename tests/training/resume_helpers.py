@@ -13,7 +13,9 @@ import pytest
 from training_helpers import leftovers, settings, tiny
 
 from scratchvae.backend import get_backend
-from scratchvae.training import Film, RunFolder, TrainConfig, train
+from scratchvae.config import TrainConfig
+from scratchvae.runs import Film, RunFolder
+from scratchvae.training import train
 from scratchvae.training.step import TrainingStep
 
 

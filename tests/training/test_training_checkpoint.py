@@ -22,13 +22,10 @@ import scratchvae
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, RunError
 from scratchvae.models import Model
-from scratchvae.training import RunFolder, train
-from scratchvae.training.atomic import sweep
-from scratchvae.training.checkpoint import (
-    load_checkpoint,
-    restore,
-    save_checkpoint,
-)
+from scratchvae.runs import RunFolder
+from scratchvae.runs.atomic import sweep
+from scratchvae.runs.checkpoint import load_checkpoint, restore, save_checkpoint
+from scratchvae.training import train
 
 ROOT = str(Path(scratchvae.__file__).parents[1])
 
@@ -113,11 +110,11 @@ def half_a_file(file: io.BufferedWriter, arrays: Any) -> None:
 @pytest.mark.parametrize(
     ("target", "substitute", "error"),
     [
-        ("scratchvae.training.atomic.os.replace", fail(PermissionError(13, "No")), CheckpointError),
-        ("scratchvae.training.atomic.os.fsync", fail(OSError(5, "I/O error")), CheckpointError),
-        ("scratchvae.training.vouched.write_npz", half_a_file, CheckpointError),
-        ("scratchvae.training.vouched.write_npz", fail(KeyboardInterrupt()), KeyboardInterrupt),
-        ("scratchvae.training.atomic.tempfile.mkstemp", fail(OSError(28, "Full")), CheckpointError),
+        ("scratchvae.runs.atomic.os.replace", fail(PermissionError(13, "No")), CheckpointError),
+        ("scratchvae.runs.atomic.os.fsync", fail(OSError(5, "I/O error")), CheckpointError),
+        ("scratchvae.runs.archive.write_npz", half_a_file, CheckpointError),
+        ("scratchvae.runs.archive.write_npz", fail(KeyboardInterrupt()), KeyboardInterrupt),
+        ("scratchvae.runs.atomic.tempfile.mkstemp", fail(OSError(28, "Full")), CheckpointError),
     ],
 )
 @pytest.mark.parametrize("there_before", [True, False])
@@ -139,13 +136,13 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
 def test_a_disk_that_is_full_is_said_so(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "c.npz"
     with monkeypatch.context() as patch:
-        patch.setattr("scratchvae.training.vouched.write_npz", half_a_file)
+        patch.setattr("scratchvae.runs.archive.write_npz", half_a_file)
         with pytest.raises(
             CheckpointError, match=r"c\.npz cannot be written: No space left.*device$"
         ):
             save_checkpoint(path, small())
     save_checkpoint(path, small())
-    monkeypatch.setattr("scratchvae.training.vouched.write_npz", half_a_file)
+    monkeypatch.setattr("scratchvae.runs.archive.write_npz", half_a_file)
     with pytest.raises(CheckpointError, match="No space left on device; the one before it stays"):
         save_checkpoint(path, small())
 
@@ -167,7 +164,7 @@ def test_a_limit_that_a_save_runs_into_leaves_the_last_good_checkpoint(tmp_path:
     pytest.importorskip("resource")
     done = limited(
         "import numpy as np; from pathlib import Path\n"
-        "from scratchvae.training.checkpoint import Checkpoint, save_checkpoint\n"
+        "from scratchvae.runs.checkpoint import Checkpoint, save_checkpoint\n"
         "for step, size in ((1, 1_000), (2, 10_000), (3, 20_000)):\n"
         "    a = np.full(size, step, np.float32)\n"
         "    save_checkpoint(Path('c.npz'), Checkpoint({}, 1, 0, step, {'params': {'W': a}}))\n"
@@ -208,7 +205,7 @@ def test_a_kill_between_the_two_renames_leaves_nothing_behind_after_the_next_sav
 def test_where_a_file_can_have_one_name_only_the_one_before_is_a_copy(
     tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("scratchvae.training.atomic.os.link", fail(OSError(1, "Not permitted")))
+    monkeypatch.setattr("scratchvae.runs.atomic.os.link", fail(OSError(1, "Not permitted")))
     path, previous = tmp_path / "c.npz", tmp_path / "p.npz"
     for step in (1, 2):
         save_checkpoint(path, small(step), previous)
@@ -238,7 +235,7 @@ def test_a_file_that_is_replaced_keeps_the_permissions_of_the_umask(tmp_path: Pa
 def test_a_process_killed_while_it_saves_over_and_over_leaves_a_whole_file(tmp_path: Path) -> None:
     code = (
         "import sys, itertools, numpy as np; from pathlib import Path\n"
-        "from scratchvae.training.checkpoint import Checkpoint, save_checkpoint\n"
+        "from scratchvae.runs.checkpoint import Checkpoint, save_checkpoint\n"
         "path = Path(sys.argv[1])\n"
         "for step in itertools.count():\n"
         "    a = np.full((300, 300), step, np.float32)\n"

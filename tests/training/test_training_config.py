@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
-from scratchvae.training import TrainConfig
 
 ODD: dict[str, Any] = {
     "data": "faces.npy",

@@ -15,9 +15,10 @@ from training_helpers import settings, small, tiny
 from benchmarks.reliability import damage
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError
-from scratchvae.training import RunFolder, train
-from scratchvae.training.checkpoint import load_checkpoint, save_checkpoint
-from scratchvae.training.npz import write_npz
+from scratchvae.runs import RunFolder
+from scratchvae.runs.checkpoint import load_checkpoint, save_checkpoint
+from scratchvae.runs.npz import write_npz
+from scratchvae.training import train
 
 
 @pytest.fixture(scope="module")

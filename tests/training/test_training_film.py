@@ -9,8 +9,8 @@ from training_helpers import leftovers, settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError
 from scratchvae.models import Model
-from scratchvae.training import Film
-from scratchvae.training.film import frame_epochs
+from scratchvae.runs import Film
+from scratchvae.runs.snapshots import frame_epochs
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from scratchvae.backend.strict import CaptureError
 from scratchvae.data import Dataset, Split, binarize
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.models import Model
-from scratchvae.training import RunFolder, epoch_order, prepare, train
+from scratchvae.runs import RunFolder
+from scratchvae.training import epoch_order, prepare, train
 
 KINDS = {
     "Bernoulli on grey pixels": {},

@@ -13,7 +13,8 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
-from scratchvae.training import RunFolder, train
+from scratchvae.runs import RunFolder
+from scratchvae.training import train
 
 NAMES = {  # of the training written out by hand, and of the sentence
     "encoder.0": "the output of encoder.0 (Dense(8))",

@@ -10,15 +10,17 @@ from training_helpers import leftovers, settings, tiny
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import LIKELIHOODS, TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.latent import ESTIMATORS
 from scratchvae.optim import SGD
 from scratchvae.optim.adam import BoundAdam
-from scratchvae.training import LIKELIHOODS, RunFolder, TrainConfig, train
-from scratchvae.training.diagnosis import Diagnosis, diagnose
+from scratchvae.runs import RunFolder
+from scratchvae.training import train
+from scratchvae.training.nonfinite.diagnosis import Diagnosis, diagnose
+from scratchvae.training.nonfinite.replay import FILE, Replay, leave_replay, load_replay
 from scratchvae.training.order import epoch_order
-from scratchvae.training.replay import FILE, Replay, leave_replay, load_replay
 
 WAYS: dict[str, dict[str, Any]] = {
     **{f"likelihood {name}": {"likelihood": name} for name in LIKELIHOODS},

@@ -8,8 +8,9 @@ from training_helpers import settings, tiny
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import NonFiniteError, ReplayError
-from scratchvae.training import RunFolder, train
-from scratchvae.training.replay import FILE, Replay, load_replay, save_replay
+from scratchvae.runs import RunFolder
+from scratchvae.training import train
+from scratchvae.training.nonfinite.replay import FILE, Replay, load_replay, save_replay
 
 
 @pytest.fixture(scope="module")

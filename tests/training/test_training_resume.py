@@ -11,7 +11,7 @@ from resume_helpers import Killed, folder_of, kill_at, kill_in, left, run
 
 import scratchvae.training.loop as loop
 from scratchvae.errors import NonFiniteError
-from scratchvae.training.checkpoint import load_checkpoint
+from scratchvae.runs.checkpoint import load_checkpoint
 from scratchvae.training.step import TrainingStep
 
 KINDS: dict[str, dict[str, Any]] = {

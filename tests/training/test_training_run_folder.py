@@ -8,9 +8,9 @@ import pytest
 from training_helpers import leftovers, settings
 
 from scratchvae.errors import RunError
-from scratchvae.training import RunFolder, free_folder, require_free, write_json
-from scratchvae.training.lock import alone
-from scratchvae.training.metrics import keep_lines
+from scratchvae.runs import RunFolder, free_folder, require_free, write_json
+from scratchvae.runs.lock import alone
+from scratchvae.runs.metrics import keep_lines
 
 GOOD = {"config": settings().to_json(), "data": {"fingerprint": "0"}}
 LINE = {
@@ -76,7 +76,7 @@ def test_a_line_that_a_full_disk_tears_is_taken_back(tmp_path: Path, monkeypatch
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("scratchvae.training.metrics.os.fsync", full)
+    monkeypatch.setattr("scratchvae.runs.metrics.os.fsync", full)
     with pytest.raises(
         RunError, match=r"metrics\.jsonl cannot be written: No space left on device"
     ):
@@ -203,7 +203,7 @@ def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch
     def failing(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("scratchvae.training.atomic.os.replace", failing)
+    monkeypatch.setattr("scratchvae.runs.atomic.os.replace", failing)
     with pytest.raises(OSError, match="No space"):
         write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}

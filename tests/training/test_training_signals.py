@@ -12,7 +12,7 @@ from training_helpers import after_steps, leftovers, tiny
 
 import scratchvae
 from scratchvae.backend import get_backend
-from scratchvae.training import RunFolder
+from scratchvae.runs import RunFolder
 
 ROOT = str(Path(scratchvae.__file__).parents[1])
 

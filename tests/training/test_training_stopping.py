@@ -10,7 +10,8 @@ from training_helpers import Recorder, after_steps, numbers, settings, tiny, tra
 import scratchvae.training.loop as loop
 from scratchvae.backend import get_backend
 from scratchvae.data import Dataset
-from scratchvae.training import RunFolder, prepare, train
+from scratchvae.runs import RunFolder
+from scratchvae.training import prepare, train
 
 # ---- validation and patience ------------------------------------------------------------------
 

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from training_helpers import settings, trained
 
-import scratchvae.training.shares as shares
-import scratchvae.training.team as team_module
+import scratchvae.training.partition as shares
+import scratchvae.training.workers as team_module
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError, WorkerError
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim import Adam
 from scratchvae.training.step import TrainingStep
-from scratchvae.training.team import Job, Team, can_fork
+from scratchvae.training.workers import Job, Team, can_fork
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="only Linux shares a step among processes")
 
@@ -159,7 +159,7 @@ def test_signals_to_the_whole_group_are_the_callers_business(name: str) -> None:
 
 CALLER = """
 import os, sys, time
-from scratchvae.training.team import Team
+from scratchvae.training.workers import Team
 
 file = open(sys.argv[1], "w")
 

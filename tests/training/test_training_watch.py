@@ -10,10 +10,10 @@ import pytest
 from training_helpers import PIXELS, settings
 
 from scratchvae.backend import get_backend
+from scratchvae.config import LIKELIHOODS, TrainConfig
 from scratchvae.latent import ESTIMATORS
 from scratchvae.memory import FlatBuffer, Tape
-from scratchvae.training import LIKELIHOODS, TrainConfig
-from scratchvae.training.watch import Watch, computes_kl, labels_of
+from scratchvae.training.nonfinite.trace import Watch, computes_kl, labels_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TITLES = dict(

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from training_helpers import numbers, settings, tiny, trained
 
-import scratchvae.training.shares as shares
+import scratchvae.training.partition as shares
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.optim import BoundAdam
-from scratchvae.training import RunFolder, train
+from scratchvae.runs import RunFolder
+from scratchvae.training import train
 
 
 @pytest.fixture(autouse=True)

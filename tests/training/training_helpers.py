@@ -14,17 +14,11 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.models import Model
-from scratchvae.training import (
-    Checkpoint,
-    Progress,
-    TrainConfig,
-    Training,
-    TrainingStep,
-    epoch_order,
-    train,
-)
+from scratchvae.runs import Checkpoint
+from scratchvae.training import Progress, Training, TrainingStep, epoch_order, train
 
 SHAPE = (3, 4)
 PIXELS = 12

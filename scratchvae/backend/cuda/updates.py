@@ -3,7 +3,7 @@
 from typing import Any
 
 from scratchvae.backend.cuda.kernels import given
-from scratchvae.backend.cuda.verbs import CudaVerbs
+from scratchvae.backend.cuda.operations import CudaVerbs
 from scratchvae.backend.updates import FORGET_EVERY, Array, Number, forget_below
 
 SHARES = 256  # blocks of a sum of squares: always as many, so that the order of the sum is fixed

@@ -1,9 +1,9 @@
 """The analytic KL, and samples for the rest: Kingma and Welling 2014, their estimator B."""
 
 from scratchvae.backend import Number
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators.base import Estimator, sum_terms
 from scratchvae.latent.kl import kl_chain, kl_per_unit
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.reparameterize import reparameterize_chain
 
 

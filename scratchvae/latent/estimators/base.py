@@ -4,8 +4,8 @@ from typing import Any
 
 from scratchvae.backend import Array, HostArray, Number
 from scratchvae.errors import ConfigError
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.log_ratio import log_ratio, monte_carlo_kl
-from scratchvae.latent.node import LatentNode
 from scratchvae.memory import Tape
 
 

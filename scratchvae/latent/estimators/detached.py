@@ -1,8 +1,8 @@
 """Samples without reparameterization: a program that draws z and forgets where it came from."""
 
 from scratchvae.backend import Number
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators.base import Estimator, sampled_kl, sum_terms
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.score import score_chain
 
 

@@ -1,9 +1,9 @@
 """The doubly reparameterized gradient: Tucker, Lawson, Gu and Maddison 2019."""
 
 from scratchvae.backend import Number
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators.iwae import ImportanceWeighted
 from scratchvae.latent.log_ratio import path_chain
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.reparameterize import reparameterize_chain
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from scratchvae.backend import HostArray, Number
 from scratchvae.errors import ConfigError
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators.analytic import AnalyticKL
 from scratchvae.latent.kl import kl_chain, kl_per_unit
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.reparameterize import reparameterize_chain
 from scratchvae.memory import Tape
 

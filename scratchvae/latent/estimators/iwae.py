@@ -4,10 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from scratchvae.backend import Array, HostArray, Number
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators.base import Estimator, sample_cost, sampled_kl
 from scratchvae.latent.importance import importance_bound
 from scratchvae.latent.log_ratio import log_ratio_chain
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.reparameterize import reparameterize_chain
 from scratchvae.memory import Tape
 

@@ -1,9 +1,9 @@
 """The KL from the samples that the decoder sees: Kingma and Welling 2014, their estimator A."""
 
 from scratchvae.backend import Number
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators.base import Estimator, sampled_kl, sum_terms
 from scratchvae.latent.log_ratio import log_ratio_chain
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.reparameterize import reparameterize_chain
 
 

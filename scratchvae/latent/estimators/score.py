@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from scratchvae.backend import Number
+from scratchvae.latent.buffers import LatentNode
 from scratchvae.latent.estimators.base import Estimator, sample_cost, sampled_kl, sum_terms
-from scratchvae.latent.node import LatentNode
 from scratchvae.latent.score import score_chain
 from scratchvae.memory import Tape
 

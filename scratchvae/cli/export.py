@@ -1,0 +1,45 @@
+"""scratchvae export: the weights of a run as a safetensors file, with PyTorch's names."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from scratchvae.backend import get_backend
+from scratchvae.cli.common import add_output_arguments, answer
+from scratchvae.interop import write_weights
+from scratchvae.runs import RunFolder
+
+EXAMPLES = """examples:
+  scratchvae export runs/digits-1 digits.safetensors
+  scratchvae evaluate runs/digits-1 --weights digits.safetensors
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "export",
+        help="write the weights of a run as a safetensors file, for PyTorch",
+        description="Write the weights of a run as a safetensors file with the names and shapes "
+        "of PyTorch's state_dict for the same network. Its metadata say how to build that.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("file", type=Path, metavar="FILE.safetensors", help="a new file")
+    add_output_arguments(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export as the arguments say."""
+    folder = RunFolder.open(args.run)
+    config = folder.config()
+    model, checkpoint = folder.load(get_backend("cpu", config.dtype))
+    tensors = write_weights(args.file, model, config, checkpoint.epoch)
+    shapes = {name: list(a.shape) for name, a in tensors.items()}
+    content = {"file": str(args.file), "epoch": checkpoint.epoch, "dtype": config.dtype}
+    lines = [f"{name:<24}{tuple(shape)}" for name, shape in shapes.items()]
+    head = f"{args.file}: {config.dtype}, after epoch {checkpoint.epoch}"
+    answer(args.json, content | {"tensors": shapes}, "\n".join([head, *lines]))
+    return 0

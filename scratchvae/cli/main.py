@@ -1,0 +1,117 @@
+"""The command line: parses, calls, prints. Data go to stdout, everything else to stderr.
+
+Exit codes: 0 done; 1 a check failed; 2 a mistake, with one sentence that says which; 70 a mistake
+of scratchvae's own (EX_SOFTWARE of sysexits.h), with one sentence, too; 130 and 143 interrupted by
+Ctrl-C or SIGTERM, after saving. With --debug, before or after the command, the traceback stands
+above the sentence.
+"""
+
+import argparse
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from scratchvae import __version__
+from scratchvae.cli import (
+    complete,
+    estimators,
+    evaluate,
+    export,
+    gradcheck,
+    info,
+    plot,
+    replay,
+    reproduce,
+    train,
+    verify,
+)
+from scratchvae.errors import ScratchVAEError
+
+OUR_MISTAKE = 70
+
+EXAMPLES = """examples:
+  scratchvae train                      train on real digits, in well under a minute
+  scratchvae train --resume RUN         go on with a run that was interrupted
+  scratchvae verify runs/digits-1       check every byte that a run has left
+  scratchvae reproduce gluon            reproduce a tutorial on all of MNIST
+  scratchvae evaluate runs/digits-1     ELBO and latent units
+  scratchvae complete runs/digits-1     complete images of which half is hidden
+  scratchvae plot runs/digits-1         draw the figures again
+  scratchvae replay FILE                find the first infinity of a training that stopped
+  scratchvae export runs/digits-1 x.safetensors   its weights, for PyTorch
+  scratchvae gradcheck                  check every hand-written gradient
+  scratchvae estimators                 bias and variance of every gradient estimator
+  scratchvae info                       versions, BLAS, devices
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="scratchvae",
+        description="Variational autoencoders with every gradient written by hand.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"scratchvae {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (
+        train,
+        verify,
+        reproduce,
+        evaluate,
+        complete,
+        plot,
+        export,
+        replay,
+        estimators,
+        gradcheck,
+        info,
+    ):
+        module.add_parser(commands)
+    parser.set_defaults(debug=False)
+    for each in (parser, *commands.choices.values()):  # suppressed: one must not undo the other
+        each.add_argument("--debug", action="store_true", default=argparse.SUPPRESS,
+                          help="show the traceback of what goes wrong")  # fmt: skip
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. Mistakes end in one sentence on stderr."""
+    args = make_parser().parse_args(argv)
+    args.own_process = argv is None  # a command may begin its process anew
+    # A stream that cannot show a ± or a β shows an escape instead of a traceback.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code: int = args.command(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if args.debug:
+            traceback.print_exception(error)
+        code, sentence = verdict(error)
+        print(f"scratchvae: {sentence}", file=sys.stderr)
+        return code
+
+
+def verdict(error: BaseException) -> tuple[int, str]:
+    """The exit code and the sentence for what ended a command."""
+    match error:
+        case ScratchVAEError():
+            return error.exit_code, str(error)
+        case KeyboardInterrupt():  # a study names the signal
+            return train.SIGNAL_EXITS.get(str(error), 130), "interrupted"
+        case OSError():  # a full disk, a folder that may not be written to
+            return 2, str(error)
+        case MemoryError():
+            return 2, f"the memory does not suffice: {error}"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return OUR_MISTAKE, (
+        f"this is a mistake of scratchvae, not yours: {what}; --debug shows where it happened"
+    )

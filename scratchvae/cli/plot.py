@@ -1,0 +1,52 @@
+"""scratchvae plot: draw the figures of a run again."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from scratchvae.cli.common import (
+    add_device_arguments,
+    add_output_arguments,
+    answer,
+    data_of_run,
+    open_backend,
+)
+from scratchvae.cli.train_folder import caption_of
+from scratchvae.runs import Film, RunFolder
+from scratchvae.training import prepare
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "plot",
+        help="draw the figures of a run",
+        description="Draw all figures of a run from its checkpoint, as PNG and SVG.",
+        epilog="example:\n  scratchvae plot runs/digits-1 --out talk/figures",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="where to (default: the run's own figures folder)")  # fmt: skip
+    add_device_arguments(parser)
+    add_output_arguments(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw as the arguments say."""
+    from scratchvae.figures import draw_run
+
+    folder = RunFolder.open(args.run)
+    config = folder.config()
+    dataset = data_of_run(folder, args.data_dir, args.quiet)
+    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    model, _ = folder.load(bk)
+    metrics = folder.metrics()
+    caption = caption_of(model, config, dataset, metrics)
+    target = args.out or folder.figures_path
+    film = Film.load(folder.film_path)
+    views = prepare(config, dataset)
+    paths = draw_run(target, model, config, dataset, views, metrics, caption, film)
+    answer(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
+    return 0

@@ -1,0 +1,163 @@
+"""scratchvae reproduce: run a tutorial's study and set its numbers beside the published ones."""
+
+import argparse
+import datetime
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from scratchvae.cli.common import (
+    add_device_arguments,
+    add_output_arguments,
+    add_results_arguments,
+    answer,
+    open_backend,
+    open_dataset,
+    say,
+)
+from scratchvae.cli.complete import how
+from scratchvae.cli.train_folder import SIGNAL_EXITS, train_in_folder
+from scratchvae.config import LIKELIHOODS, TrainConfig, resolve_levels
+from scratchvae.data import Dataset
+from scratchvae.errors import ConfigError
+from scratchvae.evaluation import evaluate, visible
+from scratchvae.models import Model
+from scratchvae.runs import free_folder, require_free, write_json
+from scratchvae.studies import (
+    STUDIES,
+    Completed,
+    CompletionTarget,
+    Study,
+    Trial,
+    complete_as,
+    find_study,
+    reproduce,
+    table,
+    with_likelihood,
+    write_report,
+)
+from scratchvae.training import Views, prepare
+from scratchvae.versions import versions
+
+EXAMPLES = """examples:
+  scratchvae reproduce gluon
+  scratchvae reproduce gluon --seeds 3 --out runs/gluon
+  scratchvae reproduce keras-conv --epochs 1
+  scratchvae reproduce tensorflow1 --likelihood bernoulli
+  scratchvae reproduce --all
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "reproduce",
+        help="reproduce a tutorial and compare with its published figures",
+        description=f"Reproduce a tutorial: {', '.join(STUDIES)}.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", nargs="?", metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--all", action="store_true", help="every study, one after the other")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N",
+                        help="how many runs, with the seeds 0 to N − 1 (default: 1)")  # fmt: skip
+    parser.add_argument("--epochs", type=int, metavar="N", help="cut it short, and say so")
+    parser.add_argument("--likelihood", choices=LIKELIHOODS,
+                        help="another than the tutorial's, and no comparison")  # fmt: skip
+    add_results_arguments(parser, "a folder for the runs (default: a new one in runs/)")
+    add_device_arguments(parser)
+    add_output_arguments(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the studies as the arguments say."""
+    if bool(args.study) == args.all:
+        raise ConfigError(f"name one study, or ask for --all; there are: {', '.join(STUDIES)}")
+    if args.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, not {args.seeds}")
+    if args.epochs is not None and args.epochs < 1:
+        raise ConfigError(f"--epochs must be at least 1, not {args.epochs}")
+    studies = list(STUDIES.values()) if args.all else [find_study(args.study)]
+    if args.likelihood:
+        studies = [with_likelihood(study, args.likelihood) for study in studies]
+    out: Path = args.out or free_folder(Path("runs"), "all" if args.all else studies[0].name)
+    require_free(out)  # before hours of training
+    contents, texts = [], []
+    for study in studies:
+        content, text = run_study(study, args, out / study.name if args.all else out)
+        contents.append(content)
+        texts.append(text)
+    answer(args.json, {"studies": contents} if args.all else contents[0], "\n\n".join(texts))
+    return 0
+
+
+def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[str, Any], str]:
+    """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
+    settings = study.config
+    dataset = open_dataset(settings.data, settings.subset, args.data_dir, args.quiet)
+    settings = resolve_levels(settings, dataset.train.levels)
+    study = replace(study, config=settings)
+    bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
+    target = study.target
+    published = (
+        {f"published, epoch {target.epoch}": target.value + study.offset} if target else None
+    )
+
+    def run_one(config: TrainConfig) -> Trial:
+        say(f"{study.name}, seed {config.seed}", args.quiet)
+        folder, figures = out / f"seed-{config.seed}", not args.no_figures
+        training = train_in_folder(
+            config, dataset, bk, folder, args.data_dir, args.quiet, figures, published
+        )
+        if training.stopped in SIGNAL_EXITS:
+            raise KeyboardInterrupt(training.stopped)
+        model, views = training.model, prepare(config, dataset)
+        visit = training.metrics[-1]["epoch"] if training.metrics else 0
+        test = evaluate(model, views.test, config.binarize, config.seed, visit)
+        if study.completion is None:
+            return Trial(training, test)
+        figures_folder = folder / "figures" if figures else None
+        completed = complete_one(study.completion, model, config, dataset, views, figures_folder)
+        return Trial(training, test, completed)
+
+    result = reproduce(study, args.seeds, args.epochs, run_one)
+    command = f"scratchvae reproduce {study.name} --seeds {args.seeds}"
+    for name in ("epochs", "likelihood"):
+        if getattr(args, name) is not None:
+            command += f" --{name} {getattr(args, name)}"
+    content = asdict(result) | {
+        "command": command,
+        "date": datetime.date.today().isoformat(),
+        "settings": replace(settings, epochs=result.epochs).to_json(),
+        "run": str(out),
+        "device": bk.describe(),
+        "versions": versions(),
+    }
+    write_json(out / "result.json", content)
+    figures = sorted((out / "seed-0" / "figures").glob("*.png"))
+    pixels = dataset.train.images.shape[1]
+    write_report(out / "report.html", study, result, figures, command, pixels)
+    slips = [f"the tutorial {slip}" for slip in study.slips]
+    return content, "\n".join([study.title, table(result), *slips, f"report: {out}/report.html"])
+
+
+def complete_one(
+    target: CompletionTarget,
+    model: Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    views: Views,
+    figures: Path | None,
+) -> Completed:
+    """The study's completions with one trained model, and the figures of the tutorial's image."""
+    completed, found = complete_as(target, model, config, dataset, views)
+    if figures is not None:
+        from scratchvae.figures import draw_completion
+
+        shown = views.train.take(slice(target.image, target.image + 1))
+        images = visible(shown, config.binarize, config.seed, 0)
+        caption = f"training image {target.image} · {how(model, target.mask, target.settings)}"
+        shape = dataset.image_shape
+        draw_completion(figures, model, images, found, target.settings, shape, caption)
+    return completed

@@ -1,0 +1,111 @@
+"""scratchvae train --resume RUN: go on with a run, to the same bytes as if it had never stopped."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from scratchvae.backend import Backend
+from scratchvae.cli.common import data_of_run, open_backend, open_dataset, say
+from scratchvae.cli.train_folder import settings_of, settled, train_and_draw
+from scratchvae.config import TrainConfig
+from scratchvae.data import Dataset
+from scratchvae.errors import CheckpointError, ConfigError, DataError, RunError
+from scratchvae.models import Model
+from scratchvae.runs import RunFolder, best_of, how_it_ended, load_checkpoint
+from scratchvae.runs.checkpoint import restore
+from scratchvae.runs.metrics import first_lines
+from scratchvae.training import Training, changed_settings, prepare
+from scratchvae.versions import kernel
+
+SAY_KERNEL = "from scratchvae.versions import kernel; print(kernel()['kernel'])"
+
+
+def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
+    """Go on as the run's config.json says, or with ``--change-settings`` as the arguments say."""
+    if args.out is not None:
+        raise ConfigError("a run that is resumed stays in its folder: leave out --out")
+    folder = RunFolder.open(args.resume)
+    recorded, old = folder.settings(), folder.config()
+    typed = {name: getattr(args, name) for name in old.to_json() if name in args.typed}
+    config = TrainConfig.from_json(old.to_json() | typed)
+    device = recorded.get("device", "auto") if args.device == "auto" else args.device
+    dataset = data_for(folder, config, args)
+    bk = open_backend(str(device), config.dtype, args.quiet, args.tf32)
+    config = settled(config, dataset, bk)
+    changed = changed_settings(old, config)
+    if changed and not args.change_settings:
+        raise ConfigError(
+            f"{folder.path} has other settings: {'; '.join(changed)}; leave them out to go on as "
+            "before, or add --change-settings"
+        )
+    typed_every = "checkpoint_every" in args.typed
+    every = args.checkpoint_every if typed_every else recorded.get("checkpoint_every", 0)
+    if not isinstance(every, int) or every < 0:
+        raise RunError(f"{folder.config_path} is no configuration of a run: checkpoint_every "
+                       f"is {every!r}")  # fmt: skip
+    figures = bool(recorded.get("figures")) and not args.no_figures
+    settings = settings_of(config, dataset, bk, args.data_dir, every, figures)
+    places = ("path",) * ("data" not in typed) + ("data_dir",) * (args.data_dir is None)
+    settings["data"] |= {place: recorded["data"].get(place) for place in places}
+    ended = training_that_ended(folder, config, bk, figures)
+    if ended is not None:
+        say(f"{folder.path} had {ended.stopped} already: nothing is left to do", args.quiet)
+        return config, ended
+    if args.own_process and bk.name == "cpu":
+        with_the_same_kernel(str(recorded.get("kernel")))
+    folder.pending = settings
+    views = prepare(config, dataset)
+    return config, train_and_draw(folder, config, dataset, views, bk, args.quiet, resume=True)
+
+
+def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -> Dataset:
+    """The run's data, where they are now; ``DataError`` where they are others."""
+    if not {"data", "subset"} & set(args.typed):
+        return data_of_run(folder, args.data_dir, args.quiet)
+    dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
+    if dataset.fingerprint != folder.settings()["data"].get("fingerprint"):
+        raise DataError(
+            f"the data set {dataset.name} is not the one that {folder.path} was trained on: "
+            "no setting can change that"
+        )
+    return dataset
+
+
+def training_that_ended(
+    folder: RunFolder, config: TrainConfig, bk: Backend, figures: bool
+) -> Training | None:
+    """What a run left that has nothing more to do; None for any other."""
+    try:
+        checkpoint = load_checkpoint(folder.checkpoint_path)
+        folder.require_own(folder.checkpoint_path, checkpoint)
+    except CheckpointError:
+        return None
+    metrics, _, _ = first_lines(folder.metrics_path, checkpoint.epoch)
+    _, best_epoch = best_of(metrics)
+    stopped = how_it_ended(config, checkpoint.epoch, best_epoch)
+    if stopped is None or (figures and not folder.figures_path.is_dir()):
+        return None
+    model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
+    restore(folder.checkpoint_path, checkpoint, "params", model.params)
+    return Training(model, metrics, stopped, best_epoch)
+
+
+def with_the_same_kernel(recorded: str) -> None:
+    """Begin this process anew with the BLAS kernel that the run was trained with, if it can run.
+
+    OpenBLAS chooses its kernel while NumPy is loaded, and only a variable of the environment can
+    choose for it. A kernel that this processor lacks would end the process, so a child tries it.
+    """
+    if "OPENBLAS_CORETYPE" in os.environ or kernel()["kernel"] == recorded:
+        return
+    if not kernel()["blas"].startswith("openblas"):
+        return
+    env = os.environ | {"OPENBLAS_CORETYPE": recorded}
+    tried = subprocess.run(
+        [sys.executable, "-c", SAY_KERNEL], env=env, capture_output=True, text=True
+    )
+    if tried.stdout.strip() == recorded:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)

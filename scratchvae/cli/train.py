@@ -1,0 +1,87 @@
+"""scratchvae train: train a model and leave a run folder."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from scratchvae.cli.common import answer, open_backend, open_dataset
+from scratchvae.cli.resume import resume
+from scratchvae.cli.train_folder import SIGNAL_EXITS, protocol_of, train_in_folder
+from scratchvae.cli.train_options import add_arguments
+from scratchvae.config import TrainConfig
+from scratchvae.errors import ConfigError
+from scratchvae.runs import free_folder
+from scratchvae.training import Training
+
+EXAMPLES = """examples:
+  scratchvae train
+  scratchvae train --data mnist --hidden 400 400 --latent-dim 2 --batch-size 100 --epochs 50
+  scratchvae train --data mnist --binarize dynamic --latent-dim 20 --validation 5000 --patience 5
+  scratchvae train --data faces.npy --likelihood gaussian --std 0.1
+  scratchvae train --resume runs/digits-1
+  scratchvae train --resume runs/digits-1 --epochs 300 --change-settings
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "train",
+        help="train a VAE",
+        description="Train a VAE and leave a run folder with numbers, checkpoint and figures.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as the arguments say."""
+    if args.checkpoint_every < 0:
+        raise ConfigError(
+            f"--checkpoint-every must not be negative, but is {args.checkpoint_every}"
+        )
+    if args.resume is not None:
+        config, training = resume(args)
+        return report(args, args.resume, config, training)
+    if args.change_settings:
+        raise ConfigError("--change-settings belongs to --resume: name the run to go on with")
+    config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig().to_json()})
+    dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
+    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    out = args.out or free_folder(Path("runs"), re.sub(r"\W+", "-", Path(dataset.name).stem))
+    training = train_in_folder(
+        config, dataset, bk, out, args.data_dir, args.quiet, not args.no_figures,
+        checkpoint_every=args.checkpoint_every,
+    )  # fmt: skip
+    return report(args, out, config, training)
+
+
+def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: Training) -> int:
+    """Say what became of the training; the exit code."""
+    last = training.metrics[-1] if training.metrics else {}
+    content = {
+        "run": str(out),
+        "stopped": training.stopped,
+        "seconds": training.seconds,
+        "best_epoch": training.best_epoch,
+        "protocol": protocol_of(training.model, config),
+        "train_protocol": config.describe_train_loss(),
+        **last,
+    }
+    lines = [f"run: {out}"]
+    if last:
+        lines.append(
+            f"epoch {last['epoch']}: train {last['train_loss']:.3f}, test {last['test_loss']:.3f} "
+            f"nats an image (reconstruction {last['test_reconstruction']:.3f}, "
+            f"KL {last['test_kl']:.3f})"
+        )
+    lines.append(f"protocol: {content['protocol']}")
+    if not config.trains_what_is_tested:
+        lines.append(f"train loss: {config.describe_train_loss()}; test: ELBO, analytic KL")
+    if training.best_epoch is not None:
+        lines.append(f"best epoch on the validation split: {training.best_epoch}")
+    answer(args.json, content, "\n".join(lines))
+    return SIGNAL_EXITS.get(training.stopped, 0)

@@ -1,0 +1,153 @@
+"""A training with its folder: config.json first, figures last; begun, or taken up again."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from scratchvae.backend import Backend
+from scratchvae.cli.common import say
+from scratchvae.config import TrainConfig, resolve_levels
+from scratchvae.data import DATASETS, Dataset
+from scratchvae.evaluation import describe_protocol
+from scratchvae.figures.choice import figure_originals
+from scratchvae.models import Model
+from scratchvae.runs import Film, RunFolder
+from scratchvae.training import (
+    Training,
+    Views,
+    choose_progress,
+    environment,
+    prepare,
+    resolve_workers,
+    train,
+)
+from scratchvae.versions import machine
+
+SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+def train_in_folder(
+    config: TrainConfig,
+    dataset: Dataset,
+    bk: Backend,
+    out: Path,
+    data_dir: Path | None,
+    quiet: bool,
+    figures: bool,
+    published: dict[str, float] | None = None,
+    checkpoint_every: int = 0,
+) -> Training:
+    """A new training in a folder of its own."""
+    config = settled(config, dataset, bk)
+    views = prepare(config, dataset)  # everything that can be wrong with them is wrong now
+    settings = settings_of(config, dataset, bk, data_dir, checkpoint_every, figures)
+    folder = RunFolder.create(out, settings)
+    return train_and_draw(folder, config, dataset, views, bk, quiet, published)
+
+
+def settled(config: TrainConfig, dataset: Dataset, bk: Backend) -> TrainConfig:
+    """The settings with what they leave to the data and to the machine."""
+    config = resolve_levels(config, dataset.train.levels)
+    return resolve_workers(config, bk, dataset.train.images.shape[1])
+
+
+def settings_of(
+    config: TrainConfig,
+    dataset: Dataset,
+    bk: Backend,
+    data_dir: Path | None,
+    checkpoint_every: int,
+    figures: bool,
+) -> dict[str, Any]:
+    """What config.json says: all that a run needs to be understood, repeated and resumed."""
+    path = None if config.data in DATASETS else Path(config.data).expanduser()
+    return {
+        "config": config.to_json(),
+        "checkpoint_every": checkpoint_every,
+        "figures": figures,
+        "data": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "image_shape": list(dataset.image_shape),
+            "data_dir": None if data_dir is None else str(data_dir.resolve()),
+            "path": None if path is None else str(path.resolve()),
+        },
+        "device": bk.name,
+        "machine": machine(),
+        **environment(bk, config.workers),
+    }
+
+
+def train_and_draw(
+    folder: RunFolder,
+    config: TrainConfig,
+    dataset: Dataset,
+    views: Views,
+    bk: Backend,
+    quiet: bool,
+    published: dict[str, float] | None = None,
+    resume: bool = False,
+) -> Training:
+    """Train as the folder's config.json says; then its figures."""
+    settings, film = folder.settings(), None
+    if settings["figures"]:
+        film = Film(figure_originals(views, config), config.epochs, folder.film_path)
+        if resume:
+            film.go_on()
+    training = train(config, dataset, bk, folder, choose_progress(quiet), film,
+                     settings["checkpoint_every"], resume)  # fmt: skip
+    if training.stopped in SIGNAL_EXITS:
+        say(f"interrupted: the state is saved in {folder.checkpoint_path}; "
+            f"scratchvae train --resume {folder.path} goes on", quiet)  # fmt: skip
+    elif film is not None:
+        draw(folder, config, dataset, views, bk, film, training.metrics, published)
+        say(f"figures: {folder.figures_path}", quiet)
+    return training
+
+
+def draw(
+    folder: RunFolder,
+    config: TrainConfig,
+    dataset: Dataset,
+    views: Views,
+    bk: Backend,
+    film: Film,
+    metrics: list[dict[str, Any]],
+    published: dict[str, float] | None = None,
+) -> None:
+    """The figures, all of them or none: a folder of figures is a run that has been completed."""
+    from scratchvae.figures import draw_run
+
+    model, _ = folder.load(bk)
+    caption = caption_of(model, config, dataset, metrics)
+    fresh = folder.figures_path.with_name(".figures.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        draw_run(fresh, model, config, dataset, views, metrics, caption, film, published)
+        shutil.rmtree(folder.figures_path, ignore_errors=True)
+        os.replace(fresh, folder.figures_path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def protocol_of(model: Model, config: TrainConfig) -> str:
+    """The protocol that a run's numbers carry."""
+    return describe_protocol(model, config.binarize, config.seed)
+
+
+def caption_of(
+    model: Model, config: TrainConfig, dataset: Dataset, metrics: list[dict[str, Any]]
+) -> str:
+    """The small print below every figure: data, protocol, model, result."""
+    parts = [
+        Path(dataset.name).name,
+        protocol_of(model, config),
+        config.describe_model(model.vae.pixels),
+        f"β = {config.beta:g}",
+    ]
+    if not config.trains_what_is_tested:
+        parts.append(f"trained by: {config.describe_train_loss()}")
+    if metrics:
+        parts.append(f"epoch {metrics[-1]['epoch']}: test {metrics[-1]['test_loss']:.2f} nats")
+    return " · ".join(parts)

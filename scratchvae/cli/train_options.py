@@ -1,0 +1,109 @@
+"""The options of scratchvae train: the settings of a run, and what becomes of it."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from scratchvae.cli.common import add_device_arguments, add_output_arguments
+from scratchvae.config import HEADS, LIKELIHOODS, TrainConfig
+from scratchvae.data import DATASETS, PROTOCOLS
+from scratchvae.latent import ESTIMATORS
+from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
+from scratchvae.likelihoods.gaussian import MEANS
+from scratchvae.optim import OPTIMIZERS
+
+
+class Typed(argparse.Action):
+    """Keeps a value, and its name in ``typed``: a resumed run has its own defaults."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Called for an option that stands on the command line."""
+        setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
+        namespace.typed = {*namespace.typed, self.dest}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A row for each setting, then where it goes, how often it is saved, and on what it runs."""
+    d = TrainConfig()
+    parser.register("action", None, Typed)
+    parser.set_defaults(typed=frozenset())
+
+    def option(*flags: str, help: str, default: Any, **more: Any) -> None:
+        parser.add_argument(*flags, default=default, help=f"{help} (default: {default})", **more)
+
+    option("--data", default=d.data, help=f"{', '.join(DATASETS)}, or a .npy, .npz or IDX file")
+    parser.add_argument("--subset", default=d.subset, metavar="PART",
+                        help="first:N, last:N or draw:SEED:N:M (default: all)")  # fmt: skip
+    option("--binarize", default=d.binarize, choices=PROTOCOLS, help="what pixels become")
+    parser.add_argument(
+        "--hidden",
+        type=int,
+        nargs="*",
+        default=list(d.hidden),
+        metavar="UNITS",
+        help="hidden sizes of the encoder; the decoder has them in reverse (default: 400 400)",
+    )
+    for name in ("encoder", "decoder"):
+        parser.add_argument(f"--{name}", nargs="*", default=[], metavar="LAYER",
+                            help='layers in words instead of hidden sizes, for example '
+                            '"reshape 28 28 1" "conv 32 3 2" relu flatten')  # fmt: skip
+    option("--activation", default=d.activation, choices=tuple(ACTIVATIONS), help="of hidden units")
+    option("--latent-dim", default=d.latent_dim, type=int, metavar="Z", help="latent units")
+    option("--likelihood", default=d.likelihood, choices=LIKELIHOODS, help="of the pixels")
+    option("--std", default=d.std, type=float, help="of the likelihood `gaussian`")
+    option("--mean", default=d.mean, choices=MEANS, help="of the Gaussians")
+    option("--head", default=d.head, choices=HEADS, help="the encoder's second half")
+    option("--init", default=d.init, choices=tuple(INITIALIZATIONS), help="initial weights")
+    option("--beta", default=d.beta, type=float, help="weight of the KL")
+    option("--samples", default=d.samples, type=int, metavar="K", help="draws of z an image")
+    option("--estimator", default=d.estimator, choices=tuple(ESTIMATORS),
+           help="of the bound and its gradient")  # fmt: skip
+    option("--kl-warmup", default=d.kl_warmup, type=int, metavar="STEPS",
+           help="steps over which the KL's weight grows from 0 to beta")  # fmt: skip
+    option("--free-bits", default=d.free_bits, type=float, metavar="NATS",
+           help="KL that a latent unit may have without paying")  # fmt: skip
+    option("--optimizer", default=d.optimizer, choices=tuple(OPTIMIZERS), help="update rule")
+    option("--lr", default=d.lr, type=rate, help="learning rate, or a schedule such as "
+           "cosine:1e-3:1e-5:10000")  # fmt: skip
+    option("--clip", default=d.clip, type=float, metavar="NORM",
+           help="the largest norm that a gradient may have; 0: any")  # fmt: skip
+    option("--epochs", default=d.epochs, type=int, metavar="N", help="passes over the data")
+    option("--batch-size", default=d.batch_size, type=int, metavar="B", help="images a step")
+    parser.add_argument("--no-shuffle", dest="shuffle", action=Typed, nargs=0, const=False,
+                        default=d.shuffle, help="visit images in file order")  # fmt: skip
+    option("--seed", default=d.seed, type=int, help="names every random number of the run")
+    option("--dtype", default=d.dtype, choices=("float32", "float64"), help="float type")
+    option("--validation", default=d.validation, type=int, metavar="N",
+           help="images held out of the training set to choose the best epoch by")  # fmt: skip
+    option("--verify-every", default=d.verify_every, type=int, metavar="N",
+           help="check the live gradient by complex step every N steps; 0: never")  # fmt: skip
+    option("--workers", default=d.workers, type=int, metavar="N",
+           help="processes that share a step on the CPU; 0: by rule")  # fmt: skip
+    option("--patience", default=d.patience, type=int, metavar="K",
+           help="stop after K epochs without a better one; needs --validation")  # fmt: skip
+    parser.set_defaults(levels=d.levels)  # of a categorical: the data's
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: a new "
+                        "one in runs/)")  # fmt: skip
+    parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+    parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS",
+                        help="save after so many steps, too (default: each epoch)")  # fmt: skip
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run, with its "
+                        "settings; it ends as if it had never stopped")  # fmt: skip
+    parser.add_argument("--change-settings", action="store_true", help="with --resume: go on with "
+                        "the settings given here, more epochs for example")  # fmt: skip
+    add_device_arguments(parser)
+    add_output_arguments(parser)
+
+
+def rate(text: str) -> float | str:
+    """A learning rate as it was typed: a number, or the text of a schedule."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

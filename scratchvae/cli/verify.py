@@ -1,0 +1,41 @@
+"""scratchvae verify: whether a run's files are whole, byte by byte."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from scratchvae.cli.common import add_output_arguments, answer, say
+from scratchvae.runs import RunFolder, inspect
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "verify",
+        help="check that a run's files are whole",
+        description="Check config.json, metrics.jsonl, every checkpoint and the film of a run. "
+        "Exit code 0: all is whole; 1: something is damaged, with a sentence for each.",
+        epilog="example:\n  scratchvae verify runs/digits-1",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    add_output_arguments(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Say what is whole and what is not."""
+    found = inspect(RunFolder.open(args.run))
+    for note in found.notes:
+        say(note, args.quiet)
+    lines = [f"{name:<16}{words}" for name, words in found.files.items()]
+    lines += found.damage or [f"{args.run}: all is whole"]
+    content = {
+        "run": str(args.run),
+        "whole": not found.damage,
+        "files": found.files,
+        "damage": found.damage,
+        "notes": found.notes,
+    }
+    answer(args.json, content, "\n".join(lines))
+    return 1 if found.damage else 0

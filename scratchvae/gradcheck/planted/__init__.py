@@ -1,5 +1,0 @@
-"""Planted bugs: proof that the suite sees what it claims to see."""
-
-from scratchvae.gradcheck.planted.run import KillTable, run_planted
-
-__all__ = ["KillTable", "run_planted"]

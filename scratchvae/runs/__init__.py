@@ -1,0 +1,21 @@
+"""Everything that a run leaves on disk: settings, numbers, checkpoints, reconstructions."""
+
+from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint
+from scratchvae.runs.folder import RunFolder, free_folder, require_free, write_json
+from scratchvae.runs.metrics import best_of, how_it_ended
+from scratchvae.runs.snapshots import Film
+from scratchvae.runs.verify import Findings, inspect
+
+__all__ = [
+    "Checkpoint",
+    "Film",
+    "Findings",
+    "RunFolder",
+    "best_of",
+    "free_folder",
+    "how_it_ended",
+    "inspect",
+    "load_checkpoint",
+    "require_free",
+    "write_json",
+]

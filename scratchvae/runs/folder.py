@@ -1,0 +1,216 @@
+"""The folder of a run: its settings, its numbers, its checkpoints, its figures.
+
+config.json       settings, data, machine and versions, written before the first step
+metrics.jsonl     one object an epoch
+checkpoint.npz    the latest state
+previous.npz      the state saved before it
+damaged.npz       a latest state that could not be read, set aside by whoever went on
+best.npz          the state after the best epoch, where a validation split chose one
+nonfinite.npz     the step in which an infinity or NaN appeared first, where one did
+film.npz          a few images, reconstructed after more and more epochs
+figures/          PNG and SVG
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from scratchvae.backend import Backend
+from scratchvae.config import TrainConfig
+from scratchvae.errors import CheckpointError, ConfigError, RunError
+from scratchvae.models import Model
+from scratchvae.runs.atomic import sweep, write_atomically
+from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
+from scratchvae.runs.lock import alone
+from scratchvae.runs.metrics import append_line, read_lines
+
+RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch
+
+
+class RunFolder:
+    """A run on disk. ``RunError`` where the folder is not what it should be."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pending: Mapping[str, Any] | None = None  # settings that a training will write
+
+    config_path = property(lambda self: self.path / "config.json")
+    metrics_path = property(lambda self: self.path / "metrics.jsonl")
+    checkpoint_path = property(lambda self: self.path / "checkpoint.npz")
+    previous_path = property(lambda self: self.path / "previous.npz")
+    damaged_path = property(lambda self: self.path / "damaged.npz")
+    best_path = property(lambda self: self.path / "best.npz")
+    film_path = property(lambda self: self.path / "film.npz")
+    figures_path = property(lambda self: self.path / "figures")
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any]) -> "RunFolder":
+        """A new folder with its config.json; refuses a folder that holds anything already.
+
+        A config.json alone is nothing: what a run leaves that ended before its first checkpoint.
+        """
+        run = cls(path)
+        try:
+            run.sweep()
+            if not path.is_dir() or [p.name for p in path.iterdir()] != ["config.json"]:
+                require_free(path)
+                path.mkdir(parents=True, exist_ok=True)
+            with alone(path):
+                write_json(run.config_path, settings)
+        except OSError as error:
+            raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run."""
+        run = cls(path)
+        if not run.config_path.is_file():
+            raise RunError(f"{path} holds no run: there is no {run.config_path.name} in it")
+        return run
+
+    def settings(self) -> dict[str, Any]:
+        """What config.json says, or will say as soon as a training goes on with ``pending``."""
+        written = self._written()
+        if self.pending is None:
+            return written
+        return dict(self.pending) | {k: v for k, v in written.items() if k == "earlier"}
+
+    def _written(self) -> dict[str, Any]:
+        try:
+            settings = json.loads(self.config_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.config_path} cannot be read: {error}") from error
+        fine = isinstance(settings, dict) and isinstance(settings.get("config"), dict)
+        if not fine or not isinstance(settings.setdefault("data", {}), dict):
+            raise RunError(f"{self.config_path} is no configuration of a run")
+        return settings
+
+    def config(self) -> TrainConfig:
+        """The settings of the training."""
+        try:
+            return TrainConfig.from_json(self.settings()["config"])
+        except ConfigError as error:
+            raise RunError(f"{self.config_path} does not describe a run: {error}") from error
+
+    def machine(self) -> dict[str, Any]:
+        """The machine that the run was on, as far as config.json says."""
+        found = self._written().get("machine")
+        return found if isinstance(found, dict) else {}
+
+    def settle(self, step: int) -> None:
+        """Write what is pending; what held for the first ``step`` steps stays in config.json."""
+        if self.pending is None:
+            return
+        old, new = self._written(), self.settings()
+        moved = {key: old[key] for key in RECORDED if key in old and old[key] != new.get(key)}
+        if moved and step:
+            new["earlier"] = [*old.get("earlier", []), {"until_step": step, **moved}]
+        if new != old:
+            write_json(self.config_path, new)
+        self.pending = None
+
+    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Add the line of one epoch."""
+        append_line(self.metrics_path, metrics)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of all epochs so far."""
+        return read_lines(self.metrics_path)
+
+    def sweep(self) -> None:
+        """Remove the temporary files of a process that was killed while it wrote."""
+        for path in (self.config_path, self.metrics_path, self.checkpoint_path, self.best_path,
+                     self.film_path):  # fmt: skip
+            sweep(path)
+
+    def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
+        """Write a checkpoint atomically; the one before it stays as previous.npz."""
+        if best:
+            save_checkpoint(self.best_path, checkpoint)
+        else:
+            save_checkpoint(self.checkpoint_path, checkpoint, self.previous_path)
+
+    def latest(self, note: Callable[[str], object]) -> Checkpoint | None:
+        """The newest state that is whole; None where there is none yet.
+
+        Where checkpoint.npz is damaged, previous.npz takes its place, and ``note`` hears of it:
+        the steps between the two will be done again, and come out alike.
+        """
+        if not self.checkpoint_path.exists() and not self.previous_path.exists():
+            return None
+        try:
+            return load_checkpoint(self.checkpoint_path)
+        except CheckpointError as error:
+            try:
+                before = load_checkpoint(self.previous_path)
+            except CheckpointError:
+                raise error from None
+            if self.checkpoint_path.exists():
+                os.replace(self.checkpoint_path, self.damaged_path)
+            os.replace(self.previous_path, self.checkpoint_path)
+            note(f"{error}; going on from the checkpoint before it, of step {before.step}")
+            return before
+
+    def load(self, bk: Backend) -> tuple[Model, Checkpoint]:
+        """The model of the best epoch where one was chosen, else of the last."""
+        path = self.best_path if self.best_path.exists() else self.checkpoint_path
+        checkpoint = load_checkpoint(path)
+        self.require_own(path, checkpoint)
+        config = self.config()
+        model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
+        restore(path, checkpoint, "params", model.params)
+        return model, checkpoint
+
+    def require_own(self, path: Path, checkpoint: Checkpoint) -> None:
+        """``CheckpointError`` unless the checkpoint has settings and data of this run.
+
+        Settings that a file leaves out, being newer than it, are the defaults. A run that went on
+        with other settings has the earlier ones in its config.json, too.
+        """
+        written = self._written()
+        known = [self.settings()["config"], written["config"]]
+        recorded, found = written["data"].get("fingerprint"), checkpoint.data.get("fingerprint")
+        try:
+            known += [e["config"] for e in written.get("earlier", []) if "config" in e]
+            saved = TrainConfig.from_json(checkpoint.config)
+            own = any(named(TrainConfig.from_json(config)) == named(saved) for config in known)
+        except (ConfigError, TypeError, AttributeError):
+            own = False
+        if not own or (recorded is not None and found != recorded):
+            raise CheckpointError(f"{path} belongs to another run than {self.config_path}")
+
+
+def named(config: TrainConfig) -> dict[str, Any]:
+    """The settings as JSON, with the name of a data file instead of the path on this machine."""
+    return config.to_json() | {"data": Path(config.data).name}
+
+
+def require_free(path: Path) -> None:
+    """Raise ``RunError`` where ``path`` holds anything already."""
+    try:
+        if (path / "config.json").exists():
+            raise RunError(f"{path} holds another run already: choose another --out")
+        if path.exists() and any(path.iterdir()):
+            raise RunError(f"{path} is not empty and holds no run: choose another --out")
+    except OSError as error:
+        raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, for people and programs."""
+
+    def write(file: BinaryIO) -> None:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+
+    write_atomically(path, write)
+
+
+def free_folder(parent: Path, stem: str) -> Path:
+    """parent/stem-1, or the first number that is not taken."""
+    number = 1
+    while (parent / f"{stem}-{number}").exists():
+        number += 1
+    return parent / f"{stem}-{number}"

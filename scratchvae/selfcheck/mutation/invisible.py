@@ -1,0 +1,180 @@
+"""Bugs that no gradient check can see: forward and backward agree on the wrong function.
+
+Each comes with the oracle that does see it, a fact about the objective that needs no gradient.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from scratchvae.backend import Array, Backend, get_backend
+from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.measure import gradient_error
+from scratchvae.gradcheck.subjects import latent as latent_subjects
+from scratchvae.gradcheck.subjects import likelihood_subject
+from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_chain
+from scratchvae.latent.estimators import base as estimators
+from scratchvae.latent.log_ratio import monte_carlo_kl
+from scratchvae.likelihoods import Bernoulli, Gaussian
+from scratchvae.optim.adam import BoundAdam
+from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
+from scratchvae.selfcheck.mutation.historical import Replacement, everywhere
+from scratchvae.selfcheck.optimizers import equation
+
+ORACLE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Invisible:
+    """A named bug, an entry whose gradient check passes all the same, and the oracle."""
+
+    name: str
+    entry: str | None
+    make: Callable[[], list[Replacement]]
+    oracle: Callable[[], float]  # the error of a fact; above 1e-9 it is not one
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The bug in place."""
+        with ExitStack() as stack:
+            for owner, attribute, instead in self.make():
+                stack.enter_context(mock.patch.object(owner, attribute, instead))
+            yield
+
+
+def variance_as_std() -> list[Replacement]:
+    """z = μ + exp(log σ²) ε, differentiated correctly."""
+    half = reparameterize_chain
+
+    def forward(bk: Backend, head: Array, std: Array, eps: Array, z: Array) -> None:
+        latent = std.shape[1]
+        std[...] = bk.xp.exp(0.5 * head[:, latent:])  # for the KL, which is right
+        z[...] = eps * (std * std)[:, None, :] + head[:, None, :latent]
+
+    def chain(bk: Backend, std: Array, eps: Array, dz: Array, dhead: Array, tmp: Array) -> None:
+        half(bk, std * std, eps, dz, dhead, tmp)
+        dlogvar = dhead[:, std.shape[1] :]
+        dlogvar *= 2.0
+
+    return [*everywhere(reparameterize, forward), *everywhere(half, chain)]
+
+
+def moments_of_z() -> float:
+    """E (z − μ)² = exp(log σ²) for ε at the two points of Gauss–Hermite, ±1."""
+    bk = get_backend("cpu", "float64")
+    head = point((5, 4), 0, "moments")
+    eps = np.ones((5, 2, 2)) * np.array([1.0, -1.0])[None, :, None]
+    std, z = np.empty((5, 2)), np.empty((5, 2, 2))
+    latent_subjects.reparameterize(bk, head, std, eps, z)
+    variance = np.mean((z - head[:, None, :2]) ** 2, axis=1)
+    return gradient_error(variance, np.exp(head[:, 2:]))
+
+
+def prior_constant_once() -> list[Replacement]:
+    """log p(z) with ½ log 2π once instead of once for each latent unit."""
+    real = monte_carlo_kl
+
+    def kl(bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: Any) -> None:
+        real(bk, head, z, eps, out, tmp)
+        units = z.shape[2]
+        out -= (units - 1) / units * 0.5 * math.log(2 * math.pi)
+
+    return everywhere(real, kl)
+
+
+def sampled_kl_is_the_kl() -> float:
+    """The Monte-Carlo KL at ε = ±1, where a square has its mean, is the analytic KL."""
+    bk, head = get_backend("cpu", "float64"), point((5, 6), 0, "prior")
+    eps = np.ones((5, 2, 3)) * np.array([1.0, -1.0])[None, :, None]
+    std, z, tmp = np.empty((5, 3)), np.empty((5, 2, 3)), np.empty((5, 2, 3))
+    exact, sampled, work = np.empty((5, 3)), np.empty((5, 3)), np.empty((5, 3))
+    reparameterize(bk, head, std, eps, z)
+    kl_per_unit(bk, head, std, exact, work)
+    estimators.monte_carlo_kl(bk, head, z, eps, sampled, (tmp, work))
+    return gradient_error(sampled, exact)
+
+
+def one_log_two_pi() -> list[Replacement]:
+    """½ log 2πσ² once instead of once for each dimension."""
+
+    def precision(self: Gaussian, bk: Backend, p: Any, work: Any) -> tuple[float, float]:
+        variance = self.fixed**2
+        return 1.0 / variance, 0.5 * math.log(2 * math.pi * variance)
+
+    return [(Gaussian, "precision", precision)]
+
+
+def gaussian_normalizes() -> float:
+    """∫ p(x|z) dx = 1 over two pixels, by the trapezoid rule (exact to rounding for a Gaussian)."""
+    x1 = np.linspace(-6.0, 7.0, 131)
+    grid = np.array(list(itertools.product(x1, x1)))
+    logits = np.broadcast_to(np.array([0.3, -0.8]), (len(grid), 1, 2)).copy()
+    subject = likelihood_subject(Gaussian(0.5), logits, grid[:, None, :])
+    nll = subject.bind(get_backend("cpu", "float64")).value(subject.args)
+    return abs(float(np.sum(np.exp(-nll))) * (x1[1] - x1[0]) ** 2 - 1.0)
+
+
+def correction_by_epoch() -> list[Replacement]:
+    """Adam's bias correction counts epochs (of two steps here), not steps."""
+    real = BoundAdam.step
+
+    def step(self: BoundAdam, t: int, part: int = 0) -> None:
+        real(self, (t + 1) // 2, part)
+
+    return [(BoundAdam, "step", step)]
+
+
+def adam_equation() -> float:
+    """Several steps of Adam are the published formula's."""
+    return max(equation(entry).error for entry in OPTIMIZER_ENTRIES if entry.name == "Adam")
+
+
+def softplus_mean() -> list[Replacement]:
+    """Pixels are drawn with softplus(a) for a probability; training never looks at it."""
+
+    def mean(self: Bernoulli, bk: Backend, logits: Array, out: Array) -> None:
+        out[...] = bk.xp.log1p(bk.xp.exp(logits))
+
+    return [(Bernoulli, "mean", mean)]
+
+
+def bernoulli_mean() -> float:
+    """E[x|z] = Σ_x x p(x|z) over all images of three pixels."""
+    bk, a = get_backend("cpu", "float64"), np.array([0.7, -1.2, 2.0])
+    images = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
+    logits = np.broadcast_to(a, (len(images), 1, 3)).copy()
+    subject = likelihood_subject(Bernoulli(), logits, images[:, None, :])
+    p = np.exp(-subject.bind(bk).value(subject.args))
+    mean = np.empty(3)
+    Bernoulli().mean(bk, a, mean)
+    return gradient_error(mean, np.sum(p * images, axis=0))
+
+
+INVISIBLE: tuple[Invisible, ...] = (
+    Invisible(
+        "exp(logvar) as the standard deviation, forward and backward",
+        "reparameterize",
+        variance_as_std,
+        moments_of_z,
+    ),
+    Invisible(
+        "the prior's ½ log 2π once instead of per dimension",
+        "estimator monte-carlo",
+        prior_constant_once,
+        sampled_kl_is_the_kl,
+    ),
+    Invisible(
+        "the Gaussian likelihood's ½ log 2π once instead of per dimension",
+        "Gaussian sigmoid",
+        one_log_two_pi,
+        gaussian_normalizes,
+    ),
+    Invisible("Adam's bias correction by epoch", None, correction_by_epoch, adam_equation),
+    Invisible("softplus as the mean of a Bernoulli", "Bernoulli", softplus_mean, bernoulli_mean),
+)

@@ -1,0 +1,101 @@
+"""Mutants: named, compiled in memory, and put in place of the real code for a while."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from scratchvae.errors import RunError
+from scratchvae.selfcheck.mutation.operators import mutate
+from scratchvae.selfcheck.mutation.targets import TARGETS, Target
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted bug."""
+
+    name: str  # "Tanh.chain: arithmetic: y * y -> y + y", with a number where it is ambiguous
+    target: Target
+    operator: str
+    code: CodeType
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The bug in place, whoever calls the function; the real code again afterwards."""
+        with swapped_code(self.target.function, self.code):
+            yield
+
+
+@contextmanager
+def swapped_code(function: Any, code: CodeType) -> Iterator[None]:
+    """Another body for a function object: every name it is known by sees the change."""
+    real = function.__code__
+    function.__code__ = code
+    try:
+        yield
+    finally:
+        function.__code__ = real
+
+
+def all_mutants(targets: tuple[Target, ...] = TARGETS) -> list[Mutant]:
+    """Every mutant of every target, in a fixed order. Two that compile to the same are one."""
+    found: list[Mutant] = []
+    for target in targets:
+        tree = function_tree(target.function)
+        seen = {_fingerprint(compiled(tree, target.function))}
+        names: dict[str, int] = {}
+        for operator, what in mutate(tree):
+            code = compiled(tree, target.function)
+            if _fingerprint(code) in seen:
+                continue
+            seen.add(_fingerprint(code))
+            name = f"{target.name}: {operator}: {what}"
+            if target.plain:
+                name = f"plain {name}"
+            names[name] = names.get(name, 0) + 1
+            label = name if names[name] == 1 else f"{name} (#{names[name]})"
+            found.append(Mutant(label, target, operator, code))
+    return found
+
+
+def function_tree(function: Any) -> ast.FunctionDef:
+    """The syntax tree of a function or method."""
+    source = textwrap.dedent(inspect.getsource(function))
+    tree = next(iter(ast.parse(source).body), None)
+    if not isinstance(tree, ast.FunctionDef) or tree.name != function.__name__:
+        raise RunError(
+            f"the file of {function.__qualname__} has changed since it was imported: run again"
+        )
+    tree.returns, tree.decorator_list = None, []
+    for a in tree.args.args:
+        a.annotation = None
+    if isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant):
+        tree.body[0] = ast.Pass()  # the docstring
+    return tree
+
+
+def compiled(tree: ast.AST, function: Any) -> CodeType:
+    """The code object of a mutated tree, fit to be put into ``function``."""
+    free = function.__code__.co_freevars  # __class__, for super()
+    outer = ast.parse("def outer():\n    pass").body[0]
+    assert isinstance(outer, ast.FunctionDef)
+    outer.body = [ast.parse(f"{name} = None").body[0] for name in free] + [tree]  # type: ignore[list-item]
+    module = ast.fix_missing_locations(ast.Module([outer], []))
+    code = compile(module, f"<planted in {function.__qualname__}>", "exec")
+    inner = _child(_child(code, "outer"), function.__name__)
+    if inner.co_freevars != free:  # the mutant lost its super(): still a closure of the same size
+        return inner.replace(co_freevars=free)
+    return inner
+
+
+def _child(code: CodeType, name: str) -> CodeType:
+    return next(c for c in code.co_consts if isinstance(c, CodeType) and c.co_name == name)
+
+
+def _fingerprint(code: CodeType) -> tuple[Any, ...]:
+    constants = tuple(repr(c) for c in code.co_consts)
+    return code.co_code, constants, code.co_names, code.co_varnames

@@ -1,0 +1,250 @@
+"""Optimizers: no gradient to check, but an equation, and laws that follow from it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import Backend, get_backend
+from scratchvae.backend.base import FORGET_EVERY, forget_below
+from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.measure import gradient_error, norm
+from scratchvae.gradcheck.plain import PlainBackend
+from scratchvae.memory import FlatBuffer, Layout
+from scratchvae.selfcheck.case import EXACT, SINGLE, Measured, yes_or_no
+from scratchvae.selfcheck.equations import OptimizerEntry, State
+
+LAYOUT = Layout({"W": (5, 3), "b": (3,), "long": (4099,)})
+STEPS = 4
+
+
+class Bench:
+    """An optimizer bound to small buffers on some backend."""
+
+    def __init__(
+        self,
+        entry: OptimizerEntry,
+        bk: Backend,
+        seed: int = 0,
+        parts: Any = None,
+        clip: float | None = None,
+    ) -> None:
+        self.entry, self.bk = entry, bk
+        self.rule = entry.new()
+        self.rule.clip = clip
+        self.params, self.grads = FlatBuffer(bk, LAYOUT), FlatBuffer(bk, LAYOUT)
+        for name, shape in LAYOUT.shapes.items():
+            bk.load(_single(point(shape, seed, f"optimizer {name}")), self.params[name])
+        self.start = bk.to_host(self.params.flat).astype(np.float64)
+        self.parts = (slice(None),) if parts is None else parts
+        self.bound = self.rule.bind(bk, self.params, self.grads, self.parts)
+
+    def step(self, t: int, factor: float = 1.0, seed: int = 0) -> NDArray:
+        """Update number t with its own seeded gradient; answers with that gradient."""
+        for name, shape in LAYOUT.shapes.items():
+            self.bk.load(
+                factor * _single(point(shape, seed + t, f"gradient {name}")), self.grads[name]
+            )
+        g = self.bk.to_host(self.grads.flat).astype(np.float64)
+        with self.bk.quiet():
+            for part in range(len(self.parts)):
+                self.bound.step(t, part)
+        return g
+
+    def state(self) -> State:
+        """Copies of the parameters and the moments."""
+        moments = (self.bound.state[n].flat for n in self.rule.moments)
+        return State(self.bk.to_host(self.params.flat), tuple(map(self.bk.to_host, moments)))
+
+
+def _single(a: NDArray) -> NDArray:
+    return a.astype(np.float32).astype(np.float64)
+
+
+def _cpu(dtype: str = "float64") -> Backend:
+    return get_backend("cpu", dtype)
+
+
+def _distance(a: State, b: State) -> float:
+    pairs = zip((a.p, *a.moments), (b.p, *b.moments), strict=True)
+    return max(gradient_error(x, y) for x, y in pairs)
+
+
+def _run(entry: OptimizerEntry, bk: Backend, steps: int = STEPS, parts: Any = None) -> State:
+    bench = Bench(entry, bk, parts=parts)
+    for t in range(1, steps + 1):
+        bench.step(t)
+    return bench.state()
+
+
+def equation(entry: OptimizerEntry) -> Measured:
+    """Several steps against the formula, in float64."""
+    bench = Bench(entry, _cpu())
+    expected = State(bench.start, tuple(np.zeros_like(bench.start) for _ in bench.rule.moments))
+    for t in range(1, STEPS + 1):
+        expected = entry.equation(bench.rule, expected, bench.step(t), t)
+    return Measured(_distance(bench.state(), expected), EXACT)
+
+
+def zero_gradient(entry: OptimizerEntry) -> Measured:
+    """A gradient that was always zero moves nothing."""
+    bench = Bench(entry, _cpu())
+    for t in range(1, STEPS + 1):
+        bench.step(t, factor=0.0)
+    return yes_or_no(np.array_equal(bench.state().p, bench.start), "moves without a gradient")
+
+
+def sign(entry: OptimizerEntry) -> Measured:
+    """The opposite gradient is the opposite update, to rounding."""
+    down, up = Bench(entry, _cpu()), Bench(entry, _cpu())
+    down.step(1), up.step(1, factor=-1.0)
+    a, b = down.state().p - down.start, up.state().p - up.start
+    return Measured(gradient_error(a, -b, norm(down.start)), EXACT)
+
+
+def descends(entry: OptimizerEntry) -> Measured:
+    """The first step goes against the gradient, in every element."""
+    bench = Bench(entry, _cpu())
+    g = bench.step(1)
+    moved = bench.state().p - bench.start
+    return yes_or_no(bool(np.all(moved[g != 0] * g[g != 0] < 0)), "a step along the gradient")
+
+
+def padding(entry: OptimizerEntry) -> Measured:
+    """What lies between the arrays of a flat buffer stays zero."""
+    state = _run(entry, _cpu())
+    gaps = np.ones(LAYOUT.size, dtype=bool)
+    for name, shape in LAYOUT.shapes.items():
+        gaps[LAYOUT.offsets[name] :][: int(np.prod(shape))] = False
+    arrays = (state.p, *state.moments)
+    return yes_or_no(not any(np.any(a[gaps]) for a in arrays), "the padding is not zero")
+
+
+def repeatable(entry: OptimizerEntry) -> Measured:
+    """The same steps twice: the same bits."""
+    return yes_or_no(_distance(_run(entry, _cpu()), _run(entry, _cpu())) == 0, "other bits")
+
+
+def gradient_unchanged(entry: OptimizerEntry) -> Measured:
+    """The gradient is an input."""
+    bench = Bench(entry, _cpu())
+    g = bench.step(1)
+    return yes_or_no(np.array_equal(bench.grads.flat, g), "overwrites the gradient")
+
+
+def in_parts(entry: OptimizerEntry) -> Measured:
+    """Two workers, a stretch of the buffers each: the same bits."""
+    whole, parts = _run(entry, _cpu()), (slice(0, 48), slice(48, None))
+    return yes_or_no(_distance(_run(entry, _cpu(), parts=parts), whole) == 0, "other bits")
+
+
+def clipped(entry: OptimizerEntry) -> Measured:
+    """A gradient longer than the limit counts as one of that length  (E44); a shorter one stays."""
+    length = norm(Bench(entry, _cpu()).step(1))
+    errors = []
+    for limit in (0.25 * length, 4.0 * length):
+        by_rule, by_hand = Bench(entry, _cpu(), clip=limit), Bench(entry, _cpu())
+        by_rule.step(1)
+        by_hand.step(1, factor=min(1.0, limit / length))
+        errors.append(_distance(by_rule.state(), by_hand.state()))
+    return Measured(max(errors), EXACT)
+
+
+def forgets(entry: OptimizerEntry) -> Measured:
+    """Every 128 steps, moments on their way to subnormal numbers become zero; others stay.
+
+    The gradients here put the moments a hair below, at and above the limit. The update itself is
+    the formula's, and the gradient is left alone.
+    """
+    limit = forget_below(np.dtype(np.float64))
+    root = np.sqrt(limit) * np.array([1 - 1e-7, 1 + 1e-7, -1 + 1e-7])
+    g = np.array([limit, limit * (1 + 1e-7), -limit * (1 + 1e-7), 1.0, *root, 0.0])
+    for bk in (_cpu(), PlainBackend()):
+        for t in (FORGET_EVERY + 1, FORGET_EVERY):
+            bench = Bench(entry, bk)
+            _at_the_limit(bench, limit)
+            before = bench.state()
+            bench.grads.flat.fill(0.0)
+            bk.load(g, bench.grads["long"][: g.size])
+            given = bk.to_host(bench.grads.flat)
+            with bk.quiet():
+                bench.bound.step(t)
+            expected, found = entry.equation(bench.rule, before, given, t), bench.state()
+            if gradient_error(found.p, expected.p) > EXACT:
+                return yes_or_no(False, f"another update at step {t}")
+            if not np.array_equal(bk.to_host(bench.grads.flat), given):
+                return yes_or_no(False, f"overwrites the gradient at step {t}")
+            if t == FORGET_EVERY + 1:
+                kept = found.moments
+        for a, b in zip(kept, found.moments, strict=True):
+            if not np.any((a != 0) & (np.abs(a) <= limit)):
+                return yes_or_no(False, "tiny moments are forgotten at every step")
+            if not np.array_equal(b, np.where(np.abs(a) > limit, a, 0.0)):
+                return yes_or_no(False, f"other moments remain; the limit is {limit}")
+    return yes_or_no(True)
+
+
+def _at_the_limit(bench: "Bench", limit: float) -> None:
+    """Put one entry of every moment where a step without a gradient takes it to the limit."""
+    probe = Bench(bench.entry, _cpu())
+    for buffer in probe.bound.state.values():
+        buffer.flat.fill(1.0)
+    probe.grads.flat.fill(0.0)
+    probe.bound.step(FORGET_EVERY + 1)
+    for name, buffer in bench.bound.state.items():
+        decay = float(probe.bound.state[name].flat[0])
+        near = limit / decay * (1 + np.arange(-8, 9) * np.finfo(np.float64).eps)
+        hits = near[near * decay == limit]
+        if hits.size:
+            bench.bk.load(hits[:1], buffer["long"][-1:])
+
+
+def single(entry: OptimizerEntry) -> Measured:
+    """float32 against float64."""
+    low, high = _run(entry, _cpu("float32")), _run(entry, _cpu())
+    return Measured(_distance(low, high), SINGLE)
+
+
+def dtypes(entry: OptimizerEntry) -> Measured:
+    """Everything stays in the float type of the model."""
+    for dtype in ("float32", "float64"):
+        state = _run(entry, _cpu(dtype), 1)
+        if any(a.dtype != dtype for a in (state.p, *state.moments)):
+            return yes_or_no(False, f"leaves {dtype}")
+    return yes_or_no(True)
+
+
+def plain_verbs(entry: OptimizerEntry) -> Measured:
+    """The fast update against the contract's plain one."""
+    return Measured(_distance(_run(entry, _cpu()), _run(entry, PlainBackend())), EXACT)
+
+
+def strict_device(entry: OptimizerEntry) -> Measured:
+    """On the device that shows every hidden transfer: the same bits."""
+    strict = _run(entry, get_backend("strict", "float64"))
+    return yes_or_no(_distance(strict, _run(entry, _cpu())) == 0, "other bits")
+
+
+OptimizerCheck = Callable[[OptimizerEntry], Measured]
+
+OPTIMIZER_CHECKS: dict[str, OptimizerCheck] = {
+    "equation": equation,
+    "zero gradient": zero_gradient,
+    "opposite gradient": sign,
+    "descends": descends,
+    "padding": padding,
+    "repeatable": repeatable,
+    "in parts": in_parts,
+    "clipped gradient": clipped,
+    "gradient unchanged": gradient_unchanged,
+    "float32 against float64": single,
+    "shapes and dtypes": dtypes,
+    "plain verbs": plain_verbs,
+    "strict device": strict_device,
+}
+
+
+def optimizer_checks(entry: OptimizerEntry) -> dict[str, OptimizerCheck]:
+    """All checks that apply to an optimizer."""
+    return OPTIMIZER_CHECKS | ({"forgets tiny moments": forgets} if entry.forgets else {})
