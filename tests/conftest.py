@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from scratchvae.backend import Backend, get_backend, why_no_gpu
-from scratchvae.backend.cuda.libraries import load_compiler
+from scratchvae.backend.cuda.availability import load_compiler
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.models import VAE, BoundVAE
 

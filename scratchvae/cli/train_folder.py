@@ -10,7 +10,7 @@ from scratchvae.cli.common import say
 from scratchvae.config import TrainConfig, resolve_levels
 from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
-from scratchvae.figures.choice import figure_originals
+from scratchvae.figures.run import figure_originals
 from scratchvae.models import Model
 from scratchvae.runs import Film, RunFolder
 from scratchvae.training import (

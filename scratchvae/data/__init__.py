@@ -5,12 +5,10 @@ loaded by the one function that needs them.
 """
 
 from scratchvae.data.binarize import PROTOCOLS, bernoulli, binarize, describe
-from scratchvae.data.checks import require_unit_interval
-from scratchvae.data.dataset import Dataset, Split
+from scratchvae.data.dataset import Dataset, Split, require_unit_interval
 from scratchvae.data.download import cache_folder
 from scratchvae.data.load import DATASETS, load_dataset
-from scratchvae.data.subset import SUBSETS, is_subset, select
-from scratchvae.data.validation import hold_out
+from scratchvae.data.subset import SUBSETS, hold_out, is_subset, select
 
 __all__ = [
     "DATASETS",

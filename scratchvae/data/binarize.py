@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream, fill_uniform
-from scratchvae.data.checks import require_unit_interval, stream_of
-from scratchvae.data.dataset import Split
+from scratchvae.data.dataset import Split, require_unit_interval, stream_of
 from scratchvae.errors import ConfigError
 
 PROTOCOLS = ("none", "threshold", "dynamic", "static")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.data.finite import require_finite
-from scratchvae.errors import DataError
+from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,3 +156,43 @@ def fingerprint(*splits: Split) -> str:
             digest.update(f"{array.dtype.newbyteorder('<').str} {array.shape};".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def require_finite(images: NDArray[np.floating], name: str) -> None:
+    """Raise DataError, with their number and the first index, if a NaN or infinity is there."""
+    finite = np.isfinite(images)
+    if finite.all():
+        return
+    count = images.size - int(np.count_nonzero(finite))
+    first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), finite.shape))
+    raise DataError(
+        f"{name}: {count} of {images.size} values are NaN or infinite as float32, the first at "
+        f"index {first} ({images[first]}). Repair or drop these images."
+    )
+
+
+def require_unit_interval(split: Split, name: str) -> None:
+    """Raise DataError unless every grey value lies in [0, 1].
+
+    Likelihoods of grey values in [0, 1] (Bernoulli) and draws of binary pixels ask this; a
+    Gaussian likelihood does not. ``name`` says in the message whose images these are.
+    """
+    if split.levels is not None:
+        return  # k / levels with 0 <= k <= levels: a Split has checked it
+    outside = ~((split.images >= 0) & (split.images <= 1))
+    if not outside.any():
+        return
+    count = int(np.count_nonzero(outside))
+    image, pixel = divmod(int(np.argmax(outside)), outside.shape[1])
+    raise DataError(
+        f"{name}: {count} of {outside.size} pixels lie outside [0, 1], the first in image {image}, "
+        f"pixel {pixel} (value {split.images[image, pixel]:g}). Grey values between 0 and 1 are "
+        f"needed here: rescale the images, store them as uint8, or use a Gaussian likelihood."
+    )
+
+
+def stream_of(seed: int, purpose: Purpose, lane: int = 0) -> Stream:
+    """The stream of ``seed``; raises ConfigError for a seed that 64 bits cannot hold."""
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"seed {seed}: a seed is a whole number from 0 to 2**64 - 1")
+    return Stream(seed, purpose, 0, lane)

@@ -1,4 +1,4 @@
-"""Part of a data set, named so that a configuration can hold it.
+"""Parts of a data set: a subset that a configuration can name, and a validation split.
 
 ``first:N`` and ``last:N``: the first or the last N training images. ``draw:SEED:N:M``: N training
 and then M test images, drawn with replacement by NumPy's legacy generator, as tutorials do:
@@ -9,7 +9,8 @@ import re
 
 import numpy as np
 
-from scratchvae.data.dataset import Dataset
+from scratchvae.backend.noise import Purpose, permutation
+from scratchvae.data.dataset import Dataset, Split, stream_of
 from scratchvae.errors import ConfigError
 
 SUBSETS = "first:N, last:N or draw:SEED:N:M, with numbers of at least 1"
@@ -42,3 +43,20 @@ def select(dataset: Dataset, text: str) -> Dataset:
             raise ConfigError(f"the subset {text!r} asks for more than {len(train)} images")
         train = train.take(slice(0, n) if match[1] == "first" else slice(len(train) - n, None))
     return Dataset(dataset.name, train, test, dataset.image_shape, dataset.notes)
+
+
+def hold_out(train: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """``train`` without ``count`` images, and these images: (rest, validation).
+
+    Which images are held out is a function of (seed, len(train), count) alone; both parts keep
+    the order of the file, and a larger count holds out the same images and more.
+
+    Raises ConfigError unless 1 <= count < len(train).
+    """
+    if not 1 <= count < len(train):
+        raise ConfigError(
+            f"{count} images cannot be held out of {len(train)}: "
+            f"at least one must be held out and at least one must remain"
+        )
+    order = permutation(len(train), stream_of(seed, Purpose.SPLIT))
+    return train.take(np.sort(order[count:])), train.take(np.sort(order[:count]))

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.backend.noise import Purpose, Stream, normal, permutation
 from scratchvae.config import TrainConfig
-from scratchvae.data import Dataset
-from scratchvae.evaluation import Completion, CompletionSettings, interpolate, log_joint
-from scratchvae.figures.choice import figure_originals, pick, visible_of
+from scratchvae.data import Dataset, Split
+from scratchvae.evaluation import Completion, CompletionSettings, interpolate, log_joint, visible
 from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
@@ -118,3 +117,18 @@ def draw_completion(
         figure = posterior_contours(planes[0], planes[1], settings.start(2), q, caption)
         paths += save(figure, folder, "posterior")
     return paths
+
+
+def figure_originals(views: Views, config: TrainConfig) -> Any:
+    """The ten test images that are shown beside their reconstructions: (10, D), as seen."""
+    return visible_of(pick(views.test, 10, config.seed), config)
+
+
+def pick(split: Split, count: int, seed: int) -> Split:
+    """So many images of a split (or all), chosen by the seed."""
+    return split.take(permutation(len(split), Stream(seed, Purpose.FIGURE))[:count])
+
+
+def visible_of(split: Split, config: TrainConfig) -> Any:
+    """The images as the model sees them."""
+    return visible(split, config.binarize, config.seed, visit=0)

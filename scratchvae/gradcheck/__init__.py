@@ -4,11 +4,10 @@
 """
 
 from scratchvae.gradcheck.check import check_subject, gradcheck
-from scratchvae.gradcheck.errors import GradientError, UncheckableError
 from scratchvae.gradcheck.live import LiveCheck, live_rows, verify_live
 from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.methods import METHODS
-from scratchvae.gradcheck.report import Finding, Report
+from scratchvae.gradcheck.report import Finding, GradientError, Report, UncheckableError
 from scratchvae.gradcheck.subjects import Subject
 
 __all__ = [

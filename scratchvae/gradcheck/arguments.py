@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.gradcheck.errors import UncheckableError
+from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.layers import Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models import VAE

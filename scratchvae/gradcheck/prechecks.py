@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.directions import direction
-from scratchvae.gradcheck.errors import UncheckableError
 from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS, Curve, kink
+from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.gradcheck.subjects.function import FunctionSubject
 

@@ -4,7 +4,21 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scratchvae.gradcheck.errors import GradientError
+from scratchvae.errors import ConfigError, ScratchVAEError
+
+
+class GradientError(ScratchVAEError, AssertionError):
+    """A gradient disagrees with its reference; ``report`` says where and in which way."""
+
+    exit_code = 1
+
+    def __init__(self, report: "Report") -> None:
+        super().__init__(report.text())
+        self.report = report
+
+
+class UncheckableError(ConfigError):
+    """A check makes no sense here: the message says why and what to change."""
 
 
 @dataclass(frozen=True)

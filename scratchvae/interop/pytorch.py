@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import ACTIVATIONS, Conv2D, Dense, Elementwise, Layer, Reshape, Sequential
-from scratchvae.layers.conv_transpose import ConvTranspose2D
+from scratchvae.layers.convolution import ConvTranspose2D
 from scratchvae.memory import Shape, size_of
 from scratchvae.models import VAE
 

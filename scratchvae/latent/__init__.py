@@ -1,27 +1,22 @@
 """Between encoder and decoder: reparameterization, divergence from the prior, estimators."""
 
+from scratchvae.errors import ConfigError
 from scratchvae.latent.buffers import LatentNode
-from scratchvae.latent.estimators import (
-    ESTIMATORS,
-    AnalyticKL,
-    Detached,
-    DoublyReparameterized,
-    Estimator,
-    FreeBits,
-    ImportanceWeighted,
-    MonteCarloKL,
-    ScoreFunction,
-    ScoreFunctionBaseline,
-    StickingTheLanding,
-    estimator_named,
-)
-from scratchvae.latent.kl import kl_chain, kl_per_unit
-from scratchvae.latent.logstd import LogStdHead
-from scratchvae.latent.reparameterize import (
+from scratchvae.latent.estimators import AnalyticKL, Estimator, FreeBits, MonteCarloKL
+from scratchvae.latent.gaussian import (
+    LogStdHead,
+    kl_chain,
+    kl_per_unit,
     reparameterize,
     reparameterize_chain,
     standard_deviation,
 )
+from scratchvae.latent.importance_weighted import (
+    DoublyReparameterized,
+    ImportanceWeighted,
+    StickingTheLanding,
+)
+from scratchvae.latent.score_function import Detached, ScoreFunction, ScoreFunctionBaseline
 
 __all__ = [
     "ESTIMATORS",
@@ -44,3 +39,31 @@ __all__ = [
     "reparameterize_chain",
     "standard_deviation",
 ]
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    cls.name: cls
+    for cls in (
+        AnalyticKL,
+        MonteCarloKL,
+        Detached,
+        ScoreFunction,
+        ScoreFunctionBaseline,
+        ImportanceWeighted,
+        StickingTheLanding,
+        DoublyReparameterized,
+    )
+}
+
+
+def estimator_named(name: str, free_bits: float = 0.0) -> Estimator:
+    """The estimator of this name; ``free_bits`` (nats a latent unit) go with ``analytic`` alone."""
+    if name not in ESTIMATORS:
+        raise ConfigError(f"estimator {name!r} is not one of {', '.join(ESTIMATORS)}")
+    if not free_bits:
+        return ESTIMATORS[name]()
+    if name != "analytic":
+        raise ConfigError(
+            f"free bits limit the KL of a latent unit in closed form: they need the estimator "
+            f"'analytic', not {name!r}"
+        )
+    return FreeBits(free_bits)

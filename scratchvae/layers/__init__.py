@@ -1,10 +1,9 @@
 """Layers, one a file: forward, and right below it the chain and the parameter gradient."""
 
+from scratchvae.layers.activations import Elementwise, ReLU, Sigmoid, Tanh, sigmoid
 from scratchvae.layers.base import Layer
-from scratchvae.layers.conv import Conv2D
-from scratchvae.layers.conv_transpose import ConvTranspose2D
+from scratchvae.layers.convolution import Conv2D, ConvTranspose2D
 from scratchvae.layers.dense import Dense
-from scratchvae.layers.elementwise import Elementwise
 from scratchvae.layers.initializers import (
     INITIALIZATIONS,
     Constant,
@@ -16,11 +15,8 @@ from scratchvae.layers.initializers import (
     Initializer,
     TruncatedNormal,
 )
-from scratchvae.layers.relu import ReLU
 from scratchvae.layers.reshape import Flatten, Reshape
 from scratchvae.layers.sequential import BoundSequential, Sequential, Slot
-from scratchvae.layers.sigmoid import Sigmoid, sigmoid
-from scratchvae.layers.tanh import Tanh
 
 ACTIVATIONS: dict[str, type[Elementwise]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 

@@ -1,13 +1,14 @@
-"""What a convolution and its transpose have in common: settings, parameters, buffers."""
+"""The convolution y = x ∗ W + b, and the transposed convolution, which is its adjoint."""
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
-from scratchvae.layers.base import Layer
+from scratchvae.layers.base import WHOLE, Layer
 from scratchvae.layers.correlation import Correlation, Work
-from scratchvae.layers.grid import PADDINGS, pair
+from scratchvae.layers.grid import PADDINGS, contracting, expanding, pair
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
 from scratchvae.memory import Shape, Tape, size_of
 
@@ -71,3 +72,81 @@ class Convolution(Layer):
     def _work(self, bk: Backend, x: Array) -> Work:
         """The buffers of the tape; new ones for a layer that was not bound to any."""
         return self.work if self.work is not None else Work(self.map, Tape(bk, x.shape[0]))
+
+
+class Conv2D(Convolution):
+    """The same affine map of every window of an image: (B, H, W, C) -> (B, h, w, O).
+
+    W (kh · kw · C, O) is Keras' kernel (kh, kw, C, O) as a matrix; b (O,). As everywhere in this
+    field, the kernel is not flipped: mathematically it is a correlation.
+    """
+
+    def build(self, shape: Shape) -> Shape:
+        height, width = self._image(shape)
+        y = contracting(height, self.kernel[0], self.stride[0], self.padding)
+        x = contracting(width, self.kernel[1], self.stride[1], self.padding)
+        self.map = Correlation(y, x, self.n_in, self.channels)
+        self.positions = y.small * x.small
+        return self.map.small
+
+    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+        """y[n, p, q, o] = b[o] + Σ_ijc x[n, s·p − t + i, r·q − l + j, c] W[ijc, o]  (E35).
+
+        Strides s and r; t rows and l columns of zeros before the image.
+        """
+        self.map.down(bk, p.W, p.b, x, y, self._work(bk, x))
+
+    def chain(
+        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+    ) -> None:
+        """dx: each pixel collects W[ijc, o] dy[n, p, q, o] from the windows it is in  (E36)."""
+        self.map.up(bk, p.W, None, dy, dx, self._work(bk, x))
+
+    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+        """dW[ijc, o] = Σ_npq x[n, s·p − t + i, r·q − l + j, c] dy[n, p, q, o]  (E37).
+
+        db = Σ_npq dy. Of a ``share`` of W's rows; db goes with the last of them.
+        """
+        work = self._work(bk, x)
+        self.map.outer(bk, x, dy, g.W, work, share)
+        if share.stop in (None, self.map.rows):
+            work.sum_pixels(bk, dy, g.b)
+
+
+class ConvTranspose2D(Convolution):
+    """What sends a convolution's output gradient back to its input: (B, h, w, C) -> (B, H, W, O).
+
+    With "same" padding H = h · stride, as in Keras. W (kh · kw · O, C) is Keras' kernel
+    (kh, kw, O, C) as a matrix, and the W of the Conv2D that it is the adjoint of; b (O,).
+    """
+
+    def build(self, shape: Shape) -> Shape:
+        height, width = self._image(shape)
+        y = expanding(height, self.kernel[0], self.stride[0], self.padding)
+        x = expanding(width, self.kernel[1], self.stride[1], self.padding)
+        self.map = Correlation(y, x, self.channels, self.n_in)
+        self.positions = y.small * x.small
+        return self.map.big
+
+    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+        """y[n, P, Q, o] = b[o] + Σ W[ijo, c] x[n, p, q, c]  (E38).
+
+        Over all c and all p, q, i, j with s·p − t + i = P and r·q − l + j = Q.
+        """
+        self.map.up(bk, p.W, p.b, x, y, self._work(bk, x))
+
+    def chain(
+        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+    ) -> None:
+        """dx[n, p, q, c] = Σ_ijo dy[n, s·p − t + i, r·q − l + j, o] W[ijo, c]  (E39)."""
+        self.map.down(bk, p.W, None, dy, dx, self._work(bk, x))
+
+    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+        """dW[ijo, c] = Σ_npq dy[n, s·p − t + i, r·q − l + j, o] x[n, p, q, c]  (E40).
+
+        db = Σ_nPQ dy. Of a ``share`` of W's rows; db goes with the last of them.
+        """
+        work = self._work(bk, x)
+        self.map.outer(bk, dy, x, g.W, work, share)
+        if share.stop in (None, self.map.rows):
+            work.sum_pixels(bk, dy, g.b)

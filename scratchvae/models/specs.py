@@ -24,7 +24,7 @@ from scratchvae.layers import (
     Reshape,
     Sequential,
 )
-from scratchvae.layers.conv_transpose import ConvTranspose2D
+from scratchvae.layers.convolution import ConvTranspose2D
 
 FORMS = "dense N, conv N K [S], conv-transpose N K [S], reshape N …, flatten, relu, tanh, sigmoid"
 

@@ -21,9 +21,8 @@ from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.models import Model
-from scratchvae.runs.atomic import sweep, write_atomically
+from scratchvae.runs.atomic import alone, sweep, write_atomically
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
-from scratchvae.runs.lock import alone
 from scratchvae.runs.metrics import append_line, read_lines
 
 RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch

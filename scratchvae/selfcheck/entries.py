@@ -42,9 +42,14 @@ from scratchvae.latent import (
     reparameterize_chain,
     standard_deviation,
 )
-from scratchvae.latent.importance import importance_bound
-from scratchvae.latent.log_ratio import log_ratio, log_ratio_chain, monte_carlo_kl, path_chain
-from scratchvae.latent.score import score_chain
+from scratchvae.latent.gaussian import (
+    log_ratio,
+    log_ratio_chain,
+    monte_carlo_kl,
+    path_chain,
+    score_chain,
+)
+from scratchvae.latent.importance_weighted import importance_bound
 from scratchvae.layers import (
     Conv2D,
     ConvTranspose2D,

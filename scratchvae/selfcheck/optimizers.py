@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.backend.base import FORGET_EVERY, forget_below
+from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.measure import gradient_error, norm
-from scratchvae.gradcheck.plain import PlainBackend
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.selfcheck.case import EXACT, SINGLE, Measured, yes_or_no
 from scratchvae.selfcheck.equations import OptimizerEntry, State

@@ -1,13 +1,11 @@
 """Training: the step, the loop, and everything that a training needs while it runs."""
 
-from scratchvae.training.loop import Training
-from scratchvae.training.order import epoch_order
+from scratchvae.training.loop import Training, train
 from scratchvae.training.partition import resolve_workers
+from scratchvae.training.prepared import Views, epoch_order, prepare
 from scratchvae.training.progress import Progress, choose_progress
-from scratchvae.training.resume import changed_settings, environment
-from scratchvae.training.start import train
+from scratchvae.training.state import changed_settings, environment
 from scratchvae.training.step import TrainingStep
-from scratchvae.training.views import Views, prepare
 
 __all__ = [
     "Progress",

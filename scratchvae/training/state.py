@@ -1,4 +1,9 @@
-"""What a checkpoint holds of a run in progress, and how a run takes it up again."""
+"""The state of a run in progress, how a run resumes from it, and what must be the same.
+
+Nothing random is stored, so a run resumes exactly: the state is parameters, moments and the number
+of the step. What is left are the settings, which must be the same unless a change is asked for,
+and the machine, whose kernels add in their own order.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
-from scratchvae.errors import CheckpointError, DataError
+from scratchvae.errors import CheckpointError, DataError, RunError
 from scratchvae.memory import FlatBuffer
 from scratchvae.runs.checkpoint import Checkpoint, digest_of, restore
 from scratchvae.runs.folder import named
-from scratchvae.training.resume import environment, require_same_epoch
 from scratchvae.training.step import TrainingStep
+from scratchvae.versions import kernel, versions
 
 
 class State:
@@ -92,3 +98,46 @@ class State:
     def parameters_are_finite(self) -> bool:
         """Whether no parameter is an infinity or NaN; waits for the device."""
         return bool(np.isfinite(self.step.bk.to_host(self.step.params.flat)).all())
+
+
+# These decide which images the rest of an epoch visits.
+OF_AN_EPOCH = ("data", "subset", "validation", "batch_size", "shuffle", "seed")
+
+
+def environment(bk: Backend, workers: int) -> dict[str, Any]:
+    """What of the software decides about the last bits, and goes into every checkpoint."""
+    about = bk.describe()
+    found = versions() | {k: v for k, v in about.items() if k not in ("name", "memory")}
+    if bk.name == "cuda":  # the device multiplies
+        return {"versions": found, "kernel": about["name"], "workers": workers}
+    blas = kernel()
+    found["blas"] = blas["blas"]
+    return {"versions": found, "kernel": blas["kernel"], "workers": workers}
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What an environment or a machine was and is, in words, where these are known to differ."""
+    words = []
+    for name in sorted(set(before) & set(now)):
+        old, new = before[name], now[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            words += differences(old, new)
+        elif old != new:
+            words.append(f"{name} was {old} and is {new}")
+    return words
+
+
+def changed_settings(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """The settings that differ, in words."""
+    before, after = old.to_json(), new.to_json()
+    return [f"{k} was {before[k]!r} and is {after[k]!r}" for k in before if before[k] != after[k]]
+
+
+def require_same_epoch(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
+    """``RunError`` where the rest of an epoch would visit other images than its beginning."""
+    moved = [name for name in OF_AN_EPOCH if checkpoint.config.get(name) != config[name]]
+    if len(checkpoint.losses) and moved:
+        raise RunError(
+            f"the checkpoint is in the middle of epoch {checkpoint.epoch + 1}, whose images follow "
+            f"from {', '.join(moved)}: these can change between two epochs only"
+        )

@@ -176,7 +176,7 @@ def test_the_reader_of_imports_sees_what_it_should():
     source = """
 import numpy as np
 from numpy.typing import NDArray
-from . import kl
+from . import gaussian
 from ..errors import ConfigError
 if TYPE_CHECKING:
     from scratchvae.cli.main import main
@@ -187,7 +187,7 @@ def later():
     assert [(f.module, f.at_load) for f in imports_of(source, "scratchvae.latent")] == [
         ("numpy", True),
         ("numpy.typing", True),
-        ("scratchvae.latent.kl", True),
+        ("scratchvae.latent.gaussian", True),
         ("scratchvae.errors", True),
         ("scratchvae.cli.main", False),
         ("scratchvae.models", False),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend, why_no_gpu
-from scratchvae.backend.cuda import CupyBackend, libraries
+from scratchvae.backend.cuda import CupyBackend, availability
 from scratchvae.backend.cuda.graph import Recorded
 from scratchvae.cli.main import main
 from scratchvae.errors import ConfigError, DeviceError
@@ -68,7 +68,7 @@ def pretend(monkeypatch):
                 if error is not None:
                     raise error
 
-            monkeypatch.setattr(libraries, name, load)
+            monkeypatch.setattr(availability, name, load)
 
     return install
 

@@ -11,7 +11,7 @@ from scipy.signal import correlate2d
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.plain import NaNBackend, PlainBackend
+from scratchvae.gradcheck.backends import NaNBackend, PlainBackend
 from scratchvae.layers import INITIALIZATIONS, Conv2D, ConvTranspose2D, GlorotUniform
 
 BK, COMPLEX = get_backend("cpu", "float64"), get_backend("cpu", "complex128")

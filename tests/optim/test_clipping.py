@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.cpu_updates import BLOCK
-from scratchvae.gradcheck.plain import PlainBackend
+from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.optim import OPTIMIZERS, SGD
 

@@ -13,7 +13,7 @@ from scratchvae.backend.base import FORGET_EVERY
 from scratchvae.backend.cpu_updates import BLOCK
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.plain import PlainBackend
+from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.optim import OPTIMIZERS, SGD, Adagrad, Adam, RMSprop
 

@@ -7,7 +7,7 @@ import pytest
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.subjects import layer_subject
-from scratchvae.latent import LogStdHead, kl
+from scratchvae.latent import LogStdHead, gaussian
 from scratchvae.layers import Elementwise, Layer, Tanh
 from scratchvae.likelihoods import Likelihood
 from scratchvae.optim import OPTIMIZERS
@@ -87,8 +87,8 @@ def test_a_new_likelihood_latent_function_or_optimizer_without_an_entry_is_notic
         kl *= 0.5
 
     monkeypatch.setattr(Poisson, "__module__", "scratchvae.likelihoods.poisson")
-    monkeypatch.setattr(halved, "__module__", "scratchvae.latent.kl")
-    monkeypatch.setattr(kl, "halved", halved, raising=False)
+    monkeypatch.setattr(halved, "__module__", "scratchvae.latent.gaussian")
+    monkeypatch.setattr(gaussian, "halved", halved, raising=False)
     monkeypatch.setitem(OPTIMIZERS, "lion", object)
     assert [name.split(".")[-1] for name in uncovered()] == ["Poisson", "halved", "lion"]
 

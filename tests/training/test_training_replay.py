@@ -20,7 +20,7 @@ from scratchvae.runs import RunFolder
 from scratchvae.training import train
 from scratchvae.training.nonfinite.diagnosis import Diagnosis, diagnose
 from scratchvae.training.nonfinite.replay import FILE, Replay, leave_replay, load_replay
-from scratchvae.training.order import epoch_order
+from scratchvae.training.prepared import epoch_order
 
 WAYS: dict[str, dict[str, Any]] = {
     **{f"likelihood {name}": {"likelihood": name} for name in LIKELIHOODS},

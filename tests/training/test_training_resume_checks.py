@@ -12,8 +12,8 @@ from training_helpers import settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, DataError, RunError
 from scratchvae.runs import RunFolder
+from scratchvae.runs.atomic import alone
 from scratchvae.runs.checkpoint import load_checkpoint, save_checkpoint
-from scratchvae.runs.lock import alone
 from scratchvae.training import Progress, train
 
 # ---- the place where it goes on ---------------------------------------------------------------

@@ -9,7 +9,7 @@ from training_helpers import leftovers, settings
 
 from scratchvae.errors import RunError
 from scratchvae.runs import RunFolder, free_folder, require_free, write_json
-from scratchvae.runs.lock import alone
+from scratchvae.runs.atomic import alone
 from scratchvae.runs.metrics import keep_lines
 
 GOOD = {"config": settings().to_json(), "data": {"fingerprint": "0"}}

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.base import Array, Backend
-from scratchvae.backend.cuda.availability import REINSTALL, first_line, unavailable
+from scratchvae.backend.cuda.availability import REINSTALL, first_line, load_cublas, unavailable
 from scratchvae.backend.cuda.blas import Blas
 from scratchvae.backend.cuda.graph import Recorded
-from scratchvae.backend.cuda.libraries import load_cublas
 from scratchvae.backend.cuda.updates import CudaUpdates
 from scratchvae.errors import ConfigError, DeviceError
 

@@ -1,5 +1,6 @@
 """Whether a GPU can be used here; if not, one sentence that says what to install or change."""
 
+import ctypes
 from typing import Any
 
 REINSTALL = "install scratchvae[cuda12] or scratchvae[cuda13], as the driver asks for"
@@ -35,8 +36,6 @@ def _no_library() -> str | None:
     """The compiler, its headers and cuBLAS come in wheels of their own, which CuPy doesn't need
     to be imported.
     """
-    from scratchvae.backend.cuda.libraries import load_compiler, load_cublas
-
     for what, load in (("the CUDA compiler NVRTC", load_compiler), ("cuBLAS", load_cublas)):
         try:
             load()
@@ -48,3 +47,18 @@ def _no_library() -> str | None:
 def first_line(error: BaseException) -> str:
     """What an error says, without its details."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def load_compiler() -> tuple[int, int]:
+    """The version of NVRTC; an error of CuPy's where it cannot be loaded."""
+    from cupy_backends.cuda.libs import nvrtc
+
+    version: tuple[int, int] = nvrtc.getVersion()
+    return version
+
+
+def load_cublas() -> Any:
+    """cuBLAS as ctypes sees it: the very library that CuPy would load."""
+    from cuda import pathfinder
+
+    return ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)

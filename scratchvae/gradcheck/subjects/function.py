@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.errors import UncheckableError
+from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 
 Function = Callable[..., Any]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.magnitude import MagnitudeBackend
+from scratchvae.gradcheck.backends import MagnitudeBackend
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.memory import Shape, size_of
 

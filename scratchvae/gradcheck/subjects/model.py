@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.directions import point, unit_interval
-from scratchvae.gradcheck.errors import UncheckableError
+from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.memory import FlatBuffer, Tape

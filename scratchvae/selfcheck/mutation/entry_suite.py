@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend, get_backend
+from scratchvae.gradcheck.backends import NaNBackend, PlainBackend
 from scratchvae.gradcheck.measure import allowed, gradient_error, norm
 from scratchvae.gradcheck.methods import METHODS, complex_step
-from scratchvae.gradcheck.plain import NaNBackend, PlainBackend
 from scratchvae.gradcheck.subjects import KernelBound, KernelSubject
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.selfcheck.case import EXACT, Case, Measured

@@ -18,9 +18,9 @@ from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.subjects import latent as latent_subjects
 from scratchvae.gradcheck.subjects import likelihood_subject
+from scratchvae.latent import estimators as estimators
 from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_chain
-from scratchvae.latent.estimators import base as estimators
-from scratchvae.latent.log_ratio import monte_carlo_kl
+from scratchvae.latent.gaussian import monte_carlo_kl
 from scratchvae.likelihoods import Bernoulli, Gaussian
 from scratchvae.optim.adam import BoundAdam
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES

@@ -20,8 +20,7 @@ from scratchvae.latent import (
     kl_chain,
     reparameterize_chain,
 )
-from scratchvae.latent.log_ratio import log_ratio_chain, path_chain
-from scratchvae.latent.score import score_chain
+from scratchvae.latent.gaussian import log_ratio_chain, path_chain, score_chain
 from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, ReLU, Sigmoid, Tanh
 from scratchvae.layers.sequential import BoundSequential
 from scratchvae.likelihoods import (

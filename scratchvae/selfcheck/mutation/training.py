@@ -4,7 +4,7 @@ import numpy as np
 
 from scratchvae.backend import Backend
 from scratchvae.backend.cpu import NumpyBackend
-from scratchvae.gradcheck.plain import PlainBackend
+from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.gradcheck.subjects.model import ModelSubject
 from scratchvae.memory import FlatBuffer, Tape
 from scratchvae.optim import Adam

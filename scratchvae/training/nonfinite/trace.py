@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Array, Backend
 from scratchvae.latent import AnalyticKL, kl_per_unit, reparameterize, standard_deviation
 from scratchvae.latent.buffers import LatentNode
-from scratchvae.latent.estimators.base import Estimator, sampled_kl
+from scratchvae.latent.estimators import Estimator, sampled_kl
 from scratchvae.layers.sequential import BoundSequential, Slot
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import BoundVAE

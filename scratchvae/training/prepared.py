@@ -1,8 +1,12 @@
-"""The splits of a data set as a model sees them."""
+"""What a training visits: the splits as the model sees them, and the order of an epoch."""
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scratchvae.backend.allocation import memory_of
+from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
 from scratchvae.errors import ConfigError
@@ -40,3 +44,13 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Views:
             f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
         )
     return Views(train, test, validation)
+
+
+def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int64]:
+    """The images of an epoch (from 1) in visiting order: a function of (seed, epoch) alone.
+
+    Without ``shuffle``: the order of the file.
+    """
+    if not shuffle:
+        return np.arange(n, dtype=np.int64)
+    return permutation(n, Stream(seed, Purpose.ORDER, epoch))

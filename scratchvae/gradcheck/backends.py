@@ -1,7 +1,8 @@
-"""The scale s of a gradient's error, from the same code that computes the gradient.
+"""Backends for checking: one that computes by the plain equations, and one that adds up magnitudes.
 
-Arrays here are pairs: a value, and the sum that gave it with every term made positive. Adding
-and subtracting add the magnitudes, products multiply them, and a function such as exp starts
+The magnitude of a gradient is the scale s of its error, from the same code that computes the
+gradient. Arrays there are pairs: a value, and the sum that gave it with every term made positive.
+Adding and subtracting add the magnitudes, products multiply them, and a function such as exp starts
 afresh at |exp x|. Run a layer on this backend and each gradient comes with its s (E27).
 """
 
@@ -12,7 +13,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Array, Backend
+from scratchvae.backend.cpu import NumpyBackend
+
+
+class PlainBackend(Backend):
+    """NumPy arrays under the base class's own verbs: no in-place tricks, every equation whole.
+
+    Its memory starts as NaN, too.
+    """
+
+    name = "plain"
+
+    def __init__(self, xp: Any = np, dtype: DTypeLike = "float64") -> None:
+        super().__init__(xp, dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        return poisoned(super().empty(shape, dtype))
+
+    def load(self, host: ArrayLike, out: Array) -> None:
+        np.copyto(out, host, casting="same_kind")
+
+    def to_host(self, a: Array) -> NDArray:
+        return np.array(a)
+
+
+class NaNBackend(NumpyBackend):
+    """The CPU backend, except that memory starts as NaN: who reads it unwritten is found out."""
+
+    name = "nan"
+
+    def __init__(self, xp: Any = np, dtype: DTypeLike = "float64") -> None:
+        super().__init__(xp, dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        return poisoned(super().empty(shape, dtype))
+
+
+def poisoned(memory: NDArray) -> NDArray:
+    """The same memory, filled with what nobody can use."""
+    memory.fill(np.nan if memory.dtype.kind in "fc" else 0x5A)
+    return memory
 
 
 class Pair:

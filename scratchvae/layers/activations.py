@@ -1,0 +1,83 @@
+"""The activations: sigmoid, tanh and ReLU, each with the derivative from its own output."""
+
+from typing import Any
+
+from scratchvae.backend import Array, Backend
+from scratchvae.layers.base import Layer
+from scratchvae.memory import Shape
+
+
+class Elementwise(Layer):
+    """An activation without parameters. Its derivative is computed from its output alone."""
+
+    inplace = True
+    keeps_y = True
+    tmp_like = "y"
+
+    def build(self, shape: Shape) -> Shape:
+        return shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def sigmoid(bk: Backend, x: Array, y: Array) -> None:
+    """y = 1 / (1 + e⁻ˣ) = ½ tanh(½ x) + ½  (E6).
+
+    The form through tanh cannot overflow and needs no case distinction; ``y`` may be ``x``. Its
+    error is a few ulp of 1, in absolute terms: for x below −30 in float64 hardly a digit is left.
+    """
+    bk.xp.multiply(x, 0.5, out=y)
+    bk.xp.tanh(y, out=y)
+    y *= 0.5
+    y += 0.5
+
+
+class Sigmoid(Elementwise):
+    """y = 1 / (1 + e⁻ˣ), element by element."""
+
+    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+        """y = 1 / (1 + e⁻ˣ)  (E6)."""
+        sigmoid(bk, x, y)
+
+    def chain(
+        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+    ) -> None:
+        """dx = dy · y (1 − y)  (E7). In the tails, |x| > 9 in float64, 1 − y has few digits."""
+        bk.xp.subtract(1.0, y, out=tmp)
+        tmp *= y
+        bk.xp.multiply(dy, tmp, out=dx)
+
+
+class Tanh(Elementwise):
+    """y = tanh x, element by element."""
+
+    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+        """y = tanh x  (E8)."""
+        bk.xp.tanh(x, out=y)
+
+    def chain(
+        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+    ) -> None:
+        """dx = dy · (1 − y²)  (E9). In the tails, |x| > 5 in float64, 1 − y² has few digits.
+
+        Computed as dy (1 − y)(1 + y): y² would be rounded before it is subtracted.
+        """
+        bk.xp.subtract(1.0, y, out=tmp)
+        bk.xp.multiply(dy, tmp, out=dx)
+        bk.xp.add(y, 1.0, out=tmp)
+        dx *= tmp
+
+
+class ReLU(Elementwise):
+    """y = x where x is positive, else 0. Its derivative at 0 is taken as 0."""
+
+    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+        """y = max(x, 0)  (E10)."""
+        bk.relu(x, y)
+
+    def chain(
+        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+    ) -> None:
+        """dx = dy where y > 0, else 0  (E11)."""
+        bk.relu_chain(y, dy, dx, tmp)
