@@ -1,8 +1,8 @@
 """What the tests of training need: tiny images, a recorder, and the training written out plainly.
 
-``PlainRun`` computes the same training as the package with nothing but NumPy expressions, one
-line a formula, for a model 12-8-Z on a Bernoulli likelihood. It shares the noise with the package
-(E26 is tested elsewhere) and none of its layers, likelihoods or optimizers.
+``PlainRun`` computes the same training as the package by the formulas of its reference, for a
+model 12-8-Z on a Bernoulli likelihood. It shares the initial weights, the order and the noise with
+the training (E25 and E26 are tested elsewhere), and none of its layers, likelihoods or optimizers.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.models import Model
+from scratchvae.reference import VAE, adam, loss_and_gradient
 from scratchvae.runs import Checkpoint
 from scratchvae.training import Progress, Training, TrainingStep, epoch_order, train
 
@@ -151,71 +152,33 @@ def after_steps(config: TrainConfig, dataset: Dataset, count: int) -> dict[str, 
 
 
 class PlainRun:
-    """A training of 12-8-Z with ReLU and a Bernoulli, every formula on one line."""
+    """The same training by the formulas of ``scratchvae.reference``: ReLU and a Bernoulli."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset | None = None) -> None:
         self.config = config
         self.x = pixels_of(dataset or tiny(), config.dtype)
         model = Model(config.make_vae(PIXELS), get_backend("cpu", config.dtype), seed=config.seed)
-        self.p = model.params.to_host()
-        self.m = {name: np.zeros_like(a) for name, a in self.p.items()}
-        self.v = {name: np.zeros_like(a) for name, a in self.p.items()}
+        self.p = model.params.to_host()  # the arrays of the VAE below, by the package's names
+        layers = [(p, self.p[name[:-1] + "b"]) for name, p in self.p.items() if name[-1] == "W"]
+        self.vae = VAE(layers[: len(layers) // 2], layers[len(layers) // 2 :])
 
-    def forward(self, x: NDArray, t: int) -> dict[str, NDArray]:
-        """Every array of step ``t`` in the order of their computation."""
-        p, Z, K = self.p, self.config.latent_dim, self.config.samples
-        eps = normal((len(x), K, Z), Stream(self.config.seed, Purpose.LATENT, t)).astype(x.dtype)
-        a = {"eps": eps}
-        a["encoder.0"] = x @ p["encoder.0.W"] + p["encoder.0.b"]
-        hidden = np.maximum(a["encoder.0"], 0)
-        a["encoder.2"] = hidden @ p["encoder.2.W"] + p["encoder.2.b"]
-        mu, logvar = a["encoder.2"][:, :Z], a["encoder.2"][:, Z:]
-        a["sigma"] = np.exp(0.5 * logvar)
-        a["z"] = mu[:, None] + a["sigma"][:, None] * eps
-        a["KL"] = 0.5 * (mu**2 + a["sigma"] ** 2 - 1 - logvar)
-        a["decoder.0"] = a["z"] @ p["decoder.0.W"] + p["decoder.0.b"]
-        a["decoder.2"] = np.maximum(a["decoder.0"], 0) @ p["decoder.2.W"] + p["decoder.2.b"]
-        a["reconstruction"] = (np.logaddexp(0, a["decoder.2"]) - x[:, None] * a["decoder.2"]).sum(
-            axis=-1
-        )
-        return a
+    def batch(self, index: NDArray[np.int64], t: int) -> tuple[NDArray, NDArray]:
+        """The images and the noise of step ``t``; K samples per image are K rows of the image."""
+        K, Z = self.config.samples, self.config.latent_dim
+        eps = normal((len(index), K, Z), Stream(self.config.seed, Purpose.LATENT, t))
+        return np.repeat(self.x[index], K, axis=0), eps.reshape(-1, Z).astype(self.config.dtype)
 
-    def loss(self, a: dict[str, NDArray]) -> NDArray:
+    def losses(self, x: NDArray, eps: NDArray) -> NDArray:
         """E2 of each image."""
-        return a["reconstruction"].mean(axis=1) + self.config.beta * a["KL"].sum(axis=1)
+        _, nll, kl, _ = loss_and_gradient(self.vae, x, eps)
+        return (nll + self.config.beta * kl).reshape(-1, self.config.samples).mean(axis=1)
 
-    def gradient(self, x: NDArray, a: dict[str, NDArray]) -> dict[str, NDArray]:
-        """Of the mean loss over the batch."""
-        p, B, K = self.p, len(x), self.config.samples
-        Z = self.config.latent_dim
-        da = (1 / (1 + np.exp(-a["decoder.2"])) - x[:, None]) / (B * K)  # (B, K, D)
-        h = np.maximum(a["decoder.0"], 0)
-        g = {"decoder.2.W": np.einsum("bkh,bkd->hd", h, da), "decoder.2.b": da.sum(axis=(0, 1))}
-        dh = (da @ p["decoder.2.W"].T) * (h > 0)
-        g |= {"decoder.0.W": np.einsum("bkz,bkh->zh", a["z"], dh), "decoder.0.b": dh.sum((0, 1))}
-        dz = dh @ p["decoder.0.W"].T
-        mu, sigma = a["encoder.2"][:, :Z], a["sigma"]
-        beta = self.config.beta
-        dmu = dz.sum(axis=1) + beta * mu / B
-        dlogvar = (dz * a["eps"]).sum(axis=1) * sigma / 2 + beta * (sigma**2 - 1) / 2 / B
-        dhead = np.concatenate([dmu, dlogvar], axis=1)
-        h = np.maximum(a["encoder.0"], 0)
-        g |= {"encoder.2.W": h.T @ dhead, "encoder.2.b": dhead.sum(axis=0)}
-        dh = (dhead @ p["encoder.2.W"].T) * (h > 0)
-        return g | {"encoder.0.W": x.T @ dh, "encoder.0.b": dh.sum(axis=0)}
-
-    def adam(self, g: dict[str, NDArray], t: int) -> None:
-        """One update, as the paper writes it."""
-        for name in self.p:
-            self.m[name] = 0.9 * self.m[name] + 0.1 * g[name]
-            self.v[name] = 0.999 * self.v[name] + 0.001 * g[name] ** 2
-            m, v = self.m[name] / (1 - 0.9**t), self.v[name] / (1 - 0.999**t)
-            self.p[name] = self.p[name] - self.config.lr * m / (np.sqrt(v) + 1e-8)
-
-    def steps(self) -> Iterator[tuple[int, int, dict[str, NDArray]]]:
-        """(epoch, step of the run, its arrays); the update follows when the next is asked for."""
+    def steps(self) -> Iterator[tuple[int, int, NDArray, NDArray]]:
+        """(epoch, step of the run, x, eps); the update follows when the next is asked for."""
+        m, v = ([np.zeros_like(p) for p in self.vae.arrays()] for _ in range(2))
         for epoch, t, _, index in batches(self.config, len(self.x)):
-            x = self.x[index]
-            a = self.forward(x, t)
-            yield epoch, t, a
-            self.adam(self.gradient(x, a), t)
+            x, eps = self.batch(index, t)
+            yield epoch, t, x, eps
+            gradient = loss_and_gradient(self.vae, x, eps, self.config.beta)[-1]
+            for arrays in zip(self.vae.arrays(), gradient.arrays(), m, v, strict=True):
+                adam(*arrays, t, self.config.lr)
