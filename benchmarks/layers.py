@@ -59,7 +59,8 @@ class Layer(NamedTuple):
         """The matrix product behind it, (rows, n) times (n, m), rows for an image.
 
         A convolution is a product of windows with the kernel, or of all pixels with all taps:
-        whichever has fewer numbers. A transposed one is the chain of another, hence the same.
+        whichever has fewer numbers. A transposed one is the input gradient of another, so it
+        costs the same.
         """
         if self.kind == "dense":
             return 1, self.before[0], self.after[0]

@@ -86,7 +86,10 @@ class Spec:
 
     @property
     def flops(self) -> int:
-        """Of the products of one step, for a batch: forward, chain (not the first), gradient."""
+        """Of the matrix products of one step: forward, parameter gradient, and input gradient.
+
+        The first layer needs no input gradient.
+        """
         sizes = [rows * n * m for _, rows, n, m in self.products]
         return 2 * (3 * sum(sizes) - sizes[0])
 

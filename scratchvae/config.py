@@ -114,12 +114,12 @@ class TrainConfig:
     def _check_estimator(self) -> None:
         estimator = self.make_estimator()
         estimator.require(self.samples, self.beta)
-        if self.kl_warmup and not estimator.any_beta:
+        if self.kl_warmup and not estimator.allows_beta:
             raise ConfigError(
                 f"the estimator {self.estimator!r} has no KL whose weight could grow: "
                 "set kl_warmup to 0"
             )
-        if self.verify_every and not estimator.differentiates:
+        if self.verify_every and not estimator.gradient_matches_value:
             raise ConfigError(
                 f"the estimator {self.estimator!r} has a gradient that is not its value's, so that "
                 "no live check can compare them: set verify_every to 0"

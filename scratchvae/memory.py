@@ -1,8 +1,8 @@
-"""Who owns memory: flat buffers with named views, and the tape.
+"""Who owns memory: flat buffers with named views, and the workspace.
 
 Parameters, gradients and an optimizer's moments are each one flat, aligned buffer; a layer sees
 views of it. One optimizer call, one reduction between machines and one array of a checkpoint
-follow. Everything else that a step writes to belongs to the tape.
+follow. Everything else that a step writes to belongs to the workspace.
 """
 
 from collections.abc import Iterator, Mapping
@@ -102,7 +102,7 @@ class FlatBuffer:
         return copy
 
 
-class Tape:
+class Workspace:
     """The owner of every work buffer of a step, bound once for a backend and a number of rows.
 
     A buffer has a name and a row for each image (or ``per`` rows, where there are several samples
@@ -114,14 +114,16 @@ class Tape:
         self.bk = bk
         self.count = rows
         self._start = 0
-        self._whole = rows  # of the tape that this one is a part of
+        self._whole = rows  # of the workspace that this one is a part of
         self._buffers: dict[str, Array] = {}
 
-    def rows(self, start: int, stop: int) -> "Tape":
+    def rows(self, start: int, stop: int) -> "Workspace":
         """The same buffers for the images ``start`` to ``stop``."""
         if not 0 <= start < stop <= self.count:
-            raise ConfigError(f"rows {start}:{stop} are not within a tape of {self.count} rows")
-        part = Tape(self.bk, stop - start)
+            raise ConfigError(
+                f"rows {start}:{stop} are not within a workspace of {self.count} rows"
+            )
+        part = Workspace(self.bk, stop - start)
         part._start = self._start + start
         part._whole = self._whole
         part._buffers = self._buffers
@@ -147,10 +149,10 @@ class Tape:
         return whole
 
     def own(self, name: str, *shape: int) -> Array:
-        """A buffer for whoever computes these rows, alone, that has no rows itself.
+        """A private buffer, without a row dimension, for the worker that owns these rows.
 
-        The tapes of two workers give two buffers. Asking twice for a name and a shape gives the
-        same memory, so nothing in it outlasts the call that wrote it.
+        The workspaces of two workers give two buffers. Asking twice for a name and a shape gives
+        the same memory, so nothing in it outlasts the call that wrote it.
         """
         return self.shared(f"{name}{shape} from row {self._start}", *shape)
 

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from scratchvae.backend import Backend, get_backend, why_no_gpu
 from scratchvae.backend.cuda.availability import load_compiler
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE, BoundVAE
 
 NEEDS = ("gpu", "nvrtc", "gxx", "mnist", "long")
@@ -123,7 +123,7 @@ class Assembly:
     bk: Backend
     params: FlatBuffer
     grads: FlatBuffer
-    tape: Tape
+    workspace: Workspace
     bound: BoundVAE
 
     def feed(self, x: np.ndarray, eps: np.ndarray) -> "Assembly":
@@ -157,8 +157,8 @@ def assemble() -> Callable[..., Assembly]:
         vae: VAE, bk: Backend, rows: int, seed: int = 1, params: FlatBuffer | None = None
     ) -> Assembly:
         params = vae.initial_parameters(bk, seed) if params is None else params
-        grads, tape = FlatBuffer(bk, vae.layout), Tape(bk, rows)
-        return Assembly(vae, bk, params, grads, tape, vae.bind(tape, params, grads))
+        grads, workspace = FlatBuffer(bk, vae.layout), Workspace(bk, rows)
+        return Assembly(vae, bk, params, grads, workspace, vae.bind(workspace, params, grads))
 
     return build
 

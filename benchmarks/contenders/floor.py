@@ -6,7 +6,8 @@ cores: threads inside BLAS, one thread, and one worker a core with its share of 
 
 Convolutions are products of windows (im2col), a few images at a time, so that the windows stay in
 cache: always the same ones. Left out is what it takes to make the windows, to fold them up again
-in the chain, to read and write the images themselves, and to add up the blocks' gradients.
+in the input gradients, to read and write the images themselves, and to add up the blocks'
+gradients.
 """
 
 import threading
@@ -72,7 +73,7 @@ class Products:
             yield slice(k * block, k * block + min(block, part.stop - start))
 
     def activations(self, k: int = 0, parts: int = 1) -> None:
-        """Forward through all layers, and the chain back through all but the first."""
+        """Forward through all layers, and the input gradients back through all but the first."""
         for name in self.names:
             for rows in self.blocks(name, k, parts):
                 np.matmul(self.x[name][rows], self.weights(name), out=self.y[name][rows])

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 MOST_BYTES = 2**62
 
 
-def memory_of(shape: tuple[int, ...], dtype: DTypeLike) -> int:
+def checked_nbytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
     """The bytes of an array; ``MemoryError`` beyond what any machine can address."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size > MOST_BYTES:
@@ -17,7 +17,7 @@ def memory_of(shape: tuple[int, ...], dtype: DTypeLike) -> int:
     return size
 
 
-def shared_room(size: int, dtype: DTypeLike) -> NDArray:
+def shared_zeros(size: int, dtype: DTypeLike) -> NDArray:
     """An array of ``size`` zeros that this process has in common with those forked from it."""
     try:
         room = mmap.mmap(-1, size * np.dtype(dtype).itemsize)

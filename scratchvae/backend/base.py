@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from scratchvae.backend.allocation import memory_of
+from scratchvae.backend.allocation import checked_nbytes
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
 from scratchvae.backend.updates import FORGET_EVERY, Number, UpdateRules, forget_below
 from scratchvae.errors import ConfigError
@@ -50,7 +50,7 @@ class Backend(UpdateRules):
 
     name = "plain"
     block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
-    captures = False  # whether a step is worth recording: it then takes its time from a clock
+    records_steps = False  # whether a step is worth recording: it then takes its time from a clock
 
     def __init__(self, xp: Any, dtype: DTypeLike = "float32") -> None:
         self.xp = xp
@@ -103,7 +103,7 @@ class Backend(UpdateRules):
 
     def host_empty(self, shape: tuple[int, ...]) -> NDArray:
         """An array on the host, uninitialized, to collect results in."""
-        memory_of(shape, self.dtype)
+        checked_nbytes(shape, self.dtype)
         return np.empty(shape, dtype=self.dtype)
 
     def synchronize(self) -> None:
@@ -173,11 +173,11 @@ class Backend(UpdateRules):
         """out = x where Re x > 0, else 0 (a NaN stays a NaN). ``out`` may be ``x``  (E10)."""
         out[...] = self.xp.where(x.real <= 0, 0, x)
 
-    def relu_chain(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+    def relu_grad(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
         """dx = dy where y > 0, else 0. ``dx`` may be ``dy``; ``tmp`` has their shape  (E11)."""
         dx[...] = self.xp.where(y.real > 0, dy, 0)
 
-    def softplus_minus(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
+    def bernoulli_nll_terms(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
         """out = log(1 + eᵃ) − x a, stable for every a  (E18). ``x`` broadcasts against ``a``.
 
         log(1 + eᵃ) = max(a, 0) + log(1 + e^−|a|). One condition decides both branches: with two
@@ -196,7 +196,7 @@ class Backend(UpdateRules):
         (..., 1).
         """
         xp = self.xp
-        self.softplus_minus(a, x, da, tmp)
+        self.bernoulli_nll_terms(a, x, da, tmp)
         nll[...] = xp.sum(da, axis=-1)
         da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
 
@@ -234,7 +234,7 @@ class Backend(UpdateRules):
         v_hat = (1 - beta2) / (1 - beta2**t) * v
         p -= lr * m_hat / (self.xp.sqrt(v_hat) + eps)
 
-    def quiet(self) -> AbstractContextManager[Any]:
+    def ignore_float_errors(self) -> AbstractContextManager[Any]:
         """Where a step runs: overflows go unreported here, because the loop looks for them."""
         return np.errstate(all="ignore")
 

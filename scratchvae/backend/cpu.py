@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from scratchvae.backend.allocation import memory_of, shared_room
+from scratchvae.backend.allocation import checked_nbytes, shared_zeros
 from scratchvae.backend.base import ALIGNMENT, Array, Backend, Number, below_one
 from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
 from scratchvae.backend.cpu_updates import FastUpdateRules
@@ -39,8 +39,8 @@ class NumpyBackend(FastUpdateRules, Backend):
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """An uninitialized array that starts on a cache line; in shared memory for workers."""
         kind = np.dtype(self.dtype if dtype is None else dtype)
-        size = memory_of(shape, kind)
-        room = (shared_room if self.shared else np.empty)(size + ALIGNMENT, dtype=np.uint8)
+        size = checked_nbytes(shape, kind)
+        room = (shared_zeros if self.shared else np.empty)(size + ALIGNMENT, dtype=np.uint8)
         start = -room.ctypes.data % ALIGNMENT
         return room[start : start + size].view(kind).reshape(shape)
 
@@ -105,13 +105,13 @@ class NumpyBackend(FastUpdateRules, Backend):
         else:
             self._positive_part(x, out)
 
-    def relu_chain(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+    def relu_grad(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
         self.xp.greater(y, 0, out=tmp)  # the mask in y's own dtype; a complex y by its real part
         self.xp.multiply(dy, tmp, out=dx)
 
-    def softplus_minus(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
+    def bernoulli_nll_terms(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
         if self.is_complex:
-            super().softplus_minus(a, x, out, tmp)
+            super().bernoulli_nll_terms(a, x, out, tmp)
             return
         xp = self.xp
         self._exp_minus_abs(a, tmp)
@@ -129,7 +129,7 @@ class NumpyBackend(FastUpdateRules, Backend):
             super().bernoulli(a, x, weight, nll, da, tmp)
             return
         xp = self.xp
-        self.softplus_minus(a, x, da, tmp)
+        self.bernoulli_nll_terms(a, x, da, tmp)
         xp.sum(da, axis=-1, out=nll)
         xp.multiply(a, 0.5, out=da)
         xp.tanh(da, out=da)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend.allocation import memory_of
+from scratchvae.backend.allocation import checked_nbytes
 from scratchvae.errors import ConfigError
 
 Float64 = NDArray[np.float64]
@@ -112,7 +112,7 @@ def fill_normal(
 
 def uniform(shape: tuple[int, ...], stream: Stream) -> Float64:
     """U[0, 1) of the given shape, float64."""
-    memory_of(shape, "float64")
+    checked_nbytes(shape, "float64")
     out = np.empty(shape)
     fill_uniform(out, stream)
     return out
@@ -120,7 +120,7 @@ def uniform(shape: tuple[int, ...], stream: Stream) -> Float64:
 
 def normal(shape: tuple[int, ...], stream: Stream) -> Float64:
     """N(0, 1) of the given shape, float64."""
-    memory_of(shape, "float64")
+    checked_nbytes(shape, "float64")
     out = np.empty(shape)
     fill_normal(out, stream, np.empty(normal_scratch_size(out.size)))
     return out

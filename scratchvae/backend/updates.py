@@ -19,7 +19,7 @@ class UpdateRules:
     """Verbs on flat buffers, in place, part of the contract of a backend.
 
     ``t`` counts steps from 1; ``scratch`` is what ``adam_scratch`` of the size made. Where a
-    backend ``captures``, ``lr`` and ``t`` may lie on the device.
+    backend ``records_steps``, ``lr`` and ``t`` may lie on the device.
     """
 
     xp: Any

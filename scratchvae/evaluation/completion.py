@@ -114,7 +114,7 @@ def complete(
         blocks.append(_fit(model, images[here], mask[here], settings, numbers[here]))
     mu, logstd, trace = (np.concatenate(part, axis=-2) for part in zip(*blocks, strict=True))
     trace = trace[..., 0]
-    with model.bk.quiet():
+    with model.bk.ignore_float_errors():
         found = [
             _report(model, images[i], mask[i], mu[i], logstd[i], settings, numbers[i])
             for i in range(n)
@@ -139,7 +139,7 @@ def _fit(
     bk.load(np.broadcast_to(logstd, bound.logstd.shape), bound.logstd)
     adam = Adam(lr=settings.rate).bind(bk, bound.q, bound.dq)
     trace = []
-    with bk.quiet():
+    with bk.ignore_float_errors():
         for t in range(1, settings.steps + 1):
             _load_noise(bound.eps, bound, settings.seed, numbers, t)
             if t % TRACE == 0:

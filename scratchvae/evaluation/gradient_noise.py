@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
 from scratchvae.latent import estimator_named
-from scratchvae.memory import FlatBuffer, Layout, Tape
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models import Model
 
 GROUPS = 20  # of draws; the standard error of a squared bias comes from them
@@ -165,11 +165,11 @@ def draw_gradients(model: Model, images: NDArray, name: str, draws: int, stream:
     """Gradients of the mean over ``images`` (B, D) by all parameters, with noise drawn afresh."""
     bk, vae = model.bk, model.vae.with_estimator(estimator_named(name))
     grads = FlatBuffer(bk, vae.layout)
-    bound = vae.bind(Tape(bk, len(images)), model.params, grads)
+    bound = vae.bind(Workspace(bk, len(images)), model.params, grads)
     bk.load(images, bound.x)
     scratch = bk.noise_scratch(bound.eps.size)
     found = Draws(vae.layout.size, draws)
-    with bk.blas_threads(1), bk.quiet():
+    with bk.blas_threads(1), bk.ignore_float_errors():
         for number in range(draws):
             bk.normal(bound.eps, stream._replace(step=number), scratch)
             bound.loss_and_gradient(1.0 / len(images))

@@ -115,7 +115,7 @@ def _of_block(
         shape = (len(x), min(block, samples - k), model.vae.latent_dim)
         # Rounded to the model's float type, so that the densities are those of the z it decodes.
         eps = noise(shape, seed, first, k).astype(model.bk.dtype)
-        with model.bk.quiet():
+        with model.bk.ignore_float_errors():
             nll = (score or _own_score)(model, x, eps)
         z = mu + np.exp(0.5 * logvar) * eps
         log_ratio = 0.5 * (eps.astype(np.float64) ** 2 - z**2 + logvar).sum(axis=-1)

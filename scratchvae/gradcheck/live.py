@@ -12,7 +12,7 @@ from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.methods import COMPLEX_STEP
 from scratchvae.gradcheck.report import Finding, Report
 from scratchvae.gradcheck.subjects.model import require_derivative
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 
 # What the training dtype can keep. Rounding alone was measured at up to 1e-6 in float32, for
@@ -42,10 +42,10 @@ class LiveCheck:
             raise ConfigError(f"a live check needs at least one image, not {rows}")
         self.vae, self.bk, self.rows = vae, bk, rows
         self.params, self.grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
-        self.bound = vae.bind(Tape(bk, rows), self.params, self.grads)
+        self.bound = vae.bind(Workspace(bk, rows), self.params, self.grads)
         self.precise = bk.with_dtype("complex128")
         self.moved = FlatBuffer(self.precise, vae.layout)
-        self.twin = vae.bind(Tape(self.precise, rows), self.moved)
+        self.twin = vae.bind(Workspace(self.precise, rows), self.moved)
         self.twin.x.fill(0)
         self.twin.eps.fill(0)
         self.u = FlatBuffer(bk, vae.layout)
@@ -75,10 +75,10 @@ class LiveCheck:
         self.params.flat[...] = params.flat
         self.bk.load(x, self.bound.x)
         self.bk.load(eps, self.bound.eps)
-        with self.bk.quiet():
+        with self.bk.ignore_float_errors():
             self.bound.loss_and_gradient(weight, beta)
         slope, size = self._aim(seed, number)
-        with self.precise.quiet():
+        with self.precise.ignore_float_errors():
             self.twin.loss(beta)
         # Every image's objective, differentiated along v and weighted.
         terms = weight * np.imag(self.precise.to_host(self.twin.objective)) / COMPLEX_STEP

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scratchvae.gradcheck.configurations import LIKELIHOODS, Configuration, Hidden
 from scratchvae.gradcheck.directions import point
-from scratchvae.gradcheck.subjects import KernelSubject, layer_subject
+from scratchvae.gradcheck.subjects import BufferedSubject, layer_subject
 from scratchvae.gradcheck.subjects.model import ModelSubject
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import ACTIVATIONS, Dense, Layer
@@ -65,7 +65,7 @@ def layers(draw: st.DrawFn) -> Layer:
 
 
 @st.composite
-def layer_subjects(draw: st.DrawFn, magnitude: float = 3.0) -> KernelSubject:
+def layer_subjects(draw: st.DrawFn, magnitude: float = 3.0) -> BufferedSubject:
     """A layer at drawn inputs (B, I), parameters seeded, B and I different, B often 1."""
     layer, rows = draw(layers()), draw(st.sampled_from([1, 3, 5]))
     width = draw(st.sampled_from([2, 4, 6]))

@@ -1,14 +1,14 @@
 """Between encoder and decoder: reparameterization, divergence from the prior, estimators."""
 
 from scratchvae.errors import ConfigError
-from scratchvae.latent.buffers import LatentNode
+from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.estimators import AnalyticKL, Estimator, FreeBits, MonteCarloKL
 from scratchvae.latent.gaussian import (
     LogStdHead,
-    kl_chain,
+    kl_grad,
     kl_per_unit,
     reparameterize,
-    reparameterize_chain,
+    reparameterize_grad,
     standard_deviation,
 )
 from scratchvae.latent.importance_weighted import (
@@ -26,17 +26,17 @@ __all__ = [
     "Estimator",
     "FreeBits",
     "ImportanceWeighted",
-    "LatentNode",
+    "LatentBuffers",
     "LogStdHead",
     "MonteCarloKL",
     "ScoreFunction",
     "ScoreFunctionBaseline",
     "StickingTheLanding",
     "estimator_named",
-    "kl_chain",
+    "kl_grad",
     "kl_per_unit",
     "reparameterize",
-    "reparameterize_chain",
+    "reparameterize_grad",
     "standard_deviation",
 ]
 

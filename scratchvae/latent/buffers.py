@@ -3,10 +3,10 @@
 from typing import Any
 
 from scratchvae.backend import Array, Number
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 
-class LatentNode:
+class LatentBuffers:
     """What lies between encoder and decoder: B images, K samples of Z latent units each.
 
     head = [μ | log σ²] (B, 2Z), std (B, Z), eps and z (B, K, Z); nll (B, K), kl (B, Z) and
@@ -15,22 +15,26 @@ class LatentNode:
     ``work`` holds what an estimator asked for.
     """
 
-    def __init__(self, tape: Tape, samples: int, latent: int, head: Array, dhead: Any) -> None:
+    def __init__(
+        self, workspace: Workspace, samples: int, latent: int, head: Array, dhead: Any
+    ) -> None:
         def a_sample(name: str) -> Array:
-            return tape.buffer(f"latent.{name}", latent, per=samples).reshape(-1, samples, latent)
+            return workspace.buffer(f"latent.{name}", latent, per=samples).reshape(
+                -1, samples, latent
+            )
 
-        self.bk, self.samples, self.latent = tape.bk, samples, latent
+        self.bk, self.samples, self.latent = workspace.bk, samples, latent
         self.head, self.dhead = head, dhead
-        self.std = tape.buffer("latent.std", latent)
+        self.std = workspace.buffer("latent.std", latent)
         self.eps, self.z, self.tmp = a_sample("eps"), a_sample("z"), a_sample("tmp")
-        self.nll = tape.buffer("likelihood.nll", per=samples).reshape(-1, samples)
-        self.kl = tape.buffer("latent.kl", latent)
-        self.kl_tmp = tape.buffer("latent.kl_tmp", latent)
-        self.objective = tape.buffer("latent.objective")
-        self.row_tmp = tape.buffer("latent.row_tmp")
+        self.nll = workspace.buffer("likelihood.nll", per=samples).reshape(-1, samples)
+        self.kl = workspace.buffer("latent.kl", latent)
+        self.kl_tmp = workspace.buffer("latent.kl_tmp", latent)
+        self.objective = workspace.buffer("latent.objective")
+        self.row_tmp = workspace.buffer("latent.row_tmp")
         self.dz: Any = a_sample("dz") if dhead is not None else None
         self.work: Any = None
-        self.product = tape.own("latent.product")  # one number
+        self.product = workspace.own("latent.product")  # one number
 
     def times(self, beta: Number, factor: float) -> Number:
         """factor · beta; in a buffer of the node where beta is a number that the clock sets."""

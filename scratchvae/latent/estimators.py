@@ -6,32 +6,32 @@ from typing import Any
 
 from scratchvae.backend import Array, HostArray, Number
 from scratchvae.errors import ConfigError
-from scratchvae.latent.buffers import LatentNode
+from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.gaussian import (
-    kl_chain,
+    kl_grad,
     kl_per_unit,
     log_ratio,
-    log_ratio_chain,
+    log_ratio_grad,
     monte_carlo_kl,
-    reparameterize_chain,
+    reparameterize_grad,
 )
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 
 class Estimator:
     """How the bound of log p(x), and its gradient, are estimated from samples of z.
 
-    Holds settings and nothing else: buffers are those of a :class:`LatentNode`. A step calls
-    ``value`` once nll is known, ``chain`` once the decoder has handed over dz.
+    Holds settings and nothing else: buffers are those of a :class:`LatentBuffers`. A step calls
+    ``value`` once nll is known, ``grad_head`` once the decoder has handed over dz.
     """
 
     name = ""
     words = ""  # for protocols and captions
-    least_samples = 1  # z an image that its gradient needs
-    any_beta = True  # a bound that is no sum of two parts has no β between them
-    differentiates = True  # its gradient is that of its value: a complex step can check it
+    min_samples = 1  # z an image that its gradient needs
+    allows_beta = True  # a bound that is no sum of two parts has no β between them
+    gradient_matches_value = True  # its gradient is that of its value: a complex step can check it
     sums_terms = True  # its value is E2 of nll and kl as they stand in their buffers
-    weighs_samples = False  # the decoder's weight of a sample depends on the values
+    uses_importance_weights = False  # the decoder's weight of a sample depends on the values
     whole_batch = False  # its value is no sum over images: the batch can't be split
 
     def __repr__(self) -> str:
@@ -39,12 +39,12 @@ class Estimator:
 
     def require(self, samples: int, beta: Number) -> None:
         """``ConfigError`` unless it can be trained with so many samples and this β."""
-        if samples < self.least_samples:
+        if samples < self.min_samples:
             raise ConfigError(
-                f"the estimator {self.name!r} needs at least {self.least_samples} samples an "
-                f"image, not {samples}: set samples to {self.least_samples} or more"
+                f"the estimator {self.name!r} needs at least {self.min_samples} samples an "
+                f"image, not {samples}: set samples to {self.min_samples} or more"
             )
-        if not self.any_beta and beta != 1:
+        if not self.allows_beta and beta != 1:
             raise ConfigError(
                 f"the estimator {self.name!r} is a bound of log p(x) and no sum of two parts: "
                 f"beta must be 1, not {beta}"
@@ -54,19 +54,19 @@ class Estimator:
         """A short phrase that names what the training loss is."""
         return f"{self.words}, {samples} sample{'s' if samples > 1 else ''} an image"
 
-    def work(self, tape: Tape, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
         """The buffers that it needs beside the node's."""
         return None
 
-    def value(self, n: LatentNode, beta: Number) -> None:
+    def value(self, latent: LatentBuffers, beta: Number) -> None:
         """Write kl (B, Z) and objective (B,), from nll, z, eps and head."""
         raise NotImplementedError
 
-    def sample_weights(self, n: LatentNode, weight: float) -> Array:
+    def sample_weights(self, latent: LatentBuffers, weight: float) -> Array:
         """The decoder's weight of every sample, (B, K, 1); for those who weigh samples."""
         raise NotImplementedError
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """Assign dhead: the gradient of weight · Σ objective by [μ | log σ²].
 
         dz holds what came from the likelihood; it may be overwritten.
@@ -79,28 +79,30 @@ class Estimator:
         return reconstruction + beta * float(kl.sum(axis=1, dtype="float64").mean())
 
 
-def sum_terms(n: LatentNode, beta: Number) -> None:
+def sum_terms(latent: LatentBuffers, beta: Number) -> None:
     """objective = 1/K Σ_k nll + β Σ_j kl  (E2): (B,)."""
-    bk = n.bk
-    bk.xp.sum(n.kl, axis=1, out=n.objective)
+    bk = latent.bk
+    bk.xp.sum(latent.kl, axis=1, out=latent.objective)
     if not isinstance(beta, float) or beta != 1:  # the clock's number can't be looked at
-        n.objective *= n.times(beta, 1.0)
-    bk.xp.sum(n.nll, axis=1, out=n.row_tmp)
-    if n.samples > 1:
-        n.row_tmp *= 1.0 / n.samples
-    n.objective += n.row_tmp
+        latent.objective *= latent.times(beta, 1.0)
+    bk.xp.sum(latent.nll, axis=1, out=latent.row_tmp)
+    if latent.samples > 1:
+        latent.row_tmp *= 1.0 / latent.samples
+    latent.objective += latent.row_tmp
 
 
-def sampled_kl(n: LatentNode) -> None:
+def sampled_kl(latent: LatentBuffers) -> None:
     """kl (B, Z) by Monte Carlo (E45)."""
-    monte_carlo_kl(n.bk, n.head, n.z, n.eps, n.kl, (n.tmp, n.kl_tmp))
+    monte_carlo_kl(
+        latent.bk, latent.head, latent.z, latent.eps, latent.kl, (latent.tmp, latent.kl_tmp)
+    )
 
 
-def sample_cost(n: LatentNode, beta: Number, cost: Array, tmp: Array) -> None:
+def sample_cost(latent: LatentBuffers, beta: Number, cost: Array, tmp: Array) -> None:
     """cost = nll + β (log q − log p) of every sample  (E45): (B, K); tmp is like it."""
-    log_ratio(n.bk, n.head, n.z, n.eps, cost, (n.tmp, tmp, n.row_tmp))
-    cost *= n.times(beta, 1.0)
-    cost += n.nll
+    log_ratio(latent.bk, latent.head, latent.z, latent.eps, cost, (latent.tmp, tmp, latent.row_tmp))
+    cost *= latent.times(beta, 1.0)
+    cost += latent.nll
 
 
 class AnalyticKL(Estimator):
@@ -109,15 +111,22 @@ class AnalyticKL(Estimator):
     name = "analytic"
     words = "ELBO with the analytic KL"
 
-    def value(self, n: LatentNode, beta: Number) -> None:
+    def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k nll + β Σ_j KL_j  (E2, E16)."""
-        kl_per_unit(n.bk, n.head, n.std, n.kl, n.kl_tmp)
-        sum_terms(n, beta)
+        kl_per_unit(latent.bk, latent.head, latent.std, latent.kl, latent.kl_tmp)
+        sum_terms(latent, beta)
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """[μ | log σ²] receives from two sides: the likelihood (E13) and the KL (E17)."""
-        reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
-        kl_chain(n.bk, n.head, n.std, n.times(beta, weight), n.dhead, n.kl_tmp)
+        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        kl_grad(
+            latent.bk,
+            latent.head,
+            latent.std,
+            latent.times(beta, weight),
+            latent.dhead,
+            latent.kl_tmp,
+        )
 
 
 class MonteCarloKL(Estimator):
@@ -126,17 +135,19 @@ class MonteCarloKL(Estimator):
     name = "monte-carlo"
     words = "ELBO with a Monte-Carlo KL"
 
-    def value(self, n: LatentNode, beta: Number) -> None:
+    def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k (nll + β (log q − log p))  (E45)."""
-        sampled_kl(n)
-        sum_terms(n, beta)
+        sampled_kl(latent)
+        sum_terms(latent, beta)
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """dz receives + z from −log p(z), log σ² receives −½ from log q  (E46)."""
-        log_ratio_chain(n.bk, n.z, n.times(beta, weight / n.samples), n.dz, n.tmp)
-        reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
-        dlogvar = n.dhead[:, n.latent :]
-        dlogvar -= n.times(beta, 0.5 * weight)
+        log_ratio_grad(
+            latent.bk, latent.z, latent.times(beta, weight / latent.samples), latent.dz, latent.tmp
+        )
+        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        dlogvar = latent.dhead[:, latent.latent :]
+        dlogvar -= latent.times(beta, 0.5 * weight)
 
 
 class FreeBits(AnalyticKL):
@@ -160,36 +171,47 @@ class FreeBits(AnalyticKL):
     def __repr__(self) -> str:
         return f"FreeBits({self.nats:g})"
 
-    def work(self, tape: Tape, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
         """The mean KL of a unit, 1 where it exceeds λ, and the weight that follows: (Z,) each."""
-        names = ("kl_mean", "pays", "kl_weight")
-        return SimpleNamespace(**{name: tape.shared(f"latent.{name}", latent) for name in names})
+        names = ("kl_mean", "above_floor", "kl_weight")
+        return SimpleNamespace(
+            **{name: workspace.shared(f"latent.{name}", latent) for name in names}
+        )
 
-    def value(self, n: LatentNode, beta: Number) -> None:
+    def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k nll + β Σ_j (KL_j where its mean exceeds λ, else λ)  (E55).
 
         Averaged over the batch this is 1/K Σ_k nll + β Σ_j max(λ, mean KL_j).
         """
-        bk, xp, mean, pays = n.bk, n.bk.xp, n.work.kl_mean, n.work.pays
-        kl_per_unit(bk, n.head, n.std, n.kl, n.kl_tmp)
-        bk.sum_rows(n.kl, mean)
-        mean *= 1.0 / n.kl.shape[0]
-        xp.greater(mean.real, self.nats, out=pays)
-        xp.multiply(n.kl, pays, out=n.kl_tmp)
-        xp.subtract(1.0, pays, out=mean)
+        bk, xp, mean, above_floor = (
+            latent.bk,
+            latent.bk.xp,
+            latent.work.kl_mean,
+            latent.work.above_floor,
+        )
+        kl_per_unit(bk, latent.head, latent.std, latent.kl, latent.kl_tmp)
+        bk.sum_rows(latent.kl, mean)
+        mean *= 1.0 / latent.kl.shape[0]
+        xp.greater(mean.real, self.nats, out=above_floor)
+        xp.multiply(latent.kl, above_floor, out=latent.kl_tmp)
+        xp.subtract(1.0, above_floor, out=mean)
         mean *= self.nats
-        n.kl_tmp += mean
-        xp.sum(n.nll, axis=1, out=n.objective)
-        n.objective *= 1.0 / n.samples
-        xp.sum(n.kl_tmp, axis=1, out=n.row_tmp)
-        n.row_tmp *= n.times(beta, 1.0)
-        n.objective += n.row_tmp
+        latent.kl_tmp += mean
+        xp.sum(latent.nll, axis=1, out=latent.objective)
+        latent.objective *= 1.0 / latent.samples
+        xp.sum(latent.kl_tmp, axis=1, out=latent.row_tmp)
+        latent.row_tmp *= latent.times(beta, 1.0)
+        latent.objective += latent.row_tmp
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """As E17, where the unit's mean KL exceeds λ; nothing elsewhere  (E55)."""
-        reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
-        n.bk.xp.multiply(n.work.pays, n.times(beta, weight), out=n.work.kl_weight)
-        kl_chain(n.bk, n.head, n.std, n.work.kl_weight, n.dhead, n.kl_tmp)
+        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        latent.bk.xp.multiply(
+            latent.work.above_floor, latent.times(beta, weight), out=latent.work.kl_weight
+        )
+        kl_grad(
+            latent.bk, latent.head, latent.std, latent.work.kl_weight, latent.dhead, latent.kl_tmp
+        )
 
     def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
         """The mean over all images as one batch."""

@@ -24,7 +24,7 @@ def reparameterize(bk: Backend, head: Array, std: Array, eps: Array, z: Array) -
     z += head[:, None, : std.shape[1]]
 
 
-def reparameterize_chain(
+def reparameterize_grad(
     bk: Backend, std: Array, eps: Array, dz: Array, dhead: Array, tmp: Array
 ) -> None:
     """dμ = Σ_k dz, d log σ² = ½ σ ⊙ Σ_k dz ⊙ ε  (E13). Assigns dhead (B, 2Z); tmp is like dz."""
@@ -52,7 +52,7 @@ def kl_per_unit(bk: Backend, head: Array, std: Array, out: Array, tmp: Array) ->
     out *= 0.5
 
 
-def kl_chain(bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array) -> None:
+def kl_grad(bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array) -> None:
     """Add the gradient of weight · KL to dhead (B, 2Z)  (E17).
 
     dμ += w μ, d log σ² += w ½ (σ² − 1). ``weight``: a number, (B, 1) or (Z,); tmp: (B, Z). The sum
@@ -103,7 +103,7 @@ def log_ratio(bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: A
     out *= 0.5
 
 
-def log_ratio_chain(bk: Backend, z: Array, weight: Any, dz: Array, tmp: Array) -> None:
+def log_ratio_grad(bk: Backend, z: Array, weight: Any, dz: Array, tmp: Array) -> None:
     """Add what log q − log p sends to z: dz += weight · z  (E46).
 
     With z = μ + σ ε, log q does not depend on μ, and on log σ² only through −½ log σ²; whoever
@@ -113,7 +113,7 @@ def log_ratio_chain(bk: Backend, z: Array, weight: Any, dz: Array, tmp: Array) -
     dz += tmp
 
 
-def path_chain(
+def path_grad(
     bk: Backend, std: Array, z: Array, eps: Array, weight: Any, dz: Array, tmp: Array
 ) -> None:
     """Add what log q − log p sends to z while μ and σ inside q are held: dz += weight (z − ε/σ).
@@ -126,7 +126,7 @@ def path_chain(
     dz += tmp
 
 
-def score_chain(bk: Backend, std: Array, eps: Array, weight: Any, dhead: Array, tmp: Array) -> None:
+def score_grad(bk: Backend, std: Array, eps: Array, weight: Any, dhead: Array, tmp: Array) -> None:
     """The gradient of Σ_k weight · log q(z_k|x) at fixed z  (E47). Assigns dhead (B, 2Z).
 
     dμ = Σ_k weight · ε/σ, d log σ² = Σ_k weight · ½ (ε² − 1), with ε = (z − μ)/σ. ``weight``: a
@@ -168,7 +168,7 @@ class LogStdHead(Layer):
         logvar = y[:, self.latent :]
         logvar *= 2.0
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """d log σ = 2 d log σ²; dμ as it is  (E15)."""

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from scratchvae.backend import Array, Backend, HostArray, Number
-from scratchvae.latent.buffers import LatentNode
+from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.estimators import Estimator, sample_cost, sampled_kl
-from scratchvae.latent.gaussian import log_ratio_chain, path_chain, reparameterize_chain
-from scratchvae.memory import Tape
+from scratchvae.latent.gaussian import log_ratio_grad, path_grad, reparameterize_grad
+from scratchvae.memory import Workspace
 
 
 def importance_bound(bk: Backend, cost: Array, bound: Array, weights: Array, shift: Array) -> None:
@@ -38,34 +38,37 @@ class ImportanceWeighted(Estimator):
 
     name = "iwae"
     words = "importance-weighted bound"
-    any_beta = False
+    allows_beta = False
     sums_terms = False
-    weighs_samples = True
+    uses_importance_weights = True
 
-    def work(self, tape: Tape, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
         """cost = −log w, weights = w_k / Σ_l w_l, dcost (B, K); shift (B, 1)."""
         names = ("cost", "weights", "dcost")
         buffers = {
-            name: tape.buffer(f"latent.{name}", per=samples).reshape(-1, samples) for name in names
+            name: workspace.buffer(f"latent.{name}", per=samples).reshape(-1, samples)
+            for name in names
         }
-        return SimpleNamespace(**buffers, shift=tape.buffer("latent.shift", 1))
+        return SimpleNamespace(**buffers, shift=workspace.buffer("latent.shift", 1))
 
-    def value(self, n: LatentNode, beta: Number) -> None:
+    def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = −log 1/K Σ_k w_k, −log w = nll + log q − log p  (E50)."""
-        sampled_kl(n)
-        sample_cost(n, 1.0, n.work.cost, n.work.weights)
-        importance_bound(n.bk, n.work.cost, n.objective, n.work.weights, n.work.shift)
+        sampled_kl(latent)
+        sample_cost(latent, 1.0, latent.work.cost, latent.work.weights)
+        importance_bound(
+            latent.bk, latent.work.cost, latent.objective, latent.work.weights, latent.work.shift
+        )
 
-    def sample_weights(self, n: LatentNode, weight: float) -> Array:
+    def sample_weights(self, latent: LatentBuffers, weight: float) -> Array:
         """d(−log w_k) = weight · w_k / Σ_l w_l, (B, K, 1)  (E51)."""
-        n.bk.xp.multiply(n.work.weights, weight, out=n.work.dcost)
-        return n.work.dcost[:, :, None]
+        latent.bk.xp.multiply(latent.work.weights, weight, out=latent.work.dcost)
+        return latent.work.dcost[:, :, None]
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """As E46 with the normalized weights, which add up to 1  (E51)."""
-        log_ratio_chain(n.bk, n.z, n.work.dcost[:, :, None], n.dz, n.tmp)
-        reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
-        dlogvar = n.dhead[:, n.latent :]
+        log_ratio_grad(latent.bk, latent.z, latent.work.dcost[:, :, None], latent.dz, latent.tmp)
+        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        dlogvar = latent.dhead[:, latent.latent :]
         dlogvar -= 0.5 * weight
 
     def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
@@ -83,12 +86,20 @@ class StickingTheLanding(ImportanceWeighted):
 
     name = "stl"
     words = "importance-weighted bound, sticking-the-landing gradient"
-    differentiates = False
+    gradient_matches_value = False
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """dz = dcost · ∂(−log w)/∂z with μ and σ inside q held  (E52)."""
-        path_chain(n.bk, n.std, n.z, n.eps, n.work.dcost[:, :, None], n.dz, n.tmp)
-        reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
+        path_grad(
+            latent.bk,
+            latent.std,
+            latent.z,
+            latent.eps,
+            latent.work.dcost[:, :, None],
+            latent.dz,
+            latent.tmp,
+        )
+        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
 
 
 class DoublyReparameterized(ImportanceWeighted):
@@ -101,10 +112,18 @@ class DoublyReparameterized(ImportanceWeighted):
 
     name = "dreg"
     words = "importance-weighted bound, doubly reparameterized gradient"
-    differentiates = False
+    gradient_matches_value = False
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """dz = weight · ω_k² ∂(−log w_k)/∂z with μ and σ inside q held  (E53)."""
-        path_chain(n.bk, n.std, n.z, n.eps, n.work.dcost[:, :, None], n.dz, n.tmp)
-        n.dz *= n.work.weights[:, :, None]
-        reparameterize_chain(n.bk, n.std, n.eps, n.dz, n.dhead, n.tmp)
+        path_grad(
+            latent.bk,
+            latent.std,
+            latent.z,
+            latent.eps,
+            latent.work.dcost[:, :, None],
+            latent.dz,
+            latent.tmp,
+        )
+        latent.dz *= latent.work.weights[:, :, None]
+        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from scratchvae.backend import Number
-from scratchvae.latent.buffers import LatentNode
+from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.estimators import Estimator, sample_cost, sampled_kl, sum_terms
-from scratchvae.latent.gaussian import score_chain
-from scratchvae.memory import Tape
+from scratchvae.latent.gaussian import score_grad
+from scratchvae.memory import Workspace
 
 
 class Detached(Estimator):
@@ -20,16 +20,23 @@ class Detached(Estimator):
 
     name = "detached"
     words = "ELBO with a Monte-Carlo KL, no gradient through z"
-    differentiates = False
+    gradient_matches_value = False
 
-    def value(self, n: LatentNode, beta: Number) -> None:
+    def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k (nll + β (log q − log p))  (E45)."""
-        sampled_kl(n)
-        sum_terms(n, beta)
+        sampled_kl(latent)
+        sum_terms(latent, beta)
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """The gradient of β/K Σ_k log q(z_k|x) at fixed z and of nothing else  (E47)."""
-        score_chain(n.bk, n.std, n.eps, n.times(beta, weight / n.samples), n.dhead, n.tmp)
+        score_grad(
+            latent.bk,
+            latent.std,
+            latent.eps,
+            latent.times(beta, weight / latent.samples),
+            latent.dhead,
+            latent.tmp,
+        )
 
 
 class ScoreFunction(Estimator):
@@ -42,29 +49,36 @@ class ScoreFunction(Estimator):
 
     name = "score"
     words = "ELBO with a Monte-Carlo KL, score-function gradient"
-    differentiates = False
+    gradient_matches_value = False
 
-    def work(self, tape: Tape, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
         """cost and tmp (B, K)."""
         return SimpleNamespace(
-            cost=tape.buffer("latent.cost", per=samples).reshape(-1, samples),
-            tmp=tape.buffer("latent.cost_tmp", per=samples).reshape(-1, samples),
+            cost=workspace.buffer("latent.cost", per=samples).reshape(-1, samples),
+            tmp=workspace.buffer("latent.cost_tmp", per=samples).reshape(-1, samples),
         )
 
-    def value(self, n: LatentNode, beta: Number) -> None:
+    def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k cost_k with cost = nll + β (log q − log p)  (E45)."""
-        sampled_kl(n)
-        sample_cost(n, beta, n.work.cost, n.work.tmp)
-        sum_terms(n, beta)
+        sampled_kl(latent)
+        sample_cost(latent, beta, latent.work.cost, latent.work.tmp)
+        sum_terms(latent, beta)
 
-    def advantage(self, n: LatentNode) -> None:
+    def advantage(self, latent: LatentBuffers) -> None:
         """What multiplies the score: the cost itself."""
 
-    def chain(self, n: LatentNode, weight: float, beta: Number) -> None:
+    def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """dhead = weight/K Σ_k cost_k · ∇ log q(z_k|x)  (E48)."""
-        self.advantage(n)
-        n.work.cost *= weight / n.samples
-        score_chain(n.bk, n.std, n.eps, n.work.cost[:, :, None], n.dhead, n.tmp)
+        self.advantage(latent)
+        latent.work.cost *= weight / latent.samples
+        score_grad(
+            latent.bk,
+            latent.std,
+            latent.eps,
+            latent.work.cost[:, :, None],
+            latent.dhead,
+            latent.tmp,
+        )
 
 
 class ScoreFunctionBaseline(ScoreFunction):
@@ -76,12 +90,12 @@ class ScoreFunctionBaseline(ScoreFunction):
 
     name = "score-baseline"
     words = "ELBO with a Monte-Carlo KL, score-function gradient with a leave-one-out baseline"
-    least_samples = 2
+    min_samples = 2
 
-    def advantage(self, n: LatentNode) -> None:
+    def advantage(self, latent: LatentBuffers) -> None:
         """cost_k − 1/(K−1) Σ_{l≠k} cost_l = K/(K−1) (cost_k − mean cost)  (E49)."""
-        cost, mean = n.work.cost, n.row_tmp
-        n.bk.xp.sum(cost, axis=1, out=mean)
-        mean *= 1.0 / n.samples
+        cost, mean = latent.work.cost, latent.row_tmp
+        latent.bk.xp.sum(cost, axis=1, out=mean)
+        mean *= 1.0 / latent.samples
         cost -= mean[:, None]
-        cost *= n.samples / (n.samples - 1)
+        cost *= latent.samples / (latent.samples - 1)

@@ -1,4 +1,4 @@
-"""Layers, one a file: forward, and right below it the chain and the parameter gradient."""
+"""Layers: forward, and right below it the gradients of the input and of the parameters."""
 
 from scratchvae.layers.activations import Elementwise, ReLU, Sigmoid, Tanh, sigmoid
 from scratchvae.layers.base import Layer
@@ -16,13 +16,14 @@ from scratchvae.layers.initializers import (
     TruncatedNormal,
 )
 from scratchvae.layers.reshape import Flatten, Reshape
-from scratchvae.layers.sequential import BoundSequential, Sequential, Slot
+from scratchvae.layers.sequential import BoundLayer, BoundSequential, Sequential
 
 ACTIVATIONS: dict[str, type[Elementwise]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
 __all__ = [
     "ACTIVATIONS",
     "INITIALIZATIONS",
+    "BoundLayer",
     "BoundSequential",
     "Constant",
     "Conv2D",
@@ -41,7 +42,6 @@ __all__ = [
     "Reshape",
     "Sequential",
     "Sigmoid",
-    "Slot",
     "Tanh",
     "TruncatedNormal",
     "sigmoid",

@@ -11,8 +11,8 @@ class Elementwise(Layer):
     """An activation without parameters. Its derivative is computed from its output alone."""
 
     inplace = True
-    keeps_y = True
-    tmp_like = "y"
+    grad_input_reads_y = True
+    scratch_like = "y"
 
     def build(self, shape: Shape) -> Shape:
         return shape
@@ -40,7 +40,7 @@ class Sigmoid(Elementwise):
         """y = 1 / (1 + e⁻ˣ)  (E6)."""
         sigmoid(bk, x, y)
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy · y (1 − y)  (E7). In the tails, |x| > 9 in float64, 1 − y has few digits."""
@@ -56,7 +56,7 @@ class Tanh(Elementwise):
         """y = tanh x  (E8)."""
         bk.xp.tanh(x, out=y)
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy · (1 − y²)  (E9). In the tails, |x| > 5 in float64, 1 − y² has few digits.
@@ -76,8 +76,8 @@ class ReLU(Elementwise):
         """y = max(x, 0)  (E10)."""
         bk.relu(x, y)
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy where y > 0, else 0  (E11)."""
-        bk.relu_chain(y, dy, dx, tmp)
+        bk.relu_grad(y, dy, dx, tmp)

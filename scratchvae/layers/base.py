@@ -5,7 +5,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import Shape, Tape, size_of
+from scratchvae.memory import Shape, Workspace, size_of
 
 WHOLE = slice(None)
 
@@ -20,10 +20,10 @@ class Layer:
     """
 
     inplace = False  # y may be x, and dx may be dy
-    keeps_y = False  # chain reads y, so the next layer may not overwrite it
-    tmp_like = ""  # chain wants a scratch buffer of the shape of "x" or of "y"
+    grad_input_reads_y = False  # grad_input reads y, so the next layer may not overwrite it
+    scratch_like = ""  # grad_input wants a scratch buffer of the shape of "x" or of "y"
     is_view = False  # y is x in another shape: a Sequential lets them share their memory
-    positions = 1  # how often each image uses each weight: its share of a step's work
+    uses_per_row = 1  # how often each image uses each weight: its share of a step's work
 
     def build(self, shape: Shape) -> Shape:
         """Learn the shape of one row of x; answer with the shape of one row of y."""
@@ -35,14 +35,14 @@ class Layer:
 
     def multiplications(self) -> int:
         """How many of them a row costs: one for each parameter and position."""
-        return self.positions * sum(size_of(shape) for shape, _ in self.parameters().values())
+        return self.uses_per_row * sum(size_of(shape) for shape, _ in self.parameters().values())
 
     def fans(self) -> tuple[int, int]:
         """How many inputs an output has, and how many outputs an input: what initializers ask."""
         raise NotImplementedError
 
-    def on(self, tape: Tape, per: int = 1) -> "Layer":
-        """This layer with the buffers it works in, taken from the tape; most need none.
+    def on(self, workspace: Workspace, per: int = 1) -> "Layer":
+        """This layer with the buffers it works in, taken from the workspace; most need none.
 
         They belong to one worker. A layer that needs some and was given none makes its own.
         """
@@ -52,16 +52,17 @@ class Layer:
         """y = f(x; p)."""
         raise NotImplementedError
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = (∂y/∂x)ᵀ dy. Leaves ``dy`` as it is unless the layer is ``inplace``.
 
-        ``tmp`` has the shape that the layer's ``tmp_like`` names. It and ``dx`` may hold anything.
+        ``tmp`` is scratch, of the shape that ``scratch_like`` names. ``tmp`` and ``dx`` may hold
+        anything before the call.
         """
         raise NotImplementedError
 
-    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
         """g = (∂y/∂p)ᵀ dy, summed over the rows.
 
         ``share``: of the first parameter's rows, those that this worker is to compute; the other

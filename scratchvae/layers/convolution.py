@@ -10,7 +10,7 @@ from scratchvae.layers.base import WHOLE, Layer
 from scratchvae.layers.correlation import Correlation, Work
 from scratchvae.layers.grid import PADDINGS, contracting, expanding, pair
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
-from scratchvae.memory import Shape, Tape, size_of
+from scratchvae.memory import Shape, Workspace, size_of
 
 
 class Convolution(Layer):
@@ -38,7 +38,7 @@ class Convolution(Layer):
         self.channels, self.padding, self.init = channels, padding, init
         self.n_in = 0  # channels of x, known once built
         self.map: Correlation  # known once built
-        self.work: Work | None = None  # known once bound to a tape
+        self.work: Work | None = None  # known once bound to a workspace
 
     def __repr__(self) -> str:
         size, step = ("×".join(map(str, n)) for n in (self.kernel, self.stride))
@@ -64,14 +64,14 @@ class Convolution(Layer):
         """The channels times the kernel's size, whatever the stride; as Keras."""
         return self.map.taps * self.n_in, self.map.taps * self.channels
 
-    def on(self, tape: Tape, per: int = 1) -> "Layer":
+    def on(self, workspace: Workspace, per: int = 1) -> "Layer":
         bound = copy.copy(self)
-        bound.work = Work(self.map, tape, per)
+        bound.work = Work(self.map, workspace, per)
         return bound
 
     def _work(self, bk: Backend, x: Array) -> Work:
-        """The buffers of the tape; new ones for a layer that was not bound to any."""
-        return self.work if self.work is not None else Work(self.map, Tape(bk, x.shape[0]))
+        """The buffers of the workspace; new ones for a layer that was not bound to any."""
+        return self.work if self.work is not None else Work(self.map, Workspace(bk, x.shape[0]))
 
 
 class Conv2D(Convolution):
@@ -86,7 +86,7 @@ class Conv2D(Convolution):
         y = contracting(height, self.kernel[0], self.stride[0], self.padding)
         x = contracting(width, self.kernel[1], self.stride[1], self.padding)
         self.map = Correlation(y, x, self.n_in, self.channels)
-        self.positions = y.small * x.small
+        self.uses_per_row = y.small * x.small
         return self.map.small
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
@@ -96,20 +96,20 @@ class Conv2D(Convolution):
         """
         self.map.down(bk, p.W, p.b, x, y, self._work(bk, x))
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx: each pixel collects W[ijc, o] dy[n, p, q, o] from the windows it is in  (E36)."""
         self.map.up(bk, p.W, None, dy, dx, self._work(bk, x))
 
-    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
         """dW[ijc, o] = Σ_npq x[n, s·p − t + i, r·q − l + j, c] dy[n, p, q, o]  (E37).
 
         db = Σ_npq dy. Of a ``share`` of W's rows; db goes with the last of them.
         """
         work = self._work(bk, x)
-        self.map.outer(bk, x, dy, g.W, work, share)
-        if share.stop in (None, self.map.rows):
+        self.map.outer(bk, x, dy, g.W, work, rows)
+        if rows.stop in (None, self.map.rows):
             work.sum_pixels(bk, dy, g.b)
 
 
@@ -125,7 +125,7 @@ class ConvTranspose2D(Convolution):
         y = expanding(height, self.kernel[0], self.stride[0], self.padding)
         x = expanding(width, self.kernel[1], self.stride[1], self.padding)
         self.map = Correlation(y, x, self.channels, self.n_in)
-        self.positions = y.small * x.small
+        self.uses_per_row = y.small * x.small
         return self.map.big
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
@@ -135,18 +135,18 @@ class ConvTranspose2D(Convolution):
         """
         self.map.up(bk, p.W, p.b, x, y, self._work(bk, x))
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx[n, p, q, c] = Σ_ijo dy[n, s·p − t + i, r·q − l + j, o] W[ijo, c]  (E39)."""
         self.map.down(bk, p.W, None, dy, dx, self._work(bk, x))
 
-    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
         """dW[ijo, c] = Σ_npq dy[n, s·p − t + i, r·q − l + j, o] x[n, p, q, c]  (E40).
 
         db = Σ_nPQ dy. Of a ``share`` of W's rows; db goes with the last of them.
         """
         work = self._work(bk, x)
-        self.map.outer(bk, dy, x, g.W, work, share)
-        if share.stop in (None, self.map.rows):
+        self.map.outer(bk, dy, x, g.W, work, rows)
+        if rows.stop in (None, self.map.rows):
             work.sum_pixels(bk, dy, g.b)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.base import WHOLE
 from scratchvae.layers.grid import Axis, Phase
-from scratchvae.memory import Shape, Tape, size_of
+from scratchvae.memory import Shape, Workspace, size_of
 
 FEW = 4  # so many times fewer channels in the smaller grid: products first pays (measured)
 
@@ -173,20 +173,20 @@ def _reach(p: Phase) -> slice:
 
 
 class Work:
-    """The buffers of a correlation on a tape: for whoever computes the tape's rows, alone.
+    """The buffers of a correlation, private to the worker that owns the workspace's rows.
 
     They hold the windows of a few images at a time, as many as stay in cache.
     """
 
-    def __init__(self, c: Correlation, tape: Tape, per: int = 1) -> None:
+    def __init__(self, c: Correlation, workspace: Workspace, per: int = 1) -> None:
         self.before, self.lead = (c.y.before, c.x.before), (c.y.lead, c.x.lead)
         windows = [c.small[0] * c.small[1] * c.rows]
         windows += [a.pixels * b.pixels * a.taps * b.taps * c.O for a, b in c.phases]
         parts = [a.pixels * b.pixels * c.C for a, b in c.phases] if len(c.phases) > 1 else [0]
-        self.n = n = max(1, min(tape.count * per, tape.bk.block_size // max(windows)))
+        self.n = n = max(1, min(workspace.count * per, workspace.bk.block_size // max(windows)))
 
         def own(role: str, *shape: int) -> Array:
-            return tape.own(f"correlation.{role}", *shape)
+            return workspace.own(f"correlation.{role}", *shape)
 
         self.padded = own("padded", n, *c.padded) if c.padded != c.big else None
         grown = c.small_padded != c.small

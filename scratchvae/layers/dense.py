@@ -13,7 +13,7 @@ from scratchvae.memory import Shape
 class Dense(Layer):
     """An affine map of each row: (B, I) -> (B, O). Parameters: W (I, O) and b (O,)."""
 
-    tmp_like = "x"
+    scratch_like = "x"
 
     def __init__(
         self, units: int, init: Initialization = INITIALIZATIONS["glorot-uniform"]
@@ -47,14 +47,14 @@ class Dense(Layer):
         bk.gemm(x, p.W, y)
         y += p.b
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy Wᵀ  (E4): (B, O) -> (B, I)."""
         bk.gemm_nt(dy, p.W, dx, tmp)
 
-    def grad(self, bk: Backend, x: Array, dy: Array, g: Any, share: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
         """dW = xᵀ dy, db = Σ_rows dy  (E5); of a ``share`` of W's rows, and db with the last."""
-        bk.gemm(x.T[share], dy, g.W[share])
-        if share.stop in (None, self.n_in):
+        bk.gemm(x.T[rows], dy, g.W[rows])
+        if rows.stop in (None, self.n_in):
             bk.sum_rows(dy, g.b)

@@ -34,7 +34,7 @@ class Reshape(Layer):
         if y is not x:
             y[...] = x.reshape(y.shape)
 
-    def chain(
+    def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy, in the shape of x."""

@@ -7,7 +7,7 @@ from scratchvae.backend import Array
 from scratchvae.errors import ConfigError
 from scratchvae.layers.base import Layer
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import FlatBuffer, Shape, Tape
+from scratchvae.memory import FlatBuffer, Shape, Workspace
 
 
 class Sequential:
@@ -26,7 +26,7 @@ class Sequential:
             self.shapes.append(layer.build(self.shapes[-1]))
             if layer.inplace and layer.parameters():
                 raise ConfigError(
-                    f"{layer!r} works in place and has parameters: its chain, which comes first, "
+                    f"{layer!r} works in place and has parameters: grad_input, which comes first, "
                     "would overwrite the dy that their gradient needs"
                 )
         return self.shapes[-1]
@@ -39,7 +39,7 @@ class Sequential:
 
     def bind(
         self,
-        tape: Tape,
+        workspace: Workspace,
         name: str,
         x: Array,
         dx: Array | None,
@@ -47,14 +47,14 @@ class Sequential:
         grads: FlatBuffer | None,
         per: int = 1,
     ) -> "BoundSequential":
-        """Give every layer its buffers on the tape and its views of parameters and gradients.
+        """Give every layer its buffers on the workspace and its views of parameters and gradients.
 
         ``x`` is the input, (rows · per, …); ``dx`` the buffer for its gradient, None where nobody
         wants it (a first layer then skips that work). Without ``grads`` only forward is possible.
         """
         given = x, dx
-        gradients = self._bind_gradients(tape, name, per) if grads is not None else None
-        slots: list[Slot] = []
+        gradients = self._bind_gradients(workspace, name, per) if grads is not None else None
+        layers: list[BoundLayer] = []
         keep = True  # the caller's x is never overwritten, nor an output that its layer reads again
         for i, layer in enumerate(self.layers):
             label, shape = f"{name}.{i}", self.shapes[i + 1]
@@ -64,17 +64,21 @@ class Sequential:
                 x = y = x.reshape(-1, *shape)
                 dx = dy if i > 0 else dx
             else:
-                y = x if layer.inplace and not keep else tape.buffer(f"{label}.y", *shape, per=per)
-                keep = layer.keeps_y
-            if layer.tmp_like and dx is not None:
-                like = self.shapes[i] if layer.tmp_like == "x" else shape
-                tmp = tape.buffer(f"tmp{like}x{per}", *like, per=per)  # one for all of a shape
+                y = (
+                    x
+                    if layer.inplace and not keep
+                    else workspace.buffer(f"{label}.y", *shape, per=per)
+                )
+                keep = layer.grad_input_reads_y
+            if layer.scratch_like and dx is not None:
+                like = self.shapes[i] if layer.scratch_like == "x" else shape
+                tmp = workspace.buffer(f"tmp{like}x{per}", *like, per=per)  # one for all of a shape
             p, g = params.part(label), None if grads is None else grads.part(label)
-            slots.append(Slot(label, layer.on(tape, per), p, g, x, y, dy, dx, tmp))
+            layers.append(BoundLayer(label, layer.on(workspace, per), p, g, x, y, dy, dx, tmp))
             x, dx = y, dy
-        return BoundSequential(tape, slots, *given)
+        return BoundSequential(workspace, layers, *given)
 
-    def _bind_gradients(self, tape: Tape, name: str, per: int) -> list[Array]:
+    def _bind_gradients(self, workspace: Workspace, name: str, per: int) -> list[Array]:
         """A buffer for the gradient of every layer's output; in-place layers hand theirs on."""
         gradients: list[Array] = []
         for i in reversed(range(len(self.layers))):
@@ -84,11 +88,11 @@ class Sequential:
             elif after is not None and after.inplace:
                 gradients.append(gradients[-1])
             else:
-                gradients.append(tape.buffer(f"{name}.{i}.dy", *self.shapes[i + 1], per=per))
+                gradients.append(workspace.buffer(f"{name}.{i}.dy", *self.shapes[i + 1], per=per))
         return gradients[::-1]
 
 
-class Slot(NamedTuple):
+class BoundLayer(NamedTuple):
     """A layer with everything it reads and writes."""
 
     label: str
@@ -105,26 +109,28 @@ class Slot(NamedTuple):
 class BoundSequential:
     """A Sequential on its buffers: ``x`` to ``y`` forward, ``dy`` to ``dx`` backward."""
 
-    def __init__(self, tape: Tape, slots: Sequence[Slot], x: Array, dx: Array | None) -> None:
-        self.bk = tape.bk
-        self.slots = tuple(slots)
-        self.backward_slots = self.slots[::-1]
+    def __init__(
+        self, workspace: Workspace, layers: Sequence[BoundLayer], x: Array, dx: Array | None
+    ) -> None:
+        self.bk = workspace.bk
+        self.layers = tuple(layers)
+        self.reversed_layers = self.layers[::-1]
         self.x, self.dx = x, dx
-        self.y, self.dy = self.slots[-1].y, self.slots[-1].dy
+        self.y, self.dy = self.layers[-1].y, self.layers[-1].dy
 
     def forward(self) -> None:
         """Run all layers."""
-        for s in self.slots:
+        for s in self.layers:
             s.layer.forward(self.bk, s.p, s.x, s.y)
 
     def backward(self) -> None:
         """From ``dy``: ``dx`` where somebody wants it, and the gradient of every parameter."""
-        self.chain()
-        for s in self.backward_slots:
-            s.layer.grad(self.bk, s.x, s.dy, s.g)
+        self.grad_inputs()
+        for s in self.reversed_layers:
+            s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
-    def chain(self) -> None:
+    def grad_inputs(self) -> None:
         """From ``dy`` to ``dx``; every layer's dy stays behind for its parameter gradient."""
-        for s in self.backward_slots:
+        for s in self.reversed_layers:
             if s.dx is not None:
-                s.layer.chain(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp)
+                s.layer.grad_input(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp)

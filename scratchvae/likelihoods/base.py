@@ -5,7 +5,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import Shape, Tape
+from scratchvae.memory import Shape, Workspace
 
 
 class Likelihood:
@@ -28,10 +28,10 @@ class Likelihood:
         """The shape and the initializer of each parameter, by name."""
         return {}
 
-    def work(self, tape: Tape, pixels: int, samples: int) -> Any:
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
         """The work buffers that the maps below are handed: two of the shape of the logits."""
         return tuple(
-            tape.buffer(f"likelihood.{name}", pixels, per=samples).reshape(-1, samples, pixels)
+            workspace.buffer(f"likelihood.{name}", pixels, per=samples).reshape(-1, samples, pixels)
             for name in ("tmp", "mean")
         )
 

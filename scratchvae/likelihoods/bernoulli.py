@@ -20,7 +20,7 @@ class Bernoulli(Likelihood):
         self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
     ) -> None:
         """−log p(x_d|z) = log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
-        bk.softplus_minus(logits, x, out, work[0])
+        bk.bernoulli_nll_terms(logits, x, out, work[0])
 
     def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
         """−log p(x|z) = Σ_d log(1 + e^a_d) − x_d a_d  (E18)."""

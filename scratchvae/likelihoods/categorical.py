@@ -5,7 +5,7 @@ from typing import Any
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods.base import Likelihood
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 
 class Categorical(Likelihood):
@@ -23,19 +23,19 @@ class Categorical(Likelihood):
             raise ConfigError(f"a categorical pixel has at least two levels, not {levels}")
         self.levels = self.logits_per_pixel = levels
 
-    def work(self, tape: Tape, pixels: int, samples: int) -> Any:
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
         L, D, K = self.levels, pixels, samples
-        levels = tape.shared("likelihood.levels", L, 1)
-        levels[...] = tape.bk.array(range(L)).reshape(L, 1)
+        levels = workspace.shared("likelihood.levels", L, 1)
+        levels[...] = workspace.bk.array(range(L)).reshape(L, 1)
         return (
             levels,
-            tape.buffer("likelihood.level", D).reshape(-1, 1, D),
-            tape.buffer("likelihood.shown", L * D).reshape(-1, 1, L, D),
-            tape.buffer("likelihood.shifted", L * D, per=K).reshape(-1, K, L, D),
-            tape.buffer("likelihood.tmp", L * D, per=K).reshape(-1, K, L, D),
-            tape.buffer("likelihood.largest", D, per=K).reshape(-1, K, D),
-            tape.buffer("likelihood.total", D, per=K).reshape(-1, K, D),
-            tape.buffer("likelihood.terms", D, per=K).reshape(-1, K, D),
+            workspace.buffer("likelihood.level", D).reshape(-1, 1, D),
+            workspace.buffer("likelihood.shown", L * D).reshape(-1, 1, L, D),
+            workspace.buffer("likelihood.shifted", L * D, per=K).reshape(-1, K, L, D),
+            workspace.buffer("likelihood.tmp", L * D, per=K).reshape(-1, K, L, D),
+            workspace.buffer("likelihood.largest", D, per=K).reshape(-1, K, D),
+            workspace.buffer("likelihood.total", D, per=K).reshape(-1, K, D),
+            workspace.buffer("likelihood.terms", D, per=K).reshape(-1, K, D),
         )
 
     def pixel_nll(

@@ -9,7 +9,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.layers import Constant, sigmoid
 from scratchvae.layers.initializers import Initializer
 from scratchvae.likelihoods.base import Likelihood
-from scratchvae.memory import Shape, Tape
+from scratchvae.memory import Shape, Workspace
 
 MEANS = ("sigmoid", "identity")
 LARGEST_STD = 1e150  # whose square, and its inverse, are Python floats
@@ -162,15 +162,15 @@ class LearnedGaussian(GaussianLikelihood):
     def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
         return {"logvar": ((self.pixels if self.per_pixel else 1,), Constant(0.0))}
 
-    def work(self, tape: Tape, pixels: int, samples: int) -> Any:
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
         count = pixels if self.per_pixel else 1
         return (
-            *super().work(tape, pixels, samples),
-            tape.shared("likelihood.exp_logvar", count),
-            tape.shared("likelihood.precision", count),
-            tape.shared("likelihood.log_variance", count),
-            tape.shared("likelihood.constant", 1),
-            tape.shared("likelihood.row_sum", pixels),
+            *super().work(workspace, pixels, samples),
+            workspace.shared("likelihood.exp_logvar", count),
+            workspace.shared("likelihood.precision", count),
+            workspace.shared("likelihood.log_variance", count),
+            workspace.shared("likelihood.constant", 1),
+            workspace.shared("likelihood.row_sum", pixels),
         )
 
     def precision(self, bk: Backend, p: Any, work: Any) -> tuple[Array, Array]:

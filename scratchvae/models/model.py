@@ -7,7 +7,7 @@ from scratchvae.backend import Array, Backend, HostArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import AnalyticKL
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models.vae import VAE, BoundVAE
 
 BLOCK = 250  # images at a time; part of the definition of evaluation noise, see Model.terms
@@ -136,7 +136,7 @@ class Model:
         """The loss as in :meth:`loss`, and its gradient by every parameter, by name."""
         images = self._rows(images, self.vae.pixels, "images")
         grads = FlatBuffer(self.bk, self.vae.layout)
-        bound = self.vae.bind(Tape(self.bk, len(images)), self.params, grads)
+        bound = self.vae.bind(Workspace(self.bk, len(images)), self.params, grads)
         self.bk.load(images, bound.x)
         self._load_noise(bound, eps, Stream(seed, Purpose.TEST_LATENT))
         bound.loss_and_gradient(1.0 / len(images))
@@ -197,15 +197,15 @@ class Model:
         return Loss(total, reconstruction, kl)
 
     def _blocks(self, n: int) -> Iterator[tuple[int, int, BoundVAE]]:
-        """The bound model for images start:stop, over and over, on one tape."""
-        tape: Tape | None = None
+        """The bound model for images start:stop, over and over, on one workspace."""
+        workspace: Workspace | None = None
         for start in range(0, n, BLOCK):
             stop = min(start + BLOCK, n)
-            if tape is None:
-                tape = Tape(self.bk, stop - start)
-                bound = self.vae.bind(tape, self.params)
-            elif stop - start < tape.count:
-                bound = self.vae.bind(tape.rows(0, stop - start), self.params)
+            if workspace is None:
+                workspace = Workspace(self.bk, stop - start)
+                bound = self.vae.bind(workspace, self.params)
+            elif stop - start < workspace.count:
+                bound = self.vae.bind(workspace.rows(0, stop - start), self.params)
             yield start, stop, bound
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from scratchvae.backend import Array, HostArray
 from scratchvae.errors import ConfigError
-from scratchvae.memory import FlatBuffer, Layout, Tape
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models.vae import VAE
 
 KL_ESTIMATES = ("analytic", "sampled")
@@ -14,7 +14,7 @@ class BoundPosterior:
     ``params`` holds the model's parameters; ``q`` the mu and logstd (B, Z) to be fitted, ``dq``
     their gradients. ``images`` (B, D) and ``observed`` (B, D) or (D,) are host arrays. Load ``eps``
     (B, K, Z), call a method; ``objective`` (B,) holds E60 in nats. The decoder is the model's own,
-    layer for layer, and only its chain runs: its parameters receive no gradient.
+    layer for layer, and only its input gradients run: its parameters receive no gradient.
     """
 
     def __init__(
@@ -39,26 +39,26 @@ class BoundPosterior:
         self.mu, self.logstd = self.q["mu"], self.q["logstd"]
         self.dmu, self.dlogstd = self.dq["mu"], self.dq["logstd"]
 
-        tape = Tape(bk, B)
-        z, dz = tape.buffer("z", Z, per=K), tape.buffer("dz", Z, per=K)
+        workspace = Workspace(bk, B)
+        z, dz = workspace.buffer("z", Z, per=K), workspace.buffer("dz", Z, per=K)
         no_grads = FlatBuffer(bk, vae.layout)  # bind wants some where it is to go backward
-        self.decoder = vae.decoder.bind(tape, "decoder", z, dz, params, no_grads, per=K)
+        self.decoder = vae.decoder.bind(workspace, "decoder", z, dz, params, no_grads, per=K)
         self.z, self.dz = z.reshape(B, K, Z), dz.reshape(B, K, Z)
         self.logits = self.decoder.y.reshape(B, K, -1)
         dlogits: Array = self.decoder.dy
         self.dlogits = dlogits.reshape(B, K, -1)
-        self.eps = tape.buffer("eps", Z, per=K).reshape(B, K, Z)
-        self.tmp = tape.buffer("tmp", Z, per=K).reshape(B, K, Z)
-        self.std, self.kl = tape.buffer("std", Z), tape.buffer("kl", Z)
-        self.kl_tmp = tape.buffer("kl_tmp", Z)
+        self.eps = workspace.buffer("eps", Z, per=K).reshape(B, K, Z)
+        self.tmp = workspace.buffer("tmp", Z, per=K).reshape(B, K, Z)
+        self.std, self.kl = workspace.buffer("std", Z), workspace.buffer("kl", Z)
+        self.kl_tmp = workspace.buffer("kl_tmp", Z)
 
         self.x = bk.array(images.reshape(B, 1, D))
         self.observed = bk.array(observed.reshape(-1, 1, D))  # 1 or 0
         self.weight = bk.array(observed.reshape(-1, 1, D) / K)
-        self.pixel_nll = tape.buffer("pixel_nll", D, per=K).reshape(B, K, D)
-        self.nll = tape.buffer("nll", per=K).reshape(B, K)
-        self.objective = tape.buffer("objective")
-        self.work = self.likelihood.work(tape, D, K)
+        self.pixel_nll = workspace.buffer("pixel_nll", D, per=K).reshape(B, K, D)
+        self.nll = workspace.buffer("nll", per=K).reshape(B, K)
+        self.objective = workspace.buffer("objective")
+        self.work = self.likelihood.work(workspace, D, K)
         self.p_x, self.g_x = params.part("likelihood"), no_grads.part("likelihood")
 
     def value(self) -> None:
@@ -94,7 +94,7 @@ class BoundPosterior:
     def gradient(self) -> None:
         """Its gradient by μ and log σ  (E61); images don't mix, so that each has its own.
 
-        With c_k what the decoder's chain sends to z_k (plus z_k/K for the sampled divergence):
+        With c_k what the decoder sends back to z_k (plus z_k/K for the sampled divergence):
         dμ = Σ_k c_k + μ, d log σ = σ Σ_k c_k ε_k + σ² − 1; sampled: without + μ and + σ².
         Hidden pixels have the weight zero, so that nothing comes from them.
         """
@@ -104,7 +104,7 @@ class BoundPosterior:
             self.bk, self.p_x, self.g_x, self.logits, self.x, self.weight,
             self.nll, self.dlogits, self.work,
         )  # fmt: skip
-        self.decoder.chain()
+        self.decoder.grad_inputs()
         if self.sampled:
             xp.multiply(self.z, 1.0 / self.samples, out=self.tmp)
             self.dz += self.tmp

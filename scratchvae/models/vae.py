@@ -7,10 +7,10 @@ from typing import Any
 from scratchvae.backend import Array, Backend, Number
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
-from scratchvae.latent import AnalyticKL, Estimator, LatentNode, reparameterize
+from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Dense, Layer, Sequential
 from scratchvae.likelihoods import Bernoulli, Likelihood
-from scratchvae.memory import FlatBuffer, Layout, Tape, size_of
+from scratchvae.memory import FlatBuffer, Layout, Workspace, size_of
 from scratchvae.models.specs import with_head
 
 
@@ -145,11 +145,13 @@ class VAE:
         other.estimator = estimator
         return other
 
-    def bind(self, tape: Tape, params: FlatBuffer, grads: FlatBuffer | None = None) -> "BoundVAE":
+    def bind(
+        self, workspace: Workspace, params: FlatBuffer, grads: FlatBuffer | None = None
+    ) -> "BoundVAE":
         """The model on its buffers; with ``grads`` it can go backward too."""
         if grads is not None:
             self.estimator.require(self.samples, self.beta)
-        return BoundVAE(self, tape, params, grads)
+        return BoundVAE(self, workspace, params, grads)
 
 
 class BoundVAE:
@@ -160,31 +162,33 @@ class BoundVAE:
     estimator's objective (B,), which for E2 is 1/K Σ_k nll + beta Σ_j kl.
     """
 
-    def __init__(self, vae: VAE, tape: Tape, params: FlatBuffer, grads: FlatBuffer | None) -> None:
-        bk, K, Z, D = tape.bk, vae.samples, vae.latent_dim, vae.pixels
+    def __init__(
+        self, vae: VAE, workspace: Workspace, params: FlatBuffer, grads: FlatBuffer | None
+    ) -> None:
+        bk, K, Z, D = workspace.bk, vae.samples, vae.latent_dim, vae.pixels
         self.vae, self.bk, self.likelihood = vae, bk, vae.likelihood
-        self.estimator, self.rows = vae.estimator, tape.count
+        self.estimator, self.rows = vae.estimator, workspace.count
 
-        self.x = tape.buffer("x", D)
-        self.encoder = vae.encoder.bind(tape, "encoder", self.x, None, params, grads)
+        self.x = workspace.buffer("x", D)
+        self.encoder = vae.encoder.bind(workspace, "encoder", self.x, None, params, grads)
         dhead = None if grads is None else self.encoder.dy
-        self.node = n = LatentNode(tape, K, Z, self.encoder.y, dhead)
-        n.work = vae.estimator.work(tape, K, Z)
-        self.head, self.std, self.eps, self.z = n.head, n.std, n.eps, n.z
-        self.nll, self.kl, self.objective = n.nll, n.kl, n.objective
+        self.latent = latent = LatentBuffers(workspace, K, Z, self.encoder.y, dhead)
+        latent.work = vae.estimator.work(workspace, K, Z)
+        self.head, self.std, self.eps, self.z = latent.head, latent.std, latent.eps, latent.z
+        self.nll, self.kl, self.objective = latent.nll, latent.kl, latent.objective
 
-        z, dz = (None if a is None else a.reshape(-1, Z) for a in (n.z, n.dz))
-        self.decoder = vae.decoder.bind(tape, "decoder", z, dz, params, grads, per=K)
+        z, dz = (None if a is None else a.reshape(-1, Z) for a in (latent.z, latent.dz))
+        self.decoder = vae.decoder.bind(workspace, "decoder", z, dz, params, grads, per=K)
         per_image = D * self.likelihood.logits_per_pixel
         self.logits = self.decoder.y.reshape(-1, K, per_image)
         self.x_each = self.x.reshape(-1, 1, D)  # the image beside each of its samples
-        self.work = self.likelihood.work(tape, D, K)
+        self.work = self.likelihood.work(workspace, D, K)
         self.p_x = params.part("likelihood")
 
         if grads is None:
             return
         self.g_x = grads.part("likelihood")
-        self.dhead, self.dz = n.dhead, n.dz
+        self.dhead, self.dz = latent.dhead, latent.dz
         dlogits: Array = self.decoder.dy
         self.dlogits = dlogits.reshape(-1, K, per_image)
 
@@ -206,19 +210,19 @@ class BoundVAE:
         self.encode()
         self.decode()
         self.likelihood.nll(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.work)
-        self.estimator.value(self.node, beta)
+        self.estimator.value(self.latent, beta)
 
     def loss_and_gradient(self, weight: float, beta: Number | None = None) -> None:
         """The terms of :meth:`loss`, and the gradient of weight · Σ_images of the objective.
 
         ``weight`` is 1/B for the mean over a batch of B images.
         """
-        self.loss_and_chain(weight, beta)
+        self.loss_and_input_grads(weight, beta)
         for part in (self.decoder, self.encoder):
-            for s in part.backward_slots:
-                s.layer.grad(self.bk, s.x, s.dy, s.g)
+            for s in part.reversed_layers:
+                s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
-    def loss_and_chain(self, weight: float, beta: Number | None = None) -> None:
+    def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> None:
         """As :meth:`loss_and_gradient`, without the parameter gradients of the layers.
 
         The gradient runs back from the logits to every layer's output. What the encoder's
@@ -226,17 +230,17 @@ class BoundVAE:
         those first.
         """
         beta = self._beta(beta)
-        if self.estimator.weighs_samples:
+        if self.estimator.uses_importance_weights:
             self.loss(beta)
-            self._backward_to_logits(self.estimator.sample_weights(self.node, weight))
+            self._backward_to_logits(self.estimator.sample_weights(self.latent, weight))
         else:
             self.encode()
             self.decode()
             self._backward_to_logits(weight / self.vae.samples)
-            self.estimator.value(self.node, beta)
-        self.decoder.chain()
-        self.estimator.chain(self.node, weight, beta)
-        self.encoder.chain()
+            self.estimator.value(self.latent, beta)
+        self.decoder.grad_inputs()
+        self.estimator.grad_head(self.latent, weight, beta)
+        self.encoder.grad_inputs()
 
     def _backward_to_logits(self, weight: Any) -> None:
         """nll of every sample, and its weighted gradient by the logits."""

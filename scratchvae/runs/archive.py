@@ -28,7 +28,7 @@ BYTE = np.dtype(np.uint8)
 DTYPES = re.compile(r"\|[iu]1|<[iu][248]|<f[248]")
 
 
-def save_vouched(
+def save_archive(
     path: Path,
     content: Mapping[str, Any],
     arrays: Mapping[str, NDArray],
@@ -49,7 +49,7 @@ def save_vouched(
         ) from error
 
 
-def load_vouched(
+def load_archive(
     path: Path, kinds: Mapping[str, type]
 ) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """The manifest, which must hold ``kinds``, and the arrays; nothing is read unexamined."""

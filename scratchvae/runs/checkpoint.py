@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import CheckpointError
 from scratchvae.memory import FlatBuffer, Layout
-from scratchvae.runs.archive import load_vouched, save_vouched
+from scratchvae.runs.archive import load_archive, save_archive
 
 LOSSES = "losses"
 KINDS = {
@@ -60,12 +60,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = 
     if len(checkpoint.losses):
         arrays[LOSSES] = checkpoint.losses
     content = {name: getattr(checkpoint, name) for name in KINDS}
-    save_vouched(path, content, arrays, previous)
+    save_archive(path, content, arrays, previous)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and verify; ``CheckpointError`` says what is wrong, and with which array."""
-    manifest, arrays = load_vouched(path, KINDS)
+    manifest, arrays = load_archive(path, KINDS)
     losses = arrays.pop(LOSSES, np.zeros((0, 1)))
     buffers: dict[str, dict[str, NDArray]] = {}
     for name, a in arrays.items():

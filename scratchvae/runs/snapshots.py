@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import CheckpointError
 from scratchvae.models import Model
-from scratchvae.runs.archive import load_vouched, save_vouched
+from scratchvae.runs.archive import load_archive, save_archive
 
 FRAMES = 12
 
@@ -47,14 +47,14 @@ class Film:
     def save(self, path: Path) -> None:
         """Write what there is."""
         arrays = {f"frames/{i:04}": frame for i, frame in enumerate(self.frames)}
-        save_vouched(path, {"epochs": self.epochs}, arrays | {"originals": self.originals})
+        save_archive(path, {"epochs": self.epochs}, arrays | {"originals": self.originals})
 
     @classmethod
     def load(cls, path: Path) -> "Film | None":
         """What was saved; None if nothing was."""
         if not path.exists():
             return None
-        manifest, arrays = load_vouched(path, {"epochs": list})
+        manifest, arrays = load_archive(path, {"epochs": list})
         if "originals" not in arrays:
             raise CheckpointError(f"{path} is damaged: missing arrays ['originals']")
         film = cls(arrays.pop("originals"), 1)

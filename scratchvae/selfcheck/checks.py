@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from scratchvae.gradcheck.subjects import KernelSubject
+from scratchvae.gradcheck.subjects import BufferedSubject
 from scratchvae.selfcheck import conduct, derived
 from scratchvae.selfcheck.case import Case, Measured
 from scratchvae.selfcheck.entries import ROWS, Entry
@@ -30,7 +30,7 @@ ALWAYS: dict[str, Check] = {
 
 def checks_of(entry: Entry) -> dict[str, Check]:
     """All checks that apply to an entry."""
-    subject: KernelSubject = entry.make(ROWS, 0)
+    subject: BufferedSubject = entry.make(ROWS, 0)
     found = dict(ALWAYS)
     if subject.keeps:
         found |= {

@@ -26,8 +26,8 @@ def inputs_unchanged(case: Case) -> Measured:
     bound = case.bind()
     bound.gradient(case.subject.args, case.w)
     given = {**case.subject.args, **case.subject.constants, "w": case.w}
-    keep = [n for n in bound.inputs if n not in case.subject.spends]
-    changed = [n for n in keep if not np.array_equal(bound.desk[n], given[n])]
+    keep = [n for n in bound.inputs if n not in case.subject.destroys]
+    changed = [n for n in keep if not np.array_equal(bound.buffers[n], given[n])]
     return yes_or_no(not changed, f"overwrites {', '.join(changed)}")
 
 
@@ -55,10 +55,10 @@ def readonly(case: Case) -> Measured:
     bound = case.bind()
     bound.load(case.subject.args, case.w)
     for n in bound.inputs:
-        bound.desk[n].flags.writeable = n in case.subject.spends
+        bound.buffers[n].flags.writeable = n in case.subject.destroys
     try:
-        case.subject.forward(bound.bk, bound.desk)
-        case.subject.backward(bound.bk, bound.desk)
+        case.subject.forward(bound.bk, bound.buffers)
+        case.subject.backward(bound.bk, bound.buffers)
     except ValueError as error:
         return yes_or_no(False, f"writes to an input: {error}")
     return same_bits(bound.collect(), case.gradient)

@@ -129,7 +129,7 @@ def value_again(case: Case) -> Measured:
     value = bound.value(case.subject.args)
     bound.gradient(case.subject.args, case.w)
     assert case.subject.value_again is not None
-    again = bound.bk.to_host(bound.desk[case.subject.value_again])
+    again = bound.bk.to_host(bound.buffers[case.subject.value_again])
     return Measured(gradient_error(again, value, norm(np.ones_like(value))), EXACT)
 
 
@@ -138,8 +138,8 @@ def shared(case: Case) -> Measured:
     bound = case.subject.bind(NaNBackend())
     bound.load(case.subject.args, case.w)
     assert case.subject.by_shares is not None
-    case.subject.forward(bound.bk, bound.desk)
-    case.subject.by_shares(bound.bk, bound.desk)
+    case.subject.forward(bound.bk, bound.buffers)
+    case.subject.by_shares(bound.bk, bound.buffers)
     return Measured(case.error(bound.collect()), EXACT)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.subjects import (
-    KernelSubject,
+    BufferedSubject,
     estimator_subject,
     kl_subject,
     layer_subject,
@@ -30,24 +30,24 @@ from scratchvae.latent import (
     Estimator,
     FreeBits,
     ImportanceWeighted,
-    LatentNode,
+    LatentBuffers,
     LogStdHead,
     MonteCarloKL,
     ScoreFunction,
     ScoreFunctionBaseline,
     StickingTheLanding,
-    kl_chain,
+    kl_grad,
     kl_per_unit,
     reparameterize,
-    reparameterize_chain,
+    reparameterize_grad,
     standard_deviation,
 )
 from scratchvae.latent.gaussian import (
     log_ratio,
-    log_ratio_chain,
+    log_ratio_grad,
     monte_carlo_kl,
-    path_chain,
-    score_chain,
+    path_grad,
+    score_grad,
 )
 from scratchvae.latent.importance_weighted import importance_bound
 from scratchvae.layers import (
@@ -67,7 +67,7 @@ from scratchvae.models import VAE, BoundPosterior
 from scratchvae.models.vae import BoundVAE
 
 ROWS, SAMPLES, PIXELS, HIDDEN, LATENT = 6, 3, 7, (5, 4), 2
-Make = Callable[[int, int], KernelSubject]  # rows, seed
+Make = Callable[[int, int], BufferedSubject]  # rows, seed
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Entry:
 
 
 def _layer(name: str, new: Callable[[], Layer], width: int, spread: NDArray | float = 1.0) -> Entry:
-    def make(rows: int, seed: int, factor: Any = spread, inplace: bool = False) -> KernelSubject:
+    def make(rows: int, seed: int, factor: Any = spread, inplace: bool = False) -> BufferedSubject:
         x = factor * point((rows, width), seed, f"{name} x")
         return layer_subject(new(), x, seed=seed, name=name, inplace=inplace)
 
-    def inplace(rows: int, seed: int) -> KernelSubject:
+    def inplace(rows: int, seed: int) -> BufferedSubject:
         return make(rows, seed, inplace=True)
 
-    def saturated(rows: int, seed: int) -> KernelSubject:
+    def saturated(rows: int, seed: int) -> BufferedSubject:
         return make(rows, seed, factor=15.0)
 
     layer = new()
@@ -101,13 +101,13 @@ def _layer(name: str, new: Callable[[], Layer], width: int, spread: NDArray | fl
 
 
 def _images(name: str, new: Callable[[], Layer], row: tuple[int, ...]) -> Entry:
-    def make(rows: int, seed: int) -> KernelSubject:
+    def make(rows: int, seed: int) -> BufferedSubject:
         return layer_subject(new(), point((rows, *row), seed, f"{name} x"), seed=seed, name=name)
 
     return Entry(name, (type(new()),), make)
 
 
-def _sequential(rows: int, seed: int) -> KernelSubject:
+def _sequential(rows: int, seed: int) -> BufferedSubject:
     layers = Sequential(
         Dense(HIDDEN[0]), Tanh(), Sigmoid(), Dense(HIDDEN[1]), ReLU(), Dense(LATENT)
     )
@@ -116,12 +116,12 @@ def _sequential(rows: int, seed: int) -> KernelSubject:
 
 
 def _likelihood(name: str, new: Callable[[], Likelihood]) -> Entry:
-    def make(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+    def make(rows: int, seed: int, factor: float = 1.0) -> BufferedSubject:
         logits = factor * point((rows, SAMPLES, PIXELS), seed, f"{name} logits")
         x = unit_interval((rows, 1, PIXELS), seed, f"{name} x")
         return likelihood_subject(new(), logits, x, seed=seed, name=name)
 
-    def saturated(rows: int, seed: int) -> KernelSubject:
+    def saturated(rows: int, seed: int) -> BufferedSubject:
         return make(rows, seed, factor=20.0)
 
     return Entry(name, (type(new()),), make, saturated=saturated)
@@ -131,26 +131,26 @@ def _head(rows: int, seed: int, latent: int, factor: float) -> NDArray:
     return factor * point((rows, 2 * latent), seed, "head")
 
 
-def _reparameterize(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+def _reparameterize(rows: int, seed: int, factor: float = 1.0) -> BufferedSubject:
     head, latent = _head(rows, seed, HIDDEN[1], factor), HIDDEN[1]
     return reparameterize_subject(head, point((rows, SAMPLES, latent), seed, "eps"))
 
 
-def _kl(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+def _kl(rows: int, seed: int, factor: float = 1.0) -> BufferedSubject:
     return kl_subject(_head(rows, seed, HIDDEN[1], factor))
 
 
 def _model(name: str, new: Callable[[], VAE], init_scale: float = 1.0) -> Entry:
-    def make(rows: int, seed: int, scale: float = init_scale) -> KernelSubject:
+    def make(rows: int, seed: int, scale: float = init_scale) -> BufferedSubject:
         return model_subject(new(), rows=rows, seed=seed, scale=scale, name=name)
 
-    def saturated(rows: int, seed: int) -> KernelSubject:
+    def saturated(rows: int, seed: int) -> BufferedSubject:
         return make(rows, seed, scale=6.0)
 
-    return Entry(name, (VAE, BoundVAE, LatentNode), make, saturated=saturated)
+    return Entry(name, (VAE, BoundVAE, LatentBuffers), make, saturated=saturated)
 
 
-def _categorical(rows: int, seed: int) -> KernelSubject:
+def _categorical(rows: int, seed: int) -> BufferedSubject:
     levels = 4
     logits = point((rows, SAMPLES, levels * PIXELS), seed, "Categorical logits")
     grey = unit_interval((rows, 1, PIXELS), seed, "Categorical x")
@@ -163,7 +163,7 @@ def _estimator(estimator: Estimator, covers: tuple[Any, ...] = (), beta: float =
     if isinstance(estimator, FreeBits):
         name = "estimator free bits"
 
-    def make(rows: int, seed: int) -> KernelSubject:
+    def make(rows: int, seed: int) -> BufferedSubject:
         head = _head(rows, seed, HIDDEN[1], 0.5)
         eps = point((rows, SAMPLES, HIDDEN[1]), seed, "eps")
         return estimator_subject(estimator, head, eps, beta, name=name)
@@ -172,10 +172,10 @@ def _estimator(estimator: Estimator, covers: tuple[Any, ...] = (), beta: float =
 
 
 def _posterior(kl: str, **how: Any) -> Entry:
-    def make(rows: int, seed: int, factor: float = 1.0) -> KernelSubject:
+    def make(rows: int, seed: int, factor: float = 1.0) -> BufferedSubject:
         return posterior_subject(_mlp(**how)(), rows, SAMPLES, kl, seed, factor)
 
-    def saturated(rows: int, seed: int) -> KernelSubject:
+    def saturated(rows: int, seed: int) -> BufferedSubject:
         return make(rows, seed, factor=3.0)
 
     return Entry(f"completion, {kl}", (BoundPosterior,), make, saturated=saturated)
@@ -216,13 +216,13 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("Sequential", (Sequential,), _sequential),
     Entry(
         "reparameterize",
-        (standard_deviation, reparameterize, reparameterize_chain),
+        (standard_deviation, reparameterize, reparameterize_grad),
         _reparameterize,
         saturated=lambda rows, seed: _reparameterize(rows, seed, 8.0),
     ),
     Entry(
         "KL",
-        (kl_per_unit, kl_chain),
+        (kl_per_unit, kl_grad),
         _kl,
         saturated=lambda rows, seed: _kl(rows, seed, 8.0),
     ),
@@ -234,12 +234,12 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("Categorical", (Categorical,), _categorical),
     _estimator(AnalyticKL(), beta=0.7),
     _estimator(FreeBits(0.2), beta=0.7),
-    _estimator(MonteCarloKL(), (monte_carlo_kl, log_ratio_chain), beta=0.7),
+    _estimator(MonteCarloKL(), (monte_carlo_kl, log_ratio_grad), beta=0.7),
     _estimator(ImportanceWeighted(), (importance_bound, log_ratio)),
-    _estimator(Detached(), (score_chain,), beta=0.7),
+    _estimator(Detached(), (score_grad,), beta=0.7),
     _estimator(ScoreFunction(), beta=0.7),
     _estimator(ScoreFunctionBaseline(), beta=0.7),
-    _estimator(StickingTheLanding(), (path_chain,)),
+    _estimator(StickingTheLanding(), (path_grad,)),
     _estimator(DoublyReparameterized()),
     _posterior("analytic", activation="tanh"),
     _posterior("sampled", likelihood=Categorical(4)),

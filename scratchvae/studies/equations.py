@@ -7,7 +7,7 @@ from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from scratchvae.evaluation.interpolation import linear, spherical
-from scratchvae.latent import LatentNode, reparameterize
+from scratchvae.latent import LatentBuffers, reparameterize
 from scratchvae.models.posterior import BoundPosterior
 from scratchvae.studies.study import Study
 from scratchvae.training.nonfinite.trace import LABELS, labels_of
@@ -16,7 +16,7 @@ PARTS = ("encoder", "decoder")
 
 
 class Statement(NamedTuple):
-    """A docstring that carries labels: ("E4",), "Dense.chain", "dx = dy Wᵀ …"."""
+    """A docstring that carries labels: ("E4",), "Dense.grad_input", "dx = dy Wᵀ …"."""
 
     labels: tuple[str, ...]
     where: str
@@ -33,7 +33,7 @@ def equations_of(study: Study, pixels: int) -> list[Statement]:
     vae = config.make_vae(pixels)
     layers = [layer for part in PARTS for layer in getattr(vae, part).layers]
     parts = (*layers, vae.likelihood, vae.estimator, config.make_optimizer())
-    owners = [*dict.fromkeys(map(type, parts)), LatentNode]
+    owners = [*dict.fromkeys(map(type, parts)), LatentBuffers]
     owners += [BoundPosterior] if study.completion else []
     statements = [s for owner in owners for s in _statements(owner)]
     for function in (reparameterize, linear, spherical):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from scratchvae.backend import Array, Backend, Number
 
 
-class Moment(NamedTuple):
+class StepInputs(NamedTuple):
     """A step's place in the run, and what follows from it."""
 
     t: Number  # the number of the step in the run, from 1: it names the noise
@@ -42,12 +42,12 @@ class Clock:
         self.bk.load(betas, self.betas)
         self.next = t, i
 
-    def moment(self, rows: int, beta: float | None) -> Moment:
+    def moment(self, rows: int, beta: float | None) -> StepInputs:
         """The moment that the clock shows, of a batch of so many rows.
 
         ``beta``: the weight of the KL where it never changes; None where the clock sets it.
         """
-        return Moment(
+        return StepInputs(
             self.t, self.index[:rows], self.lr, self.beta if beta is None else beta, self.loss
         )
 

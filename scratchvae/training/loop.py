@@ -155,7 +155,7 @@ class Loop:
         with step:
             i, every = state.position, self.config.verify_every
             while i < step.steps_per_epoch:
-                most = (step.at_once, self.until(every), self.until(self.checkpoint_every))
+                most = (step.steps_per_launch, self.until(every), self.until(self.checkpoint_every))
                 count = min(*most, step.steps_per_epoch - i)
                 step(first + i, i, count)
                 i += count

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
-from scratchvae.layers import Slot
-from scratchvae.memory import Layout, Tape, size_of
+from scratchvae.layers import BoundLayer
+from scratchvae.memory import Layout, Workspace, size_of
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.training.workers import can_fork
 from scratchvae.versions import cores
@@ -23,11 +23,11 @@ class Share(NamedTuple):
     """One worker's parameters: a stretch of the flat buffer, and the layers it lies in."""
 
     flat: slice
-    layers: tuple[tuple[Slot, slice], ...]  # with the rows of the layer's first parameter
+    layers: tuple[tuple[BoundLayer, slice], ...]  # with the rows of the layer's first parameter
 
-    def on(self, desk: Tape) -> "Share":
+    def on(self, buffers: Workspace) -> "Share":
         """The same share with layers that work in buffers of its worker's own."""
-        own = ((s._replace(layer=s.layer.on(desk)), rows) for s, rows in self.layers)
+        own = ((s._replace(layer=s.layer.on(buffers)), rows) for s, rows in self.layers)
         return self._replace(layers=tuple(own))
 
 
@@ -85,7 +85,7 @@ def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Shar
     """The flat buffer in ``workers`` stretches of about equal work, cut between rows of some W."""
     found: list[Rows] = []
     done = 0.0
-    for slot in (*bound.encoder.slots, *bound.decoder.slots):
+    for slot in (*bound.encoder.layers, *bound.decoder.layers):
         for name, (shape, _) in slot.layer.parameters().items():
             offset = layout.offsets[f"{slot.label}.{name}"]
             work = slot.layer.multiplications() / shape[0]
@@ -107,7 +107,7 @@ def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Shar
 class Rows(NamedTuple):
     """The rows of a layer's first parameter: where they lie, and what their gradients cost."""
 
-    slot: Slot
+    slot: BoundLayer
     offset: int  # of the first in the flat buffer
     rows: int
     width: int  # numbers in a row

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend.allocation import memory_of
+from scratchvae.backend.allocation import checked_nbytes
 from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
@@ -29,8 +29,8 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Views:
     ``MemoryError`` for a model, or a step of it, that no machine has room for.
     """
     vae = config.make_vae(dataset.train.images.shape[1])
-    memory_of((vae.layout.size,), config.dtype)
-    memory_of((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
+    checked_nbytes((vae.layout.size,), config.dtype)
+    checked_nbytes((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
     if vae.likelihood.unit_interval:
         for split, part in ((dataset.train, "training"), (dataset.test, "test")):
             require_unit_interval(split, f"{dataset.name}, {part} images")

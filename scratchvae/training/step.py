@@ -7,10 +7,10 @@ from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
 from scratchvae.latent.warmup import kl_weight
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Optimizer
-from scratchvae.training.clock import Clock, Moment
+from scratchvae.training.clock import Clock, StepInputs
 from scratchvae.training.partition import (
     WORTH_BLAS_THREADS,
     Share,
@@ -20,7 +20,9 @@ from scratchvae.training.partition import (
 )
 from scratchvae.training.workers import Team
 
-AT_ONCE = 50  # at most so many recorded steps a launch: launching takes no time beside them
+MAX_STEPS_PER_LAUNCH = (
+    50  # at most so many recorded steps a launch: launching takes no time beside them
+)
 
 
 class TrainingStep:
@@ -41,8 +43,8 @@ class TrainingStep:
     more calls :meth:`close`.
 
     On a device that records, and unless ``captured`` is False, a step reads its moment from a
-    clock in the device's memory. It is recorded once, alone and ``at_once`` of it in a row, and
-    repeated from then on.
+    clock in the device's memory. It is recorded once, alone and ``steps_per_launch`` of it in a
+    row, and repeated from then on.
     """
 
     def __init__(
@@ -77,36 +79,36 @@ class TrainingStep:
         self.grads = FlatBuffer(bk, vae.layout)
         self.team = Team(workers, self._work)
 
-        tape = Tape(bk, batch_size)
-        self.desks = [Tape(bk, batch_size) for _ in range(workers)]
-        self.full = self._bind(tape)
+        workspace = Workspace(bk, batch_size)
+        self.desks = [Workspace(bk, batch_size) for _ in range(workers)]
+        self.full = self._bind(workspace)
         rest = n % batch_size
-        self.last = self._bind(tape.rows(0, rest)) if rest else self.full
+        self.last = self._bind(workspace.rows(0, rest)) if rest else self.full
         parts = [share.flat for share in self.full.shares]
         self.optimizer = optimizer.bind(bk, params, self.grads, parts)
 
-        captured = captured and bk.captures
+        captured = captured and bk.records_steps
         whole = max(n // batch_size, 1)  # batches, in launches of the same length
-        self.at_once = whole // -(-whole // AT_ONCE) if captured else 1
+        self.steps_per_launch = whole // -(-whole // MAX_STEPS_PER_LAUNCH) if captured else 1
         self.clock = Clock(bk, order, self.losses) if captured else None
         self._recorded: dict[tuple[bool, int], Callable[[], None]] = {}
 
-    def _bind(self, tape: Tape) -> "Batch":
+    def _bind(self, workspace: Workspace) -> "Batch":
         bk, vae = self.bk, self.vae
-        bound = vae.bind(tape, self.params, self.grads)
+        bound = vae.bind(workspace, self.params, self.grads)
         parts = [
-            vae.bind(tape.rows(start, stop), self.params, self.grads)
-            for start, stop in row_shares(tape.count, self.team.size)
+            vae.bind(workspace.rows(start, stop), self.params, self.grads)
+            for start, stop in row_shares(workspace.count, self.team.size)
             if start < stop  # a short batch may leave a worker without an image
         ]
         shares = parameter_shares(bound, vae.layout, self.team.size)
         return Batch(
             bound,
             parts,
-            [share.on(desk) for share, desk in zip(shares, self.desks, strict=True)],
-            raw=tape.buffer("raw", vae.pixels, dtype=self.images.dtype),
-            uniform=tape.buffer("uniform", vae.pixels) if self.dynamic else None,
-            pixel_scratch=bk.noise_scratch(tape.count * vae.pixels) if self.dynamic else None,
+            [share.on(buffers) for share, buffers in zip(shares, self.desks, strict=True)],
+            raw=workspace.buffer("raw", vae.pixels, dtype=self.images.dtype),
+            uniform=workspace.buffer("uniform", vae.pixels) if self.dynamic else None,
+            pixel_scratch=bk.noise_scratch(workspace.count * vae.pixels) if self.dynamic else None,
             scratch=bk.noise_scratch(bound.eps.size),
         )
 
@@ -127,7 +129,7 @@ class TrainingStep:
     def __call__(self, t: int, i: int, count: int = 1) -> None:
         """``count`` steps in a row, of which the first is number t of the run and i of its epoch.
 
-        No more than the epoch has left; with ``at_once`` of them a recording device is at its best.
+        No more than the epoch has left; a recording device is fastest with ``steps_per_launch``.
         """
         if self.clock is None:
             self.team.run(t, i, count, True)
@@ -137,7 +139,7 @@ class TrainingStep:
         stop, short = i + count, self.last is not self.full
         whole = min(stop, self.steps_per_epoch - short)  # where the whole batches end
         while i < stop:
-            times = self.at_once if whole - i >= self.at_once else 1
+            times = self.steps_per_launch if whole - i >= self.steps_per_launch else 1
             self._replay(self.clock, i >= whole, times)
             i += times
         self.clock.next = t + count, stop
@@ -163,11 +165,11 @@ class TrainingStep:
             self._recorded[short, times] = self.bk.capture(step, times)
         self._recorded[short, times]()
 
-    def moment(self, t: int, i: int) -> Moment:
+    def moment(self, t: int, i: int) -> StepInputs:
         """Step number t of the run, which is step i of its epoch, in numbers of the host."""
         start = i * self.batch_size  # at the end of an epoch the rest of the order is short
         index, lr = self.order[start : start + self.batch_size], self.optimizer.rule.schedule(t)
-        return Moment(t, index, lr, self.beta(t), self.losses[i])
+        return StepInputs(t, index, lr, self.beta(t), self.losses[i])
 
     def _batch(self, i: int) -> "Batch":
         return self.last if i + 1 == self.steps_per_epoch else self.full
@@ -194,7 +196,7 @@ class TrainingStep:
         self._draw(batch, now)
         return batch
 
-    def _step(self, batch: "Batch", now: Moment, worker: int = 0, update: bool = True) -> None:
+    def _step(self, batch: "Batch", now: StepInputs, worker: int = 0, update: bool = True) -> None:
         """A worker's part of a step; after each ``meet``, what all have computed is there."""
         meet, optimizer = self.team.meet, self.optimizer
         if worker == 0:
@@ -202,12 +204,14 @@ class TrainingStep:
         if worker == self.team.size - 1:
             self._draw(batch, now)
         meet(worker)
-        with self.bk.quiet():  # infinities are found by their losses; finite ones may sum to one
+        with (
+            self.bk.ignore_float_errors()
+        ):  # infinities are found by their losses; finite ones may sum to one
             if worker < len(batch.parts):
-                batch.parts[worker].loss_and_chain(1.0 / batch.bound.rows, now.beta)
+                batch.parts[worker].loss_and_input_grads(1.0 / batch.bound.rows, now.beta)
             meet(worker)
             for s, share in batch.shares[worker].layers:
-                s.layer.grad(self.bk, s.x, s.dy, s.g, share)
+                s.layer.grad_params(self.bk, s.x, s.dy, s.g, share)
             if not update:
                 return
             if optimizer.must_meet:
@@ -221,7 +225,7 @@ class TrainingStep:
         """The weight of the KL at step t of the run  (E54)."""
         return kl_weight(self.vae.beta, t, self.kl_warmup)
 
-    def _gather(self, batch: "Batch", now: Moment) -> None:
+    def _gather(self, batch: "Batch", now: StepInputs) -> None:
         """The images of a batch.
 
         Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
@@ -233,7 +237,7 @@ class TrainingStep:
             stream = Stream(self.seed, Purpose.BINARIZE, now.t)
             bk.binarize(x, stream, batch.uniform, batch.pixel_scratch)
 
-    def _draw(self, batch: "Batch", now: Moment) -> None:
+    def _draw(self, batch: "Batch", now: StepInputs) -> None:
         """The noise of a batch."""
         stream = Stream(self.seed, Purpose.LATENT, now.t)
         self.bk.normal(batch.bound.eps, stream, batch.scratch)

@@ -42,12 +42,12 @@ def test_importing_every_part_loads_numpy_and_nothing_heavier():
 def test_training_a_model_by_hand_loads_nothing_heavier_either(device):
     steps = f"""
 from scratchvae.backend import get_backend
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 from scratchvae.optim import Adam
 bk, vae = get_backend({device!r}), VAE.mlp(11, (7,), 3)
 params, grads = vae.initial_parameters(bk), FlatBuffer(bk, vae.layout)
-bound, adam = vae.bind(Tape(bk, 4), params, grads), Adam().bind(bk, params, grads)
+bound, adam = vae.bind(Workspace(bk, 4), params, grads), Adam().bind(bk, params, grads)
 bound.x[...] = 0.5
 bound.eps[...] = 0.1
 bound.loss_and_gradient(1 / 4)

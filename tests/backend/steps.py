@@ -71,7 +71,9 @@ def make_step(
     )
 
 
-def run(step: TrainingStep, config: TrainConfig, at_once: int, steps: int = STEPS) -> np.ndarray:
+def run(
+    step: TrainingStep, config: TrainConfig, steps_per_launch: int, steps: int = STEPS
+) -> np.ndarray:
     """So many steps over several epochs, with a short batch at the end of each: all losses."""
     per_epoch, losses, t = step.steps_per_epoch, [], 0
     while t < steps:
@@ -79,7 +81,7 @@ def run(step: TrainingStep, config: TrainConfig, at_once: int, steps: int = STEP
         if i == 0:
             order = epoch_order(step.images.shape[0], config.seed, 1 + t // per_epoch, True)
             step.bk.load(order, step.order)
-        count = min(at_once, per_epoch - i, steps - t)
+        count = min(steps_per_launch, per_epoch - i, steps - t)
         step(t + 1, i, count)
         losses.append(step.bk.to_host(step.losses[i : i + count])[:, 0].copy())
         t += count

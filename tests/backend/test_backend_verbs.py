@@ -12,8 +12,8 @@ from scratchvae.backend.cpu import ADAM_BLOCK, NumpyBackend
 
 DTYPES = ("float32", "float64")
 BK = {dtype: get_backend("cpu", dtype) for dtype in DTYPES}
-PLAIN_VERBS = ("gemm", "sum_rows", "gather", "relu", "relu_chain", "softplus_minus", "bernoulli",
-               "adam")  # fmt: skip
+PLAIN_VERBS = ("gemm", "sum_rows", "gather", "relu", "relu_grad", "bernoulli_nll_terms",
+               "bernoulli", "adam")  # fmt: skip
 Plain = type("Plain", (NumpyBackend,), {verb: getattr(Backend, verb) for verb in PLAIN_VERBS})
 PLAIN = {dtype: Plain(dtype=dtype) for dtype in DTYPES}
 sizes = st.integers(1, 6)
@@ -94,21 +94,23 @@ def test_relu_and_its_chain_are_the_plain_ones_to_the_bit(dtype, data, rows, col
     PLAIN[dtype].relu(x, plain)
     np.testing.assert_array_equal(fast, plain)
     y = plain.copy()
-    bk.relu_chain(y, dy, fast, poisoned(shape, dtype))
-    PLAIN[dtype].relu_chain(y, dy, plain, poisoned(shape, dtype))
+    bk.relu_grad(y, dy, fast, poisoned(shape, dtype))
+    PLAIN[dtype].relu_grad(y, dy, plain, poisoned(shape, dtype))
     np.testing.assert_array_equal(fast, plain)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(data=st.data(), rows=sizes, samples=sizes, columns=sizes, binary=st.booleans())
-def test_softplus_minus_is_the_plain_one_to_a_few_ulp(dtype, data, rows, samples, columns, binary):
+def test_bernoulli_nll_terms_are_the_plain_one_to_a_few_ulp(
+    dtype, data, rows, samples, columns, binary
+):
     bk, shape = BK[dtype], (rows, samples, columns)
     a = array(data.draw, dtype, shape)
     x = np.abs(array(data.draw, dtype, (rows, 1, columns), 1.0))
     x = np.round(x) if binary else x
     fast, plain = poisoned(shape, dtype), poisoned(shape, dtype)
-    bk.softplus_minus(a, x, fast, poisoned(shape, dtype))
-    PLAIN[dtype].softplus_minus(a, x, plain, poisoned(shape, dtype))
+    bk.bernoulli_nll_terms(a, x, fast, poisoned(shape, dtype))
+    PLAIN[dtype].bernoulli_nll_terms(a, x, plain, poisoned(shape, dtype))
     assert close(fast, plain, 1 + np.abs(a), 3)
 
 

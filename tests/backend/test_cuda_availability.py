@@ -210,5 +210,5 @@ def test_an_allocation_ends_the_recording_with_its_own_error():
 
 
 def test_complex_numbers_are_never_recorded():
-    assert CupyBackend(np, "float32").captures
-    assert not CupyBackend(np, "complex128").captures
+    assert CupyBackend(np, "float32").records_steps
+    assert not CupyBackend(np, "complex128").records_steps

@@ -34,7 +34,7 @@ def test_e10_e11_relu_and_its_chain(make, n, dtype):
         x, dy = bk.array(draw(1, n)), bk.array(draw(2, n))
         y, dx = bk.empty((n,)), bk.empty((n,))
         bk.relu(x, y)
-        bk.relu_chain(y, dy, dx, bk.empty((n,)))
+        bk.relu_grad(y, dy, dx, bk.empty((n,)))
         return {"y": y, "dx": dx}
 
     agree(make, compute, dtype, ulps=0)
@@ -91,7 +91,7 @@ def test_e18_e19_the_bernoullis_value_and_gradient(make, n, shapes, dtype):
         weight = 0.25 if of_weight is None else bk.array(draw(3, *of_weight(n)))
         logits, tmp = bk.array(a), bk.empty((3, 2, n))
         terms, nll, da = bk.empty((3, 2, n)), bk.empty((3, 2)), bk.empty((3, 2, n))
-        bk.softplus_minus(logits, x, terms, tmp)
+        bk.bernoulli_nll_terms(logits, x, terms, tmp)
         bk.bernoulli(logits, x, weight, nll, da, tmp)
         return {"terms": terms, "nll": nll, "da": da}
 
@@ -143,7 +143,7 @@ def test_e24_e41_e42_e43_three_updates(make, n, rule, clock, dtype):
         p, state = bk.array(draw(1, n)), [bk.zeros((n,)) for _ in range(count)]
         lr, t = 0.125, 1
         for k in range(3):
-            if clock and bk.captures:
+            if clock and bk.records_steps:
                 lr, t = bk.array(np.float64(0.125), "float64"), bk.array(np.int64(k + 1), "int64")
             else:
                 t = k + 1

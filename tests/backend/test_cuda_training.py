@@ -16,7 +16,7 @@ pytestmark = pytest.mark.gpu
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch):
     """Small graphs, so that a run of fifty steps uses them and single steps in turn."""
-    monkeypatch.setattr("scratchvae.training.step.AT_ONCE", 2)
+    monkeypatch.setattr("scratchvae.training.step.MAX_STEPS_PER_LAUNCH", 2)
 
 
 @pytest.mark.parametrize("case", CASES)

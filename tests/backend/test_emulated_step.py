@@ -15,7 +15,7 @@ STEPS = 7  # an epoch of five with a short batch at its end, and two more
 @pytest.mark.parametrize("case", CASES)
 def test_the_cuda_backends_steps_are_those_of_numpy(case, monkeypatch, distance):
     config, bk = settings(case, dtype="float64"), EmulatedBackend(dtype="float64")
-    monkeypatch.setattr("scratchvae.training.step.AT_ONCE", 2)
+    monkeypatch.setattr("scratchvae.training.step.MAX_STEPS_PER_LAUNCH", 2)
     recorded, plain = make_step(config, bk), make_step(config)
     before = bk.device.allocations, bk.device.synchronizations
     recorded(1, 0)  # in capture, an allocation or a wait is an error
@@ -37,6 +37,6 @@ def test_the_step_of_a_dense_vae_is_all_kernels(monkeypatch):
     )
     make_step(config, bk)(1, 0)
     assert set(launched) == {
-        "begin_step", "gather_uint8", "binarize", "normal", "relu", "bernoulli", "relu_chain",
+        "begin_step", "gather_uint8", "binarize", "normal", "relu", "bernoulli", "relu_grad",
         "sum_rows", "squares_by_block", "sum_shares", "clip", "adam", "end_step",
     }  # fmt: skip

@@ -29,31 +29,36 @@ def test_the_cases_use_everything_that_a_training_can():
         assert {bool(getattr(config, used)) for config in configs} == {True, False}
 
 
-@pytest.mark.parametrize("at_once", [1, 5])
+@pytest.mark.parametrize("steps_per_launch", [1, 5])
 @pytest.mark.parametrize("case", CASES)
-def test_fifty_repetitions_are_fifty_steps_on_the_cpu_to_the_bit(case, at_once, monkeypatch):
+def test_fifty_repetitions_are_fifty_steps_on_the_cpu_to_the_bit(
+    case, steps_per_launch, monkeypatch
+):
     config, bk = settings(case), get_backend("strict", "float32")
-    monkeypatch.setattr("scratchvae.training.step.AT_ONCE", 2)
+    monkeypatch.setattr("scratchvae.training.step.MAX_STEPS_PER_LAUNCH", 2)
     recorded, plain = make_step(config, bk), make_step(config)
     ran: list[int] = []
     step = recorded._step
     monkeypatch.setattr(recorded, "_step", lambda *a: (ran.append(1), step(*a)))
     before = bk.device.allocations
-    found = run(recorded, config, at_once)
+    found = run(recorded, config, steps_per_launch)
     assert bk.device.allocations == before
-    assert len(ran) == (2 if at_once == 1 else 3)  # whole and short; two whole ones in a row
+    assert len(ran) == (
+        2 if steps_per_launch == 1 else 3
+    )  # whole and short; two whole ones in a row
     np.testing.assert_array_equal(found, run(plain, config, 1))
     for name, a in plain.params.to_host().items():
         np.testing.assert_array_equal(recorded.params.to_host()[name], a, err_msg=name)
 
 
 @pytest.mark.parametrize(
-    ("rows", "at_once"), [(5, 1), (23, 4), (250, 50), (254, 50), (255, 25), (505, 33), (6, 1)]
+    ("rows", "steps_per_launch"),
+    [(5, 1), (23, 4), (250, 50), (254, 50), (255, 25), (505, 33), (6, 1)],
 )
-def test_the_launches_of_an_epoch_are_of_the_same_length(rows, at_once):
+def test_the_launches_of_an_epoch_are_of_the_same_length(rows, steps_per_launch):
     step = make_step(settings("analytic"), get_backend("strict"), rows=rows)
-    assert step.at_once == at_once
-    assert make_step(settings("analytic"), rows=rows).at_once == 1
+    assert step.steps_per_launch == steps_per_launch
+    assert make_step(settings("analytic"), rows=rows).steps_per_launch == 1
 
 
 def test_the_optimizers_forgetting_is_not_baked_either():

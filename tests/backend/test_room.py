@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.allocation import MOST_BYTES, memory_of
+from scratchvae.backend.allocation import MOST_BYTES, checked_nbytes
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 
 HUGE = (2**40, 2**40)  # 2⁸⁰: as an int64, their product is 0
 
 
 def test_the_memory_of_an_array_is_counted_in_bytes_without_overflow() -> None:
-    assert memory_of((3, 5), "float64") == 120
-    assert memory_of((), np.float32) == 4
-    assert memory_of((0, 7), "float32") == 0
-    assert memory_of((MOST_BYTES,), "uint8") == MOST_BYTES
+    assert checked_nbytes((3, 5), "float64") == 120
+    assert checked_nbytes((), np.float32) == 4
+    assert checked_nbytes((0, 7), "float32") == 0
+    assert checked_nbytes((MOST_BYTES,), "uint8") == MOST_BYTES
     for shape in (HUGE, (10**30,), (MOST_BYTES + 1,)):
         with pytest.raises(MemoryError, match="is larger than any memory"):
-            memory_of(shape, "uint8")
+            checked_nbytes(shape, "uint8")
 
 
 @pytest.mark.parametrize("device", ["cpu", "strict"])

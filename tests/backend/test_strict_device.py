@@ -10,7 +10,7 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.backend.strict import Array, CaptureError, StrictBackend, TransferError
 
 PLAIN_VERBS = (
-    "gemm", "sum_rows", "gather", "relu", "relu_chain", "softplus_minus", "bernoulli",
+    "gemm", "sum_rows", "gather", "relu", "relu_grad", "bernoulli_nll_terms", "bernoulli",
     "adam_scratch", "adam", "uniform", "normal",
 )  # fmt: skip
 PLAIN = {verb: getattr(Backend, verb) for verb in PLAIN_VERBS}
@@ -194,7 +194,7 @@ def test_every_verb_runs_without_a_hidden_transfer_and_as_on_the_cpu(plain, dtyp
             name: bk.empty(shape)
             for name, shape in {
                 "gemm": (3, 6), "sum_rows": (4,), "gather": (3, 5), "relu": (3, 4),
-                "relu_chain": (3, 4), "nll": (3, 2), "da": (3, 2, 5), "terms": (3, 2, 5),
+                "relu_grad": (3, 4), "nll": (3, 2), "da": (3, 2, 5), "terms": (3, 2, 5),
                 "uniform": (3, 5), "normal": (5, 3),
             }.items()
         }  # fmt: skip
@@ -207,8 +207,8 @@ def test_every_verb_runs_without_a_hidden_transfer_and_as_on_the_cpu(plain, dtyp
         bk.sum_rows(on["left"], out["sum_rows"])
         bk.gather(store, order, 255, out["gather"], raw)
         bk.relu(on["left"], out["relu"])
-        bk.relu_chain(out["relu"], on["left"], out["relu_chain"], flat_tmp)
-        bk.softplus_minus(on["a"], on["x"], out["terms"], tmp)
+        bk.relu_grad(out["relu"], on["left"], out["relu_grad"], flat_tmp)
+        bk.bernoulli_nll_terms(on["a"], on["x"], out["terms"], tmp)
         bk.bernoulli(on["a"], on["x"], on["w"], out["nll"], out["da"], tmp)
         for t in (1, FORGET_EVERY):
             bk.adam(on["p"], on["g"], m, v, 0.1, 0.9, 0.99, 1e-8, t, scratch)

@@ -189,7 +189,7 @@ def test_the_floor_goes_through_a_convolution_block_by_block(job, monkeypatch):
 
 
 def test_the_floor_has_the_products_of_a_step():
-    """Two by hand: 2·B·(3·Σ n·m − the first layer's chain)."""
+    """Two by hand: 2·B·(3·Σ n·m − the first layer's input gradient)."""
     spec = Spec("by hand", (5,), 2, "tanh", 3, pixels=7)
     weights = 7 * 5 + 5 * 4 + 2 * 5 + 5 * 7
     assert spec.flops == 2 * 3 * (3 * weights - 7 * 5)

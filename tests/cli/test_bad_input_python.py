@@ -206,8 +206,8 @@ ROWS = [
 class Wrong(Tanh):
     """Its gradient is twice too large."""
 
-    def chain(self, bk, p, x, y, dy, dx, tmp):
-        super().chain(bk, p, x, y, dy, dx, tmp)
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
+        super().grad_input(bk, p, x, y, dy, dx, tmp)
         dx *= 2
 
 
@@ -237,7 +237,7 @@ CANNOT_FAIL: dict[str, str] = {  # a public name, or name.argument: why it has n
     "UncheckableError": "raised, not called: the rows of gradcheck raise it",
     "live_rows": "one for every batch size",
     "VAE.initial_parameters.bk": OBJECTS,
-    "VAE.bind": "what it binds was built by VAE; buffers are checked by the tape",
+    "VAE.bind": "what it binds was built by VAE; buffers are checked by the workspace",
     "Model.vae": OBJECTS,
     "Model.bk": OBJECTS,
     "Model.on.bk": OBJECTS,

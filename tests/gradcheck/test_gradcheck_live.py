@@ -14,7 +14,7 @@ from scratchvae.gradcheck.live import TOLERANCES
 from scratchvae.latent import MonteCarloKL, ScoreFunction
 from scratchvae.layers import Dense, Sigmoid, Tanh
 from scratchvae.likelihoods import Gaussian, LearnedGaussian
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 from scratchvae.optim import Adam
 from scratchvae.selfcheck.mutation.historical import HISTORICAL
@@ -78,15 +78,15 @@ def test_it_sees_the_bugs_that_really_happened(bug):
 @pytest.mark.parametrize("factor", [0.0, 0.99, -1.0, 2.0])
 @pytest.mark.parametrize("parameter", ["W", "b"])
 def test_a_wrong_factor_in_one_parameter_is_seen(factor, parameter):
-    real = Dense.grad
+    real = Dense.grad_params
 
-    def grad(self, bk, x, dy, g, *share):
+    def grad_params(self, bk, x, dy, g, *share):
         real(self, bk, x, dy, g, *share)
         if self.n_out == 20:  # one layer alone
             getattr(g, parameter)[...] *= factor
 
     vae, params = new()
-    with mock.patch.object(Dense, "grad", grad):
+    with mock.patch.object(Dense, "grad_params", grad_params):
         report = verify_live(vae, params, *feed(vae))
         assert not report.ok
         with pytest.raises(GradientError, match="the live model is wrong"):
@@ -94,11 +94,11 @@ def test_a_wrong_factor_in_one_parameter_is_seen(factor, parameter):
 
 
 def test_a_wrong_activation_is_seen_and_the_report_says_what_to_do():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         bk.xp.multiply(dy, 1.0 - y, out=dx)
 
     vae, params = new(name="tanh, logstd")
-    with mock.patch.object(Tanh, "chain", chain):
+    with mock.patch.object(Tanh, "grad_input", grad_input):
         report = verify_live(vae, params, *feed(vae))
     assert "scratchvae gradcheck shows which operation" in report.text()
     assert "12 images; slope" in report.text()
@@ -138,7 +138,7 @@ def test_it_costs_no_more_than_two_training_steps():
     bk = get_backend("cpu", "float32")
     vae = VAE.mlp(784, (400, 400), 2)
     params, grads = vae.initial_parameters(bk), FlatBuffer(bk, vae.layout)
-    bound = vae.bind(Tape(bk, 100), params, grads)
+    bound = vae.bind(Workspace(bk, 100), params, grads)
     optimizer = Adam().bind(bk, params, grads)
     x, eps = feed(vae, 100)
     bk.load(x, bound.x)

@@ -9,7 +9,7 @@ import numpy as np
 from scratchvae.backend import get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.interop import write_weights
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 from scratchvae.models import Model
 
 PIXELS = 48  # 6 x 8: no side is the other's
@@ -65,7 +65,7 @@ def images(count: int = 5) -> np.ndarray:
 
 def head_and_logits(model: Model, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The encoder's output [μ | log σ²], and the decoder's logits for each z."""
-    bound = model.vae.bind(Tape(model.bk, len(x)), model.params)
+    bound = model.vae.bind(Workspace(model.bk, len(x)), model.params)
     model.bk.load(x, bound.x)
     bound.encoder.forward()
     model.bk.load(z[:, None, :], bound.z)

@@ -19,10 +19,10 @@ from scratchvae.latent import (
 )
 from scratchvae.latent.gaussian import (
     log_ratio,
-    log_ratio_chain,
+    log_ratio_grad,
     monte_carlo_kl,
-    path_chain,
-    score_chain,
+    path_grad,
+    score_grad,
 )
 from scratchvae.latent.importance_weighted import importance_bound
 from scratchvae.latent.warmup import kl_weight
@@ -83,7 +83,7 @@ def test_e45_its_mean_is_the_analytic_kl(cpu64, point):
 def test_e46_the_ratio_sends_z_to_z_and_adds_it_to_what_is_there(cpu64, point):
     z = point[3]
     dz, weight = np.ones((B, K, Z)), normal((B, K, 1), Stream(4, Purpose.LATENT))
-    log_ratio_chain(cpu64, z, weight, dz, np.empty_like(z))
+    log_ratio_grad(cpu64, z, weight, dz, np.empty_like(z))
     np.testing.assert_array_equal(dz, 1 + weight * z)
 
 
@@ -91,7 +91,7 @@ def test_e47_the_score_by_hand(cpu64):
     # ε/σ and ½ (ε² − 1), weights 2 and 3: dμ = (2·½ − 3·1)/2 = −1; dℓ = ½ (2·(¼ − 1) + 0).
     std, eps = np.array([[2.0]]), np.array([[[0.5], [-1.0]]])
     dhead = np.full((1, 2), np.nan)
-    score_chain(cpu64, std, eps, np.array([[[2.0], [3.0]]]), dhead, np.empty((1, 2, 1)))
+    score_grad(cpu64, std, eps, np.array([[[2.0], [3.0]]]), dhead, np.empty((1, 2, 1)))
     np.testing.assert_array_equal(dhead, [[-1.0, -0.75]])
 
 
@@ -99,7 +99,7 @@ def test_e47_the_score_is_the_derivative_of_log_q_at_fixed_z(cpu64, cpu128, poin
     head, std, eps, z = point
     weight = normal((B, K, 1), Stream(5, Purpose.LATENT))
     dhead, h = np.empty((B, 2 * Z)), 2.0**-100
-    score_chain(cpu64, std, eps, weight, dhead, np.empty_like(z))
+    score_grad(cpu64, std, eps, weight, dhead, np.empty_like(z))
     for column in range(2 * Z):
         moved = head.astype(complex)
         moved[:, column] += 1j * h
@@ -112,7 +112,7 @@ def test_e47_the_score_is_the_derivative_of_log_q_at_fixed_z(cpu64, cpu128, poin
 def test_e47_the_mean_of_the_score_is_zero(cpu64):
     n, std = 100_000, np.tile([[0.3, 2.0]], (100_000, 1))
     eps, dhead = normal((n, 1, 2), Stream(6, Purpose.LATENT)), np.empty((n, 4))
-    score_chain(cpu64, std, eps, 1.0, dhead, np.empty_like(eps))
+    score_grad(cpu64, std, eps, 1.0, dhead, np.empty_like(eps))
     error = dhead.std(axis=0, ddof=1) / math.sqrt(n)
     assert (np.abs(dhead.mean(axis=0)) <= 5 * error).all()
 
@@ -155,7 +155,7 @@ def test_e51_the_derivative_of_the_bound_by_a_cost_is_its_normalized_weight(cpu1
 def test_e52_the_path_derivative_holds_the_density(cpu64, point):
     head, std, eps, z = point
     dz, weight = np.ones((B, K, Z)), normal((B, K, 1), Stream(9, Purpose.LATENT))
-    path_chain(cpu64, std, z, eps, weight, dz, np.empty_like(z))
+    path_grad(cpu64, std, z, eps, weight, dz, np.empty_like(z))
     score_of_z = -(z - head[:, None, :Z]) / std[:, None] ** 2
     np.testing.assert_allclose(dz, 1 + weight * (score_of_z + z), rtol=1e-12, atol=1e-13)
 

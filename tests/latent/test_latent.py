@@ -8,10 +8,10 @@ from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
 from scratchvae.latent import (
     LogStdHead,
-    kl_chain,
+    kl_grad,
     kl_per_unit,
     reparameterize,
-    reparameterize_chain,
+    reparameterize_grad,
     standard_deviation,
 )
 
@@ -64,7 +64,7 @@ def test_e13_the_gradient_by_mu_is_the_sum_over_samples_and_by_logvar_half_sigma
     eps = np.array([[[0.5, -1.0], [0.0, 2.0], [-1.5, 4.0]]])
     dz = np.array([[[4.0, 1.0], [8.0, 3.0], [-2.0, 0.5]]])
     dhead = empty(1, 4)
-    reparameterize_chain(cpu64, STD[None, :], eps, dz, dhead, empty(1, 3, 2))
+    reparameterize_grad(cpu64, STD[None, :], eps, dz, dhead, empty(1, 3, 2))
     # dμ = (4 + 8 − 2, 1 + 3 + ½);  Σ dz ε = (2 + 0 + 3, −1 + 6 + 2) = (5, 7), times ½ σ.
     np.testing.assert_array_equal(dhead, [[10, 4.5, 5, 1.75]])
 
@@ -83,10 +83,10 @@ def test_e15_the_chain_of_a_log_sigma_head_doubles_its_half_and_leaves_the_cotan
     head = LogStdHead()
     head.build((4,))
     dy, dx = np.array([[1.0, 2, 3, 4]]), empty(1, 4)
-    head.chain(cpu64, None, empty(1, 4), empty(1, 4), dy, dx, None)
+    head.grad_input(cpu64, None, empty(1, 4), empty(1, 4), dy, dx, None)
     np.testing.assert_array_equal(dx, [[1, 2, 6, 8]])
     np.testing.assert_array_equal(dy, [[1, 2, 3, 4]])
-    head.chain(cpu64, None, empty(1, 4), empty(1, 4), dy, dy, None)
+    head.grad_input(cpu64, None, empty(1, 4), empty(1, 4), dy, dy, None)
     np.testing.assert_array_equal(dy, dx)
 
 
@@ -130,7 +130,7 @@ def test_e16_the_analytic_kl_agrees_with_monte_carlo(cpu64):
 
 def test_e17_the_gradient_of_the_kl_by_hand_is_added_to_what_is_there(cpu64):
     dhead = np.array([[100.0, 200, 300, 400]])
-    kl_chain(cpu64, HEAD, STD[None, :], 0.5, dhead, empty(1, 2))
+    kl_grad(cpu64, HEAD, STD[None, :], 0.5, dhead, empty(1, 2))
     # ½ μ = (½, −1);  ½ · ½ (σ² − 1) = (¾, −3/16)
     np.testing.assert_array_equal(dhead, [[100.5, 199, 300.75, 400 - 3 / 16]])
 
@@ -138,7 +138,7 @@ def test_e17_the_gradient_of_the_kl_by_hand_is_added_to_what_is_there(cpu64):
 def test_e17_every_image_may_have_a_weight_of_its_own(cpu64):
     head, std = np.vstack([HEAD, HEAD]), np.vstack([STD, STD])
     dhead = np.zeros((2, 4))
-    kl_chain(cpu64, head, std, np.array([[1.0], [4.0]]), dhead, empty(2, 2))
+    kl_grad(cpu64, head, std, np.array([[1.0], [4.0]]), dhead, empty(2, 2))
     np.testing.assert_array_equal(dhead[1], 4 * dhead[0])
     np.testing.assert_array_equal(dhead[0], [1, -2, 1.5, -3 / 8])
 
@@ -150,8 +150,8 @@ def test_the_latent_node_leaves_its_inputs_alone():
     kl_out, tmp, dz_tmp = bk.empty((1, 2)), bk.empty((1, 2)), bk.empty((1, 1, 2))
     reparameterize(bk, head, std, eps, z)
     kl_per_unit(bk, head, std, kl_out, tmp)
-    reparameterize_chain(bk, std, eps, dz, dhead, dz_tmp)
-    kl_chain(bk, head, std, 1.0, dhead, tmp)
+    reparameterize_grad(bk, std, eps, dz, dhead, dz_tmp)
+    kl_grad(bk, head, std, 1.0, dhead, tmp)
     np.testing.assert_array_equal(bk.to_host(head), HEAD)
     np.testing.assert_array_equal(bk.to_host(eps), [[[0.5, -1.0]]])
     np.testing.assert_array_equal(bk.to_host(dz), [[[4.0, 1.0]]])

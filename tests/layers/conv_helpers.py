@@ -40,9 +40,9 @@ class Case:
         g = SimpleNamespace(W=bk.empty(self.W.shape), b=bk.empty(self.b.shape))
         for a in (dx, g.W, g.b):
             a.fill(np.nan)
-        self.layer.chain(bk, SimpleNamespace(W=W), x, None, dy, dx, None)
+        self.layer.grad_input(bk, SimpleNamespace(W=W), x, None, dy, dx, None)
         for share in shares:
-            self.layer.grad(bk, x, dy, g, share)
+            self.layer.grad_params(bk, x, dy, g, share)
         return tuple(bk.to_host(a) for a in (dx, g.W, g.b))
 
 

@@ -213,7 +213,7 @@ def test_parameters_and_fans_are_those_of_keras(kind):
     assert parameters["W"][1] == GlorotUniform()
     assert layer.fans() == (3 * 2 * 7, 3 * 2 * 5)
     assert kind(5, init=INITIALIZATIONS["he"]).init is INITIALIZATIONS["he"]
-    assert layer.positions == (6 // 2 * 4 // 2 if kind is Conv2D else 6 * 4)
+    assert layer.uses_per_row == (6 // 2 * 4 // 2 if kind is Conv2D else 6 * 4)
 
 
 @pytest.mark.parametrize("kind", [Conv2D, ConvTranspose2D])

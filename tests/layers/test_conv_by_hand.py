@@ -11,7 +11,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.base import Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, Flatten, ReLU, Reshape, Sequential
-from scratchvae.memory import FlatBuffer, Layout, Tape
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 
 # One image, one channel, and a kernel of two rows and three columns:
 #     x = 1 2 3 4        K = 1 0 −1        dy = 1 0
@@ -29,8 +29,8 @@ def run(layer, x, W, b, dy=None):
     if dy is None:
         return y
     dx, g = np.full(x.shape, np.nan), SimpleNamespace(W=np.empty_like(W), b=np.empty_like(b))
-    layer.chain(bk, p, x, y, dy, dx, None)
-    layer.grad(bk, x, dy, g)
+    layer.grad_input(bk, p, x, y, dy, dx, None)
+    layer.grad_params(bk, x, dy, g)
     return y, dx, g
 
 
@@ -110,7 +110,7 @@ def test_reshape_and_flatten_say_the_same_numbers_in_another_shape(cpu64):
     y, back = np.empty((2, 2, 3, 2)), np.empty((2, 12))
     layer.forward(cpu64, None, x, y)
     np.testing.assert_array_equal(y[1, 0], [[12, 13], [14, 15], [16, 17]])
-    layer.chain(cpu64, None, x, y, y, back, None)
+    layer.grad_input(cpu64, None, x, y, y, back, None)
     np.testing.assert_array_equal(back, x)
     assert Flatten().build((2, 3, 2)) == (12,)
     assert (repr(layer), repr(Flatten())) == ("Reshape(2, 3, 2)", "Flatten()")
@@ -132,16 +132,16 @@ def bound(layers, rows=2, inputs=12, dtype="float64"):
     net = Sequential(*layers)
     net.build((inputs,))
     layout = Layout({f"f.{name}": shape for name, _, shape, _ in net.parameters()})
-    params, grads, tape = FlatBuffer(bk, layout), FlatBuffer(bk, layout), Tape(bk, rows)
+    params, grads, workspace = FlatBuffer(bk, layout), FlatBuffer(bk, layout), Workspace(bk, rows)
     params.flat[...] = np.linspace(-1, 1, layout.size)
-    x, dx = tape.buffer("x", inputs), tape.buffer("dx", inputs)
+    x, dx = workspace.buffer("x", inputs), workspace.buffer("dx", inputs)
     x[...] = np.linspace(-1, 2, x.size).reshape(x.shape)
-    return net.bind(tape, "f", x, dx, params, grads)
+    return net.bind(workspace, "f", x, dx, params, grads)
 
 
 def test_in_a_sequential_a_reshape_moves_nothing():
     net = bound((Dense(12), Reshape((2, 3, 2)), ReLU(), Flatten(), Dense(3)))
-    dense, reshape, relu, flatten, last = net.slots
+    dense, reshape, relu, flatten, last = net.layers
     net.forward()
     assert np.shares_memory(reshape.y, dense.y)
     assert relu.y is relu.x  # in place, as after the dense layer itself
@@ -158,7 +158,7 @@ def test_a_reshape_in_front_never_lets_the_callers_images_be_overwritten():
     np.testing.assert_array_equal(net.x, before)
     np.testing.assert_array_equal(net.y, np.maximum(before, 0))
     net.dy[...] = 2.0
-    net.chain()
+    net.grad_inputs()
     np.testing.assert_array_equal(net.dx, 2.0 * (before > 0))
 
 
@@ -167,12 +167,12 @@ def test_a_reshape_alone_hands_its_gradient_to_the_caller():
     net.forward()
     assert np.shares_memory(net.y, net.x)
     net.dy[...] = np.arange(24.0).reshape(2, 3, 4)
-    net.chain()
+    net.grad_inputs()
     np.testing.assert_array_equal(net.dx, np.arange(24.0).reshape(2, 12))
     assert net.x.shape == net.dx.shape == (2, 12)
 
 
 def test_an_output_that_is_read_again_survives_through_a_reshape():
     net = bound((ReLU(), Flatten(), ReLU()))
-    first, _, last = net.slots
+    first, _, last = net.layers
     assert not np.shares_memory(first.y, last.y)

@@ -41,7 +41,7 @@ def test_e3_a_dense_layer_multiplies_and_adds_its_bias(cpu64):
 
 def test_e4_the_chain_of_a_dense_layer_multiplies_by_the_transposed_weights(cpu64):
     dx = empty(2, 3)
-    built_dense().chain(cpu64, SimpleNamespace(W=W, b=b), X, empty(2, 4), DY, dx, None)
+    built_dense().grad_input(cpu64, SimpleNamespace(W=W, b=b), X, empty(2, 4), DY, dx, None)
     # Row 1: dy · rows of W = 1 − 2, 0, 3 + 2;  row 2: −2, 1 − 1, 0.
     np.testing.assert_array_equal(dx, [[-1, 0, 5], [-2, 0, 0]])
 
@@ -49,7 +49,7 @@ def test_e4_the_chain_of_a_dense_layer_multiplies_by_the_transposed_weights(cpu6
 def test_e5_the_gradient_of_a_dense_layer_is_assigned_and_summed_over_rows(cpu64):
     g = SimpleNamespace(W=empty(3, 4), b=empty(4))
     for _ in range(2):  # twice: assigned, not accumulated
-        built_dense().grad(cpu64, X, DY, g)
+        built_dense().grad_params(cpu64, X, DY, g)
     # dW: column i of x times dy, e.g. row 2 is 2 (1 0 0 2) + 1 (0 1 −1 0).
     np.testing.assert_array_equal(g.W, [[1, 0, 0, 2], [2, 1, -1, 4], [0, -1, 1, 0]])
     np.testing.assert_array_equal(g.b, [1, 1, -1, 2])
@@ -57,12 +57,12 @@ def test_e5_the_gradient_of_a_dense_layer_is_assigned_and_summed_over_rows(cpu64
 
 def test_e5_the_shares_of_two_workers_make_up_the_gradient_of_a_dense_layer(cpu64):
     whole = SimpleNamespace(W=empty(3, 4), b=empty(4))
-    built_dense().grad(cpu64, X, DY, whole)
+    built_dense().grad_params(cpu64, X, DY, whole)
     shared = SimpleNamespace(W=empty(3, 4), b=empty(4))
-    built_dense().grad(cpu64, X, DY, shared, slice(0, 2))
+    built_dense().grad_params(cpu64, X, DY, shared, slice(0, 2))
     assert np.isnan(shared.W[2]).all()  # the other worker's row
     assert np.isnan(shared.b).all()  # and the bias goes with the last row
-    built_dense().grad(cpu64, X, DY, shared, slice(2, 3))
+    built_dense().grad_params(cpu64, X, DY, shared, slice(2, 3))
     np.testing.assert_array_equal(shared.W, whole.W)
     np.testing.assert_array_equal(shared.b, whole.b)
 
@@ -71,7 +71,7 @@ def activate(bk, layer, x, dy):
     x, dy = np.array([x]), np.array([dy])
     y, dx, tmp = empty(*x.shape), empty(*x.shape), empty(*x.shape)
     layer.forward(bk, None, x, y)
-    layer.chain(bk, None, x, y, dy, dx, tmp)
+    layer.grad_input(bk, None, x, y, dy, dx, tmp)
     return y[0], dx[0]
 
 
@@ -121,11 +121,11 @@ def test_an_activation_may_overwrite_its_input_and_its_cotangent(name, device):
     x, dy, tmp = bk.array(host), bk.array(host + 1.0), bk.empty((2, 3))
     y, dx = bk.empty((2, 3)), bk.empty((2, 3))
     layer.forward(bk, None, x, y)
-    layer.chain(bk, None, x, y, dy, dx, tmp)
+    layer.grad_input(bk, None, x, y, dy, dx, tmp)
     np.testing.assert_array_equal(bk.to_host(dy), host + 1.0)
     np.testing.assert_array_equal(bk.to_host(x), host)
     layer.forward(bk, None, x, x)
-    layer.chain(bk, None, x, x, dy, dy, tmp)
+    layer.grad_input(bk, None, x, x, dy, dy, tmp)
     np.testing.assert_array_equal(bk.to_host(x), bk.to_host(y))
     np.testing.assert_array_equal(bk.to_host(dy), bk.to_host(dx))
 

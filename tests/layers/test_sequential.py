@@ -8,7 +8,7 @@ from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import Dense, ReLU, Sequential, Sigmoid, Tanh
-from scratchvae.memory import FlatBuffer, Layout, Tape
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 
 ROWS, INPUTS = 4, 5
 
@@ -42,11 +42,11 @@ class Net:
         self.params, self.grads = FlatBuffer(self.bk, layout), FlatBuffer(self.bk, layout)
         for i, name in enumerate(layout.shapes):
             self.bk.load(self.draw(layout.shapes[name], 10 + i), self.params[name])
-        self.tape = Tape(self.bk, ROWS)
-        self.x = self.tape.buffer("x", INPUTS, per=per)
-        self.dx = self.tape.buffer("dx", INPUTS, per=per) if wants_dx else None
+        self.workspace = Workspace(self.bk, ROWS)
+        self.x = self.workspace.buffer("x", INPUTS, per=per)
+        self.dx = self.workspace.buffer("dx", INPUTS, per=per) if wants_dx else None
         self.bound = self.net.bind(
-            self.tape, "f", self.x, self.dx, self.params, self.grads, per=per
+            self.workspace, "f", self.x, self.dx, self.params, self.grads, per=per
         )
         self.bk.load(self.draw(self.x.shape, 1), self.x)
 
@@ -75,7 +75,7 @@ def equal(first, second):
 def test_working_in_place_changes_no_bit_of_outputs_or_gradients(stack, saved, device):
     bk = get_backend(device, "float64")
     fast, slow = Net(stack(lambda kind: kind), bk), Net(stack(out_of_place), bk)
-    assert len(slow.tape.names) - len(fast.tape.names) == saved
+    assert len(slow.workspace.names) - len(fast.workspace.names) == saved
     result = fast.run()
     assert np.isfinite(result[0]).all()
     assert np.isfinite(result[2]).all()
@@ -95,7 +95,7 @@ def test_the_input_survives_forward_and_backward_and_a_second_run_gives_the_same
 def test_an_output_that_a_layer_reads_again_is_not_overwritten_by_the_next():
     net = Net((Tanh(), Tanh(), ReLU()))
     net.run()
-    first, second, third = (slot.y for slot in net.bound.slots)
+    first, second, third = (slot.y for slot in net.bound.layers)
     np.testing.assert_array_equal(first, np.tanh(net.x))
     np.testing.assert_array_equal(second, np.tanh(first))
     np.testing.assert_array_equal(third, np.maximum(second, 0))
@@ -104,7 +104,7 @@ def test_an_output_that_a_layer_reads_again_is_not_overwritten_by_the_next():
 
 def test_an_activation_after_a_dense_layer_shares_its_output_and_its_cotangent():
     net = Net((Dense(7), ReLU(), Dense(3)))
-    dense, relu, last = net.bound.slots
+    dense, relu, last = net.bound.layers
     assert relu.y is dense.y
     assert relu.dy is dense.dy
     assert last.x is relu.y
@@ -117,7 +117,11 @@ def test_two_dense_layers_and_a_relu_backpropagate_as_worked_out_by_hand(cpu64):
     net = Sequential(Dense(3), ReLU(), Dense(1))
     net.build((2,))
     layout = Layout({f"f.{name}": shape for name, _, shape, _ in net.parameters()})
-    params, grads, tape = FlatBuffer(cpu64, layout), FlatBuffer(cpu64, layout), Tape(cpu64, 1)
+    params, grads, workspace = (
+        FlatBuffer(cpu64, layout),
+        FlatBuffer(cpu64, layout),
+        Workspace(cpu64, 1),
+    )
     params.load(
         {
             "f.0.W": np.array([[1.0, -1, 2], [1, 0, -1]]),
@@ -126,8 +130,8 @@ def test_two_dense_layers_and_a_relu_backpropagate_as_worked_out_by_hand(cpu64):
             "f.2.b": np.array([4.0]),
         }
     )
-    x, dx = tape.buffer("x", 2), tape.buffer("dx", 2)
-    bound = net.bind(tape, "f", x, dx, params, grads)
+    x, dx = workspace.buffer("x", 2), workspace.buffer("dx", 2)
+    bound = net.bind(workspace, "f", x, dx, params, grads)
     x[...] = [[1, 2]]
     bound.forward()
     np.testing.assert_array_equal(bound.y, [[9]])
@@ -163,14 +167,14 @@ def test_several_rows_an_image_are_rows_like_any_other():
 
 def test_without_gradient_buffers_forward_runs_and_no_cotangent_exists(cpu64):
     full = Net((Dense(7), ReLU(), Dense(3)))
-    tape = Tape(cpu64, ROWS)
-    x = tape.buffer("x", INPUTS)
+    workspace = Workspace(cpu64, ROWS)
+    x = workspace.buffer("x", INPUTS)
     x[...] = full.x
-    bound = full.net.bind(tape, "f", x, None, full.params, None)
+    bound = full.net.bind(workspace, "f", x, None, full.params, None)
     bound.forward()
     np.testing.assert_array_equal(bound.y, full.run()[0])
     assert bound.dy is None
-    assert tape.names == ("x", "f.0.y", "f.2.y")
+    assert workspace.names == ("x", "f.0.y", "f.2.y")
 
 
 def test_shapes_and_parameter_names_are_known_once_built():

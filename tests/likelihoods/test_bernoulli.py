@@ -7,7 +7,7 @@ from scipy.special import expit
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.likelihoods import Bernoulli
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 B, K, D = 4, 3, 5
 LN3 = np.log(3.0)
@@ -24,7 +24,7 @@ def evaluate(bk, logits, x, weight=None):
     rows, samples, pixels = logits.shape
     likelihood = Bernoulli()
     likelihood.build(pixels)
-    work = likelihood.work(Tape(bk, rows), pixels, samples)
+    work = likelihood.work(Workspace(bk, rows), pixels, samples)
     a, x, nll, da = bk.array(logits), bk.array(x), bk.empty((rows, samples)), bk.empty(logits.shape)
     if weight is None:
         likelihood.nll(bk, None, a, x, nll, work)

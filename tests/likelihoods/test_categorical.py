@@ -11,7 +11,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods import Categorical
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 B, K, L, D = 4, 3, 5, 2
 H = 2.0**-80
@@ -27,7 +27,7 @@ def evaluate(bk, logits, x, weight=None, levels=L):
     """−log p(x|z), and with a weight its gradient by the logits."""
     rows, samples, _ = logits.shape
     likelihood = Categorical(levels)
-    work = likelihood.work(Tape(bk, rows), x.shape[-1], samples)
+    work = likelihood.work(Workspace(bk, rows), x.shape[-1], samples)
     a, x, nll, da = bk.array(logits), bk.array(x), bk.empty((rows, samples)), bk.empty(logits.shape)
     if weight is None:
         likelihood.nll(bk, None, a, x, nll, work)
@@ -165,7 +165,7 @@ def test_e58_a_level_of_probability_zero_is_never_drawn(cpu32):
 def test_a_training_step_on_the_strict_device_allocates_nothing_and_agrees_with_numpy():
     logits, x = draw_inputs()
     bk, likelihood = get_backend("strict", "float32"), Categorical(L)
-    work = likelihood.work(Tape(bk, B), D, K)
+    work = likelihood.work(Workspace(bk, B), D, K)
     a, pixels = bk.array(logits.astype("f4")), bk.array(x.astype("f4"))
     nll, da = bk.empty((B, K)), bk.empty(logits.shape)
     before = bk.device.allocations

@@ -41,9 +41,9 @@ def test_e57_the_gradient_of_the_whole_model_is_that_of_its_loss(cpu64, cpu128):
 
 
 def _tape(bk, rows):
-    from scratchvae.memory import Tape
+    from scratchvae.memory import Workspace
 
-    return Tape(bk, rows)
+    return Workspace(bk, rows)
 
 
 def test_the_decoder_has_a_logit_for_every_level_of_every_pixel(cpu64):

@@ -11,7 +11,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods import Gaussian, LearnedGaussian
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 B, K, D = 4, 3, 5
 LN3 = np.log(3.0)
@@ -52,7 +52,7 @@ def evaluate(bk, likelihood, logvar, logits, x, weight=None):
     for name, (shape, _) in likelihood.parameters().items():
         setattr(p, name, bk.array(logvar))
         setattr(g, name, bk.empty(shape))
-    work = likelihood.work(Tape(bk, rows), pixels, samples)
+    work = likelihood.work(Workspace(bk, rows), pixels, samples)
     a, x, nll, da = bk.array(logits), bk.array(x), bk.empty((rows, samples)), bk.empty(logits.shape)
     if weight is None:
         likelihood.nll(bk, p, a, x, nll, work)

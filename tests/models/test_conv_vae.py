@@ -9,7 +9,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, Flatten, ReLU, Reshape, Sequential
 from scratchvae.likelihoods import Bernoulli
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 from scratchvae.optim import RMSprop
 
@@ -79,9 +79,9 @@ def test_a_bound_step_allocates_nothing_and_never_waits_for_the_device():
     bk = get_backend("strict", "float32")
     vae = conv_vae()
     params, grads = vae.initial_parameters(bk), FlatBuffer(bk, vae.layout)
-    tape = Tape(bk, ROWS)
-    bound = vae.bind(tape, params, grads)
-    last = vae.bind(tape.rows(0, 2), params, grads)
+    workspace = Workspace(bk, ROWS)
+    bound = vae.bind(workspace, params, grads)
+    last = vae.bind(workspace.rows(0, 2), params, grads)
     rule = RMSprop(clip=1.0).bind(bk, params, grads)
     x, eps = batch(vae)
     bk.load(x, bound.x)
@@ -105,21 +105,21 @@ def test_halves_of_a_batch_have_buffers_of_their_own_and_gradients_that_add_up(a
     vae = conv_vae()
     x, eps = batch(vae)
     whole = assemble(vae, cpu64, ROWS).run(x, eps, 1 / ROWS)
-    tape, total = Tape(cpu64, ROWS), np.zeros(vae.layout.size)
+    workspace, total = Workspace(cpu64, ROWS), np.zeros(vae.layout.size)
     halves = []
     for start, stop in ((0, 2), (2, ROWS)):
         grads = FlatBuffer(cpu64, vae.layout)
-        halves.append((vae.bind(tape.rows(start, stop), whole.params, grads), grads))
+        halves.append((vae.bind(workspace.rows(start, stop), whole.params, grads), grads))
         halves[-1][0].x[...], halves[-1][0].eps[...] = x[start:stop], eps[start:stop]
     for half, _ in halves:  # as two workers would: both forward and back, then the gradients
-        half.loss_and_chain(1 / ROWS)
+        half.loss_and_input_grads(1 / ROWS)
     for half, grads in halves:
         for part in (half.decoder, half.encoder):
-            for s in part.slots:
-                s.layer.grad(cpu64, s.x, s.dy, s.g)
+            for s in part.layers:
+                s.layer.grad_params(cpu64, s.x, s.dy, s.g)
         total += grads.flat
     np.testing.assert_allclose(total, whole.gradient, rtol=0, atol=1e-14)
-    first, second = (half.encoder.slots[1].layer.work for half, _ in halves)
+    first, second = (half.encoder.layers[1].layer.work for half, _ in halves)
     assert not np.shares_memory(first.padded, second.padded)
     assert not np.shares_memory(first.windows((1,)), second.windows((1,)))
 

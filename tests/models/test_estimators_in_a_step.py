@@ -67,7 +67,7 @@ def test_what_stood_in_the_buffers_before_a_step_does_not_leak_into_it(case, cpu
     vae = make(case)
     a = assemble(vae, cpu64, B).run(*data(vae), 0.5)
     first = {n: g.copy() for n, g in a.grads.to_host().items()}
-    for name, buffer in a.tape._buffers.items():
+    for name, buffer in a.workspace._buffers.items():
         if name not in ("x", "latent.eps"):
             buffer[...] = np.nan
     a.bound.loss_and_gradient(0.5)
@@ -79,7 +79,7 @@ def test_the_value_alone_is_the_value_beside_the_gradient(case, cpu64, assemble)
     vae = make(case)
     a = assemble(vae, cpu64, B).run(*data(vae), 0.5)
     beside = a.bound.objective.copy()
-    forward_only = vae.bind(type(a.tape)(cpu64, B), a.params)
+    forward_only = vae.bind(type(a.workspace)(cpu64, B), a.params)
     forward_only.x[...], forward_only.eps[...] = data(vae)
     forward_only.loss()
     np.testing.assert_allclose(forward_only.objective, beside, rtol=1e-14)
@@ -101,7 +101,7 @@ def test_two_workers_on_parts_of_one_tape_give_the_gradient_of_the_whole(
     total = np.zeros_like(whole.gradient)
     for start, stop in ((0, 2), (2, B)):
         grads = FlatBuffer(cpu64, vae.layout)
-        vae.bind(shared.tape.rows(start, stop), shared.params, grads).loss_and_gradient(1 / B)
+        vae.bind(shared.workspace.rows(start, stop), shared.params, grads).loss_and_gradient(1 / B)
         total += grads.flat
     assert distance(total, whole.gradient) < 1e-13
     np.testing.assert_allclose(shared.bound.objective, whole.bound.objective, rtol=1e-14)
@@ -219,13 +219,13 @@ def test_a_live_check_passes_and_sees_a_gradient_that_is_off(case, cpu64, monkey
     vae = make(case)
     params, live = vae.initial_parameters(cpu64, 1), LiveCheck(vae, cpu64, B)
     assert live(params, *data(vae)).ok
-    real = type(vae.estimator).chain
+    real = type(vae.estimator).grad_head
 
     def off(self, n, weight, beta):
         real(self, n, weight, beta)
         n.dhead[:, Z:] *= 1.001
 
-    monkeypatch.setattr(type(vae.estimator), "chain", off)
+    monkeypatch.setattr(type(vae.estimator), "grad_head", off)
     assert not live(params, *data(vae)).ok
 
 

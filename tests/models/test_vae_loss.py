@@ -89,7 +89,7 @@ def test_a_model_without_gradient_buffers_computes_the_same_loss(
     x, eps = batch(vae)
     a = assemble(vae, cpu64, sizes.rows)
     a.feed(x, eps).bound.loss()
-    forward_only = vae.bind(type(a.tape)(cpu64, sizes.rows), a.params)
+    forward_only = vae.bind(type(a.workspace)(cpu64, sizes.rows), a.params)
     forward_only.x[...], forward_only.eps[...] = x, eps
     forward_only.loss()
     np.testing.assert_array_equal(forward_only.nll, a.bound.nll)

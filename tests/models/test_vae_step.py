@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 from scratchvae.optim import Adam
 
@@ -42,10 +42,10 @@ def test_a_step_on_a_short_batch_allocates_nothing_either(make, kind, batch, ass
     bk = get_backend("strict", "float32")
     vae = make(kind)
     a = assemble(vae, bk, sizes.rows).feed(*batch(vae))
-    short = vae.bind(a.tape.rows(0, 4), a.params, a.grads)
-    count, names = bk.device.allocations, a.tape.names
+    short = vae.bind(a.workspace.rows(0, 4), a.params, a.grads)
+    count, names = bk.device.allocations, a.workspace.names
     bk.capture(partial(short.loss_and_gradient, 1 / 4))()
-    assert (bk.device.allocations, a.tape.names) == (count, names)
+    assert (bk.device.allocations, a.workspace.names) == (count, names)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -97,8 +97,8 @@ def test_a_step_on_the_cpu_allocates_no_copy_of_a_weight_matrix(cpu32, batch, as
     assert peak_of_a_step(a) < 8_000 < a.params["encoder.2.W"].nbytes
 
 
-def poison(tape, keep=("x", "latent.eps")):
-    for name, buffer in tape._buffers.items():
+def poison(workspace, keep=("x", "latent.eps")):
+    for name, buffer in workspace._buffers.items():
         if name not in keep:
             buffer[...] = np.nan
 
@@ -110,7 +110,7 @@ def test_what_stood_in_the_buffers_before_a_step_does_not_leak_into_it(
     x, eps = batch(vae)
     a = assemble(vae, cpu64, sizes.rows).run(x, eps, weight=0.5)
     total, gradient = a.total, a.gradient
-    poison(a.tape)
+    poison(a.workspace)
     a.grads.flat[...] = np.nan
     a.bound.loss_and_gradient(0.5)
     assert a.total == total
@@ -138,9 +138,9 @@ def test_some_rows_of_a_tape_give_the_same_as_a_tape_of_their_own(
     x, eps = batch(vae)
     whole = assemble(vae, cpu64, sizes.rows)
     whole.feed(x, eps)
-    poison(whole.tape)  # the other rows must not be read
+    poison(whole.workspace)  # the other rows must not be read
     grads = FlatBuffer(cpu64, vae.layout)
-    part = vae.bind(whole.tape.rows(start, stop), whole.params, grads)
+    part = vae.bind(whole.workspace.rows(start, stop), whole.params, grads)
     assert part.rows == stop - start
     part.loss_and_gradient(0.25)
     fresh = assemble(vae, cpu64, stop - start).run(x[start:stop], eps[start:stop], weight=0.25)
@@ -160,7 +160,7 @@ def test_two_workers_on_halves_of_one_tape_give_the_gradient_of_the_whole(
     expected = whole.gradient
     parts = np.zeros_like(expected)
     for rows in ((0, 2), (2, 6)):
-        vae.bind(whole.tape.rows(*rows), whole.params, whole.grads).loss_and_gradient(1 / 6)
+        vae.bind(whole.workspace.rows(*rows), whole.params, whole.grads).loss_and_gradient(1 / 6)
         parts += whole.gradient
     assert distance(parts, expected) < 1e-14
 
@@ -203,10 +203,10 @@ def test_training_on_one_batch_lowers_its_loss(cpu32, batch, assemble, make, kin
 
 def test_the_numbers_of_a_model_lie_where_its_layout_says(cpu64):
     vae = VAE.mlp(13, (7, 5), 3)
-    params, tape = vae.initial_parameters(cpu64), Tape(cpu64, 4)
-    bound = vae.bind(tape, params)
-    assert np.shares_memory(bound.encoder.slots[0].p.W, params.flat)
-    assert bound.decoder.slots[-1].p.b is params["decoder.4.b"]
+    params, workspace = vae.initial_parameters(cpu64), Workspace(cpu64, 4)
+    bound = vae.bind(workspace, params)
+    assert np.shares_memory(bound.encoder.layers[0].p.W, params.flat)
+    assert bound.decoder.layers[-1].p.b is params["decoder.4.b"]
     assert vae.layout.count == sum(
         i * o + o for i, o in [(13, 7), (7, 5), (5, 6), (3, 5), (5, 7), (7, 13)]
     )

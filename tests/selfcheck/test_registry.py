@@ -112,74 +112,76 @@ def test_the_right_layer_fails_nothing():
     assert failures(Tanh) == set()
 
 
-def wrong_tanh(chain, forward=Tanh.forward, **attributes):
-    return type("Wrong", (Tanh,), {"chain": chain, "forward": forward, **attributes})
+def wrong_tanh(grad_input, forward=Tanh.forward, **attributes):
+    return type("Wrong", (Tanh,), {"grad_input": grad_input, "forward": forward, **attributes})
 
 
 def test_a_wrong_gradient_fails_the_gradient_checks():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         dx[...] = dy * (1.0 - y)
 
-    assert {"gradient", "differences", "dot product", "batch of one"} <= failures(wrong_tanh(chain))
+    assert {"gradient", "differences", "dot product", "batch of one"} <= failures(
+        wrong_tanh(grad_input)
+    )
 
 
 def test_a_chain_that_reads_dx_fails():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         dx += dy * (1.0 - y * y)
 
-    assert {"no stale buffer", "repeatable"} <= failures(wrong_tanh(chain))
+    assert {"no stale buffer", "repeatable"} <= failures(wrong_tanh(grad_input))
 
 
 def test_a_chain_that_overwrites_dy_fails():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         dy *= 1.0 - y * y
         dx[...] = dy
 
-    assert {"inputs unchanged", "read-only inputs"} <= failures(wrong_tanh(chain))
+    assert {"inputs unchanged", "read-only inputs"} <= failures(wrong_tanh(grad_input))
 
 
 def test_a_chain_that_reads_dy_after_writing_dx_fails_in_place():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         dx[...] = -y * y
         dx += 1.0
         dx *= dy
 
-    assert failures(wrong_tanh(chain)) == {"in place"}
+    assert failures(wrong_tanh(grad_input)) == {"in place"}
 
 
 def test_a_chain_that_mixes_images_fails():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         dx[...] = dy * (1.0 - y * y)
         dx[0] *= 2.0
 
-    assert {"gradient", "batch permutation"} <= failures(wrong_tanh(chain))
+    assert {"gradient", "batch permutation"} <= failures(wrong_tanh(grad_input))
 
 
 def test_a_chain_that_is_not_linear_fails():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         dx[...] = dy * (1.0 - y * y) + 1e-3
 
-    assert {"linear in the cotangent", "zero cotangent"} <= failures(wrong_tanh(chain))
+    assert {"linear in the cotangent", "zero cotangent"} <= failures(wrong_tanh(grad_input))
 
 
 def test_a_chain_with_host_arrays_fails_on_the_strict_device():
     host = np.ones(4)
 
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         dx[...] = dy * (1.0 - y * y) * host
 
-    assert "strict device" in failures(wrong_tanh(chain))
+    assert "strict device" in failures(wrong_tanh(grad_input))
 
 
 def test_half_precision_inside_fails_against_float64():
-    def chain(self, bk, p, x, y, dy, dx, tmp):
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
         kept = y.astype(np.float16) if y.dtype == np.float32 else y
         dx[...] = dy * (1.0 - kept * kept)
 
     class Loose(Tanh):
         pass
 
-    Loose.chain = chain
+    Loose.grad_input = grad_input
     assert failures(Loose) == {"float32 against float64"}
 
 

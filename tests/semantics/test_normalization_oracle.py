@@ -8,14 +8,14 @@ from numpy.polynomial.hermite import hermgauss
 
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 
 def density(bk, likelihood, logvar, logits, x):
     """p(x|z) for images (N, D) and one row of logits (D,)."""
     n, pixels = x.shape
     likelihood.build(pixels)
-    work = likelihood.work(Tape(bk, n), pixels, 1)
+    work = likelihood.work(Workspace(bk, n), pixels, 1)
     nll = np.empty((n, 1))
     a = np.ascontiguousarray(np.broadcast_to(logits, (n, 1, pixels)))
     likelihood.nll(bk, SimpleNamespace(logvar=logvar), a, x[:, None], nll, work)

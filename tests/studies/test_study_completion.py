@@ -74,10 +74,10 @@ def test_every_label_of_a_studys_equations_is_derived_in_the_documents(name, pyt
 
 def test_the_equations_are_those_of_the_studys_own_parts() -> None:
     where = {name: {s.where for s in equations_of(STUDIES[name], 784)} for name in STUDIES}
-    assert "Conv2D.chain" in where["keras-conv"]
+    assert "Conv2D.grad_input" in where["keras-conv"]
     assert "RMSprop" in where["keras-conv"]
     assert "Gaussian.nll" in where["tensorflow1"]
     assert "Bernoulli.nll" not in where["tensorflow1"]
-    assert "LogStdHead.chain" in where["flux"]
+    assert "LogStdHead.grad_input" in where["flux"]
     assert "kl_per_unit" in where["gluon"]
-    assert "Conv2D.chain" not in where["gluon"]
+    assert "Conv2D.grad_input" not in where["gluon"]

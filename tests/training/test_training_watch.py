@@ -12,7 +12,7 @@ from training_helpers import PIXELS, settings
 from scratchvae.backend import get_backend
 from scratchvae.config import LIKELIHOODS, TrainConfig
 from scratchvae.latent import ESTIMATORS
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.training.nonfinite.trace import Watch, computes_kl, labels_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def bound_of(config: TrainConfig, dtype: str = "float32", rows: int = 5) -> Any:
     """A model on its buffers, with images and noise; its parameters and gradients."""
     bk, vae = get_backend("cpu", dtype), config.make_vae(PIXELS)
     params, grads = vae.initial_parameters(bk, 0), FlatBuffer(bk, vae.layout)
-    bound = vae.bind(Tape(bk, rows), params, grads)
+    bound = vae.bind(Workspace(bk, rows), params, grads)
     rng = np.random.default_rng(0)
     bk.load(rng.integers(0, 4, bound.x.shape) / 3, bound.x)
     bk.load(rng.standard_normal(bound.eps.shape), bound.eps)
@@ -169,7 +169,7 @@ def test_an_infinity_that_the_next_layer_hides_in_place_is_seen() -> None:
     params["encoder.0.b"][3] = -np.inf
     watch = Watch(bound.bk)
     watch.gradient(bound, 1 / 5, 1.0)
-    assert all(np.isfinite(s.y).all() for s in bound.encoder.slots)
+    assert all(np.isfinite(s.y).all() for s in bound.encoder.layers)
     found = watch.found
     assert found is not None
     assert (found.name, found.place) == (

@@ -44,7 +44,7 @@ class CupyBackend(CudaUpdates):
         self.tf32 = tf32
 
     @property
-    def captures(self) -> bool:  # type: ignore[override]
+    def records_steps(self) -> bool:  # type: ignore[override]
         """Complex numbers verify and never train."""
         return not self.is_complex
 

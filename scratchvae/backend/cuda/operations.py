@@ -85,19 +85,19 @@ class CudaVerbs(Backend):
             return super().relu(x, out)
         self.kernels.each("relu", x.size, x, out, x.size)
 
-    def relu_chain(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+    def relu_grad(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
         if not self._can(y, dy, dx):
-            return super().relu_chain(y, dy, dx, tmp)
-        self.kernels.each("relu_chain", y.size, y, dy, dx, y.size)
+            return super().relu_grad(y, dy, dx, tmp)
+        self.kernels.each("relu_grad", y.size, y, dy, dx, y.size)
 
     # ---- the Bernoulli -----------------------------------------------------------------------
 
-    def softplus_minus(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
+    def bernoulli_nll_terms(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
         pixels = read(x, a.shape)
         if pixels is None or not self._can(a, x, out):
-            return super().softplus_minus(a, x, out, tmp)
+            return super().bernoulli_nll_terms(a, x, out, tmp)
         rows, columns = a.size // a.shape[-1], a.shape[-1]
-        self.kernels.each("softplus_minus", a.size, a, *pixels, out, rows, columns)
+        self.kernels.each("bernoulli_nll_terms", a.size, a, *pixels, out, rows, columns)
 
     def bernoulli(self, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array) -> None:
         number = isinstance(weight, int | float | np.number)

@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.directions import direction
-from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
 from scratchvae.latent import (
     Detached,
     DoublyReparameterized,
     Estimator,
-    LatentNode,
+    LatentBuffers,
     ScoreFunction,
     ScoreFunctionBaseline,
     StickingTheLanding,
     reparameterize,
 )
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 
-class EstimatorSubject(KernelSubject):
+class EstimatorSubject(BufferedSubject):
     """Its output is [the function (B) | kl (B·Z)]; its cotangent, one weight, is for the function.
 
     The KL is there to be looked at: it is reported, so backward must leave it as it was.
@@ -49,38 +49,46 @@ def estimator_subject(
     rows, samples, latent = eps.shape
     estimator.require(samples, beta)
 
-    def setup(bk: Backend, desk: Desk) -> None:
-        tape = Tape(bk, rows)
-        node = LatentNode(tape, samples, latent, desk["head"], desk["dhead"])
-        node.work = estimator.work(tape, samples, latent)
-        desk |= {"node": node, "eps": node.eps, "tape": tape}
+    def setup(bk: Backend, buffers: Desk) -> None:
+        workspace = Workspace(bk, rows)
+        latent_buffers = LatentBuffers(
+            workspace, samples, latent, buffers["head"], buffers["dhead"]
+        )
+        latent_buffers.work = estimator.work(workspace, samples, latent)
+        buffers |= {"node": latent_buffers, "eps": latent_buffers.eps, "workspace": workspace}
 
-    def draw(bk: Backend, desk: Desk) -> LatentNode:
-        node: LatentNode = desk["node"]
-        reparameterize(bk, node.head, node.std, node.eps, node.z)
-        node.nll[...] = _nll(bk, node.z, desk)
-        return node
+    def draw(bk: Backend, buffers: Desk) -> LatentBuffers:
+        latent_buffers: LatentBuffers = buffers["node"]
+        reparameterize(
+            bk, latent_buffers.head, latent_buffers.std, latent_buffers.eps, latent_buffers.z
+        )
+        latent_buffers.nll[...] = _nll(bk, latent_buffers.z, buffers)
+        return latent_buffers
 
-    def collect(desk: Desk, name: str, function: Array) -> None:
-        desk[name][:rows] = function
-        desk[name][rows:] = desk["node"].kl.reshape(-1)
+    def collect(buffers: Desk, name: str, function: Array) -> None:
+        buffers[name][:rows] = function
+        buffers[name][rows:] = buffers["node"].kl.reshape(-1)
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        node = draw(bk, desk)
-        estimator.value(node, beta)
-        followed = estimator.differentiates
-        collect(desk, "value", node.objective if followed else _followed(estimator, bk, desk, beta))
+    def forward(bk: Backend, buffers: Desk) -> None:
+        latent_buffers = draw(bk, buffers)
+        estimator.value(latent_buffers, beta)
+        followed = estimator.gradient_matches_value
+        collect(
+            buffers,
+            "value",
+            latent_buffers.objective if followed else _followed(estimator, bk, buffers, beta),
+        )
 
-    def backward(bk: Backend, desk: Desk) -> None:
-        node, weight = draw(bk, desk), float(np.real(bk.to_host(desk["w"])))
-        estimator.value(node, beta)
+    def backward(bk: Backend, buffers: Desk) -> None:
+        latent_buffers, weight = draw(bk, buffers), float(np.real(bk.to_host(buffers["w"])))
+        estimator.value(latent_buffers, beta)
         each: Any = weight / samples
-        if estimator.weighs_samples:
-            each = estimator.sample_weights(node, weight)
-        node.dz[...] = (node.z * desk["c"] + desk["s"]) * each
-        estimator.chain(node, weight, beta)
-        if estimator.differentiates:
-            collect(desk, "value_again", node.objective)
+        if estimator.uses_importance_weights:
+            each = estimator.sample_weights(latent_buffers, weight)
+        latent_buffers.dz[...] = (latent_buffers.z * buffers["c"] + buffers["s"]) * each
+        estimator.grad_head(latent_buffers, weight, beta)
+        if estimator.gradient_matches_value:
+            collect(buffers, "value_again", latent_buffers.objective)
 
     return EstimatorSubject(
         name=name,
@@ -105,39 +113,39 @@ def estimator_subject(
         batched=("head", "eps", "held"),
         sizes={"the batch size": rows, "the samples": samples, "the latent units": latent},
         runs_forward=True,
-        value_again="value_again" if estimator.differentiates else None,
+        value_again="value_again" if estimator.gradient_matches_value else None,
         keeps=False,
     )
 
 
-def _nll(bk: Backend, z: Array, desk: Desk) -> Array:
+def _nll(bk: Backend, z: Array, buffers: Desk) -> Array:
     """(B, K, Z) -> (B, K)."""
-    return bk.xp.sum(z * z * (desk["c"] * 0.5) + z * desk["s"], axis=2)
+    return bk.xp.sum(z * z * (buffers["c"] * 0.5) + z * buffers["s"], axis=2)
 
 
-def _followed(estimator: Estimator, bk: Backend, desk: Desk, beta: float) -> Array:
+def _followed(estimator: Estimator, bk: Backend, buffers: Desk, beta: float) -> Array:
     """The function whose derivative the estimator follows, with what it holds at the point.
 
     (B,). Written with formulas of their own, not with the estimator's.
     """
-    xp, node = bk.xp, desk["node"]
-    mu0, std0 = _gaussian(bk, desk["held"])
-    mu, std = _gaussian(bk, node.head)
-    z0 = mu0 + std0 * node.eps
+    xp, latent_buffers = bk.xp, buffers["node"]
+    mu0, std0 = _gaussian(bk, buffers["held"])
+    mu, std = _gaussian(bk, latent_buffers.head)
+    z0 = mu0 + std0 * latent_buffers.eps
     log_q = _log_density(bk, z0, mu, std)  # of the held sample, by the parameters
     held_q, held_p = _log_density(bk, z0, mu0, std0), xp.sum(z0 * z0, axis=2) * -0.5
-    cost = _nll(bk, z0, desk) + (held_q - held_p) * beta
+    cost = _nll(bk, z0, buffers) + (held_q - held_p) * beta
     if type(estimator) is Detached:
-        return xp.sum(log_q, axis=1) * (beta / node.samples)
+        return xp.sum(log_q, axis=1) * (beta / latent_buffers.samples)
     if type(estimator) is ScoreFunction:
-        return xp.sum(cost * log_q, axis=1) * (1.0 / node.samples)
+        return xp.sum(cost * log_q, axis=1) * (1.0 / latent_buffers.samples)
     if type(estimator) is ScoreFunctionBaseline:
-        others = (xp.sum(cost, axis=1)[:, None] - cost) * (1.0 / (node.samples - 1))
-        return xp.sum((cost - others) * log_q, axis=1) * (1.0 / node.samples)
+        others = (xp.sum(cost, axis=1)[:, None] - cost) * (1.0 / (latent_buffers.samples - 1))
+        return xp.sum((cost - others) * log_q, axis=1) * (1.0 / latent_buffers.samples)
     # The path: the sample moves, and the density of q at it keeps the held parameters.
-    z = node.z
+    z = latent_buffers.z
     path_q, path_p = _log_density(bk, z, mu0, std0), xp.sum(z * z, axis=2) * -0.5
-    moving = _nll(bk, z, desk) + path_q - path_p
+    moving = _nll(bk, z, buffers) + path_q - path_p
     odds = xp.exp(-cost)
     weights = odds / xp.sum(odds, axis=1)[:, None]
     if type(estimator) is StickingTheLanding:

@@ -18,7 +18,7 @@ Place = Callable[[Backend, Shape], Any]  # how an input lies in memory
 
 
 def contiguous(bk: Backend, shape: Shape) -> Any:
-    """Inputs as the tape makes them."""
+    """Inputs as the workspace makes them."""
     return bk.empty(shape)
 
 
@@ -31,7 +31,7 @@ def strided(bk: Backend, shape: Shape) -> Any:
 
 
 @dataclass
-class KernelSubject(Subject):
+class BufferedSubject(Subject):
     """Buffers by name, and the two calls that work on them.
 
     ``constants`` are inputs without a gradient (ε, pixels); ``w`` names the input that holds the
@@ -52,7 +52,7 @@ class KernelSubject(Subject):
     backward: Step
     setup: Step | None = None
     batched: tuple[str, ...] = ()
-    spends: tuple[str, ...] = ()
+    destroys: tuple[str, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)
     spread_to: Shape | None = None
     value_again: str | None = None  # the buffer into which backward writes the value once more
@@ -76,9 +76,9 @@ class KernelSubject(Subject):
         bk = MagnitudeBackend()
         bound = self.bind(bk)
         bound.gradient(self.args, w)
-        return {name: bk.magnitude(bound.desk[g]) for name, g in self.gradients.items()}
+        return {name: bk.magnitude(bound.buffers[g]) for name, g in self.gradients.items()}
 
-    def permuted(self, order: NDArray) -> "KernelSubject":
+    def permuted(self, order: NDArray) -> "BufferedSubject":
         """The same subject with its images in another order."""
 
         def rows(arrays: Arrays) -> Arrays:
@@ -90,14 +90,14 @@ class KernelSubject(Subject):
 class KernelBound:
     """A kernel subject on its buffers."""
 
-    def __init__(self, subject: KernelSubject, bk: Backend, place: Place) -> None:
+    def __init__(self, subject: BufferedSubject, bk: Backend, place: Place) -> None:
         self.subject, self.bk = subject, bk
         inputs = {**subject.args, **subject.constants}
-        self.desk: Desk = {name: place(bk, a.shape) for name, a in inputs.items()}
-        self.desk["w"] = place(bk, subject.w_shape)
-        self.desk |= {name: bk.empty(shape) for name, shape in subject.writes.items()}
+        self.buffers: Desk = {name: place(bk, a.shape) for name, a in inputs.items()}
+        self.buffers["w"] = place(bk, subject.w_shape)
+        self.buffers |= {name: bk.empty(shape) for name, shape in subject.writes.items()}
         if subject.setup is not None:
-            subject.setup(bk, self.desk)
+            subject.setup(bk, self.buffers)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -107,25 +107,25 @@ class KernelBound:
     def load(self, args: Mapping[str, NDArray], w: NDArray | None = None) -> None:
         """Copy the point, the constants and the cotangent to the desk."""
         for name, a in {**self.subject.constants, **args}.items():
-            self.bk.load(a, self.desk[name])
+            self.bk.load(a, self.buffers[name])
         if w is not None:
-            self.bk.load(np.asarray(w), self.desk["w"])
+            self.bk.load(np.asarray(w), self.buffers["w"])
 
     def value(self, args: Mapping[str, NDArray]) -> NDArray:
         self.load(args)
-        with self.bk.quiet():
-            self.subject.forward(self.bk, self.desk)
-        return self.bk.to_host(self.desk[self.subject.y])
+        with self.bk.ignore_float_errors():
+            self.subject.forward(self.bk, self.buffers)
+        return self.bk.to_host(self.buffers[self.subject.y])
 
     def gradient(self, args: Mapping[str, NDArray], w: NDArray) -> Arrays:
         self.load(args, w)
-        with self.bk.quiet():
+        with self.bk.ignore_float_errors():
             if not self.subject.runs_forward:
-                self.subject.forward(self.bk, self.desk)
-            self.subject.backward(self.bk, self.desk)
+                self.subject.forward(self.bk, self.buffers)
+            self.subject.backward(self.bk, self.buffers)
         return self.collect()
 
     def collect(self) -> Arrays:
         """The gradients as they lie on the desk."""
         gradients = self.subject.gradients.items()
-        return {name: self.bk.to_host(self.desk[g]) for name, g in gradients}
+        return {name: self.bk.to_host(self.buffers[g]) for name, g in gradients}

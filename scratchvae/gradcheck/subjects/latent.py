@@ -3,29 +3,31 @@
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
 from scratchvae.latent import (
-    kl_chain,
+    kl_grad,
     kl_per_unit,
     reparameterize,
-    reparameterize_chain,
+    reparameterize_grad,
     standard_deviation,
 )
 
 
 def reparameterize_subject(
     head: NDArray, eps: NDArray, name: str = "reparameterize"
-) -> KernelSubject:
+) -> BufferedSubject:
     """z (B, K, Z) of head = [μ | log σ²] (B, 2Z), with ε (B, K, Z) handed in (E12, E13)."""
     rows, samples, latent = eps.shape
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        reparameterize(bk, desk["head"], desk["std"], desk["eps"], desk["z"])
+    def forward(bk: Backend, buffers: Desk) -> None:
+        reparameterize(bk, buffers["head"], buffers["std"], buffers["eps"], buffers["z"])
 
-    def backward(bk: Backend, desk: Desk) -> None:
-        reparameterize_chain(bk, desk["std"], desk["eps"], desk["w"], desk["dhead"], desk["tmp"])
+    def backward(bk: Backend, buffers: Desk) -> None:
+        reparameterize_grad(
+            bk, buffers["std"], buffers["eps"], buffers["w"], buffers["dhead"], buffers["tmp"]
+        )
 
-    return KernelSubject(
+    return BufferedSubject(
         name=name,
         args={"head": head},
         constants={"eps": eps},
@@ -45,25 +47,25 @@ def reparameterize_subject(
     )
 
 
-def kl_subject(head: NDArray, name: str = "KL") -> KernelSubject:
+def kl_subject(head: NDArray, name: str = "KL") -> BufferedSubject:
     """KL (B, Z) of head = [μ | log σ²] (B, 2Z), weighted for each image (E16, E17).
 
-    Its chain adds to what the head has received already: 1 here, so that a chain which assigns
+    Its gradient adds to what the head has received already: 1 here, so that one which assigns
     is noticed.
     """
     rows, latent = head.shape[0], head.shape[1] // 2
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        standard_deviation(bk, desk["head"], desk["std"])
-        kl_per_unit(bk, desk["head"], desk["std"], desk["kl"], desk["tmp"])
+    def forward(bk: Backend, buffers: Desk) -> None:
+        standard_deviation(bk, buffers["head"], buffers["std"])
+        kl_per_unit(bk, buffers["head"], buffers["std"], buffers["kl"], buffers["tmp"])
 
-    def backward(bk: Backend, desk: Desk) -> None:
-        desk["dhead"].fill(1.0)
-        kl_chain(bk, desk["head"], desk["std"], desk["w"], desk["dhead"], desk["tmp"])
-        dhead = desk["dhead"]
+    def backward(bk: Backend, buffers: Desk) -> None:
+        buffers["dhead"].fill(1.0)
+        kl_grad(bk, buffers["head"], buffers["std"], buffers["w"], buffers["dhead"], buffers["tmp"])
+        dhead = buffers["dhead"]
         dhead -= 1.0
 
-    return KernelSubject(
+    return BufferedSubject(
         name=name,
         args={"head": head},
         constants={},

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.directions import point
-from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
 from scratchvae.layers import Layer
 from scratchvae.layers.base import WHOLE
 
@@ -21,7 +21,7 @@ def layer_subject(
     seed: int = 0,
     name: str | None = None,
     inplace: bool = False,
-) -> KernelSubject:
+) -> BufferedSubject:
     """y = f(x; p) of a layer at x (B, …) and at ``parameters``, random ones unless given.
 
     ``inplace``: y is written over x and dx over dy, as a layer that declares it must allow.
@@ -33,30 +33,30 @@ def layer_subject(
     rows = len(x)
     y, dx = ("x", "w") if inplace else ("y", "dx")
 
-    def namespaces(desk: Desk) -> tuple[Any, Any]:
-        p = SimpleNamespace(**{n: desk[n] for n in shapes})
-        return p, SimpleNamespace(**{n: desk[f"d{n}"] for n in shapes})
+    def namespaces(buffers: Desk) -> tuple[Any, Any]:
+        p = SimpleNamespace(**{n: buffers[n] for n in shapes})
+        return p, SimpleNamespace(**{n: buffers[f"d{n}"] for n in shapes})
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        layer.forward(bk, namespaces(desk)[0], desk["x"], desk[y])
+    def forward(bk: Backend, buffers: Desk) -> None:
+        layer.forward(bk, namespaces(buffers)[0], buffers["x"], buffers[y])
 
-    def backward(bk: Backend, desk: Desk, shares: Sequence[slice] = (WHOLE,)) -> None:
-        p, g = namespaces(desk)
-        dy = desk["w"]
+    def backward(bk: Backend, buffers: Desk, shares: Sequence[slice] = (WHOLE,)) -> None:
+        p, g = namespaces(buffers)
+        dy = buffers["w"]
         for share in shares:
-            layer.grad(bk, desk["x"], dy, g, share)
-        layer.chain(bk, p, desk["x"], desk[y], dy, desk[dx], desk.get("tmp"))
+            layer.grad_params(bk, buffers["x"], dy, g, share)
+        layer.grad_input(bk, p, buffers["x"], buffers[y], dy, buffers[dx], buffers.get("tmp"))
 
-    def by_shares(bk: Backend, desk: Desk) -> None:
+    def by_shares(bk: Backend, buffers: Desk) -> None:
         n = next(iter(shapes.values()))[0]
-        backward(bk, desk, (slice(0, n // 2), slice(n // 2, n)))
+        backward(bk, buffers, (slice(0, n // 2), slice(n // 2, n)))
 
     writes = {f"d{n}": shape for n, shape in shapes.items()}
     if not inplace:
         writes |= {"y": (rows, *out), "dx": x.shape}
-    if layer.tmp_like:
-        writes["tmp"] = x.shape if layer.tmp_like == "x" else (rows, *out)
-    return KernelSubject(
+    if layer.scratch_like:
+        writes["tmp"] = x.shape if layer.scratch_like == "x" else (rows, *out)
+    return BufferedSubject(
         name=label,
         args={"x": x, **values},
         constants={},
@@ -68,7 +68,7 @@ def layer_subject(
         backward=backward,
         batched=("x", "w"),
         by_shares=by_shares if shapes else None,
-        spends=("x", "w") if inplace else (),
+        destroys=("x", "w") if inplace else (),
         sizes={"the batch size": rows, **_row_sizes(x.shape[1:], out)},
     )
 

@@ -7,10 +7,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.likelihoods import Likelihood
-from scratchvae.memory import Tape
+from scratchvae.memory import Workspace
 
 
 def likelihood_subject(
@@ -20,7 +20,7 @@ def likelihood_subject(
     parameters: Mapping[str, NDArray] | None = None,
     seed: int = 0,
     name: str | None = None,
-) -> KernelSubject:
+) -> BufferedSubject:
     """nll (B, K) of logits (B, K, D) for pixels x (B, 1, D), with a weight for each sample.
 
     A likelihood may take several logits a pixel: (B, K, logits_per_pixel · D).
@@ -32,26 +32,26 @@ def likelihood_subject(
     shapes = {n: shape for n, (shape, _) in likelihood.parameters().items()}
     values = draw_parameters(shapes, parameters, seed, label)
 
-    def setup(bk: Backend, desk: Desk) -> None:
-        tape = Tape(bk, rows)
-        desk |= {"tape": tape, "work": likelihood.work(tape, pixels, samples)}
+    def setup(bk: Backend, buffers: Desk) -> None:
+        workspace = Workspace(bk, rows)
+        buffers |= {"workspace": workspace, "work": likelihood.work(workspace, pixels, samples)}
 
-    def namespaces(desk: Desk) -> tuple[Any, Any]:
-        p = SimpleNamespace(**{n: desk[n] for n in shapes})
-        return p, SimpleNamespace(**{n: desk[f"d{n}"] for n in shapes})
+    def namespaces(buffers: Desk) -> tuple[Any, Any]:
+        p = SimpleNamespace(**{n: buffers[n] for n in shapes})
+        return p, SimpleNamespace(**{n: buffers[f"d{n}"] for n in shapes})
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        p, _ = namespaces(desk)
-        likelihood.nll(bk, p, desk["logits"], desk["x"], desk["nll"], desk["work"])
+    def forward(bk: Backend, buffers: Desk) -> None:
+        p, _ = namespaces(buffers)
+        likelihood.nll(bk, p, buffers["logits"], buffers["x"], buffers["nll"], buffers["work"])
 
-    def backward(bk: Backend, desk: Desk) -> None:
-        p, g = namespaces(desk)
+    def backward(bk: Backend, buffers: Desk) -> None:
+        p, g = namespaces(buffers)
         likelihood.nll_and_grad(
-            bk, p, g, desk["logits"], desk["x"], desk["w"],
-            desk["nll_again"], desk["dlogits"], desk["work"],
+            bk, p, g, buffers["logits"], buffers["x"], buffers["w"],
+            buffers["nll_again"], buffers["dlogits"], buffers["work"],
         )  # fmt: skip
 
-    return KernelSubject(
+    return BufferedSubject(
         name=label,
         args={"logits": logits, **values},
         constants={"x": x},

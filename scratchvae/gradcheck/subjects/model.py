@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.report import UncheckableError
-from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
 from scratchvae.gradcheck.subjects.layer import draw_parameters
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 
 
-class ModelSubject(KernelSubject):
+class ModelSubject(BufferedSubject):
     """Its outputs are the terms of E2, [nll (B·K) | kl (B·Z)]; its cotangent is one weight.
 
     For an estimator whose value is no sum of those, the outputs are its objective (B,).
@@ -28,7 +28,7 @@ class ModelSubject(KernelSubject):
         latents = np.zeros(self.rows * self.vae.latent_dim)
         return np.concatenate([np.full(self.rows, float(w)), latents])
 
-    def permuted(self, order: NDArray) -> "KernelSubject":
+    def permuted(self, order: NDArray) -> "BufferedSubject":
         return model_subject(
             self.vae, self.constants["x"][order], self.constants["eps"][order],
             self.args, name=self.name,
@@ -37,7 +37,7 @@ class ModelSubject(KernelSubject):
 
 def require_derivative(vae: VAE) -> None:
     """``UncheckableError`` for an estimator whose gradient is not the derivative of its value."""
-    if not vae.estimator.differentiates:
+    if not vae.estimator.gradient_matches_value:
         raise UncheckableError(
             f"the gradient of the estimator {vae.estimator.name!r} is not the derivative of its "
             "value: the registry checks it against its own formula"
@@ -74,24 +74,24 @@ def model_subject(
         }
     values = draw_parameters(shapes, parameters, seed, name)
 
-    def setup(bk: Backend, desk: Desk) -> None:
+    def setup(bk: Backend, buffers: Desk) -> None:
         params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
-        tape = Tape(bk, rows)
-        bound: Any = vae.bind(tape, params, grads)
-        desk |= {n: params[n] for n in shapes} | {f"d {n}": grads[n] for n in shapes}
-        desk |= {"bound": bound, "tape": tape, "x": bound.x, "eps": bound.eps}
+        workspace = Workspace(bk, rows)
+        bound: Any = vae.bind(workspace, params, grads)
+        buffers |= {n: params[n] for n in shapes} | {f"d {n}": grads[n] for n in shapes}
+        buffers |= {"bound": bound, "workspace": workspace, "x": bound.x, "eps": bound.eps}
 
-    def collect(desk: Desk, name: str) -> None:
-        desk[name][:rows] = desk["bound"].objective
-        desk[name][rows:] = desk["bound"].kl.reshape(-1)
+    def collect(buffers: Desk, name: str) -> None:
+        buffers[name][:rows] = buffers["bound"].objective
+        buffers[name][rows:] = buffers["bound"].kl.reshape(-1)
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        desk["bound"].loss()
-        collect(desk, "value")
+    def forward(bk: Backend, buffers: Desk) -> None:
+        buffers["bound"].loss()
+        collect(buffers, "value")
 
-    def backward(bk: Backend, desk: Desk) -> None:
-        desk["bound"].loss_and_gradient(float(np.real(bk.to_host(desk["w"]))))
-        collect(desk, "value_again")
+    def backward(bk: Backend, buffers: Desk) -> None:
+        buffers["bound"].loss_and_gradient(float(np.real(bk.to_host(buffers["w"]))))
+        collect(buffers, "value_again")
 
     size = rows * (1 + vae.latent_dim)
     subject = ModelSubject(

@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.subjects.base import Arrays
-from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import VAE, BoundPosterior
 
 
-class PosteriorSubject(KernelSubject):
+class PosteriorSubject(BufferedSubject):
     """−ELBO (B,) of the observed pixels of each image, with a weight (B, 1) for each."""
 
     vae: VAE
@@ -18,7 +18,7 @@ class PosteriorSubject(KernelSubject):
     values: Arrays
     inputs: tuple[NDArray, NDArray, NDArray]  # images, what is observed of them, and noise
 
-    def permuted(self, order: NDArray) -> "KernelSubject":
+    def permuted(self, order: NDArray) -> "BufferedSubject":
         q = {name: a[order] for name, a in self.args.items()}
         images, observed, eps = (a[order] for a in self.inputs)
         return _subject(self.vae, self.kl, self.values, q, images, observed, eps)
@@ -45,21 +45,21 @@ def _subject(
 ) -> PosteriorSubject:
     rows, samples, _ = eps.shape
 
-    def setup(bk: Backend, desk: Desk) -> None:
+    def setup(bk: Backend, buffers: Desk) -> None:
         params = FlatBuffer(bk, vae.layout)
         params.load(values)
         fit = BoundPosterior(vae, params, images, observed, samples, kl)
         bk.load(eps, fit.eps)
-        desk |= {"fit": fit, "mu": fit.mu, "logstd": fit.logstd, "objective": fit.objective}
-        desk |= {"dmu": fit.dmu, "dlogstd": fit.dlogstd}
+        buffers |= {"fit": fit, "mu": fit.mu, "logstd": fit.logstd, "objective": fit.objective}
+        buffers |= {"dmu": fit.dmu, "dlogstd": fit.dlogstd}
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        desk["fit"].value()
+    def forward(bk: Backend, buffers: Desk) -> None:
+        buffers["fit"].value()
 
-    def backward(bk: Backend, desk: Desk) -> None:
-        desk["fit"].gradient()  # of the sum over images, which do not mix:
-        desk["dmu"] *= desk["w"]
-        desk["dlogstd"] *= desk["w"]
+    def backward(bk: Backend, buffers: Desk) -> None:
+        buffers["fit"].gradient()  # of the sum over images, which do not mix:
+        buffers["dmu"] *= buffers["w"]
+        buffers["dlogstd"] *= buffers["w"]
 
     subject = PosteriorSubject(
         name=f"completion, {kl}",

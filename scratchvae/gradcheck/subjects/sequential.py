@@ -1,14 +1,14 @@
-"""A Sequential as a subject: bound to a tape exactly as a model binds it."""
+"""A Sequential as a subject: bound to a workspace exactly as a model binds it."""
 
 from collections.abc import Mapping
 
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.subjects.kernel import Desk, KernelSubject
+from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.layers import Sequential
-from scratchvae.memory import FlatBuffer, Layout, Tape
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 
 
 def sequential_subject(
@@ -17,29 +17,31 @@ def sequential_subject(
     parameters: Mapping[str, NDArray] | None = None,
     seed: int = 0,
     name: str = "Sequential",
-) -> KernelSubject:
+) -> BufferedSubject:
     """y = f(x; p) of all layers at x (B, …); parameters are named ``0.W``, ``0.b``, ``2.W``, …"""
     out = layers.build(tuple(x.shape[1:]))
     shapes = {n: shape for n, _, shape, _ in layers.parameters()}
     values = draw_parameters(shapes, parameters, seed, name)
 
-    def setup(bk: Backend, desk: Desk) -> None:
+    def setup(bk: Backend, buffers: Desk) -> None:
         layout = Layout({f"f.{n}": shape for n, shape in shapes.items()})
         params, grads = FlatBuffer(bk, layout), FlatBuffer(bk, layout)
-        tape = Tape(bk, len(x))
-        bound = layers.bind(tape, "f", desk["x"], tape.buffer("dx", *x.shape[1:]), params, grads)
-        desk |= {n: params[f"f.{n}"] for n in shapes}
-        desk |= {f"d{n}": grads[f"f.{n}"] for n in shapes}
-        desk |= {"y": bound.y, "dx": bound.dx, "bound": bound, "tape": tape}
+        workspace = Workspace(bk, len(x))
+        bound = layers.bind(
+            workspace, "f", buffers["x"], workspace.buffer("dx", *x.shape[1:]), params, grads
+        )
+        buffers |= {n: params[f"f.{n}"] for n in shapes}
+        buffers |= {f"d{n}": grads[f"f.{n}"] for n in shapes}
+        buffers |= {"y": bound.y, "dx": bound.dx, "bound": bound, "workspace": workspace}
 
-    def forward(bk: Backend, desk: Desk) -> None:
-        desk["bound"].forward()
+    def forward(bk: Backend, buffers: Desk) -> None:
+        buffers["bound"].forward()
 
-    def backward(bk: Backend, desk: Desk) -> None:
-        desk["bound"].dy[...] = desk["w"]
-        desk["bound"].backward()
+    def backward(bk: Backend, buffers: Desk) -> None:
+        buffers["bound"].dy[...] = buffers["w"]
+        buffers["bound"].backward()
 
-    return KernelSubject(
+    return BufferedSubject(
         name=name,
         args={"x": x, **values},
         constants={},

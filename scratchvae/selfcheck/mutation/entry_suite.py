@@ -13,7 +13,7 @@ from scratchvae.backend import Backend, get_backend
 from scratchvae.gradcheck.backends import NaNBackend, PlainBackend
 from scratchvae.gradcheck.measure import allowed, gradient_error, norm
 from scratchvae.gradcheck.methods import METHODS, complex_step
-from scratchvae.gradcheck.subjects import KernelBound, KernelSubject
+from scratchvae.gradcheck.subjects import BufferedSubject, KernelBound
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.selfcheck.case import EXACT, Case, Measured
 from scratchvae.selfcheck.derived import complex_numbers
@@ -49,7 +49,7 @@ class Exam:
         except Exception as error:  # a planted bug may raise anything
             return f"raises {type(error).__name__}"
 
-    def _examine(self, subject: KernelSubject) -> str | None:
+    def _examine(self, subject: BufferedSubject) -> str | None:
         bound = subject.bind(self.backend())
         found = bound.gradient(subject.args, self.w)
         if self.wrong(found):
@@ -57,7 +57,7 @@ class Exam:
         if self._changed(bound):
             return "inputs unchanged"
         if subject.value_again is not None:
-            again = bound.desk[subject.value_again]
+            again = bound.buffers[subject.value_again]
             if gradient_error(again, self.value, norm(np.ones_like(self.value))) > EXACT:
                 return "value beside the gradient"
         second = bound.gradient(subject.args, self.w)
@@ -75,8 +75,8 @@ class Exam:
         if self.subject.by_shares is not None:
             bound = self.subject.bind(self.backend())
             bound.load(self.subject.args, self.w)
-            self.subject.forward(bound.bk, bound.desk)
-            self.subject.by_shares(bound.bk, bound.desk)
+            self.subject.forward(bound.bk, bound.buffers)
+            self.subject.by_shares(bound.bk, bound.buffers)
             if self.wrong(bound.collect()):
                 return "by two workers"
         return None
@@ -94,10 +94,10 @@ class Exam:
 
     def _changed(self, bound: KernelBound) -> bool:
         given = {**self.subject.args, **self.subject.constants, "w": self.w}
-        return any(not np.array_equal(bound.desk[n], given[n]) for n in bound.inputs)
+        return any(not np.array_equal(bound.buffers[n], given[n]) for n in bound.inputs)
 
 
-def reference(subject: KernelSubject, w: NDArray) -> tuple[Arrays, dict[str, float]]:
+def reference(subject: BufferedSubject, w: NDArray) -> tuple[Arrays, dict[str, float]]:
     """Every gradient of ⟨w, f⟩ by complex step, with the norms of its summed absolute terms."""
     bound = subject.bind(get_backend("cpu", "complex128"))
     weights = subject.spread(w)
@@ -113,7 +113,7 @@ def reference(subject: KernelSubject, w: NDArray) -> tuple[Arrays, dict[str, flo
     return answers, scales
 
 
-def _along(bound: KernelBound, subject: KernelSubject, name: str, index: Any) -> Any:
+def _along(bound: KernelBound, subject: BufferedSubject, name: str, index: Any) -> Any:
     def phi(t: Any) -> NDArray:
         moved = subject.args[name].astype(np.complex128)
         moved[index] += t

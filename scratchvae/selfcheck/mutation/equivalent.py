@@ -6,7 +6,7 @@ LAST_AXIS = "an array (B, Z) or (B, K) has two axes: axis 1 is axis −1"
 REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
 ROWS_ONLY = "only its number of images is read, which all of them share"
 MASK = "a mask of zeros and ones is its own square"
-FROM_OUTPUTS = "no chain reads its x: every derivative comes from y"
+FROM_OUTPUTS = "no input gradient reads its x: every derivative comes from y"
 
 EQUIVALENT: dict[str, str] = {
     **{
@@ -17,26 +17,26 @@ EQUIVALENT: dict[str, str] = {
         f"NumpyBackend.bernoulli: a wrong name: tmp -> {name}": NO_SCRATCH
         for name in ("da", "weight", "nll", "x", "a")
     },
-    "ReLU.chain: a wrong name: y -> x": "y > 0 exactly where x > 0",
+    "ReLU.grad_input: a wrong name: y -> x": "y > 0 exactly where x > 0",
     **{
-        f"BoundSequential.chain: a wrong name: s.x -> s.{name}": FROM_OUTPUTS
+        f"BoundSequential.grad_inputs: a wrong name: s.x -> s.{name}": FROM_OUTPUTS
         for name in ("y", "dy", "dx", "tmp")
     },
     "NumpyBackend.bernoulli: a dropped statement: if self.is_complex:": BOTH_FORMS,
     "NumpyBackend.bernoulli: a condition: if self.is_complex: -> if not self.is_complex:": (
         BOTH_FORMS
     ),
-    "reparameterize_chain: a constant: 1 -> -1": LAST_AXIS,
-    "kl_chain: a constant: 1 -> -1": LAST_AXIS,
-    "score_chain: a constant: 1 -> -1": LAST_AXIS,
+    "reparameterize_grad: a constant: 1 -> -1": LAST_AXIS,
+    "kl_grad: a constant: 1 -> -1": LAST_AXIS,
+    "score_grad: a constant: 1 -> -1": LAST_AXIS,
     "ScoreFunctionBaseline.advantage: a constant: 1 -> -1": LAST_AXIS,
     "Categorical.nll_and_grad: a dropped term: float | int -> float": (
         "a weight that is a number is a float: 1/B"
     ),
-    "Dense.chain: a wrong name: tmp -> dx": (
+    "Dense.grad_input: a wrong name: tmp -> dx": (
         "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
     ),
-    "kl_chain: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
+    "kl_grad: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
     "Bernoulli.nll_and_grad: a constant: 0 -> 1": "either work buffer serves as scratch",
     "LearnedGaussian.variance_grad: a constant: 1 -> 2": "reshape infers any negative size",
     "NumpyBackend.adam: a wrong name: pb -> vb": "only its size is read, the block's",
@@ -56,7 +56,12 @@ EQUIVALENT: dict[str, str] = {
     **{
         f"{layer}.{name}: a wrong name: x -> {other}": ROWS_ONLY
         for layer in ("Conv2D", "ConvTranspose2D")
-        for name, other in (("chain", "y"), ("chain", "dx"), ("chain", "dy"), ("grad", "dy"))
+        for name, other in (
+            ("grad_input", "y"),
+            ("grad_input", "dx"),
+            ("grad_input", "dy"),
+            ("grad_params", "dy"),
+        )
     },
     "NumpyBackend.adam: done twice: a *= tmp": MASK,
     "plain Backend.adam: done twice: a *= self.xp.abs(a) > forget_below(self.dtype)": MASK,

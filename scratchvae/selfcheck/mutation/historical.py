@@ -16,10 +16,10 @@ from scratchvae.backend import Array, Backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.latent import (
     AnalyticKL,
-    LatentNode,
-    kl_chain,
+    LatentBuffers,
+    kl_grad,
     kl_per_unit,
-    reparameterize_chain,
+    reparameterize_grad,
 )
 from scratchvae.layers import Dense, Tanh
 from scratchvae.layers.sequential import BoundSequential
@@ -55,19 +55,21 @@ def everywhere(real: Callable[..., Any], instead: Any) -> list[Replacement]:
 def second_noise() -> list[Replacement]:
     """Backward draws ε again instead of using forward's."""
     generator = np.random.default_rng(1)
-    real = reparameterize_chain
+    real = reparameterize_grad
 
-    def chain(bk: Backend, std: Array, eps: Array, dz: Array, dhead: Array, tmp: Array) -> None:
+    def grad_input(
+        bk: Backend, std: Array, eps: Array, dz: Array, dhead: Array, tmp: Array
+    ) -> None:
         real(bk, std, generator.standard_normal(eps.shape), dz, dhead, tmp)
 
-    return everywhere(real, chain)
+    return everywhere(real, grad_input)
 
 
 def pre_activation() -> list[Replacement]:
     """The next layer is fed the pre-activation; backward goes through the activation."""
 
     def forward(self: BoundSequential) -> None:
-        for i, s in enumerate(self.slots):
+        for i, s in enumerate(self.layers):
             if i == 1:
                 s.y[...] = s.x  # tanh was forgotten here
             else:
@@ -104,12 +106,14 @@ def _scaled_kl(factor: Callable[[int], float]) -> list[Replacement]:
 def dlogvar_without_half() -> list[Replacement]:
     """d log σ² += w (σ² − 1): the derivative by σ² taken for the one by log σ²."""
 
-    def chain(bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array) -> None:
+    def grad_input(
+        bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array
+    ) -> None:
         latent = std.shape[1]
         dhead[:, :latent] += head[:, :latent] * weight
         dhead[:, latent:] += (std * std - 1.0) * weight
 
-    return everywhere(kl_chain, chain)
+    return everywhere(kl_grad, grad_input)
 
 
 def softplus_as_probability() -> list[Replacement]:
@@ -118,7 +122,7 @@ def softplus_as_probability() -> list[Replacement]:
     def bernoulli(
         self: Any, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array
     ) -> None:
-        self.softplus_minus(a, x, da, tmp)
+        self.bernoulli_nll_terms(a, x, da, tmp)
         self.xp.sum(da, axis=-1, out=nll)
         da[...] = weight * (np.log1p(np.exp(a)) - x)
 
@@ -140,38 +144,38 @@ def gradient_of_the_mean() -> list[Replacement]:
 
 def stale_activation() -> list[Replacement]:
     """Backward reads the activations that the step before left in the buffer."""
-    real = Tanh.chain
+    real = Tanh.grad_input
     remembered: dict[tuple[int, ...], Array] = {}
 
-    def chain(
+    def grad_input(
         self: Tanh, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         before = remembered.get(y.shape, np.zeros(y.shape))
         remembered[y.shape] = y.copy()
         real(self, bk, p, x, before, dy, dx, tmp)
 
-    return [(Tanh, "chain", chain)]
+    return [(Tanh, "grad_input", grad_input)]
 
 
 def beta_dropped() -> list[Replacement]:
     """β multiplies the KL that is reported and not its gradient."""
-    real = AnalyticKL.chain
+    real = AnalyticKL.grad_head
 
-    def chain(self: AnalyticKL, n: LatentNode, weight: float, beta: float) -> None:
-        real(self, n, weight, 1.0)
+    def grad_head(self: AnalyticKL, latent: LatentBuffers, weight: float, beta: float) -> None:
+        real(self, latent, weight, 1.0)
 
-    return [(AnalyticKL, "chain", chain)]
+    return [(AnalyticKL, "grad_head", grad_head)]
 
 
 def wrong_axis() -> list[Replacement]:
     """db = Σ over the columns, cut to length: what a square batch hides."""
-    real = Dense.grad
+    real = Dense.grad_params
 
-    def grad(self: Dense, bk: Backend, x: Array, dy: Array, g: Any, *share: Any) -> None:
+    def grad_params(self: Dense, bk: Backend, x: Array, dy: Array, g: Any, *share: Any) -> None:
         real(self, bk, x, dy, g, *share)
         g.b[...] = np.resize(np.sum(dy, axis=1), g.b.shape)
 
-    return [(Dense, "grad", grad)]
+    return [(Dense, "grad_params", grad_params)]
 
 
 HISTORICAL: tuple[Historical, ...] = (

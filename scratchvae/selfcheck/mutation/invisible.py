@@ -19,7 +19,7 @@ from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.subjects import latent as latent_subjects
 from scratchvae.gradcheck.subjects import likelihood_subject
 from scratchvae.latent import estimators as estimators
-from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_chain
+from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_grad
 from scratchvae.latent.gaussian import monte_carlo_kl
 from scratchvae.likelihoods import Bernoulli, Gaussian
 from scratchvae.optim.adam import BoundAdam
@@ -50,19 +50,21 @@ class Invisible:
 
 def variance_as_std() -> list[Replacement]:
     """z = μ + exp(log σ²) ε, differentiated correctly."""
-    half = reparameterize_chain
+    half = reparameterize_grad
 
     def forward(bk: Backend, head: Array, std: Array, eps: Array, z: Array) -> None:
         latent = std.shape[1]
         std[...] = bk.xp.exp(0.5 * head[:, latent:])  # for the KL, which is right
         z[...] = eps * (std * std)[:, None, :] + head[:, None, :latent]
 
-    def chain(bk: Backend, std: Array, eps: Array, dz: Array, dhead: Array, tmp: Array) -> None:
+    def grad_input(
+        bk: Backend, std: Array, eps: Array, dz: Array, dhead: Array, tmp: Array
+    ) -> None:
         half(bk, std * std, eps, dz, dhead, tmp)
         dlogvar = dhead[:, std.shape[1] :]
         dlogvar *= 2.0
 
-    return [*everywhere(reparameterize, forward), *everywhere(half, chain)]
+    return [*everywhere(reparameterize, forward), *everywhere(half, grad_input)]
 
 
 def moments_of_z() -> float:

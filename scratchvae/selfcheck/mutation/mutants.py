@@ -18,7 +18,7 @@ from scratchvae.selfcheck.mutation.targets import TARGETS, Target
 class Mutant:
     """One planted bug."""
 
-    name: str  # "Tanh.chain: arithmetic: y * y -> y + y", with a number where it is ambiguous
+    name: str  # "Tanh.grad_input: arithmetic: y * y -> y + y", with a number where it is ambiguous
     target: Target
     operator: str
     code: CodeType

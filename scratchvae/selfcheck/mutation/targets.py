@@ -1,4 +1,4 @@
-"""The functions that bugs are planted in: every chain and gradient of the package."""
+"""The functions that bugs are planted in: every hand-written gradient of the package."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from scratchvae.latent import (
     ScoreFunction,
     ScoreFunctionBaseline,
     StickingTheLanding,
-    kl_chain,
-    reparameterize_chain,
+    kl_grad,
+    reparameterize_grad,
 )
-from scratchvae.latent.gaussian import log_ratio_chain, path_chain, score_chain
+from scratchvae.latent.gaussian import log_ratio_grad, path_grad, score_grad
 from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, ReLU, Sigmoid, Tanh
 from scratchvae.layers.sequential import BoundSequential
 from scratchvae.likelihoods import (
@@ -81,47 +81,47 @@ def _estimators() -> Iterator[Target]:
         names = tuple(j if j in (IWAE, FREE, MONTE) else f"estimator {j}" for j in judges)
         return Target(function, "estimators", names, trains)
 
-    yield target(AnalyticKL.chain, "analytic", trains=SIGMOID)
-    yield target(FreeBits.chain, "free bits", FREE, trains=FREE)
-    yield target(MonteCarloKL.chain, "monte-carlo", MONTE)
+    yield target(AnalyticKL.grad_head, "analytic", trains=SIGMOID)
+    yield target(FreeBits.grad_head, "free bits", FREE, trains=FREE)
+    yield target(MonteCarloKL.grad_head, "monte-carlo", MONTE)
     yield target(ImportanceWeighted.sample_weights, "iwae", IWAE, trains=IWAE)
-    yield target(ImportanceWeighted.chain, "iwae", IWAE, trains=IWAE)
-    yield target(Detached.chain, "detached")
-    yield target(ScoreFunction.chain, "score", "score-baseline")
+    yield target(ImportanceWeighted.grad_head, "iwae", IWAE, trains=IWAE)
+    yield target(Detached.grad_head, "detached")
+    yield target(ScoreFunction.grad_head, "score", "score-baseline")
     yield target(ScoreFunctionBaseline.advantage, "score-baseline")
-    yield target(StickingTheLanding.chain, "stl")
-    yield target(DoublyReparameterized.chain, "dreg")
-    yield target(log_ratio_chain, "monte-carlo", "iwae", MONTE)
-    yield target(path_chain, "stl", "dreg")
-    yield target(score_chain, "detached", "score", "score-baseline")
+    yield target(StickingTheLanding.grad_head, "stl")
+    yield target(DoublyReparameterized.grad_head, "dreg")
+    yield target(log_ratio_grad, "monte-carlo", "iwae", MONTE)
+    yield target(path_grad, "stl", "dreg")
+    yield target(score_grad, "detached", "score", "score-baseline")
 
 
 TARGETS: tuple[Target, ...] = (
-    Target(Dense.chain, "layers", ("Dense", "Sequential")),
-    Target(Dense.grad, "layers", ("Dense", "Sequential")),
-    Target(Sigmoid.chain, "layers", ("Sigmoid", SIGMOID), SIGMOID),
-    Target(Tanh.chain, "layers", ("Tanh", TANH), TANH),
-    Target(ReLU.chain, "layers", ("ReLU", RELU)),
-    Target(Conv2D.chain, "layers", CONV),
-    Target(Conv2D.grad, "layers", CONV),
-    Target(ConvTranspose2D.chain, "layers", TRANSPOSE),
-    Target(ConvTranspose2D.grad, "layers", TRANSPOSE),
-    Target(LogStdHead.chain, "layers", ("LogStdHead", TANH), TANH),
-    Target(BoundSequential.chain, "layers", ("Sequential", RELU)),
+    Target(Dense.grad_input, "layers", ("Dense", "Sequential")),
+    Target(Dense.grad_params, "layers", ("Dense", "Sequential")),
+    Target(Sigmoid.grad_input, "layers", ("Sigmoid", SIGMOID), SIGMOID),
+    Target(Tanh.grad_input, "layers", ("Tanh", TANH), TANH),
+    Target(ReLU.grad_input, "layers", ("ReLU", RELU)),
+    Target(Conv2D.grad_input, "layers", CONV),
+    Target(Conv2D.grad_params, "layers", CONV),
+    Target(ConvTranspose2D.grad_input, "layers", TRANSPOSE),
+    Target(ConvTranspose2D.grad_params, "layers", TRANSPOSE),
+    Target(LogStdHead.grad_input, "layers", ("LogStdHead", TANH), TANH),
+    Target(BoundSequential.grad_inputs, "layers", ("Sequential", RELU)),
     Target(BoundSequential.backward, "layers", ("Sequential",)),
-    Target(reparameterize_chain, "latent", ("reparameterize", SIGMOID), SIGMOID),
-    Target(kl_chain, "latent", ("KL", SIGMOID), SIGMOID),
+    Target(reparameterize_grad, "latent", ("reparameterize", SIGMOID), SIGMOID),
+    Target(kl_grad, "latent", ("KL", SIGMOID), SIGMOID),
     Target(Bernoulli.nll_and_grad, "likelihoods", ("Bernoulli", SIGMOID), SIGMOID),
     Target(GaussianLikelihood.nll_and_grad, "likelihoods", (*GAUSSIANS, LEARNED), LEARNED),
     Target(LearnedGaussian.variance_grad, "likelihoods", (*GAUSSIANS[2:], LEARNED), LEARNED),
     Target(Categorical.nll_and_grad, "likelihoods", ("Categorical", GREY), GREY),
     *_estimators(),
-    Target(NumpyBackend.relu_chain, "verbs", ("ReLU", RELU)),
+    Target(NumpyBackend.relu_grad, "verbs", ("ReLU", RELU)),
     Target(NumpyBackend.bernoulli, "verbs", ("Bernoulli", SIGMOID), SIGMOID),
-    Target(Backend.relu_chain, "verbs", ("ReLU", RELU), plain=True),
+    Target(Backend.relu_grad, "verbs", ("ReLU", RELU), plain=True),
     Target(Backend.bernoulli, "verbs", ("Bernoulli", SIGMOID), SIGMOID, plain=True),
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
-    Target(BoundVAE.loss_and_chain, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
+    Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
     Target(NumpyBackend.adam, "optimizers", ("Adam",)),
     Target(Backend.adam, "optimizers", ("Adam",), plain=True),
     Target(NumpyBackend.rmsprop, "optimizers", ("RMSprop",)),

@@ -6,7 +6,7 @@ from scratchvae.backend import Backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.gradcheck.subjects.model import ModelSubject
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.optim import Adam
 from scratchvae.selfcheck.mutation.entry_suite import BY_NAME
 
@@ -28,7 +28,7 @@ class Training:
         bk: Backend = PlainBackend() if self.plain else NumpyBackend(dtype="float64")
         params, grads = FlatBuffer(bk, self.vae.layout), FlatBuffer(bk, self.vae.layout)
         params.load(self.subject.args)
-        bound = self.vae.bind(Tape(bk, IMAGES), params, grads)
+        bound = self.vae.bind(Workspace(bk, IMAGES), params, grads)
         bk.load(self.subject.constants["x"], bound.x)
         bk.load(self.subject.constants["eps"], bound.eps)
         optimizer = Adam(lr=RATE).bind(bk, params, grads)
@@ -37,7 +37,7 @@ class Training:
             bound.loss()
             return float(np.sum(bound.objective))
 
-        with bk.quiet():
+        with bk.ignore_float_errors():
             before = loss()
             for t in range(1, STEPS + 1):
                 bound.loss_and_gradient(1.0 / IMAGES)

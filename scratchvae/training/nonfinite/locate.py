@@ -17,7 +17,7 @@ from scratchvae.data import Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.evaluation import visible
 from scratchvae.evaluation.elbo import CHUNK
-from scratchvae.memory import FlatBuffer, Tape
+from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import Model
 from scratchvae.models.model import BLOCK
 from scratchvae.training.nonfinite.replay import EVALUATION, STEP, Replay
@@ -82,7 +82,7 @@ def explain_evaluation(
         )
         for start in range(0, len(images), BLOCK):
             block = images[start : start + BLOCK]
-            bound = model.vae.bind(Tape(bk, len(block)), model.params)
+            bound = model.vae.bind(Workspace(bk, len(block)), model.params)
             bk.load(block, bound.x)
             stream = Stream(seed, Purpose.TEST_LATENT, epoch, first + start)
             bk.normal(bound.eps, stream, bk.noise_scratch(bound.eps.size))
@@ -116,7 +116,7 @@ def rerun(replay: Replay, dtype: str) -> Watch:
     bk, vae = get_backend("cpu", dtype), replay.vae()
     params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
     params.load(replay.params)
-    bound = vae.bind(Tape(bk, len(replay.x)), params, grads)
+    bound = vae.bind(Workspace(bk, len(replay.x)), params, grads)
     bk.load(replay.x, bound.x)
     bk.load(replay.eps, bound.eps)
     watch = Watch(bk)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Array, Backend
 from scratchvae.latent import AnalyticKL, kl_per_unit, reparameterize, standard_deviation
-from scratchvae.latent.buffers import LatentNode
+from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.estimators import Estimator, sampled_kl
-from scratchvae.layers.sequential import BoundSequential, Slot
+from scratchvae.layers.sequential import BoundLayer, BoundSequential
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import BoundVAE
 from scratchvae.optim.base import BoundOptimizer
@@ -87,12 +87,12 @@ class Watch:
 
     def loss(self, bound: BoundVAE, beta: float) -> None:
         """Run :meth:`BoundVAE.loss`, and look."""
-        with self.bk.quiet():
+        with self.bk.ignore_float_errors():
             self._watched(bound).loss(beta)
 
     def gradient(self, bound: BoundVAE, weight: float, beta: float) -> None:
         """Run :meth:`BoundVAE.loss_and_gradient`, and look."""
-        with self.bk.quiet():
+        with self.bk.ignore_float_errors():
             self._watched(bound).loss_and_gradient(weight, beta)
 
     def update(
@@ -109,7 +109,7 @@ class Watch:
             for name, a in buffer.views.items()
         }
         sound = [name for name, a in moments.items() if np.isfinite(self.bk.to_host(a)).all()]
-        with self.bk.quiet():
+        with self.bk.ignore_float_errors():
             if optimizer.must_meet:
                 for part in parts:
                     optimizer.measure(part)
@@ -135,7 +135,9 @@ class Watch:
         likelihood, estimator = bound.likelihood, bound.estimator
         other.likelihood = _Showing(likelihood, self, {
             "nll": lambda bk, p, logits, x, nll, work: [_nll(likelihood, nll)],
-            "nll_and_grad": lambda *a: _nll_and_grad(likelihood, estimator.weighs_samples, *a),
+            "nll_and_grad": lambda *a: _nll_and_grad(
+                likelihood, estimator.uses_importance_weights, *a
+            ),
         })  # fmt: skip
         other.estimator = _Showing(estimator, self, {
             "value": lambda n, beta: _value(estimator, n),
@@ -143,23 +145,23 @@ class Watch:
                 ("the gradient by the samples' costs", n.work.dcost, BETWEEN,
                  labels_of(estimator.sample_weights))
             ],
-            "chain": lambda n, weight, beta: [
-                ("the gradient by mu and logvar", n.dhead, BETWEEN, labels_of(estimator.chain))
+            "grad_head": lambda n, weight, beta: [
+                ("the gradient by mu and logvar", n.dhead, BETWEEN, labels_of(estimator.grad_head))
             ],
         })  # fmt: skip
         return other
 
     def _layers(self, part: BoundSequential, name: str) -> BoundSequential:
         other = copy.copy(part)
-        count = len(part.slots)
-        other.slots = tuple(
+        count = len(part.layers)
+        other.layers = tuple(
             s._replace(layer=self._layer(s, f"layer {i} of {count} of the {name}"))
-            for i, s in enumerate(part.slots, start=1)
+            for i, s in enumerate(part.layers, start=1)
         )
-        other.backward_slots = other.slots[::-1]
+        other.reversed_layers = other.layers[::-1]
         return other
 
-    def _layer(self, slot: Slot, place: str) -> Any:
+    def _layer(self, slot: BoundLayer, place: str) -> Any:
         layer = slot.layer
         what = f"{slot.label} ({layer!r})"
         if layer.is_view:  # nothing is computed
@@ -168,11 +170,11 @@ class Watch:
             "forward": lambda bk, p, x, y: [
                 (f"the output of {what}", y, place, labels_of(layer.forward))
             ],
-            "chain": lambda bk, p, x, y, dy, dx, tmp: [
-                (f"the gradient at the input of {what}", dx, place, labels_of(layer.chain))
+            "grad_input": lambda bk, p, x, y, dy, dx, tmp: [
+                (f"the gradient at the input of {what}", dx, place, labels_of(layer.grad_input))
             ],
-            "grad": lambda bk, x, dy, g: [
-                (f"the gradient of {slot.label}.{name}", a, place, labels_of(layer.grad))
+            "grad_params": lambda bk, x, dy, g: [
+                (f"the gradient of {slot.label}.{name}", a, place, labels_of(layer.grad_params))
                 for name, a in vars(g).items()
             ],
         })  # fmt: skip
@@ -232,7 +234,7 @@ def computes_kl(estimator: Estimator) -> Callable[..., None]:
     return kl_per_unit if isinstance(estimator, AnalyticKL) else sampled_kl
 
 
-def _value(estimator: Estimator, n: LatentNode) -> Iterable[Shown]:
+def _value(estimator: Estimator, n: LatentBuffers) -> Iterable[Shown]:
     yield "the KL divergence", n.kl, BETWEEN, labels_of(computes_kl(estimator))
     labels = labels_of(estimator.value)
     for name in ("cost", "weights"):

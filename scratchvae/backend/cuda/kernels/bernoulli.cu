@@ -10,16 +10,16 @@ struct Read {
 };
 
 // E18: log(1 + e^a) - x a, stable for every a.
-__device__ inline real softplus_minus_of(real a, real x) {
+__device__ inline real bernoulli_nll_term(real a, real x) {
     return (a > 0 ? a : (real)0) + log1p(exp(-fabs(a))) - x * a;
 }
 
-extern "C" __global__ void softplus_minus(
+extern "C" __global__ void bernoulli_nll_terms(
     const real* a, const real* x, integer x_repeat, integer x_row, integer x_column,
     real* out, integer rows, integer columns) {
     Read pixel = {x, x_repeat, x_row, x_column};
     for (integer k = first(); k < rows * columns; k += stride())
-        out[k] = softplus_minus_of(a[k], pixel(k / columns, k % columns));
+        out[k] = bernoulli_nll_term(a[k], pixel(k / columns, k % columns));
 }
 
 // E18 and E19 in one pass, a block a row: nll = the row's sum, da = weight (sigmoid(a) - x).
@@ -34,7 +34,7 @@ extern "C" __global__ void bernoulli(
         for (integer j = threadIdx.x; j < columns; j += THREADS) {
             real v = a[row * columns + j], shown = pixel(row, j), e = exp(-fabs(v));
             real mean = v > 0 ? 1 / (1 + e) : e / (1 + e);
-            sum += softplus_minus_of(v, shown);
+            sum += bernoulli_nll_term(v, shown);
             da[row * columns + j] = (weights ? weight_of(row, j) : (real)weight) * (mean - shown);
         }
         sum = block_sum(sum);

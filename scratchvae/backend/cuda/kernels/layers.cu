@@ -6,7 +6,7 @@ extern "C" __global__ void relu(const real* x, real* out, integer n) {
 }
 
 // E11: dx = dy where y > 0, else 0.
-extern "C" __global__ void relu_chain(const real* y, const real* dy, real* dx, integer n) {
+extern "C" __global__ void relu_grad(const real* y, const real* dy, real* dx, integer n) {
     for (integer k = first(); k < n; k += stride()) dx[k] = y[k] > 0 ? dy[k] : (real)0;
 }
 
