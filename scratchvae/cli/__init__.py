@@ -1,1 +1,1 @@
-"""The commands of the command line, one a file: arguments, call, answer."""
+"""The commands of the command line, one a file: arguments, call, result."""

@@ -12,13 +12,13 @@ from scratchvae.errors import DataError
 from scratchvae.runs import RunFolder
 
 
-def say(text: str, quiet: bool = False) -> None:
+def print_message(text: str, quiet: bool = False) -> None:
     """A message for a person: to stderr, so that stdout stays data."""
     if not quiet:
         print(text, file=sys.stderr, flush=True)
 
 
-def answer(as_json: bool, content: dict[str, Any], text: str) -> None:
+def print_result(as_json: bool, content: dict[str, Any], text: str) -> None:
     """The result of a command, to stdout: one JSON object, or text."""
     print(json.dumps(content, indent=2) if as_json else text)
 
@@ -61,7 +61,7 @@ def open_backend(device: str, dtype: str, quiet: bool, tf32: bool = False) -> Ba
     """The backend of --device; says on which device it computes."""
     bk = get_backend(device, dtype, tf32)
     why = f" ({why_no_gpu()})" if device == "auto" and bk.name == "cpu" else ""
-    say(f"device: {bk.name}, {bk.dtype}{', products in TF32' * tf32}{why}", quiet)
+    print_message(f"device: {bk.name}, {bk.dtype}{', products in TF32' * tf32}{why}", quiet)
     return bk
 
 
@@ -69,7 +69,7 @@ def open_dataset(source: str, subset: str, data_dir: Path | None, quiet: bool) -
     """The data set of --data, or its --subset, with its notes on stderr."""
     dataset = select(load_dataset(source, data_dir, quiet=quiet), subset)
     for note in dataset.notes:
-        say(note, quiet)
+        print_message(note, quiet)
     return dataset
 
 

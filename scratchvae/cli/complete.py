@@ -10,10 +10,10 @@ from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
-    answer,
     data_of_run,
     open_backend,
-    say,
+    print_message,
+    print_result,
 )
 from scratchvae.data import describe as pixels_of
 from scratchvae.errors import ConfigError
@@ -127,10 +127,10 @@ def run(args: argparse.Namespace) -> int:
         shape = dataset.image_shape
         paths = draw_completion(out, model, images, found, settings, shape, caption)
         content["figures"] = [str(path) for path in paths]
-        say(f"figures: {out}", args.quiet)
+        print_message(f"figures: {out}", args.quiet)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "completion.json", content)
-    answer(args.json, content, describe(content))
+    print_result(args.json, content, describe(content))
     return 0
 
 

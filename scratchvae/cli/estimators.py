@@ -5,6 +5,7 @@ import datetime
 import math
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
-    answer,
     open_backend,
     open_dataset,
-    say,
+    print_message,
+    print_result,
 )
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     require_free(out)  # before a minute of training
     dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
-    found = compare_estimators(config, dataset, bk, args.draws, lambda text: say(text, args.quiet))
+    tell = partial(print_message, quiet=args.quiet)
+    found = compare_estimators(config, dataset, bk, args.draws, tell)
     content = {
         "protocol": protocol_of(found),
         **found.to_json(),
@@ -101,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_figures:
         content["figures"] = [str(path) for path in draw(out, found, dataset)]
     write_json(out / "estimators.json", content)
-    answer(args.json, content, f"{describe(found)}\nfolder: {out}")
+    print_result(args.json, content, f"{describe(found)}\nfolder: {out}")
     return 0
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
-    answer,
     data_of_run,
     open_backend,
-    say,
+    print_message,
+    print_result,
 )
 from scratchvae.config import TrainConfig, require_same_levels
 from scratchvae.data import PROTOCOLS, Dataset
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         except DataError as error:
             if not args.all_protocols:
                 raise
-            say(f"left out: {error}", args.quiet)
+            print_message(f"left out: {error}", args.quiet)
             continue
         result, likelihood = numbers
         found[protocol] = result.to_json()
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             found[protocol]["importance"] = likelihood.to_json()
         texts.append(describe(result, args.split, state, likelihood))
     content = {"protocols": found} if args.all_protocols else next(iter(found.values()))
-    answer(args.json, head | content, "\n\n".join(texts))
+    print_result(args.json, head | content, "\n\n".join(texts))
     return 0
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.backend import get_backend
-from scratchvae.cli.common import add_output_arguments, answer
+from scratchvae.cli.common import add_output_arguments, print_result
 from scratchvae.interop import write_weights
 from scratchvae.runs import RunFolder
 
@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
     content = {"file": str(args.file), "epoch": checkpoint.epoch, "dtype": config.dtype}
     lines = [f"{name:<24}{tuple(shape)}" for name, shape in shapes.items()]
     head = f"{args.file}: {config.dtype}, after epoch {checkpoint.epoch}"
-    answer(args.json, content | {"tensors": shapes}, "\n".join([head, *lines]))
+    print_result(args.json, content | {"tensors": shapes}, "\n".join([head, *lines]))
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from scratchvae.cli.common import say
+from scratchvae.cli.common import print_message
 from scratchvae.errors import ConfigError
 
 EXAMPLES = """examples:
@@ -62,5 +62,5 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(found.to_json() if args.json else found.table())
     if found.failed:
-        say(wrong, args.quiet)
+        print_message(wrong, args.quiet)
     return 1 if found.failed else 0

@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from scratchvae.backend import get_backend, why_no_gpu
-from scratchvae.cli.common import add_output_arguments, answer
+from scratchvae.cli.common import add_output_arguments, print_result
 from scratchvae.data import cache_folder
 from scratchvae.versions import blas, cores, installed, versions
 
@@ -48,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
     lines.append(f"{'device auto':<16}{content['auto']}")
     lines.append(f"{'data folder':<16}{content['data'] or 'SCRATCHVAE_DATA is not set'}")
     lines.append(f"{'cache folder':<16}{content['cache']}")
-    answer(args.json, content, "\n".join(lines))
+    print_result(args.json, content, "\n".join(lines))
     return 0

@@ -1,7 +1,7 @@
 """The command line: parses, calls, prints. Data go to stdout, everything else to stderr.
 
-Exit codes: 0 done; 1 a check failed; 2 a mistake, with one sentence that says which; 70 a mistake
-of scratchvae's own (EX_SOFTWARE of sysexits.h), with one sentence, too; 130 and 143 interrupted by
+Exit codes: 0 done; 1 a check failed; 2 a mistake, with one sentence that says which; 70 an internal
+error (EX_SOFTWARE of sysexits.h), with one sentence, too; 130 and 143 interrupted by
 Ctrl-C or SIGTERM, after saving. With --debug, before or after the command, the traceback stands
 above the sentence.
 """
@@ -29,7 +29,7 @@ from scratchvae.cli import (
 )
 from scratchvae.errors import ScratchVAEError
 
-OUR_MISTAKE = 70
+INTERNAL_ERROR = 70
 
 EXAMPLES = """examples:
   scratchvae train                      train on real digits, in well under a minute
@@ -95,12 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if args.debug:
             traceback.print_exception(error)
-        code, sentence = verdict(error)
+        code, sentence = exit_status(error)
         print(f"scratchvae: {sentence}", file=sys.stderr)
         return code
 
 
-def verdict(error: BaseException) -> tuple[int, str]:
+def exit_status(error: BaseException) -> tuple[int, str]:
     """The exit code and the sentence for what ended a command."""
     match error:
         case ScratchVAEError():
@@ -110,8 +110,8 @@ def verdict(error: BaseException) -> tuple[int, str]:
         case OSError():  # a full disk, a folder that may not be written to
             return 2, str(error)
         case MemoryError():
-            return 2, f"the memory does not suffice: {error}"
+            return 2, f"not enough memory: {error}"
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    return OUR_MISTAKE, (
-        f"this is a mistake of scratchvae, not yours: {what}; --debug shows where it happened"
+    return INTERNAL_ERROR, (
+        f"internal error in scratchvae (not your input): {what}; --debug shows where it happened"
     )

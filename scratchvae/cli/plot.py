@@ -7,9 +7,9 @@ from typing import Any
 from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
-    answer,
     data_of_run,
     open_backend,
+    print_result,
 )
 from scratchvae.cli.train_folder import caption_of
 from scratchvae.runs import Film, RunFolder
@@ -48,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
     film = Film.load(folder.film_path)
     views = prepare(config, dataset)
     paths = draw_run(target, model, config, dataset, views, metrics, caption, film)
-    answer(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
+    print_result(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
     return 0

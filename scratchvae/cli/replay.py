@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from scratchvae.cli.common import add_output_arguments, answer
+from scratchvae.cli.common import add_output_arguments, print_result
 from scratchvae.training.nonfinite.diagnosis import diagnose
 from scratchvae.training.nonfinite.replay import load_replay
 
@@ -34,5 +34,5 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run it again, and say what was seen."""
     diagnosis = diagnose(load_replay(args.file))
-    answer(args.json, diagnosis.to_json(), diagnosis.text())
+    print_result(args.json, diagnosis.to_json(), diagnosis.text())
     return 0 if diagnosis.found is not None else 1

@@ -10,10 +10,10 @@ from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
-    answer,
     open_backend,
     open_dataset,
-    say,
+    print_message,
+    print_result,
 )
 from scratchvae.cli.complete import how
 from scratchvae.cli.train_folder import SIGNAL_EXITS, train_in_folder
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         content, text = run_study(study, args, out / study.name if args.all else out)
         contents.append(content)
         texts.append(text)
-    answer(args.json, {"studies": contents} if args.all else contents[0], "\n\n".join(texts))
+    print_result(args.json, {"studies": contents} if args.all else contents[0], "\n\n".join(texts))
     return 0
 
 
@@ -105,7 +105,7 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     )
 
     def run_one(config: TrainConfig) -> Trial:
-        say(f"{study.name}, seed {config.seed}", args.quiet)
+        print_message(f"{study.name}, seed {config.seed}", args.quiet)
         folder, figures = out / f"seed-{config.seed}", not args.no_figures
         training = train_in_folder(
             config, dataset, bk, folder, args.data_dir, args.quiet, figures, published
@@ -138,8 +138,8 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     figures = sorted((out / "seed-0" / "figures").glob("*.png"))
     pixels = dataset.train.images.shape[1]
     write_report(out / "report.html", study, result, figures, command, pixels)
-    slips = [f"the tutorial {slip}" for slip in study.slips]
-    return content, "\n".join([study.title, table(result), *slips, f"report: {out}/report.html"])
+    errata = [f"the tutorial {erratum}" for erratum in study.errata]
+    return content, "\n".join([study.title, table(result), *errata, f"report: {out}/report.html"])
 
 
 def complete_one(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from scratchvae.backend import Backend
-from scratchvae.cli.common import data_of_run, open_backend, open_dataset, say
+from scratchvae.cli.common import data_of_run, open_backend, open_dataset, print_message
 from scratchvae.cli.train_folder import settings_of, settled, train_and_draw
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
@@ -50,7 +50,9 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     settings["data"] |= {place: recorded["data"].get(place) for place in places}
     ended = training_that_ended(folder, config, bk, figures)
     if ended is not None:
-        say(f"{folder.path} had {ended.stopped} already: nothing is left to do", args.quiet)
+        print_message(
+            f"{folder.path} had {ended.stopped} already: nothing is left to do", args.quiet
+        )
         return config, ended
     if args.own_process and bk.name == "cpu":
         with_the_same_kernel(str(recorded.get("kernel")))

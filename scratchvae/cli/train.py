@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scratchvae.cli.common import answer, open_backend, open_dataset
+from scratchvae.cli.common import open_backend, open_dataset, print_result
 from scratchvae.cli.resume import resume
 from scratchvae.cli.train_folder import SIGNAL_EXITS, protocol_of, train_in_folder
 from scratchvae.cli.train_options import add_arguments
@@ -83,5 +83,5 @@ def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: T
         lines.append(f"train loss: {config.describe_train_loss()}; test: ELBO, analytic KL")
     if training.best_epoch is not None:
         lines.append(f"best epoch on the validation split: {training.best_epoch}")
-    answer(args.json, content, "\n".join(lines))
+    print_result(args.json, content, "\n".join(lines))
     return SIGNAL_EXITS.get(training.stopped, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.backend import Backend
-from scratchvae.cli.common import say
+from scratchvae.cli.common import print_message
 from scratchvae.config import TrainConfig, resolve_levels
 from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
@@ -98,11 +98,11 @@ def train_and_draw(
     training = train(config, dataset, bk, folder, choose_progress(quiet), film,
                      settings["checkpoint_every"], resume)  # fmt: skip
     if training.stopped in SIGNAL_EXITS:
-        say(f"interrupted: the state is saved in {folder.checkpoint_path}; "
+        print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; "
             f"scratchvae train --resume {folder.path} goes on", quiet)  # fmt: skip
     elif film is not None:
         draw(folder, config, dataset, views, bk, film, training.metrics, published)
-        say(f"figures: {folder.figures_path}", quiet)
+        print_message(f"figures: {folder.figures_path}", quiet)
     return training
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from scratchvae.cli.common import add_output_arguments, answer, say
+from scratchvae.cli.common import add_output_arguments, print_message, print_result
 from scratchvae.runs import RunFolder, inspect
 
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Say what is whole and what is not."""
     found = inspect(RunFolder.open(args.run))
     for note in found.notes:
-        say(note, args.quiet)
+        print_message(note, args.quiet)
     lines = [f"{name:<16}{words}" for name, words in found.files.items()]
     lines += found.damage or [f"{args.run}: all is whole"]
     content = {
@@ -37,5 +37,5 @@ def run(args: argparse.Namespace) -> int:
         "damage": found.damage,
         "notes": found.notes,
     }
-    answer(args.json, content, "\n".join(lines))
+    print_result(args.json, content, "\n".join(lines))
     return 1 if found.damage else 0

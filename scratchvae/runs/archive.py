@@ -74,7 +74,7 @@ def load_archive(
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except MemoryError as error:
-        raise CheckpointError(f"{path} cannot be read: the memory does not suffice") from error
+        raise CheckpointError(f"{path} cannot be read: not enough memory") from error
     return manifest, arrays
 
 

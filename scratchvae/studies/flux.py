@@ -40,7 +40,7 @@ STUDY = Study(
         published=47.74,  # one draw of 10 samples
         tolerance=5.0,
     ),
-    slips=(
+    errata=(
         "prints the loss of one draw of 100 test images, which varies by about 4 nats from draw "
         "to draw; ours is that of all 10,000",
         "recomputes logits as log(θ/(1 − θ)) from the means, which overflows where θ rounds to 0 "

@@ -28,7 +28,7 @@ STUDY = Study(
         Figure("train_loss", 46, 137.45),
     ),
     published_seconds=1035.14,
-    slips=(
+    errata=(
         "adds 1e-10 inside the logarithms; here the loss is stable without a constant",
         "writes N(μ, σI) where N(μ, σ²I) is meant",
         "both signs of the KL are in play; the printed figures are −ELBO",

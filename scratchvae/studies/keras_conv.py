@@ -35,7 +35,7 @@ STUDY = Study(
     ),
     target=Figure("test_loss", 20, 143.31),
     tolerance=1.0,
-    slips=(
+    errata=(
         "writes g = μ + σ² ⊙ ε; its code has σ, as it should",
         "has the wrong sign on the reconstruction term of its equation 12",
     ),

@@ -24,7 +24,7 @@ STUDY = Study(
     target=None,
     # The prior's log-density lacks ½ log 2π for 15 of its 16 dimensions.
     offset=15 * 0.9189385332046727,
-    slips=(
+    errata=(
         "subtracts ½ log 2π once instead of once a latent dimension: its loss is 13.78 nats too "
         "low",
         "scales each batch by its own minimum and maximum",

@@ -70,7 +70,7 @@ def write_report(
         f"<p class=small>Nats an image; test protocol: {_text(result.protocol)}; training loss: "
         f"{_text(result.train_protocol)}.</p>",
         "<h2>What the tutorial says that is not so</h2>",
-        "<ul>" + "".join(f"<li>It {_text(slip)}.</li>" for slip in study.slips) + "</ul>",
+        "<ul>" + "".join(f"<li>It {_text(erratum)}.</li>" for erratum in study.errata) + "</ul>",
         "<h2>Figures</h2>",
         *(_figure(figure, known) for figure in sorted(figures, key=_place)),
         "<h2>Equations</h2>",
@@ -90,20 +90,20 @@ def write_report(
 
 
 def _table(result: Reproduction) -> str:
-    theirs = any(row.theirs != row.mean for row in result.rows)
-    head = ["", "published", *(["ours, by its formula"] if theirs else []), "ours"]
+    other_formula = any(row.in_tutorial_units != row.mean for row in result.rows)
+    head = ["", "published", *(["ours, by its formula"] if other_formula else []), "ours"]
     lines = ["".join(f"<th>{_text(name)}</th>" for name in head)]
     for row in result.rows:
         error = "" if row.standard_error is None else f" ± {row.standard_error:.2f}"
         cells = [
             f"{row.metric.replace('_', ' ')}, epoch {row.epoch}",
             "" if row.published is None else f"{row.published:.2f}",
-            *([f"{row.theirs:.2f}{error}"] if theirs else []),
+            *([f"{row.in_tutorial_units:.2f}{error}"] if other_formula else []),
             f"{row.mean:.2f}{error}",
         ]
         lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
     published = "" if result.published_seconds is None else f"{result.published_seconds:.0f}"
-    cells = [f"seconds, {result.epochs} epochs", published, *([""] if theirs else []),
+    cells = [f"seconds, {result.epochs} epochs", published, *([""] if other_formula else []),
              f"{result.seconds:.0f}"]  # fmt: skip
     lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"

@@ -26,14 +26,14 @@ class Trial:
 class Row:
     """One figure of the tutorial and ours: mean and standard error over the seeds.
 
-    ``theirs`` is ours in the tutorial's own formula, to be compared with ``published``; ``mean``
-    is the loss as defined here.
+    ``in_tutorial_units`` is ours in the tutorial's own formula, to be compared with ``published``;
+    ``mean`` is the loss as defined here.
     """
 
     metric: str
     epoch: int
     published: float | None
-    theirs: float
+    in_tutorial_units: float
     mean: float
     standard_error: float | None  # None for a single seed
 
@@ -112,7 +112,9 @@ def _verdict(study: Study, epochs: int, rows: Sequence[Row]) -> str:
         return study.verdict(math.nan)
     if epochs < target.epoch:
         return f"cut short at {epochs} epochs: the published figure is that of epoch {target.epoch}"
-    ours = next(r.theirs for r in rows if (r.metric, r.epoch) == (target.metric, target.epoch))
+    ours = next(
+        r.in_tutorial_units for r in rows if (r.metric, r.epoch) == (target.metric, target.epoch)
+    )
     return study.verdict(ours)
 
 
@@ -137,18 +139,18 @@ def _notes(
 
 def table(result: Reproduction) -> str:
     """The comparison as text: one line a figure, nats an image."""
-    theirs = any(row.theirs != row.mean for row in result.rows)
+    other_formula = any(row.in_tutorial_units != row.mean for row in result.rows)
     head = f"{'nats an image':<24}{'published':>10}"
-    lines = [head + (f"{'its formula':>16}" if theirs else "") + f"{'scratchvae':>16}"]
+    lines = [head + (f"{'its formula':>16}" if other_formula else "") + f"{'scratchvae':>16}"]
     for row in result.rows:
         name = f"{row.metric.replace('_', ' ')}, epoch {row.epoch}"
         text = f"{name:<24}{'' if row.published is None else f'{row.published:.2f}':>10}"
         error = "" if row.standard_error is None else f" ± {row.standard_error:.2f}"
-        if theirs:
-            text += f"{f'{row.theirs:.2f}{error}':>16}"
+        if other_formula:
+            text += f"{f'{row.in_tutorial_units:.2f}{error}':>16}"
         lines.append(text + f"{f'{row.mean:.2f}{error}':>16}")
     seconds = "" if result.published_seconds is None else f"{result.published_seconds:.0f}"
-    text = f"{f'seconds, {result.epochs} epochs':<24}{seconds:>10}{'' if not theirs else ' ' * 16}"
+    text = f"{f'seconds, {result.epochs} epochs':<24}{seconds:>10}{' ' * 16 * other_formula}"
     lines.append(text + f"{result.seconds:>16.0f}")
     lines += result.notes
     lines.append(f"seeds: {result.seeds}; protocol: {result.protocol}")

@@ -48,7 +48,7 @@ class Study:
     drawn_images: int = 0  # the tutorial reports so many test images, drawn at random; 0: all
     completion: CompletionTarget | None = None
     published_seconds: float | None = None  # for all epochs, on the tutorial's machine
-    slips: tuple[str, ...] = ()  # what the tutorial says or does that is not so
+    errata: tuple[str, ...] = ()  # what the tutorial says or does that is not so
 
     def verdict(self, ours: float) -> str:
         """How ``ours``, in the tutorial's own formula, compares with the target, in words."""

@@ -33,7 +33,7 @@ STUDY = Study(
     ),
     # Σ(x − x̂)²/0.5 is −log N(x; x̂, ¼ I) but for ½ log(2π/4) a pixel.
     offset=784 * 0.5 * math.log(2 * math.pi * 0.25),
-    slips=(
+    errata=(
         "writes z = μ + ε · variance; its code takes the square root, as it should",
         "calls the encoder a decoder",
         "says that the standard deviation of its pixels is 1; Σ(x − x̂)²/0.5 implies ½ "

@@ -24,8 +24,8 @@ MACHINE = {
 }  # fmt: skip
 STUDY = {
     "study": "gluon", "verdict": "meets the figure", "rows": [
-        {"metric": "test_loss", "epoch": 3, "published": 9.5, "theirs": 9.25, "mean": 9.75,
-         "standard_error": 0.125},
+        {"metric": "test_loss", "epoch": 3, "published": 9.5, "in_tutorial_units": 9.25,
+         "mean": 9.75, "standard_error": 0.125},
     ],
     "published_seconds": None, "seconds": 90.0, "epochs": 3, "seeds": 2,
     "notes": ["one note", "another note"], "protocol": "grey pixels",

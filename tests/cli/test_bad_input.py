@@ -27,7 +27,7 @@ ROWS: Table = {
     "evaluate: two runs": ("evaluate run wider", "unrecognized arguments: wider"),
     "evaluate: no samples": ("evaluate run --samples 0 --quiet", "samples must be at least 1"),
     "evaluate: more samples than memory": (
-        f"evaluate run --samples {10**30} --quiet", "the memory does not suffice: an array of the",
+        f"evaluate run --samples {10**30} --quiet", "not enough memory: an array of the",
     ),
     "evaluate: no samples for log p(x)": ("evaluate run --nll 0", "--nll must be at least 1, not"),
     "evaluate: negative samples for log p(x)": ("evaluate run --nll -3", "at least 1, not -3"),
@@ -99,11 +99,11 @@ ROWS: Table = {
     ),
     "complete: no samples": (f"{COMPLETE} --samples 0", "samples is 0, but it must be at least 1"),
     "complete: more samples than memory": (
-        f"{COMPLETE} --samples {10**30}", "the memory does not suffice: an array of the shape",
+        f"{COMPLETE} --samples {10**30}", "not enough memory: an array of the shape",
     ),
     "complete: no samples at last": (f"{COMPLETE} --final-samples 0", "final_samples is 0, but it"),
     "complete: more samples at last than memory": (
-        f"{COMPLETE} --steps 1 --final-samples {10**30}", "the memory does not suffice: an array",
+        f"{COMPLETE} --steps 1 --final-samples {10**30}", "not enough memory: an array",
     ),
     "complete: an unknown optimizer": (f"{COMPLETE} --optimizer lbfgs", "invalid choice: 'lbfgs'"),
     "complete: an unknown KL": (f"{COMPLETE} --kl reverse", "invalid choice: 'reverse'"),

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from scratchvae.cli.main import OUR_MISTAKE, verdict
+from scratchvae.cli.main import INTERNAL_ERROR, exit_status
 
 
 @pytest.fixture
@@ -18,11 +18,11 @@ def broken(monkeypatch) -> None:
     monkeypatch.setattr("scratchvae.cli.info.versions", info)
 
 
-def test_a_mistake_of_ours_is_one_sentence_with_an_exit_code_of_its_own(cli, broken) -> None:
+def test_an_internal_error_is_one_sentence_with_an_exit_code_of_its_own(cli, broken) -> None:
     answer = cli("info")
-    assert (answer.code, answer.out) == (OUR_MISTAKE, "") == (70, "")
+    assert (answer.code, answer.out) == (INTERNAL_ERROR, "") == (70, "")
     assert answer.err == (
-        "scratchvae: this is a mistake of scratchvae, not yours: TypeError: first line second "
+        "scratchvae: internal error in scratchvae (not your input): TypeError: first line second "
         "line; --debug shows where it happened\n"
     )
 
@@ -30,11 +30,11 @@ def test_a_mistake_of_ours_is_one_sentence_with_an_exit_code_of_its_own(cli, bro
 @pytest.mark.parametrize("argv", [("--debug", "info"), ("info", "--debug")])
 def test_debug_shows_where_before_and_after_the_command(argv, cli, broken) -> None:
     answer = cli(*argv)
-    assert (answer.code, answer.out) == (OUR_MISTAKE, "")
+    assert (answer.code, answer.out) == (INTERNAL_ERROR, "")
     lines = answer.err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert "TypeError: first line" in lines
-    assert lines[-1].startswith("scratchvae: this is a mistake of scratchvae")
+    assert lines[-1].startswith("scratchvae: internal error in scratchvae")
 
 
 @pytest.mark.parametrize("argv", [("--debug", "evaluate", "no"), ("evaluate", "no", "--debug")])
@@ -59,14 +59,14 @@ def test_debug_changes_nothing_where_nothing_goes_wrong(cli) -> None:
         (KeyboardInterrupt(), 130, "interrupted"),
         (KeyboardInterrupt("SIGTERM"), 143, "interrupted"),
         (OSError(28, "No space left on device", "run/x"), 2, "No space left on device: 'run/x'"),
-        (MemoryError("an array"), 2, "the memory does not suffice: an array"),
+        (MemoryError("an array"), 2, "not enough memory: an array"),
         (RecursionError("too deep"), 70, "RecursionError: too deep"),
         (KeyError("levels"), 70, "KeyError: 'levels'"),
-        (AssertionError(), 70, "not yours: AssertionError:"),
+        (AssertionError(), 70, "(not your input): AssertionError:"),
     ],
 )
 def test_every_kind_of_error_has_its_code_and_its_sentence(error, code, words) -> None:
-    found, sentence = verdict(error)
+    found, sentence = exit_status(error)
     assert found == code
     assert words in sentence
     assert "\n" not in sentence

@@ -43,7 +43,7 @@ def test_one_epoch_of_gluon_sets_its_numbers_beside_the_published(cli, here) -> 
     assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[5]
     assert lines[6] == "training loss: ELBO with the analytic KL, 1 sample an image"
     assert lines[7] == "gluon: cut short at 1 epochs: the published figure is that of epoch 46"
-    assert lines[8:-1] == [f"the tutorial {slip}" for slip in find_study("gluon").slips]
+    assert lines[8:-1] == [f"the tutorial {erratum}" for erratum in find_study("gluon").errata]
     assert lines[-1] == "report: g/report.html"
     assert "gluon, seed 0" in answer.err
     assert "gluon, seed 1" in answer.err
@@ -124,7 +124,7 @@ def test_a_study_with_another_likelihood_is_not_compared(cli, here, monkeypatch)
     assert content["settings"]["likelihood"] == "bernoulli"
     assert content["verdict"] == "no figure was published"
     assert all(row["published"] is None for row in content["rows"])
-    assert all(row["theirs"] == row["mean"] for row in content["rows"])
+    assert all(row["in_tutorial_units"] == row["mean"] for row in content["rows"])
     assert content["command"].endswith("--epochs 1 --likelihood bernoulli")
     assert "Bernoulli likelihood" in content["protocol"]
 

@@ -264,7 +264,7 @@ def test_an_interrupted_run_says_where_its_state_is_and_exits_with_the_signal(
 def test_a_model_larger_than_any_memory_is_refused_in_words(cli, here, tiny_train) -> None:
     answer = cli(*tiny_train, "--hidden", 10**15, "--quiet")
     assert answer.code == 2
-    assert answer.err.startswith("scratchvae: the memory does not suffice")
+    assert answer.err.startswith("scratchvae: not enough memory")
 
 
 def test_a_disk_that_fills_up_while_training_is_said_in_words(

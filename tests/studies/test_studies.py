@@ -105,7 +105,7 @@ def test_every_study_can_be_run_and_judged(name: str) -> None:
         assert math.isfinite(figure.value)
     assert study.title
     assert study.source
-    assert study.slips
+    assert study.errata
     assert study.config.make_vae(784).pixels == 784
 
 
@@ -114,7 +114,7 @@ def test_a_figure_in_another_formula_is_compared_in_that_formula() -> None:
     result = run([0.0], study=replace(STUDY, offset=10.0))
     assert result.verdict == "meets the published figure (within 0.5 nats)"
     row = next(row for row in result.rows if (row.metric, row.epoch) == ("test_loss", 3))
-    assert (row.theirs, row.mean, row.published) == (100.0, 110.0, 100.0)
+    assert (row.in_tutorial_units, row.mean, row.published) == (100.0, 110.0, 100.0)
     lines = table(result).splitlines()
     assert lines[0].split()[-3:] == ["its", "formula", "scratchvae"]
     assert lines[3].split()[-3:] == ["100.00", "100.00", "110.00"]

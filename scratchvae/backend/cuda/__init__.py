@@ -78,7 +78,7 @@ class CupyBackend(CudaUpdates):
     def _too_little(self, size: int) -> str:
         free, total = self.xp.cuda.runtime.memGetInfo()
         return (
-            f"the GPU's memory does not suffice: {size / 2**30:.1f} GiB more are needed, and "
+            f"not enough GPU memory: {size / 2**30:.1f} GiB more are needed, and "
             f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB are free; choose a smaller batch, "
             "fewer samples an image or --device cpu"
         )
