@@ -15,7 +15,7 @@ from scratchvae.latent import ESTIMATORS
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.training.nonfinite.trace import Watch, computes_kl, labels_of
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TITLES = dict(
     re.findall(r"^\*\*\((E\d+)\)\*\* (.+)\.$", (ROOT / "docs/derivations.md").read_text(), re.M)
 )
