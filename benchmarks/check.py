@@ -58,7 +58,7 @@ def reference(job: Job, inputs: Path) -> Checked:
     data = np.load(job.data)
     for k in range(STEPS):
         model.params.load(p)
-        x = data[index[k]] / float(job.levels)
+        x = data[index[k]] / float(job.max_level)
         loss, g = model.loss_and_gradient(x, eps[k])
         if k == 0:
             first, grads = loss.total, g

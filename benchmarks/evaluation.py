@@ -46,13 +46,13 @@ TOLERANCE = 1e-5  # of log p, relative
 def trained_job(name: str, n: int, threads: int, folder: Path) -> Job:
     """A model after a moment of training, and n test images in front of it."""
     spec = KNOWN[name]
-    weights, data, levels = folder / f"{name}.npz", folder / f"{name}.npy", 255
+    weights, data, max_level = folder / f"{name}.npz", folder / f"{name}.npy", 255
     train, test = images(TRAINED)[0], images(n, test=True)[0]
     if spec.binary:
-        train, test, levels = binarized(train), binarized(test), 1
+        train, test, max_level = binarized(train), binarized(test), 1
     np.savez(weights, **check.initial_weights(spec, seed=0))  # type: ignore[arg-type]
     np.save(data, train)
-    job = Job(spec, str(data), levels, str(weights), threads)
+    job = Job(spec, str(data), max_level, str(weights), threads)
     trainer = ours.Contender(job)
     trainer.run(STEPS)
     np.savez(weights, **trainer.step.params.to_host())  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ class Measurement:
         self.job = Job(
             spec=spec,
             data=str(folder / ("binary.npy" if spec.binary else "grey.npy")),
-            levels=1 if spec.binary else 255,
+            max_level=1 if spec.binary else 255,
             weights=str(folder / "weights.npz"),
             threads=threads,
             options={"device": self.device, "tf32": precision == "tf32"},

@@ -96,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         np.save(data, binarized(grey) if spec.binary else grey)
         np.savez(weights, **check.initial_weights(spec, seed=0))  # type: ignore[arg-type]
         options = {"workers": args.workers} if args.workers else {}
-        levels = 1 if spec.binary else 255
-        job = Job(spec, str(data), levels, str(weights), args.threads, options=options)
+        max_level = 1 if spec.binary else 255
+        job = Job(spec, str(data), max_level, str(weights), args.threads, options=options)
         result = measure(job, args)
 
     rows = []

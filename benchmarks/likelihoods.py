@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.harness import own_conditions, write_json
 from benchmarks.step import at_least_one
 from scratchvae.backend import get_backend
-from scratchvae.config import TrainConfig, resolve_levels
+from scratchvae.config import TrainConfig, resolve_max_level
 from scratchvae.data import load_dataset
 from scratchvae.evaluation import histogram_nll, log_likelihood, mass_of_levels
 from scratchvae.runs import RunFolder
@@ -35,17 +35,17 @@ SETTINGS = TrainConfig(hidden=(200, 200), latent_dim=8, epochs=300, validation=2
 def score(likelihood: str, seed: int, samples: int) -> dict[str, float]:
     """Train one model and score its best epoch on the test images, in nats an image."""
     dataset = load_dataset("digits")
-    levels = dataset.train.levels
-    assert levels is not None
+    max_level = dataset.train.max_level
+    assert max_level is not None
     config = replace(SETTINGS, likelihood=likelihood, seed=seed)
-    resolved = resolve_levels(config, levels)
+    resolved = resolve_max_level(config, max_level)
     bk = get_backend("cpu", config.dtype)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder) / "run", {"config": resolved.to_json()})
         training = train(resolved, dataset, bk, run)
         model, _ = run.load(bk)
     test = prepare(resolved, dataset).test
-    by_mass = None if likelihood == "categorical" else mass_of_levels(levels)
+    by_mass = None if likelihood == "categorical" else mass_of_levels(max_level)
     elbo = log_likelihood(model, test, "none", seed, 1, score=by_mass)
     log_p = log_likelihood(model, test, "none", seed, samples, score=by_mass)
     return {"negative_elbo": -elbo.log_p, "nll": -log_p.log_p, "epoch": training.best_epoch or 0}

@@ -26,7 +26,7 @@ TURN = 0.2  # seconds
 
 def measure(spec: Spec, threads: int, rounds: int, kernel: str | None) -> dict[str, Any]:
     """Times of both for one model's parameters."""
-    job = Job(spec=spec, data="", levels=1, weights="", threads=threads)
+    job = Job(spec=spec, data="", max_level=1, weights="", threads=threads)
     processes: dict[str, Process] = {}
     absent: dict[str, str] = {}
     try:

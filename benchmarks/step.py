@@ -58,7 +58,7 @@ class Measurement:
         self.job = Job(
             spec=spec,
             data=str(folder / f"{kind}.npy"),
-            levels=1 if spec.binary else 255,
+            max_level=1 if spec.binary else 255,
             weights=str(folder / "weights.npz"),
             threads=args.threads,
             options=options,

@@ -17,6 +17,7 @@ from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
 
 LIKELIHOODS = ("bernoulli", "categorical", "gaussian", "gaussian-learned", "gaussian-per-pixel")
 HEADS = ("logvar", "logstd")
+FORMER_NAMES = {"levels": "max_level"}  # of settings, in the files of older runs
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TrainConfig:
     decoder: tuple[str, ...] = ()  # both or neither; the encoder's head is added
     latent_dim: int = 2
     likelihood: str = "bernoulli"
-    levels: int = 0  # of the categorical, grey values k / levels; 0: the data's (resolve_levels)
+    max_level: int = 0  # of the categorical, grey values k / max_level; 0: the data's
     std: float = 0.5  # of the fixed Gaussian
     mean: str = "sigmoid"  # of the Gaussians: sigmoid or identity
     head: str = "logvar"  # what the encoder's second half means: logvar or logstd
@@ -79,7 +80,8 @@ class TrainConfig:
         for name in ("validation", "patience", "workers", "verify_every", "kl_warmup"):
             self._require(name, _is_int(getattr(self, name), 0), "a whole number, not negative")
         self._require("seed", _is_int(self.seed, 0) and self.seed < 2**64, "from 0 to 2⁶⁴ − 1")
-        self._require("levels", _is_int(self.levels, 0) and self.levels < 256, "from 0 to 255")
+        fine = _is_int(self.max_level, 0) and self.max_level < 256
+        self._require("max_level", fine, "from 0 to 255")
         sizes = all(_is_int(units, 1) for units in self.hidden)
         self._require("hidden", sizes, "sizes of at least 1")
         self._require("std", _is_number(self.std) and self.std > 0, "a positive number")
@@ -137,10 +139,10 @@ class TrainConfig:
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "TrainConfig":
         """The inverse of :meth:`to_json`; refuses names that it does not know."""
-        unknown = set(settings) - {field.name for field in fields(cls)}
+        unknown = set(settings) - {field.name for field in fields(cls)} - FORMER_NAMES.keys()
         if unknown:
             raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
-        return cls(**settings)
+        return cls(**{FORMER_NAMES.get(name, name): settings[name] for name in settings})
 
     # ---- what the settings mean --------------------------------------------------------------
 
@@ -149,12 +151,12 @@ class TrainConfig:
         if self.likelihood == "bernoulli":
             return Bernoulli()
         if self.likelihood == "categorical":
-            if self.levels == 0:
+            if self.max_level == 0:
                 raise ConfigError(
                     "the levels of a categorical likelihood are those of the data: "
-                    "set levels to 16 for the digits, to 255 for MNIST, to 1 for binary pixels"
+                    "set max_level to 16 for the digits, to 255 for MNIST, to 1 for binary pixels"
                 )
-            return Categorical(self.levels + 1)
+            return Categorical(self.max_level + 1)
         if self.likelihood == "gaussian":
             return Gaussian(self.std, self.mean)
         return LearnedGaussian(self.likelihood == "gaussian-per-pixel", mean=self.mean)
@@ -214,35 +216,38 @@ class TrainConfig:
         return f"{sizes}, {self.activation}"
 
 
-def resolve_levels(config: TrainConfig, levels: int | None) -> TrainConfig:
-    """The settings with the levels of a categorical likelihood, where they leave them to the data.
+def resolve_max_level(config: TrainConfig, max_level: int | None) -> TrainConfig:
+    """The settings with ``max_level`` of a categorical likelihood, if they leave it to the data.
 
-    ``levels`` are the data's: of pixels that are grey values k / levels; None for float pixels,
+    ``max_level`` is the data's, whose pixels are grey values k / max_level; None for float pixels,
     which no categorical describes. Binarized pixels have one level above black.
     """
     if config.likelihood != "categorical":
         return config
-    found = levels if config.binarize == "none" else 1
+    found = max_level if config.binarize == "none" else 1
     if found is None:
         raise ConfigError(
             f"a categorical likelihood needs pixels of whole levels (uint8), but those of "
             f"{config.data} are float numbers: choose a Gaussian, or store them as uint8"
         )
-    resolved = replace(config, levels=config.levels or found)
-    if resolved.levels != found:
-        raise ConfigError(f"levels is {config.levels}, but the pixels have the levels 0 to {found}")
+    resolved = replace(config, max_level=config.max_level or found)
+    if resolved.max_level != found:
+        raise ConfigError(
+            f"max_level is {config.max_level}, but the pixels have the levels 0 to {found}"
+        )
     return resolved
 
 
-def require_same_levels(config: TrainConfig, levels: int | None) -> None:
+def require_same_max_level(config: TrainConfig, max_level: int | None) -> None:
     """``DataError`` where a categorical likelihood knows other grey values than the data have.
 
-    Pixels of 0 and 1 are levels of every categorical. ``levels`` as in :func:`resolve_levels`.
+    Pixels of 0 and 1 are levels of every categorical. ``max_level`` as in
+    :func:`resolve_max_level`.
     """
-    found = levels if config.binarize == "none" else 1
-    if config.likelihood == "categorical" and (found is None or config.levels % found):
+    found = max_level if config.binarize == "none" else 1
+    if config.likelihood == "categorical" and (found is None or config.max_level % found):
         raise DataError(
-            f"the model knows the grey values k / {config.levels}, but the pixels "
+            f"the model knows the grey values k / {config.max_level}, but the pixels "
             + ("are float numbers" if found is None else f"have the levels 0 to {found}")
         )
 

@@ -18,7 +18,7 @@ class Job:
 
     spec: Spec
     data: str  # .npy, (N, D) uint8
-    levels: int  # a pixel k means the grey value k / levels
+    max_level: int  # a pixel k means the grey value k / max_level
     weights: str  # .npz, arrays (inputs, outputs) and (outputs,) under scratchvae's names
     threads: int
     seed: int = 0
@@ -41,7 +41,7 @@ class Job:
     def load_values(self) -> NDArray[np.float32]:
         """The grey values of all images: (N, D) float32, what the peers keep in memory."""
         values = np.load(self.data).astype(np.float32)
-        values /= np.float32(self.levels)
+        values /= np.float32(self.max_level)
         return values
 
 

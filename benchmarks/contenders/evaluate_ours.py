@@ -24,7 +24,7 @@ class Contender:
         self.job = job
         self.model = Model(vae, bk, FlatBuffer(bk, vae.layout))
         self.model.params.load(job.load_weights())
-        self.images = Split(np.load(job.data), None, job.levels)
+        self.images = Split(np.load(job.data), None, job.max_level)
 
     def estimate(self, options: dict[str, Any]) -> dict[str, Any]:
         """log p of all images: seconds, and the mean in nats an image with its standard error."""

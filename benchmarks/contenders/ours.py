@@ -59,7 +59,7 @@ class Contender:
         if self.bk.name != "cpu":
             images = self.bk.array(images, dtype=images.dtype)
         return TrainingStep(
-            self.bk, vae, params, optimizer, images, job.levels, job.spec.batch, job.seed,
+            self.bk, vae, params, optimizer, images, job.max_level, job.spec.batch, job.seed,
             workers=self.workers, captured=job.options.get("captured", True),
         )  # fmt: skip
 

@@ -99,7 +99,7 @@ def means(data: Dataset, content: bytes) -> bool:
         reading = strict.read(content)
     except Exception:  # no meaning: nothing should have been accepted
         return False
-    same = (data.train.levels, data.image_shape) == (reading.levels, reading.image_shape)
+    same = (data.train.max_level, data.image_shape) == (reading.max_level, reading.image_shape)
     pairs = (
         (data.train.images, reading.train),
         (data.test.images, reading.test),

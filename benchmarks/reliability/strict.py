@@ -21,7 +21,7 @@ class Reading(NamedTuple):
     test: NDArray[Any]
     train_labels: NDArray[Any] | None
     test_labels: NDArray[Any] | None
-    levels: int | None
+    max_level: int | None
     image_shape: tuple[int, int]
 
 
@@ -75,7 +75,7 @@ def meaning(arrays: list[NDArray[Any]], labels: list[NDArray[Any] | None]) -> Re
     for array, known in zip(arrays, labels, strict=True):
         require(known is None or (known.dtype.kind in "bui" and known.shape == array.shape[:1]))
         require(known is None or int(known.max()) < 2**63)
-    levels = None
+    max_level = None
     rows = [array.reshape(len(array), -1) for array in arrays]
     if all(array.dtype.kind == "f" for array in rows):
         rows = [array.astype(np.float32) for array in rows]
@@ -83,14 +83,14 @@ def meaning(arrays: list[NDArray[Any]], labels: list[NDArray[Any] | None]) -> Re
     else:
         require(all(array.dtype.kind in "bui" for array in rows))
         require(all(int(a.min()) >= 0 and int(a.max()) <= 255 for a in rows))
-        levels = 1 if max(int(array.max()) for array in rows) == 1 else 255
+        max_level = 1 if max(int(array.max()) for array in rows) == 1 else 255
         rows = [array.astype(np.uint8) for array in rows]
     if len(rows) == 1:
         require(len(rows[0]) >= 2)
         cut = len(rows[0]) - max(1, len(rows[0]) // 10)
         rows = [rows[0][:cut], rows[0][cut:]]
         labels = [None, None] if labels[0] is None else [labels[0][:cut], labels[0][cut:]]
-    return Reading(rows[0], rows[1], labels[0], labels[1], levels, shapes.pop())
+    return Reading(rows[0], rows[1], labels[0], labels[1], max_level, shapes.pop())
 
 
 def image_shape(array: NDArray[Any]) -> tuple[int, int]:

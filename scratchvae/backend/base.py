@@ -148,16 +148,16 @@ class Backend(UpdateRules):
         out[...] = self.xp.sum(a, axis=0)
 
     def gather(
-        self, images: Array, index: Array, levels: int | None, out: Array, raw: Array
+        self, images: Array, index: Array, max_level: int | None, out: Array, raw: Array
     ) -> None:
-        """out = images[index] / levels: (N, D), (B,) -> (B, D).
+        """out = images[index] / max_level: (N, D), (B,) -> (B, D).
 
-        ``raw`` is a buffer like ``out`` of the images' own dtype; ``levels`` is None where the
+        ``raw`` is a buffer like ``out`` of the images' own dtype; ``max_level`` is None where the
         images are grey values already.
         """
         out[...] = self.xp.take(images, index, axis=0)
-        if levels is not None and levels != 1:
-            out /= float(levels)
+        if max_level is not None and max_level != 1:
+            out /= float(max_level)
 
     def windows(self, x: Array, stride: tuple[int, int], out: Array) -> None:
         """out[n, p, q, i, j, c] = x[n, p·s + i, q·r + j, c], for strides s and r  (E35).

@@ -82,13 +82,13 @@ class NumpyBackend(FastUpdateRules, Backend):
         self.xp.sum(a, axis=0, out=out)
 
     def gather(
-        self, images: Array, index: Array, levels: int | None, out: Array, raw: Array
+        self, images: Array, index: Array, max_level: int | None, out: Array, raw: Array
     ) -> None:
         # mode="clip" writes straight into raw; the default would go through a temporary.
         self.xp.take(images, index, axis=0, out=raw, mode="clip")
         self.xp.copyto(out, raw)
-        if levels is not None and levels != 1:
-            out /= float(levels)
+        if max_level is not None and max_level != 1:
+            out /= float(max_level)
 
     def windows(self, x: Array, stride: tuple[int, int], out: Array) -> None:
         if out.shape[4] * out.shape[5] < RUN:

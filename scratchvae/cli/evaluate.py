@@ -14,7 +14,7 @@ from scratchvae.cli.common import (
     print_message,
     print_result,
 )
-from scratchvae.config import TrainConfig, require_same_levels
+from scratchvae.config import TrainConfig, require_same_max_level
 from scratchvae.data import PROTOCOLS, Dataset
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import Evaluation, LogLikelihood, evaluate, log_likelihood
@@ -106,7 +106,7 @@ def under(
     nll_samples: int | None,
 ) -> tuple[Evaluation, LogLikelihood | None]:
     """The numbers of a split under the protocol of ``config``."""
-    require_same_levels(config, dataset.train.levels)
+    require_same_max_level(config, dataset.train.max_level)
     images = getattr(prepare(config, dataset), split)
     if images is None:
         raise ConfigError("the run was trained without a validation split")

@@ -17,7 +17,7 @@ from scratchvae.cli.common import (
 )
 from scratchvae.cli.complete import how
 from scratchvae.cli.train_folder import SIGNAL_EXITS, train_in_folder
-from scratchvae.config import LIKELIHOODS, TrainConfig, resolve_levels
+from scratchvae.config import LIKELIHOODS, TrainConfig, resolve_max_level
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import evaluate, visible
@@ -96,7 +96,7 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
     settings = study.config
     dataset = open_dataset(settings.data, settings.subset, args.data_dir, args.quiet)
-    settings = resolve_levels(settings, dataset.train.levels)
+    settings = resolve_max_level(settings, dataset.train.max_level)
     study = replace(study, config=settings)
     bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
     target = study.target

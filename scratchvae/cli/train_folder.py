@@ -7,7 +7,7 @@ from typing import Any
 
 from scratchvae.backend import Backend
 from scratchvae.cli.common import print_message
-from scratchvae.config import TrainConfig, resolve_levels
+from scratchvae.config import TrainConfig, resolve_max_level
 from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
 from scratchvae.figures.run import figure_originals
@@ -48,7 +48,7 @@ def train_in_folder(
 
 def settled(config: TrainConfig, dataset: Dataset, bk: Backend) -> TrainConfig:
     """The settings with what they leave to the data and to the machine."""
-    config = resolve_levels(config, dataset.train.levels)
+    config = resolve_max_level(config, dataset.train.max_level)
     return resolve_workers(config, bk, dataset.train.images.shape[1])
 
 

@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
            help="processes that share a step on the CPU; 0: by rule")  # fmt: skip
     option("--patience", default=d.patience, type=int, metavar="K",
            help="stop after K epochs without a better one; needs --validation")  # fmt: skip
-    parser.set_defaults(levels=d.levels)  # of a categorical: the data's
+    parser.set_defaults(max_level=d.max_level)  # of a categorical: the data's
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: a new "
                         "one in runs/)")  # fmt: skip
     parser.add_argument("--no-figures", action="store_true", help="draw nothing")

@@ -24,7 +24,7 @@ def binarize(split: Split, protocol: str, seed: int, lane: int) -> Split:
     "threshold": 1 where x > 1/2, so a pixel of exactly 1/2 becomes 0. "static": one Bernoulli
     draw with mean x, for good; ``lane`` keeps the draws of two splits apart. "none" and
     "dynamic": the split itself; the training step draws dynamic pixels at every visit.
-    Binary images are uint8 with levels 1.
+    Binary images are uint8 with ``max_level`` 1.
 
     Raises ConfigError for an unknown protocol, DataError for grey values outside [0, 1] where
     the protocol needs them inside.
@@ -36,8 +36,8 @@ def binarize(split: Split, protocol: str, seed: int, lane: int) -> Split:
     if protocol == "dynamic":
         return split
     if protocol == "threshold":
-        # 2k > levels without leaving uint8: k is whole, so k > floor(levels / 2) says the same
-        half = 0.5 if split.levels is None else split.levels // 2
+        # 2k > max_level without leaving uint8: k > floor(max_level / 2) is the same, k being whole
+        half = 0.5 if split.max_level is None else split.max_level // 2
         pixels = (split.images > half).view(np.uint8)
     else:
         pixels = bernoulli(split, stream_of(seed, Purpose.STATIC, lane))
@@ -58,7 +58,7 @@ def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.ui
         here = u[: part.stop - part.start]
         fill_uniform(here, stream, position=start)
         # float32, as the model sees it: the same greys give the same bits however they are stored
-        x = source[part] if split.levels is None else source[part] / np.float32(split.levels)
+        x = source[part] if split.max_level is None else source[part] / np.float32(split.max_level)
         np.less(here, x, out=pixels[part].view(np.bool_))
     return pixels.reshape(split.images.shape)
 

@@ -1,7 +1,7 @@
 """What the rest of the program sees of data: a Split of images, a Dataset of two Splits.
 
 Small grey levels stay uint8, as the files hold them: a quarter of the memory of float32, and
-the training step divides by ``levels`` when it gathers a batch.
+the training step divides by ``max_level`` when it gathers a batch.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ class Split:
     """Images and, where they are known, their labels.
 
     ``images``: (N, D), uint8 levels or float32 values. ``labels``: (N,) int64, or None.
-    ``levels``: a uint8 pixel k means the grey value k / levels; None: the images are float32
+    ``max_level``: a uint8 pixel k means the grey value k / max_level; None: the images are float32
     and their values are the grey values.
 
     Raises DataError for shapes, dtypes or levels that do not fit together, and for values that
@@ -30,23 +30,25 @@ class Split:
 
     images: NDArray[Any]
     labels: NDArray[np.int64] | None
-    levels: int | None
+    max_level: int | None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
         require_array(images, "a split's images")
         if images.ndim != 2:
             raise DataError(f"a split's images have the shape (N, D), not {images.shape}")
-        if self.levels is not None:
-            object.__setattr__(self, "levels", require_levels(self.levels))
-        wanted = np.dtype(np.float32 if self.levels is None else np.uint8)
+        if self.max_level is not None:
+            object.__setattr__(self, "max_level", require_max_level(self.max_level))
+        wanted = np.dtype(np.float32 if self.max_level is None else np.uint8)
         if images.dtype != wanted:
-            raise DataError(f"images with levels={self.levels} are {wanted}, not {images.dtype}")
-        if self.levels is None:
-            require_finite(images, "a split's images")
-        elif int(images.max(initial=0)) > self.levels:
             raise DataError(
-                f"levels={self.levels} cannot be: the brightest pixel is {int(images.max())}"
+                f"images with max_level={self.max_level} are {wanted}, not {images.dtype}"
+            )
+        if self.max_level is None:
+            require_finite(images, "a split's images")
+        elif int(images.max(initial=0)) > self.max_level:
+            raise DataError(
+                f"max_level={self.max_level} cannot be: the brightest pixel is {int(images.max())}"
             )
         if labels is not None:
             require_array(labels, "a split's labels")
@@ -64,14 +66,14 @@ class Split:
     def values(self, rows: Any = slice(None)) -> NDArray[np.float32]:
         """The grey values of ``rows`` (a slice or an index array): (n, D) float32, a fresh copy."""
         chosen = self.images[rows]
-        if self.levels is None:
+        if self.max_level is None:
             return np.array(chosen, dtype=np.float32)
-        return np.divide(chosen, np.float32(self.levels), dtype=np.float32)
+        return np.divide(chosen, np.float32(self.max_level), dtype=np.float32)
 
     def take(self, index: Any) -> "Split":
         """The images (and labels) that ``index`` names: a slice, an index array or a mask."""
         labels = None if self.labels is None else self.labels[index]
-        return Split(self.images[index], labels, self.levels)
+        return Split(self.images[index], labels, self.max_level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ class Dataset:
     """Images to train on and images to test on.
 
     ``image_shape``: (height, width), whose product is D. ``notes``: lines that a person should
-    see, such as a test split that was cut off the end. ``fingerprint``: SHA-256 over levels,
+    see, such as a test split that was cut off the end. ``fingerprint``: SHA-256 over ``max_level``,
     shapes, dtypes and bytes, so that a checkpoint can tell whether it meets its data again.
 
     Raises DataError for splits that do not fit each other or ``image_shape``.
@@ -107,10 +109,10 @@ class Dataset:
                     f"{name}: the {part} images have {split.images.shape[1]} pixels, "
                     f"but {height} x {width} were expected"
                 )
-        if train.levels != test.levels:
+        if train.max_level != test.max_level:
             raise DataError(
-                f"{name}: train and test images differ in their levels "
-                f"({train.levels} and {test.levels}); store both in one dtype"
+                f"{name}: train and test images differ in max_level "
+                f"({train.max_level} and {test.max_level}); store both in one dtype"
             )
         object.__setattr__(self, "fingerprint", fingerprint(train, test))
 
@@ -123,12 +125,12 @@ def require_array(array: Any, what: str) -> None:
         raise DataError(f"{what} are a masked array; fill what is masked, or leave it out")
 
 
-def require_levels(levels: Any) -> int:
-    """``levels`` as an int; raises DataError unless it is a whole number from 1 to 255."""
-    fine = isinstance(levels, int | np.integer) and not isinstance(levels, bool)
-    if not fine or not 1 <= levels <= 255:
-        raise DataError(f"levels={levels!r} cannot be: a whole number from 1 to 255, or None")
-    return int(levels)
+def require_max_level(max_level: Any) -> int:
+    """``max_level`` as an int; raises DataError unless it is a whole number from 1 to 255."""
+    fine = isinstance(max_level, int | np.integer) and not isinstance(max_level, bool)
+    if not fine or not 1 <= max_level <= 255:
+        raise DataError(f"max_level={max_level!r} cannot be: a whole number from 1 to 255, or None")
+    return int(max_level)
 
 
 def require_image_shape(shape: Any, name: str) -> tuple[int, int]:
@@ -143,10 +145,10 @@ def require_image_shape(shape: Any, name: str) -> tuple[int, int]:
 
 
 def fingerprint(*splits: Split) -> str:
-    """SHA-256 (hex) over levels, shapes, dtypes and bytes of the splits, alike on every machine."""
+    """SHA-256 (hex) of the splits' scale, shapes, dtypes and bytes, alike on every machine."""
     digest = hashlib.sha256()
     for split in splits:
-        digest.update(f"levels {split.levels};".encode())
+        digest.update(f"levels {split.max_level};".encode())  # as every run has recorded it
         for array in (split.images, split.labels):
             if array is None:
                 digest.update(b"none;")
@@ -177,8 +179,8 @@ def require_unit_interval(split: Split, name: str) -> None:
     Likelihoods of grey values in [0, 1] (Bernoulli) and draws of binary pixels ask this; a
     Gaussian likelihood does not. ``name`` says in the message whose images these are.
     """
-    if split.levels is not None:
-        return  # k / levels with 0 <= k <= levels: a Split has checked it
+    if split.max_level is not None:
+        return  # k / max_level with 0 <= k <= max_level: a Split has checked it
     outside = ~((split.images >= 0) & (split.images <= 1))
     if not outside.any():
         return

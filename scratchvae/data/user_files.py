@@ -86,9 +86,9 @@ def from_arrays(
 ) -> Dataset:
     """The Dataset of one array of images, to be split, or of two, train and test."""
     shape = image_shape_of(images, path)
-    pixels, levels, notes = as_pixels(images, path)
+    pixels, max_level, notes = as_pixels(images, path)
     parts = [
-        Split(some, None if known is None else as_labels(known, len(some), path), levels)
+        Split(some, None if known is None else as_labels(known, len(some), path), max_level)
         for some, known in zip(pixels, labels, strict=True)
     ]
     if len(parts) == 1:
@@ -135,9 +135,9 @@ def image_shape_of(arrays: Sequence[NDArray[Any]], path: Path) -> tuple[int, int
 def as_pixels(
     arrays: Sequence[NDArray[Any]], path: Path
 ) -> tuple[list[NDArray[Any]], int | None, list[str]]:
-    """(images, levels, notes): each array flattened to (N, D), uint8 or float32, as a Split has it.
+    """(images, max_level, notes): each array as (N, D), uint8 or float32, as a Split has it.
 
-    All arrays are read alike, so that a test part without bright pixels keeps the levels of its
+    All arrays are read alike, so that a test part without bright pixels keeps the scale of its
     train part. Raises DataError for dtypes that do not mix, integers outside 0..255, and values
     that are not finite.
     """

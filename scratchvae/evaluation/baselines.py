@@ -17,9 +17,9 @@ def histogram_nll(train: Split, split: Split) -> Float64:
     rule), so that no level has probability zero. Pixels are independent: what a model of images
     adds is what it gains on this. Raises ``ConfigError`` for pixels that are not whole levels.
     """
-    if train.levels is None or train.levels != split.levels:
+    if train.max_level is None or train.max_level != split.max_level:
         raise ConfigError("a histogram needs pixels of whole levels, the same in both splits")
-    levels, pixels = train.levels + 1, train.images.shape[1]
+    levels, pixels = train.max_level + 1, train.images.shape[1]
     counts = np.ones((levels, pixels))
     for level in range(levels):
         counts[level] += np.count_nonzero(train.images == level, axis=0)
@@ -27,10 +27,10 @@ def histogram_nll(train: Split, split: Split) -> Float64:
     return nll[split.images, np.arange(pixels)].sum(axis=1)
 
 
-def mass_of_levels(levels: int) -> Score:
+def mass_of_levels(max_level: int) -> Score:
     """Scores a Gaussian by the probability that it gives to the level of each pixel.
 
-    The level k of 0 … ``levels`` owns the grey values within half a level of k / levels; the
+    The level k of 0 … ``max_level`` owns the grey values within half a level of k / max_level; the
     first and the last own all that lies beyond as well. So the probabilities of a pixel add up to
     one, and nats are comparable with those of a categorical. For ``log_likelihood``.
     """
@@ -45,20 +45,20 @@ def mass_of_levels(levels: int) -> Score:
         nll = np.empty(eps.shape[:2])
         for k in range(eps.shape[1]):
             mean = model.decode(mu + np.exp(0.5 * logvar) * eps[:, k])
-            nll[:, k] = -log_mass(x, mean, std, levels).sum(axis=1)
+            nll[:, k] = -log_mass(x, mean, std, max_level).sum(axis=1)
         return nll
 
     return score
 
 
-def log_mass(x: NDArray, mean: NDArray, std: NDArray | np.float64, levels: int) -> Float64:
+def log_mass(x: NDArray, mean: NDArray, std: NDArray | np.float64, max_level: int) -> Float64:
     """log (Φ(b) − Φ(a)) between the edges of each pixel's level, stable far out on both sides."""
     from scipy.special import log_ndtr
 
-    level = np.rint(np.asarray(x, np.float64) * levels)
-    low = ((level - 0.5) / levels - mean) / std
-    high = ((level + 0.5) / levels - mean) / std
-    low, high = np.where(level == 0, -np.inf, low), np.where(level == levels, np.inf, high)
+    level = np.rint(np.asarray(x, np.float64) * max_level)
+    low = ((level - 0.5) / max_level - mean) / std
+    high = ((level + 0.5) / max_level - mean) / std
+    low, high = np.where(level == 0, -np.inf, low), np.where(level == max_level, np.inf, high)
     right = low > 0  # there Φ is close to 1: use the mirror image
     low, high = np.where(right, -high, low), np.where(right, -low, high)
     larger = log_ndtr(high)

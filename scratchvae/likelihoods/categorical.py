@@ -17,14 +17,14 @@ class Categorical(Likelihood):
     that were whole levels.
     """
 
-    def __init__(self, levels: int) -> None:
-        """``levels``: L, how many there are, black included."""
-        if levels < 2:
-            raise ConfigError(f"a categorical pixel has at least two levels, not {levels}")
-        self.levels = self.logits_per_pixel = levels
+    def __init__(self, n_levels: int) -> None:
+        """``n_levels``: L, how many there are, black included."""
+        if n_levels < 2:
+            raise ConfigError(f"a categorical pixel has at least two levels, not {n_levels}")
+        self.n_levels = self.logits_per_pixel = n_levels
 
     def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
-        L, D, K = self.levels, pixels, samples
+        L, D, K = self.n_levels, pixels, samples
         levels = workspace.shared("likelihood.levels", L, 1)
         levels[...] = workspace.bk.array(range(L)).reshape(L, 1)
         return (
@@ -46,7 +46,7 @@ class Categorical(Likelihood):
         Leaves e^(a − m), its sum over the levels and the one-hot x in the work buffers.
         """
         levels, level, shown, shifted, tmp, largest, total, _ = work
-        bk.xp.multiply(x, self.levels - 1.0, out=level)
+        bk.xp.multiply(x, self.n_levels - 1.0, out=level)
         bk.xp.rint(level, out=level)
         bk.xp.equal(level[:, :, None, :], levels, out=shown)
         a = self._by_level(logits)
@@ -88,7 +88,7 @@ class Categorical(Likelihood):
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """E[x|z] = Σ_l softmax(a)_l · l / (L − 1)  (E58)."""
         odds = self._odds(bk, logits)
-        grey = bk.array([[level / (self.levels - 1)] for level in range(self.levels)])
+        grey = bk.array([[level / (self.n_levels - 1)] for level in range(self.n_levels)])
         bk.xp.divide(bk.xp.sum(odds * grey, axis=2), bk.xp.sum(odds, axis=2), out=out)
 
     def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
@@ -99,10 +99,10 @@ class Categorical(Likelihood):
         sums = bk.xp.cumsum(self._odds(bk, logits), axis=2)
         passed = sums[:, :, :-1] <= sums[:, :, -1:] * noise[:, :, None, :]
         bk.xp.sum(passed, axis=2, out=out)
-        out /= self.levels - 1.0
+        out /= self.n_levels - 1.0
 
     def describe(self) -> str:
-        return f"categorical over {self.levels} levels"
+        return f"categorical over {self.n_levels} levels"
 
     def _odds(self, bk: Backend, logits: Array) -> Array:
         """e^(a − max a), (B, K, L, D): the probabilities of the levels up to a factor a pixel."""
@@ -111,4 +111,4 @@ class Categorical(Likelihood):
 
     def _by_level(self, logits: Array) -> Array:
         """(B, K, L · D) as (B, K, L, D)."""
-        return logits.reshape(*logits.shape[:2], self.levels, -1)
+        return logits.reshape(*logits.shape[:2], self.n_levels, -1)

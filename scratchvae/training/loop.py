@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.backend import Backend, get_backend
-from scratchvae.config import TrainConfig, resolve_levels
+from scratchvae.config import TrainConfig, resolve_max_level
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import ConfigError, NonFiniteError, RunError
 from scratchvae.evaluation import Evaluation, evaluate
@@ -58,7 +58,7 @@ class Loop:
         checkpoint_every: int,
         saved: Checkpoint | None,
     ) -> None:
-        given, self.config = config, resolve_levels(config, dataset.train.levels)
+        given, self.config = config, resolve_max_level(config, dataset.train.max_level)
         config = self.config
         if saved is not None and not config.workers:  # as many as before, whatever the rule says
             config = replace(config, workers=int(saved.environment.get("workers", 0)))
@@ -69,14 +69,14 @@ class Loop:
         self.bk = bk = bk.for_workers(workers)
         self.run, self.progress, self.on_epoch = run, progress, on_epoch
         self.model = Model(vae, bk, seed=config.seed)
-        images, levels = self.views.train.images, self.views.train.levels
+        images, max_level = self.views.train.images, self.views.train.max_level
         self.step = TrainingStep(
             bk,
             vae,
             self.model.params,
             config.make_optimizer(),
             bk.array(images, dtype=images.dtype),
-            levels,
+            max_level,
             config.batch_size,
             config.seed,
             dynamic=config.binarize == "dynamic",

@@ -54,7 +54,7 @@ class TrainingStep:
         params: FlatBuffer,
         optimizer: Optimizer,
         images: Array,
-        levels: int | None,
+        max_level: int | None,
         batch_size: int,
         seed: int,
         dynamic: bool = False,
@@ -68,7 +68,7 @@ class TrainingStep:
                 "the backend that for_workers gives"
             )
         self.bk, self.vae, self.params = bk, vae, params
-        self.images, self.levels = images, levels
+        self.images, self.max_level = images, max_level
         self.batch_size, self.seed, self.dynamic = batch_size, seed, dynamic
         self.kl_warmup = kl_warmup
         n = images.shape[0]
@@ -232,7 +232,7 @@ class TrainingStep:
         each visit.
         """
         bk, x = self.bk, batch.bound.x
-        bk.gather(self.images, now.index, self.levels, x, batch.raw)
+        bk.gather(self.images, now.index, self.max_level, x, batch.raw)
         if batch.uniform is not None:
             stream = Stream(self.seed, Purpose.BINARIZE, now.t)
             bk.binarize(x, stream, batch.uniform, batch.pixel_scratch)

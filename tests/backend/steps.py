@@ -31,7 +31,7 @@ CASES = {
     "gaussian": {"likelihood": "gaussian", "head": "logstd", "activation": "tanh"},
     "learned gaussian": {"likelihood": "gaussian-learned", "activation": "sigmoid"},
     "a variance each": {"likelihood": "gaussian-per-pixel"},
-    "categorical": {"likelihood": "categorical", "levels": 3},
+    "categorical": {"likelihood": "categorical", "max_level": 3},
     "dynamic": {"binarize": "dynamic"},
     "convolutions": CONV | {"clip": 1.0},
     "convolutions, dynamic": CONV | {"binarize": "dynamic", "kl_warmup": 10},
@@ -49,12 +49,12 @@ def make_step(
     captured: bool = True,
     side: int = SIDE,
     rows: int = ROWS,
-    levels: int = LEVELS,
+    max_level: int = LEVELS,
 ) -> TrainingStep:
     """The step of a training on so many square images of whole levels, drawn at random."""
     bk = bk or get_backend("cpu", config.dtype)
     shape = rows, side * side
-    images = np.random.default_rng(1).integers(0, levels + 1, shape, dtype=np.uint8)
+    images = np.random.default_rng(1).integers(0, max_level + 1, shape, dtype=np.uint8)
     vae = config.make_vae(side * side)
     return TrainingStep(
         bk,
@@ -62,7 +62,7 @@ def make_step(
         vae.initial_parameters(bk, config.seed),
         config.make_optimizer(),
         bk.array(images, dtype="uint8"),
-        levels,
+        max_level,
         config.batch_size,
         config.seed,
         dynamic=config.binarize == "dynamic",

@@ -67,20 +67,20 @@ def test_sum_rows_is_the_plain_sum_rows(dtype, data, rows, columns):
     images=sizes,
     rows=sizes,
     columns=sizes,
-    levels=st.sampled_from([None, 1, 16, 255]),
+    max_level=st.sampled_from([None, 1, 16, 255]),
 )
-def test_gather_is_the_plain_gather_to_the_bit(dtype, data, images, rows, columns, levels):
+def test_gather_is_the_plain_gather_to_the_bit(dtype, data, images, rows, columns, max_level):
     bk = BK[dtype]
-    stored = np.dtype(dtype) if levels is None else np.dtype(np.uint8)
-    elements = numbers(dtype) if levels is None else st.integers(0, levels)
+    stored = np.dtype(dtype) if max_level is None else np.dtype(np.uint8)
+    elements = numbers(dtype) if max_level is None else st.integers(0, max_level)
     store = data.draw(arrays(stored, (images, columns), elements=elements))
     index = data.draw(arrays(np.int64, rows, elements=st.integers(0, images - 1)))
     fast, plain = poisoned((rows, columns), dtype), poisoned((rows, columns), dtype)
     raw = np.empty((rows, columns), stored)
-    bk.gather(store, index, levels, fast, raw)
-    PLAIN[dtype].gather(store, index, levels, plain, raw.copy())
+    bk.gather(store, index, max_level, fast, raw)
+    PLAIN[dtype].gather(store, index, max_level, plain, raw.copy())
     np.testing.assert_array_equal(fast, plain)
-    if levels == 255:
+    if max_level == 255:
         np.testing.assert_array_equal(fast, store[index] / np.dtype(dtype).type(255))
 
 

@@ -17,12 +17,12 @@ from scratchvae.backend.noise import Purpose, Stream, uniform
 @each_size
 def test_a_gathered_batch_is_the_cpus_to_the_bit(make, n, pixels, dtype):
     images = (255 * uniform((7, n), Stream(2, Purpose.PIXELS))).astype(pixels)
-    levels = 255 if pixels == "uint8" else None
+    max_level = 255 if pixels == "uint8" else None
     results = []
     for bk in (make(dtype), get_backend("cpu", dtype)):
         out, raw = bk.empty((4, n)), bk.empty((4, n), pixels)
         index = bk.array([6, 0, 3, 3], np.int64)
-        bk.gather(bk.array(images, pixels), index, levels, out, raw)
+        bk.gather(bk.array(images, pixels), index, max_level, out, raw)
         results.append(bk.to_host(out))
     np.testing.assert_array_equal(*results)
 

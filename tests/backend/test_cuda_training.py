@@ -50,7 +50,7 @@ def test_captured_eager_and_repeated_steps_give_the_same_bits(case):
 def study_step(config: TrainConfig, bk=None):
     binary = config.binarize != "none"
     rows = 3 * config.batch_size + 7
-    return make_step(config, bk, side=28, rows=rows, levels=1 if binary else 255)
+    return make_step(config, bk, side=28, rows=rows, max_level=1 if binary else 255)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -51,7 +51,7 @@ def job(request, tmp_path):
     np.save(tmp_path / "images.npy", rng.integers(0, 256, (24, spec.pixels), dtype=np.uint8))
     np.savez(tmp_path / "weights.npz", **check.initial_weights(spec, seed=0))
     data, weights = str(tmp_path / "images.npy"), str(tmp_path / "weights.npz")
-    return Job(spec=spec, data=data, levels=255, weights=weights, threads=1)
+    return Job(spec=spec, data=data, max_level=255, weights=weights, threads=1)
 
 
 def inputs_of(job, tmp_path):

@@ -165,7 +165,7 @@ def test_evaluate_refuses_what_cannot_be(cli, run, argv, message) -> None:
 def test_a_categorical_is_trained_evaluated_and_drawn(cli, here, tiny_train) -> None:
     assert cli(*tiny_train, "--likelihood", "categorical", "--out", "run").code == 0
     config = json.loads((here / "run" / "config.json").read_text())["config"]
-    assert config["levels"] == 255
+    assert config["max_level"] == 255
     content = json.loads(cli("evaluate", "run", "--json", "--nll", 3, "--all-protocols").out)
     assert list(content["protocols"]) == ["none", "threshold", "dynamic", "static"]
     grey = content["protocols"]["none"]

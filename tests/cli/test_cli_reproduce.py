@@ -133,7 +133,7 @@ def test_a_categorical_study_knows_the_levels_of_its_data(cli, here) -> None:
     argv = ("--epochs", 1, "--likelihood", "categorical", "--no-figures", "--out", "c", "--json")
     answer = cli("reproduce", "gluon", *argv)
     assert answer.code == 0, answer.err
-    assert json.loads(answer.out)["settings"]["levels"] == 255
+    assert json.loads(answer.out)["settings"]["max_level"] == 255
     assert "Categorical.nll" in (here / "c" / "report.html").read_text(encoding="utf-8")
 
 

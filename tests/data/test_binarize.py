@@ -33,7 +33,7 @@ GREYS = Split(np.arange(256, dtype=np.uint8).repeat(40).reshape(256, 40).T, None
 )
 def test_threshold_is_strictly_above_one_half(split: Split, expected: list[int]) -> None:
     result = binarize(split, "threshold", seed=0, lane=0)
-    assert (str(result.images.dtype), result.levels) == ("uint8", 1)
+    assert (str(result.images.dtype), result.max_level) == ("uint8", 1)
     np.testing.assert_array_equal(result.images[0], expected)
 
 

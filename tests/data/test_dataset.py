@@ -17,7 +17,7 @@ def grey(n: int = 6, d: int = 4) -> Split:
     return Split(images, np.arange(n, dtype=np.int64), 255)
 
 
-def test_a_pixel_of_k_is_the_grey_value_k_over_levels() -> None:
+def test_a_pixel_of_k_is_the_grey_value_k_over_max_level() -> None:
     split = Split(np.array([[0, 4, 16]], dtype=np.uint8), None, 16)
     assert split.values().dtype == np.float32
     np.testing.assert_array_equal(split.values(), [[0, 0.25, 1]])
@@ -46,31 +46,31 @@ def test_a_split_is_contiguous_however_it_was_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "levels", "complaint"),
+    ("images", "labels", "max_level", "complaint"),
     [
         (np.zeros((2, 3, 4), np.uint8), None, 255, "shape"),
         (np.zeros((2, 3), np.float64), None, None, "float32"),
         (np.zeros((2, 3), np.float32), None, 255, "uint8"),
         (np.full((2, 3), 17, np.uint8), None, 16, "17"),
-        (np.zeros((2, 3), np.uint8), None, 0, "levels=0"),
+        (np.zeros((2, 3), np.uint8), None, 0, "max_level=0"),
         (np.zeros((2, 3), np.uint8), np.zeros(3, np.int64), 1, "labels"),
         (np.zeros((2, 3), np.uint8), np.zeros(2, np.int32), 1, "labels"),
         (np.zeros((2, 3), np.uint8), [0, 1], 1, "labels are a NumPy array, not list"),
         ([[0.5]], None, None, "images are a NumPy array, not list"),
         (np.ma.masked_array(np.zeros((2, 3), np.uint8)), None, 1, "masked array"),
         (np.zeros((2, 3), ">f4"), None, None, "float32, not >f4"),
-        (np.zeros((2, 3), np.uint8), None, 256, "levels=256"),
-        (np.zeros((2, 3), np.uint8), None, True, "levels=True"),
-        (np.zeros((2, 3), np.uint8), None, 255.0, "levels=255.0"),
-        (np.zeros((2, 3), np.uint8), None, "255", "levels='255'"),
+        (np.zeros((2, 3), np.uint8), None, 256, "max_level=256"),
+        (np.zeros((2, 3), np.uint8), None, True, "max_level=True"),
+        (np.zeros((2, 3), np.uint8), None, 255.0, "max_level=255.0"),
+        (np.zeros((2, 3), np.uint8), None, "255", "max_level='255'"),
         (np.array([[0, np.nan]], np.float32), None, None, r"1 of 2 .* index \(0, 1\) \(nan\)"),
     ],
 )
 def test_a_split_whose_parts_do_not_fit_is_refused(
-    images: Any, labels: Any, levels: int | None, complaint: str
+    images: Any, labels: Any, max_level: int | None, complaint: str
 ) -> None:
     with pytest.raises(DataError, match=complaint):
-        Split(images, labels, levels)
+        Split(images, labels, max_level)
 
 
 def test_a_dataset_needs_images_that_fit_its_shape_and_each_other() -> None:
@@ -78,7 +78,7 @@ def test_a_dataset_needs_images_that_fit_its_shape_and_each_other() -> None:
         Dataset("d", grey(), grey(), (3, 2))
     with pytest.raises(DataError, match="no image"):
         Dataset("d", grey(), grey().take(slice(0)), (2, 2))
-    with pytest.raises(DataError, match="levels"):
+    with pytest.raises(DataError, match="max_level"):
         Dataset("d", grey(), Split(np.zeros((1, 4), np.uint8), None, 1), (2, 2))
 
 
@@ -100,8 +100,8 @@ def test_a_dataset_of_other_things_is_refused(
         Dataset(name, train, grey(), shape)
 
 
-def test_levels_may_be_an_integer_of_numpys() -> None:
-    assert type(Split(np.zeros((1, 4), np.uint8), None, np.int64(16)).levels) is int
+def test_max_level_may_be_an_integer_of_numpys() -> None:
+    assert type(Split(np.zeros((1, 4), np.uint8), None, np.int64(16)).max_level) is int
 
 
 def test_the_fingerprint_sees_bytes_labels_shape_dtype_levels_and_the_cut() -> None:

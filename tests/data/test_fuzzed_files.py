@@ -82,7 +82,7 @@ def test_the_strict_reading_shares_nothing_with_the_reader_and_agrees_on_both_pa
     train, test = np.ones((3, 2, 2), np.uint8), np.full((2, 2, 2), 9, np.uint8)
     reading = read(npz({"x_train": npy(train), "x_test": npy(test), "y_test": npy([4, 2])}))
     np.testing.assert_array_equal(reading.test, test.reshape(2, 4))
-    assert (reading.levels, reading.image_shape, reading.train_labels) == (255, (2, 2), None)
+    assert (reading.max_level, reading.image_shape, reading.train_labels) == (255, (2, 2), None)
     assert "scratchvae" not in Path(read.__code__.co_filename).read_text().split('"""', 2)[2]
 
 

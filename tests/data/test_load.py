@@ -20,7 +20,7 @@ from scratchvae.errors import DataError, DownloadError
 def test_the_digits_are_the_1797_of_scikit_learn() -> None:
     data = load_dataset("digits")
     assert (len(data.train), len(data.test), data.image_shape) == (1437, 360, (8, 8))
-    assert (data.train.levels, data.train.images.max(), data.notes) == (16, 16, ())
+    assert (data.train.max_level, data.train.images.max(), data.notes) == (16, 16, ())
     assert set(known_labels(data.train)) == set(known_labels(data.test)) == set(range(10))
     assert data.fingerprint == load_dataset("digits").fingerprint
     np.testing.assert_array_equal(data.train.images[0, :8], [0, 0, 5, 13, 9, 1, 0, 0])
@@ -63,7 +63,7 @@ def test_four_files_are_found_in_the_folder_or_below_it(
     data = load_archive(small_archive(), tmp_path)
     np.testing.assert_array_equal(data.train.images, ARRAYS[0].reshape(5, 6))
     np.testing.assert_array_equal(data.test.labels, ARRAYS[3])
-    assert (data.train.levels, data.image_shape, data.notes) == (255, (3, 2), ())
+    assert (data.train.max_level, data.image_shape, data.notes) == (255, (3, 2), ())
 
 
 def test_the_environment_names_the_folder_too(

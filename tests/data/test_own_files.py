@@ -55,7 +55,7 @@ def test_pixels_come_back_in_row_order_and_the_last_tenth_is_the_test_split(
     data = load_dataset(str(saved(tmp_path / "a.npy", np.asarray(GREY, order=order))))
     np.testing.assert_array_equal(data.train.images, GREY[:18].reshape(18, 15))
     np.testing.assert_array_equal(data.test.images, GREY[18:].reshape(2, 15))
-    assert data.train.levels == 255
+    assert data.train.max_level == 255
     assert "its last 2 of 20 images" in data.notes[0]
 
 
@@ -68,7 +68,7 @@ def test_the_test_split_has_at_least_one_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64"])
 def test_zeros_and_ones_are_binary_pixels(tmp_path: Path, dtype: str) -> None:
     data = load_dataset(saved(tmp_path / "a.npy", (GREY > 99).astype(dtype)))
-    assert (data.train.levels, str(data.train.images.dtype)) == (1, "uint8")
+    assert (data.train.max_level, str(data.train.images.dtype)) == (1, "uint8")
     assert any("binary" in note for note in data.notes) == (dtype != "bool")
 
 
@@ -82,7 +82,7 @@ def test_integers_that_fit_a_byte_are_grey_levels(tmp_path: Path, dtype: str) ->
 def test_floats_are_values_even_outside_0_to_1(tmp_path: Path, dtype: str) -> None:
     values = (np.arange(40).reshape(10, 4) / 8 - 1).astype(dtype)
     data = load_dataset(saved(tmp_path / "a.npy", values))
-    assert (data.train.levels, str(data.train.images.dtype)) == (None, "float32")
+    assert (data.train.max_level, str(data.train.images.dtype)) == (None, "float32")
     np.testing.assert_array_equal(data.train.values(), values[:9])
 
 
@@ -113,7 +113,7 @@ def test_a_compressed_npz_is_read_too(tmp_path: Path) -> None:
 
 def test_a_dark_test_part_keeps_the_levels_of_its_train_part(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(npz(train=GREY, test=GREY[:2] // 255))
-    assert load_dataset(tmp_path / "a.npz").test.levels == 255
+    assert load_dataset(tmp_path / "a.npz").test.max_level == 255
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

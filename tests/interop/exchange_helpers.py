@@ -33,7 +33,7 @@ CONFIGS = {
     "no hidden layer": TrainConfig(hidden=(), dtype="float64"),
     "keras-conv": KERAS_CONV,
     "learned variances": TrainConfig(likelihood="gaussian-per-pixel", hidden=(5,), dtype="float64"),
-    "categorical": TrainConfig(likelihood="categorical", levels=3, hidden=(5,), dtype="float64"),
+    "categorical": TrainConfig(likelihood="categorical", max_level=3, hidden=(5,), dtype="float64"),
     "even kernels, strides beyond them": TrainConfig(
         encoder=("reshape 6 8 1", "conv 2 4 3", "sigmoid", "conv 3 2", "flatten", "dense 6"),
         decoder=("dense 12", "tanh", "reshape 2 2 3", "conv-transpose 2 2 3", "flatten",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend.noise import Purpose, Stream, normal
-from scratchvae.config import TrainConfig, require_same_levels, resolve_levels
+from scratchvae.config import TrainConfig, require_same_max_level, resolve_max_level
 from scratchvae.data import load_dataset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.layers import Dense, Sequential
@@ -92,34 +92,36 @@ def test_pixels_and_z_come_in_pairs(cpu64):
 
 def test_the_levels_are_those_of_the_data_or_two_of_binary_pixels():
     config = TrainConfig(likelihood="categorical")
-    assert resolve_levels(config, 16).make_likelihood().levels == 17
+    assert resolve_max_level(config, 16).make_likelihood().n_levels == 17
     binary = TrainConfig(likelihood="categorical", binarize="threshold")
-    assert resolve_levels(binary, 16).levels == 1
-    assert resolve_levels(TrainConfig(), None) == TrainConfig()
+    assert resolve_max_level(binary, 16).max_level == 1
+    assert resolve_max_level(TrainConfig(), None) == TrainConfig()
 
 
 def test_levels_that_the_data_do_not_have_are_refused():
     with pytest.raises(ConfigError, match="the pixels have the levels 0 to 16"):
-        resolve_levels(TrainConfig(likelihood="categorical", levels=15), 16)
+        resolve_max_level(TrainConfig(likelihood="categorical", max_level=15), 16)
     with pytest.raises(ConfigError, match=r"float numbers: choose a Gaussian"):
-        resolve_levels(TrainConfig(likelihood="categorical"), None)
+        resolve_max_level(TrainConfig(likelihood="categorical"), None)
     with pytest.raises(ConfigError, match="those of the data"):
         TrainConfig(likelihood="categorical").make_likelihood()
-    with pytest.raises(ConfigError, match="levels is 300"):
-        TrainConfig(levels=300)
+    with pytest.raises(ConfigError, match="max_level is 300"):
+        TrainConfig(max_level=300)
 
 
 def test_a_model_of_grey_levels_takes_binary_pixels_and_not_the_other_way_round():
-    grey = TrainConfig(likelihood="categorical", levels=16)
-    require_same_levels(grey, 16)
-    require_same_levels(TrainConfig(likelihood="categorical", levels=16, binarize="static"), 16)
+    grey = TrainConfig(likelihood="categorical", max_level=16)
+    require_same_max_level(grey, 16)
+    require_same_max_level(
+        TrainConfig(likelihood="categorical", max_level=16, binarize="static"), 16
+    )
     with pytest.raises(DataError, match="k / 1, but the pixels have the levels 0 to 16"):
-        require_same_levels(TrainConfig(likelihood="categorical", levels=1), 16)
-    require_same_levels(TrainConfig(), 16)
+        require_same_max_level(TrainConfig(likelihood="categorical", max_level=1), 16)
+    require_same_max_level(TrainConfig(), 16)
 
 
 def test_training_on_digits_beats_the_uniform_distribution_in_two_epochs(cpu32):
     config = TrainConfig(likelihood="categorical", hidden=(32,), epochs=2, batch_size=50)
     result = train(config, load_dataset("digits"), cpu32)
-    assert result.model.vae.likelihood.levels == 17
+    assert result.model.vae.likelihood.n_levels == 17
     assert result.metrics[-1]["test_loss"] < 0.8 * 64 * np.log(17)

@@ -35,7 +35,7 @@ ODD: dict[str, Any] = {
     "patience": 4,
     "workers": 2,
     "verify_every": 5,
-    "levels": 16,
+    "max_level": 16,
     "estimator": "analytic",
     "kl_warmup": 100,
     "free_bits": 0.5,
@@ -82,7 +82,7 @@ BAD: list[tuple[str, Any]] = [
     *(("lr", value) for value in ("0", "-1", "nan", "cosine", "cosine:1e-3", "warmup:0:1e-3")),
     *((name, value) for name in ("beta", "free_bits", "clip")
       for value in (-0.1, float("nan"), float("inf"), "1", None)),
-    *(("levels", value) for value in (-1, 256, 16.0, "16", True)),
+    *(("max_level", value) for value in (-1, 256, 16.0, "16", True)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
                                  "estimator", "optimizer", "dtype")
       for value in ("magic", "", None, 3, ("none",))),
@@ -162,3 +162,9 @@ def test_the_optimizer_gets_the_learning_rate() -> None:
 
 def test_a_caption_names_the_sizes() -> None:
     assert TrainConfig(hidden=(400, 300)).describe_model(784) == "784-400-300-2, relu"
+
+
+def test_settings_of_an_older_run_say_levels() -> None:
+    old = {**TrainConfig(likelihood="categorical", max_level=16).to_json(), "levels": 16}
+    del old["max_level"]
+    assert TrainConfig.from_json(old) == TrainConfig(likelihood="categorical", max_level=16)

@@ -150,13 +150,13 @@ def test_the_same_seed_gives_the_same_numbers_to_the_bit_and_another_seed_others
         assert all(mine[key] != theirs[key] for key in mine if key != "epoch")
 
 
-@pytest.mark.parametrize("levels", [255, 1, None])
+@pytest.mark.parametrize("max_level", [255, 1, None])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_strict_device_sees_the_same_order_noise_and_numbers_to_the_bit(
-    kind: str, levels: int | None
+    kind: str, max_level: int | None
 ) -> None:
     """On it, a step that allocated or waited inside ``capture`` would have raised."""
-    config, dataset = settings(**KINDS[kind]), tiny(levels=levels)
+    config, dataset = settings(**KINDS[kind]), tiny(max_level=max_level)
     assert numbers(trained(config, dataset)) == numbers(trained(config, dataset, "strict"))
 
 

@@ -30,16 +30,16 @@ def grey(count: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, PIXELS), dtype=np.uint8)
 
 
-def tiny(train: int = 27, test: int = 10, levels: int | None = 255, seed: int = 0) -> Dataset:
-    """A data set of 3 x 4 pixels: uint8 levels, or float32 where ``levels`` is None."""
+def tiny(train: int = 27, test: int = 10, max_level: int | None = 255, seed: int = 0) -> Dataset:
+    """A data set of 3 x 4 pixels: uint8 levels, or float32 where ``max_level`` is None."""
     parts = []
     for count, number in ((train, 2 * seed), (test, 2 * seed + 1)):
         images: NDArray[Any] = grey(count, number)
-        if levels is None:
+        if max_level is None:
             images = (images / 255).astype(np.float32)
-        elif levels == 1:
+        elif max_level == 1:
             images = (images > 127).astype(np.uint8)
-        parts.append(Split(images, np.arange(count) % 10, levels))
+        parts.append(Split(images, np.arange(count) % 10, max_level))
     return Dataset("tiny", parts[0], parts[1], SHAPE)
 
 
@@ -112,7 +112,7 @@ def make_step(
         vae.initial_parameters(bk, config.seed),
         config.make_optimizer(),
         bk.array(split.images, dtype=split.images.dtype),
-        split.levels,
+        split.max_level,
         config.batch_size,
         config.seed,
         dynamic=config.binarize == "dynamic",
@@ -122,9 +122,9 @@ def make_step(
 
 
 def pixels_of(dataset: Dataset, dtype: str) -> NDArray:
-    """The training images (N, 12) as a step sees them: levels divided in the model's float type."""
-    images, levels = dataset.train.images.astype(dtype), dataset.train.levels
-    return images if levels is None else images / levels
+    """The training images (N, 12) as a step sees them: divided in the model's float type."""
+    images, max_level = dataset.train.images.astype(dtype), dataset.train.max_level
+    return images if max_level is None else images / max_level
 
 
 def batches(config: TrainConfig, n: int) -> Iterator[tuple[int, int, int, NDArray[np.int64]]]:

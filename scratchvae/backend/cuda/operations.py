@@ -53,14 +53,14 @@ class CudaVerbs(Backend):
     # ---- batch -------------------------------------------------------------------------------
 
     def gather(
-        self, images: Array, index: Array, levels: int | None, out: Array, raw: Array
+        self, images: Array, index: Array, max_level: int | None, out: Array, raw: Array
     ) -> None:
         known = images.dtype.name in ("uint8", "float32", "float64") and index.dtype.name == "int64"
         if not (known and self._can(images, index, out)):
-            return super().gather(images, index, levels, out, raw)
+            return super().gather(images, index, max_level, out, raw)
         rows, pixels = out.shape
         name = f"gather_{images.dtype.name}"
-        self.kernels.each(name, out.size, images, index, float(levels or 1), out, rows, pixels)
+        self.kernels.each(name, out.size, images, index, float(max_level or 1), out, rows, pixels)
 
     def begin_step(
         self, i: Array, order: Array, rates: Array, betas: Array, index: Array, lr: Array,

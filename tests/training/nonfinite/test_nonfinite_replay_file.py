@@ -80,7 +80,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(good: Path, tmp_path) -> N
         ({"pixels": 0}, "at least one unit, not 0"),
         ({"config": {"colour": "red"}}, "unknown settings: colour"),
         ({"config": {"hidden": 3}}, "hidden is 3"),
-        ({"config": {"likelihood": "categorical"}}, "levels"),
+        ({"config": {"likelihood": "categorical"}}, "max_level"),
         ({"config": {"optimizer": "adam"}}, r"missing or surplus arrays .*moments\.m/"),
         ({"config": {"dtype": "float64"}}, "this model has float64"),
         ({"config": {"latent_dim": 10**12}}, "this model has"),

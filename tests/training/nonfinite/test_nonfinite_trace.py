@@ -24,7 +24,7 @@ IMAGE_LAYERS = {
     "decoder": ("dense 24", "relu", "reshape 3 4 2", "conv-transpose 3 3", "tanh", "conv 1 3"),
 }
 MODELS: dict[str, dict[str, Any]] = {
-    **{f"likelihood {name}": {"likelihood": name, "levels": 3} for name in LIKELIHOODS},
+    **{f"likelihood {name}": {"likelihood": name, "max_level": 3} for name in LIKELIHOODS},
     **{f"estimator {name}": {"estimator": name, "samples": 3} for name in ESTIMATORS},
     "free bits": {"free_bits": 0.1},
     "images": IMAGE_LAYERS | {"samples": 2},

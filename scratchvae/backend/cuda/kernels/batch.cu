@@ -20,26 +20,26 @@ extern "C" __global__ void end_step(integer* t, integer* i, const real* loss, re
     }
 }
 
-// out = images[index] / levels
+// out = images[index] / max_level
 template <class Pixel>
 __device__ inline void gather(
-    const Pixel* images, const integer* index, double levels,
+    const Pixel* images, const integer* index, double max_level,
     real* out, integer rows, integer pixels) {
     for (integer k = first(); k < rows * pixels; k += stride())
-        out[k] = (real)images[index[k / pixels] * pixels + k % pixels] / (real)levels;
+        out[k] = (real)images[index[k / pixels] * pixels + k % pixels] / (real)max_level;
 }
 extern "C" __global__ void gather_uint8(
-    const unsigned char* images, const integer* index, double levels,
+    const unsigned char* images, const integer* index, double max_level,
     real* out, integer rows, integer pixels) {
-    gather(images, index, levels, out, rows, pixels);
+    gather(images, index, max_level, out, rows, pixels);
 }
 extern "C" __global__ void gather_float32(
-    const float* images, const integer* index, double levels,
+    const float* images, const integer* index, double max_level,
     real* out, integer rows, integer pixels) {
-    gather(images, index, levels, out, rows, pixels);
+    gather(images, index, max_level, out, rows, pixels);
 }
 extern "C" __global__ void gather_float64(
-    const double* images, const integer* index, double levels,
+    const double* images, const integer* index, double max_level,
     real* out, integer rows, integer pixels) {
-    gather(images, index, levels, out, rows, pixels);
+    gather(images, index, max_level, out, rows, pixels);
 }
