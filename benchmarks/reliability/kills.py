@@ -94,7 +94,7 @@ def main() -> int:
             counts["acknowledged saves lost"] += not whole
             counts["the one before loadable"] += is_whole(run.previous_path, 0)[0]
             counts["kills that left temporary files"] += any(run.path.glob(".*"))
-            run.sweep()  # as whoever takes the run up again does
+            run.remove_temporary_files()  # as whoever takes the run up again does
             counts["temporary files after a restart"] += len(list(run.path.glob(".*")))
             step = max(found, least)
     for what, count in counts.items():

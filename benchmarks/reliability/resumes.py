@@ -31,7 +31,7 @@ from scratchvae.data import Dataset, select
 from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.latent import ESTIMATORS
 from scratchvae.optim import OPTIMIZERS
-from scratchvae.runs import Film, RunFolder, load_checkpoint
+from scratchvae.runs import RunFolder, Snapshots, load_checkpoint
 from scratchvae.training import loop, prepare
 from scratchvae.training.step import TrainingStep
 from scratchvae.versions import cores
@@ -104,10 +104,10 @@ def training(run: RunFolder, dataset: Dataset, every: int, unseen: int) -> Calla
     def job() -> None:
         loop.STEPS_UNSEEN = unseen  # another logging interval
         config = run.config()
-        film = Film(dataset.test.values()[:5], config.epochs, run.film_path)
-        film.go_on()
+        snapshots = Snapshots(dataset.test.values()[:5], config.epochs, run.snapshots_path)
+        snapshots.resume()
         bk = get_backend("cpu", config.dtype)
-        train(config, dataset, bk, run, None, film, every, resume=True)
+        train(config, dataset, bk, run, None, snapshots, every, resume=True)
 
     return job
 
@@ -141,7 +141,7 @@ def left(run: RunFolder) -> dict[str, str]:
     """SHA-256 of what a run leaves; of its numbers without their seconds."""
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (run.checkpoint_path, run.best_path, run.film_path)
+        for path in (run.checkpoint_path, run.best_path, run.snapshots_path)
         if path.exists()
     }
     lines = [{k: v for k, v in m.items() if k != "seconds"} for m in run.metrics()]

@@ -12,7 +12,7 @@ from scratchvae.cli.common import (
     print_result,
 )
 from scratchvae.cli.train_folder import caption_of
-from scratchvae.runs import Film, RunFolder
+from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import prepare
 
 
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     metrics = folder.metrics()
     caption = caption_of(model, config, dataset, metrics)
     target = args.out or folder.figures_path
-    film = Film.load(folder.film_path)
+    snapshots = Snapshots.load(folder.snapshots_path)
     views = prepare(config, dataset)
-    paths = draw_run(target, model, config, dataset, views, metrics, caption, film)
+    paths = draw_run(target, model, config, dataset, views, metrics, caption, snapshots)
     print_result(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
     return 0

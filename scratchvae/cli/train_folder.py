@@ -12,7 +12,7 @@ from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
 from scratchvae.figures.run import figure_originals
 from scratchvae.models import Model
-from scratchvae.runs import Film, RunFolder
+from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import (
     Training,
     Views,
@@ -90,18 +90,18 @@ def train_and_draw(
     resume: bool = False,
 ) -> Training:
     """Train as the folder's config.json says; then its figures."""
-    settings, film = folder.settings(), None
+    settings, snapshots = folder.settings(), None
     if settings["figures"]:
-        film = Film(figure_originals(views, config), config.epochs, folder.film_path)
+        snapshots = Snapshots(figure_originals(views, config), config.epochs, folder.snapshots_path)
         if resume:
-            film.go_on()
-    training = train(config, dataset, bk, folder, choose_progress(quiet), film,
+            snapshots.resume()
+    training = train(config, dataset, bk, folder, choose_progress(quiet), snapshots,
                      settings["checkpoint_every"], resume)  # fmt: skip
     if training.stopped in SIGNAL_EXITS:
         print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; "
             f"scratchvae train --resume {folder.path} goes on", quiet)  # fmt: skip
-    elif film is not None:
-        draw(folder, config, dataset, views, bk, film, training.metrics, published)
+    elif snapshots is not None:
+        draw(folder, config, dataset, views, bk, snapshots, training.metrics, published)
         print_message(f"figures: {folder.figures_path}", quiet)
     return training
 
@@ -112,7 +112,7 @@ def draw(
     dataset: Dataset,
     views: Views,
     bk: Backend,
-    film: Film,
+    snapshots: Snapshots,
     metrics: list[dict[str, Any]],
     published: dict[str, float] | None = None,
 ) -> None:
@@ -124,7 +124,7 @@ def draw(
     fresh = folder.figures_path.with_name(".figures.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        draw_run(fresh, model, config, dataset, views, metrics, caption, film, published)
+        draw_run(fresh, model, config, dataset, views, metrics, caption, snapshots, published)
         shutil.rmtree(folder.figures_path, ignore_errors=True)
         os.replace(fresh, folder.figures_path)
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.cli.common import add_output_arguments, print_message, print_result
-from scratchvae.runs import RunFolder, inspect
+from scratchvae.runs import RunFolder, verify_run
 
 
 def add_parser(commands: Any) -> None:
@@ -25,17 +25,17 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say what is whole and what is not."""
-    found = inspect(RunFolder.open(args.run))
-    for note in found.notes:
+    report = verify_run(RunFolder.open(args.run))
+    for note in report.notes:
         print_message(note, args.quiet)
-    lines = [f"{name:<16}{words}" for name, words in found.files.items()]
-    lines += found.damage or [f"{args.run}: all is whole"]
+    lines = [f"{name:<16}{words}" for name, words in report.files.items()]
+    lines += report.damage or [f"{args.run}: all is whole"]
     content = {
         "run": str(args.run),
-        "whole": not found.damage,
-        "files": found.files,
-        "damage": found.damage,
-        "notes": found.notes,
+        "whole": not report.damage,
+        "files": report.files,
+        "damage": report.damage,
+        "notes": report.notes,
     }
     print_result(args.json, content, "\n".join(lines))
-    return 1 if found.damage else 0
+    return 1 if report.damage else 0

@@ -21,7 +21,7 @@ from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 from scratchvae.models import Model
-from scratchvae.runs import Film
+from scratchvae.runs import Snapshots
 from scratchvae.training import Views
 
 SCATTER = 5_000  # points; more of them hide each other
@@ -37,10 +37,10 @@ def draw_run(
     views: Views,
     metrics: Sequence[Mapping[str, Any]],
     caption: str,
-    film: Film | None = None,
+    snapshots: Snapshots | None = None,
     published: Mapping[str, float] | None = None,
 ) -> list[Path]:
-    """Draw and save: data, reconstructions, prior samples, interpolations, the film, losses and,
+    """Draw and save: data, reconstructions, prior samples, interpolations, snapshots, losses and,
     for a latent space of two dimensions, the scatters of μ and the decoded plane. Answers with the
     files written.
     """
@@ -66,8 +66,11 @@ def draw_run(
                 for path in ("linear", "spherical")}  # fmt: skip
         keep(interpolations(first, ways, second, shape, caption), "interpolations")
 
-    if film is not None and film.epochs:
-        keep(film_strip(film.originals, film.frames, film.epochs, shape, caption), "film_strip")
+    if snapshots is not None and snapshots.epochs:
+        keep(
+            film_strip(snapshots.originals, snapshots.frames, snapshots.epochs, shape, caption),
+            "film_strip",
+        )
 
     if metrics:
         names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")

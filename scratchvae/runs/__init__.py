@@ -3,19 +3,19 @@
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint
 from scratchvae.runs.folder import RunFolder, free_folder, require_free, write_json
 from scratchvae.runs.metrics import best_of, how_it_ended
-from scratchvae.runs.snapshots import Film
-from scratchvae.runs.verify import Findings, inspect
+from scratchvae.runs.snapshots import Snapshots
+from scratchvae.runs.verify import VerificationReport, verify_run
 
 __all__ = [
     "Checkpoint",
-    "Film",
-    "Findings",
     "RunFolder",
+    "Snapshots",
+    "VerificationReport",
     "best_of",
     "free_folder",
     "how_it_ended",
-    "inspect",
     "load_checkpoint",
     "require_free",
+    "verify_run",
     "write_json",
 ]

@@ -1,4 +1,4 @@
-"""Arrays with a manifest that vouches for every byte of their file.
+"""Arrays and a manifest in one file whose every byte is covered by a checksum.
 
 The file is an npz in one canonical form (:mod:`scratchvae.runs.npz`). Its first member is the
 manifest, a JSON text with the format, with whatever the writer has to say, and with shape, dtype
@@ -34,7 +34,7 @@ def save_archive(
     arrays: Mapping[str, NDArray],
     previous: Path | None = None,
 ) -> None:
-    """Write the file whole or not at all; the one before it, if asked for, becomes ``previous``."""
+    """Write atomically; with ``previous``, the file that is replaced stays under that name."""
     whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     described = {name: describe(a) for name, a in whole.items()}
     manifest = {"format": FORMAT, **content, "arrays": described}
@@ -52,7 +52,7 @@ def save_archive(
 def load_archive(
     path: Path, kinds: Mapping[str, type]
 ) -> tuple[dict[str, Any], dict[str, NDArray]]:
-    """The manifest, which must hold ``kinds``, and the arrays; nothing is read unexamined."""
+    """Read and verify: the manifest, which must hold the keys of ``kinds``, and the arrays."""
     try:
         with path.open("rb") as file:
             reader = NpzReader(file)
@@ -79,7 +79,7 @@ def load_archive(
 
 
 def describe(a: NDArray) -> dict[str, Any]:
-    """What the manifest says of an array."""
+    """An array's entry in the manifest: shape, dtype and SHA-256."""
     digest = hashlib.sha256(a.reshape(-1).view(BYTE).data).hexdigest()
     return {"shape": list(a.shape), "dtype": a.dtype.str, "sha256": digest}
 
@@ -89,7 +89,7 @@ def _text(text: bytes) -> NDArray:
 
 
 def _read_manifest(path: Path, reader: NpzReader, kinds: Mapping[str, type]) -> dict[str, Any]:
-    """The manifest, of this format, vouched for by its digest."""
+    """Read the manifest and check its format, its SHA-256 and its keys."""
     names = list(reader.members)
     if names[0] != MANIFEST:
         raise FrameError(f"it begins with the array {names[0]} instead of a manifest")
@@ -116,7 +116,7 @@ def _read_manifest(path: Path, reader: NpzReader, kinds: Mapping[str, type]) -> 
 
 
 def _length(reader: NpzReader, name: str) -> int:
-    """Of a text; every text shorter than 10²¹ has a header of the same length."""
+    """Length in bytes of a text member; the ``.npy`` header has the same length for every text."""
     return max(reader.members[name].size - len(npy_header(BYTE, (1,))), 0)
 
 

@@ -20,7 +20,7 @@ def write_atomically(
 ) -> None:
     """Let ``write`` fill a temporary file beside ``path``, make sure of it, then rename it.
 
-    Whoever opens ``path``, at whatever moment and after whatever crash, finds the old file or the
+    A reader of ``path`` finds, at any moment and after any crash, the whole old file or the whole
     new one. With ``previous``, the old file stays under that name.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)
@@ -43,8 +43,8 @@ def write_atomically(
     sync_folder(path.parent)
 
 
-def sweep(path: Path) -> None:
-    """Remove what a process that was killed while it wrote ``path`` has left."""
+def remove_temporary_files(path: Path) -> None:
+    """Remove the temporary files of a process that was killed while it wrote ``path``."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.\w+(\.previous)?{re.escape(SUFFIX)}")
     with contextlib.suppress(FileNotFoundError):
         for file in list(path.parent.iterdir()):
@@ -82,7 +82,7 @@ def _umask() -> int:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Nobody else trains in ``folder`` meanwhile; ``RunError`` if somebody does already.
 
     The lock is the system's and goes with its process, however that ends.

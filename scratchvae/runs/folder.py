@@ -1,10 +1,10 @@
 """The folder of a run: its settings, its numbers, its checkpoints, its figures.
 
 config.json       settings, data, machine and versions, written before the first step
-metrics.jsonl     one object an epoch
+metrics.jsonl     one JSON object per epoch
 checkpoint.npz    the latest state
 previous.npz      the state saved before it
-damaged.npz       a latest state that could not be read, set aside by whoever went on
+damaged.npz       a latest state that could not be read, set aside when the run was resumed
 best.npz          the state after the best epoch, where a validation split chose one
 nonfinite.npz     the step in which an infinity or NaN appeared first, where one did
 film.npz          a few images, reconstructed after more and more epochs
@@ -21,7 +21,7 @@ from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.models import Model
-from scratchvae.runs.atomic import alone, sweep, write_atomically
+from scratchvae.runs.atomic import exclusive_lock, remove_temporary_files, write_atomically
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from scratchvae.runs.metrics import append_line, read_lines
 
@@ -41,7 +41,7 @@ class RunFolder:
     previous_path = property(lambda self: self.path / "previous.npz")
     damaged_path = property(lambda self: self.path / "damaged.npz")
     best_path = property(lambda self: self.path / "best.npz")
-    film_path = property(lambda self: self.path / "film.npz")
+    snapshots_path = property(lambda self: self.path / "film.npz")
     figures_path = property(lambda self: self.path / "figures")
 
     @classmethod
@@ -52,11 +52,11 @@ class RunFolder:
         """
         run = cls(path)
         try:
-            run.sweep()
+            run.remove_temporary_files()
             if not path.is_dir() or [p.name for p in path.iterdir()] != ["config.json"]:
                 require_free(path)
                 path.mkdir(parents=True, exist_ok=True)
-            with alone(path):
+            with exclusive_lock(path):
                 write_json(run.config_path, settings)
         except OSError as error:
             raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
@@ -99,8 +99,8 @@ class RunFolder:
         found = self._written().get("machine")
         return found if isinstance(found, dict) else {}
 
-    def settle(self, step: int) -> None:
-        """Write what is pending; what held for the first ``step`` steps stays in config.json."""
+    def commit_settings(self, step: int) -> None:
+        """Write the pending settings; those of the first ``step`` steps stay under "earlier"."""
         if self.pending is None:
             return
         old, new = self._written(), self.settings()
@@ -119,11 +119,11 @@ class RunFolder:
         """The lines of all epochs so far."""
         return read_lines(self.metrics_path)
 
-    def sweep(self) -> None:
+    def remove_temporary_files(self) -> None:
         """Remove the temporary files of a process that was killed while it wrote."""
         for path in (self.config_path, self.metrics_path, self.checkpoint_path, self.best_path,
-                     self.film_path):  # fmt: skip
-            sweep(path)
+                     self.snapshots_path):  # fmt: skip
+            remove_temporary_files(path)
 
     def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
         """Write a checkpoint atomically; the one before it stays as previous.npz."""
@@ -175,14 +175,17 @@ class RunFolder:
         try:
             known += [e["config"] for e in written.get("earlier", []) if "config" in e]
             saved = TrainConfig.from_json(checkpoint.config)
-            own = any(named(TrainConfig.from_json(config)) == named(saved) for config in known)
+            own = any(
+                portable_settings(TrainConfig.from_json(config)) == portable_settings(saved)
+                for config in known
+            )
         except (ConfigError, TypeError, AttributeError):
             own = False
         if not own or (recorded is not None and found != recorded):
             raise CheckpointError(f"{path} belongs to another run than {self.config_path}")
 
 
-def named(config: TrainConfig) -> dict[str, Any]:
+def portable_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings as JSON, with the name of a data file instead of the path on this machine."""
     return config.to_json() | {"data": Path(config.data).name}
 

@@ -1,4 +1,4 @@
-"""metrics.jsonl: a line an epoch, without a gap and without a duplicate, whatever happens."""
+"""metrics.jsonl: one line per epoch, without gaps or duplicates, whatever interrupts a run."""
 
 import json
 import math
@@ -15,7 +15,7 @@ NAMES = ("epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "
 
 
 def append_line(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Add the line of one epoch and see it to the disk; none of it stays where that fails."""
+    """Append one epoch's line and fsync; on failure the file is truncated back."""
     line = (json.dumps(metrics) + "\n").encode()
     try:
         with path.open("ab", buffering=0) as file:
@@ -34,7 +34,7 @@ def append_line(path: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of all epochs so far."""
+    """Read all lines; ``RunError`` names the first that does not describe an epoch."""
     try:
         metrics = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
@@ -47,10 +47,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def keep_lines(path: Path, epochs: int) -> None:
-    """Cut the file after so many epochs.
+    """Truncate the file after ``epochs`` lines.
 
-    A process that was killed between a line and its checkpoint has left a line too many, or a part
-    of one; that epoch will be trained again.
+    A process killed between a line and its checkpoint leaves a line too many, or part of one; that
+    epoch will be trained again.
     """
     _, kept, whole = first_lines(path, epochs)
     if kept != whole:
@@ -62,7 +62,7 @@ def keep_lines(path: Path, epochs: int) -> None:
 
 
 def first_lines(path: Path, epochs: int) -> tuple[list[dict[str, Any]], bytes, bytes]:
-    """The first epochs, their bytes, and the bytes of the file; ``RunError`` if some lack."""
+    """The first ``epochs`` lines, their bytes, and the bytes of the file; ``RunError`` if fewer."""
     try:
         whole = path.read_bytes()
     except FileNotFoundError:

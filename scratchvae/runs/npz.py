@@ -1,4 +1,4 @@
-"""An npz file in one canonical form: the same arrays give the same bytes, whoever writes them.
+"""An npz file in one canonical form: the same arrays always give the same bytes.
 
 An npz is a zip of ``.npy`` members, and a zip leaves much to its writer: times, compression, gaps,
 comments, sizes that are said twice. Here nothing is left open. All but the arrays' own bytes
@@ -28,11 +28,11 @@ LONGEST_NAME = 1000
 
 
 class FrameError(ValueError):
-    """The bytes are not what this module writes; the message says where they differ."""
+    """The file differs from what this module writes; the message says where."""
 
 
 class Member(NamedTuple):
-    """An array in its file: the name, where its record begins, its ``.npy`` text, its checksum."""
+    """An array in its file: name, offsets of its zip record and of its ``.npy``, size, CRC-32."""
 
     name: str
     start: int
@@ -57,7 +57,7 @@ def write_npz(file: BinaryIO, arrays: Mapping[str, NDArray]) -> None:
 
 
 def npy_header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    """What stands before an array's bytes: version 1.0 of the format, as NumPy 2 writes it."""
+    """The ``.npy`` header, version 1.0 of the format, byte for byte as NumPy 2 writes it."""
     text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape!r}, }}"
     text += " " * (21 - len(repr(shape[0]))) if shape else ""
     text += " " * (-(len(text) + 11) % 64) + "\n"
@@ -65,7 +65,7 @@ def npy_header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
 
 
 class NpzReader:
-    """The members of an open file, found without reading an array; ``FrameError`` for any other."""
+    """The members of an open npz, found without reading an array; ``FrameError`` if malformed."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -106,7 +106,7 @@ class NpzReader:
         return Member(name, start, data, size, crc)
 
     def check_header(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-        """Whether the array is what it is said to be, before any of it is read."""
+        """Check an array's ``.npy`` header and size before any of its bytes are read."""
         member, expected = self.members[name], npy_header(dtype, shape)
         found = self._at(member.data, min(len(expected), member.size))
         if found != expected:
@@ -119,7 +119,7 @@ class NpzReader:
             )
 
     def read(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
-        """The array; its checksum is right."""
+        """Read an array and check its CRC-32."""
         self.check_header(name, dtype, shape)
         member, header = self.members[name], npy_header(dtype, shape)
         a = np.empty(shape, dtype)
@@ -132,7 +132,7 @@ class NpzReader:
         return a
 
     def check_ending(self) -> None:
-        """Whether what follows the members is exactly what follows from them."""
+        """Check that the central directory is the one that these members imply."""
         expected = _ending(list(self.members.values()), self.end)
         if self._at(self.end, len(expected) + 1) != expected:
             raise FrameError(f"its ending, from byte {self.end}, is not the one that is written")
@@ -146,7 +146,7 @@ def _bytes_in(dtype: np.dtype, shape: tuple[int, ...]) -> int:
 
 
 def _bytes_of(a: NDArray) -> memoryview:
-    """The memory of a contiguous array; the caller sees to the contiguity."""
+    """The memory of an array, which must be contiguous."""
     return a.reshape(-1).view(np.uint8).data
 
 

@@ -16,7 +16,7 @@ def frame_epochs(epochs: int) -> set[int]:
     return {round(epochs ** (i / (FRAMES - 1))) for i in range(FRAMES)}
 
 
-class Film:
+class Snapshots:
     """Collects the reconstructions of ``originals`` (n, D) while a model trains for ``epochs``.
 
     With a ``path``, each frame is on disk as soon as it is there.
@@ -28,9 +28,9 @@ class Film:
         self.epochs: list[int] = []
         self.frames: list[NDArray] = []
 
-    def go_on(self) -> None:
-        """Take up the frames on disk; those of epochs that come again are made again."""
-        saved = None if self.path is None else Film.load(self.path)
+    def resume(self) -> None:
+        """Continue with the frames on disk; an epoch that is trained again replaces its frame."""
+        saved = None if self.path is None else Snapshots.load(self.path)
         if saved is not None:
             self.epochs, self.frames = saved.epochs, saved.frames
 
@@ -45,20 +45,20 @@ class Film:
                 self.save(self.path)
 
     def save(self, path: Path) -> None:
-        """Write what there is."""
+        """Write all frames so far."""
         arrays = {f"frames/{i:04}": frame for i, frame in enumerate(self.frames)}
         save_archive(path, {"epochs": self.epochs}, arrays | {"originals": self.originals})
 
     @classmethod
-    def load(cls, path: Path) -> "Film | None":
-        """What was saved; None if nothing was."""
+    def load(cls, path: Path) -> "Snapshots | None":
+        """Read what was saved; None where there is no file."""
         if not path.exists():
             return None
         manifest, arrays = load_archive(path, {"epochs": list})
         if "originals" not in arrays:
             raise CheckpointError(f"{path} is damaged: missing arrays ['originals']")
-        film = cls(arrays.pop("originals"), 1)
-        film.epochs, film.frames = manifest["epochs"], list(arrays.values())
-        if len(film.epochs) != len(film.frames):
+        snapshots = cls(arrays.pop("originals"), 1)
+        snapshots.epochs, snapshots.frames = manifest["epochs"], list(arrays.values())
+        if len(snapshots.epochs) != len(snapshots.frames):
             raise CheckpointError(f"{path} is damaged: its frames are not those of its epochs")
-        return film
+        return snapshots

@@ -1,4 +1,4 @@
-"""What of a run's folder is whole, and what is not: every file against what vouches for it."""
+"""Verification of a run's folder: every file against its checksums and against the others."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -13,44 +13,44 @@ from scratchvae.memory import FlatBuffer
 from scratchvae.runs.checkpoint import Checkpoint, digest_of, load_checkpoint, restore
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines
-from scratchvae.runs.snapshots import Film
+from scratchvae.runs.snapshots import Snapshots
 
 
 @dataclass
-class Findings:
-    """Of a run: what each good file holds, a sentence for each damage, and what else to know."""
+class VerificationReport:
+    """What each intact file holds, a sentence for each damage, and notes on what is harmless."""
 
     files: dict[str, str] = field(default_factory=dict)
     damage: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def inspect(run: RunFolder) -> Findings:
-    """Read everything that a run has left; nothing is changed."""
-    found = Findings()
+def verify_run(run: RunFolder) -> VerificationReport:
+    """Read and check every file of a run; nothing is changed."""
+    report = VerificationReport()
     try:
         config = run.config()
-        found.files[run.config_path.name] = f"the settings of a run on {config.data}"
+        report.files[run.config_path.name] = f"the settings of a run on {config.data}"
     except RunError as error:
-        found.damage.append(str(error))
+        report.damage.append(str(error))
     states = {}
     for path in (run.checkpoint_path, run.previous_path, run.best_path):
         if path.exists():
-            states[path] = _state(run, path, found)
-    _metrics(run, states, found)
+            states[path] = _state(run, path, report)
+    _metrics(run, states, report)
     try:
-        film = Film.load(run.film_path)
-        if film is not None:
-            found.files[run.film_path.name] = f"{len(film.frames)} frames"
+        snapshots = Snapshots.load(run.snapshots_path)
+        if snapshots is not None:
+            report.files[run.snapshots_path.name] = f"{len(snapshots.frames)} frames"
     except RunError as error:
-        found.damage.append(str(error))
+        report.damage.append(str(error))
     for file in sorted(run.path.glob(".*.tmp")):
-        found.notes.append(f"{file} is what a killed process left: --resume removes it")
-    return found
+        report.notes.append(f"{file} is what a killed process left: --resume removes it")
+    return report
 
 
-def _state(run: RunFolder, path: Path, found: Findings) -> Checkpoint | None:
-    """A checkpoint whose every byte is vouched for, of this run, and finite."""
+def _state(run: RunFolder, path: Path, report: VerificationReport) -> Checkpoint | None:
+    """Load one checkpoint and check that it is intact, of this run, and finite; None if not."""
     try:
         checkpoint = load_checkpoint(path)
         run.require_own(path, checkpoint)
@@ -62,18 +62,20 @@ def _state(run: RunFolder, path: Path, found: Findings) -> Checkpoint | None:
             raise CheckpointError(f"{path} holds parameters that are not finite")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         where = f"{checkpoint.step} steps, {checkpoint.epoch} epochs completed"
-        found.files[path.name] = f"{where}, SHA-256 {digest}"
+        report.files[path.name] = f"{where}, SHA-256 {digest}"
     except (RunError, OSError) as error:
-        found.damage.append(str(error))
+        report.damage.append(str(error))
         return None
     return checkpoint
 
 
-def _metrics(run: RunFolder, states: dict[Path, Checkpoint | None], found: Findings) -> None:
-    """The lines of the completed epochs are those that the checkpoints vouch for."""
+def _metrics(
+    run: RunFolder, states: dict[Path, Checkpoint | None], report: VerificationReport
+) -> None:
+    """Check metrics.jsonl against the digests that the checkpoints hold."""
     path, last = run.metrics_path, states.get(run.checkpoint_path)
     if run.checkpoint_path not in states:
-        found.notes.append(f"{run.path} has no checkpoint yet: --resume would begin at step 0")
+        report.notes.append(f"{run.path} has no checkpoint yet: --resume would begin at step 0")
     epochs = 0 if last is None else last.epoch
     try:
         metrics, kept, whole = first_lines(path, epochs)
@@ -81,20 +83,20 @@ def _metrics(run: RunFolder, states: dict[Path, Checkpoint | None], found: Findi
             if state is None:
                 continue
             if state.epoch > epochs:  # best.npz is written before its epoch's checkpoint
-                found.notes.append(f"{file} is ahead of {run.checkpoint_path.name}")
+                report.notes.append(f"{file} is ahead of {run.checkpoint_path.name}")
             elif state.metrics != digest_of(metrics[: state.epoch]):
                 raise RunError(f"{path}: its numbers are not those that {file.name} was saved with")
         _best(run, metrics, states, epochs)
     except RunError as error:
-        found.damage.append(str(error))
+        report.damage.append(str(error))
         return
     surplus = whole[len(kept) :].splitlines()
     if last is not None and len(surplus) > 1:
-        found.damage.append(f"{path} has {len(surplus)} lines more than epochs were completed")
+        report.damage.append(f"{path} has {len(surplus)} lines more than epochs were completed")
     elif surplus:
-        found.notes.append(f"{path} has more than the checkpoint: --resume makes it again")
+        report.notes.append(f"{path} has more than the checkpoint: --resume makes it again")
     if path.exists():
-        found.files[path.name] = f"{epochs} epochs"
+        report.files[path.name] = f"{epochs} epochs"
 
 
 def _best(
@@ -103,7 +105,7 @@ def _best(
     states: dict[Path, Checkpoint | None],
     epochs: int,
 ) -> None:
-    """best.npz is there, and of the best epoch."""
+    """Check that best.npz exists and is of the best epoch."""
     _, epoch = best_of(metrics)
     if epoch is None:
         return

@@ -16,7 +16,7 @@ from scratchvae.errors import ConfigError, NonFiniteError, RunError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import Model
-from scratchvae.runs.atomic import alone
+from scratchvae.runs.atomic import exclusive_lock
 from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines, how_it_ended, keep_lines
@@ -89,19 +89,19 @@ class Loop:
         self.best = math.inf
         self.result = Training(self.model)
 
-    def go_on(self, run: RunFolder, saved: Checkpoint | None) -> None:
-        """Take up what the folder holds, as if nothing had happened since."""
+    def resume(self, run: RunFolder, saved: Checkpoint | None) -> None:
+        """Continue from what the folder holds, to the same bytes as without the interruption."""
         step = 0
         if saved is not None:
             metrics, _, _ = first_lines(run.metrics_path, saved.epoch)
             run.require_own(run.checkpoint_path, saved)
-            self.state.take_up(run.checkpoint_path, saved, metrics)
+            self.state.restore(run.checkpoint_path, saved, metrics)
             self.steps_done = step = saved.step
             self.result.metrics = metrics
             self.best, self.result.best_epoch = best_of(metrics)
             self.say_differences(run, saved)
         keep_lines(run.metrics_path, self.state.epoch)
-        run.settle(step)
+        run.commit_settings(step)
 
     def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
         """What of machine and software is not as it was, and may change the last bits."""
@@ -201,7 +201,7 @@ class Loop:
         losses = self.bk.to_host(self.step.losses[start:stop])
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
-            self.state.bring_back()
+            self.state.rewind()
             raise explain(
                 self.step, self.config, first, epoch, start + int(bad[0]), self.state.kept_at
             )
@@ -265,7 +265,7 @@ class Loop:
         """Save in the middle of an epoch; a state that is not finite is never saved."""
         if not self.state.parameters_are_finite():
             position = self.state.position
-            self.state.bring_back()
+            self.state.rewind()
             raise explain(self.step, self.config, first, epoch, position - 1, self.state.kept_at)
         self.save()
 
@@ -303,17 +303,17 @@ def train(
     progress = progress or Progress()
     if resume and run is None:
         raise RunError("only a run with a folder can be resumed")
-    with nullcontext() if run is None else alone(run.path):
+    with nullcontext() if run is None else exclusive_lock(run.path):
         saved = None
         if run is not None and not resume and run.metrics_path.exists():
             raise RunError(f"{run.path} holds a run already: resume=True goes on with it")
         if run is not None and resume:
-            run.sweep()
+            run.remove_temporary_files()
             other = changed_settings(run.config(), config)
             if other:
                 raise RunError(f"{run.path} has other settings: {'; '.join(other)}")
             saved = run.latest(progress.note)
         loop = Loop(config, dataset, bk, run, progress, on_epoch, checkpoint_every, saved)
         if run is not None and resume:
-            loop.go_on(run, saved)
+            loop.resume(run, saved)
         return loop.run_all()

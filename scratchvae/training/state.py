@@ -17,7 +17,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import CheckpointError, DataError, RunError
 from scratchvae.memory import FlatBuffer
 from scratchvae.runs.checkpoint import Checkpoint, digest_of, restore
-from scratchvae.runs.folder import named
+from scratchvae.runs.folder import portable_settings
 from scratchvae.training.step import TrainingStep
 from scratchvae.versions import kernel, versions
 
@@ -29,7 +29,7 @@ class State:
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, step: TrainingStep) -> None:
-        self.config, self.step = named(config), step
+        self.config, self.step = portable_settings(config), step
         self.data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
         self.environment = environment(step.bk, step.team.size)
         self.buffers: dict[str, FlatBuffer] = {"params": step.params} | {
@@ -54,8 +54,8 @@ class State:
             digest_of(metrics),
         )
 
-    def take_up(self, path: Path, saved: Checkpoint, metrics: Sequence[Mapping[str, Any]]) -> None:
-        """Go back to where a checkpoint was; refuses one of other data, model or numbers."""
+    def restore(self, path: Path, saved: Checkpoint, metrics: Sequence[Mapping[str, Any]]) -> None:
+        """Restore a checkpoint; ``RunError`` if its data, model or metrics are not this run's."""
         if saved.data.get("fingerprint") != self.data["fingerprint"]:
             raise DataError(
                 f"the data set {self.data['name']} is not the one that {path} was trained on: "
@@ -90,8 +90,8 @@ class State:
         for name, buffer in self.buffers.items():
             self.kept[name][...] = buffer.flat
 
-    def bring_back(self) -> None:
-        """Return to the state that was kept."""
+    def rewind(self) -> None:
+        """Go back to the state that :meth:`keep` remembered."""
         for name, buffer in self.buffers.items():
             buffer.flat[...] = self.kept[name]
 

@@ -1,4 +1,4 @@
-"""What the tests of resuming need: kills, runs with a film, and what they leave.
+"""What the tests of resuming need: kills, runs with snapshots, and what they leave.
 
 A kill is an exception that nobody catches, raised where a signal could arrive: what is on disk
 then is what SIGKILL would leave. ``benchmarks.reliability.resumes`` sends real ones.
@@ -14,7 +14,7 @@ from training_helpers import leftovers, settings, tiny
 
 from scratchvae.backend import get_backend
 from scratchvae.config import TrainConfig
-from scratchvae.runs import Film, RunFolder
+from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import train
 from scratchvae.training.step import TrainingStep
 
@@ -49,13 +49,13 @@ def kill_in(owner: Any, name: str, count: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 def run(folder: RunFolder, resume: bool = False, every: int = 0, **more: Any) -> Any:
-    """Train as the folder says, with a film."""
+    """Train as the folder says, with snapshots."""
     config = folder.config()
-    film = Film(tiny().test.values()[:3], config.epochs, folder.film_path)
+    snapshots = Snapshots(tiny().test.values()[:3], config.epochs, folder.snapshots_path)
     if resume:
-        film.go_on()
+        snapshots.resume()
     bk = get_backend(more.pop("device", "cpu"), config.dtype)
-    return train(config, tiny(), bk, folder, None, film, every, resume, **more)
+    return train(config, tiny(), bk, folder, None, snapshots, every, resume, **more)
 
 
 def folder_of(path: Path, **changes: Any) -> RunFolder:

@@ -12,7 +12,7 @@ from training_helpers import settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, DataError, RunError
 from scratchvae.runs import RunFolder
-from scratchvae.runs.atomic import alone
+from scratchvae.runs.atomic import exclusive_lock
 from scratchvae.runs.checkpoint import load_checkpoint, save_checkpoint
 from scratchvae.training import Progress, train
 
@@ -114,7 +114,7 @@ def test_the_best_epoch_of_earlier_settings_is_still_the_runs_own(tmp_path: Path
     folder = folder_of(tmp_path / "run", validation=5)
     run(folder)
     change(folder, lr=1e-5)
-    folder.settle(9)
+    folder.commit_settings(9)
     assert RunFolder.open(folder.path).settings()["config"]["lr"] == 1e-5
     assert folder.load(get_backend("cpu"))[1].epoch == 3
 
@@ -166,7 +166,10 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "run", epochs=1)
-    with alone(folder.path), pytest.raises(RunError, match="another process is training in"):
+    with (
+        exclusive_lock(folder.path),
+        pytest.raises(RunError, match="another process is training in"),
+    ):
         run(folder)
     assert run(folder, resume=True).stopped == "completed"
 

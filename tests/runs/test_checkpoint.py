@@ -23,7 +23,7 @@ from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, RunError
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder
-from scratchvae.runs.atomic import sweep
+from scratchvae.runs.atomic import remove_temporary_files
 from scratchvae.runs.checkpoint import load_checkpoint, restore, save_checkpoint
 from scratchvae.training import train
 
@@ -218,9 +218,9 @@ def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path: Path) ->
     others = [".c.npz.tmp", "c.npz.a1b2_3d4.tmp", ".d.npz.a1b2_3d4.tmp", "c.npz", ".hidden"]
     for name in (*ours, *others):
         (tmp_path / name).write_text("")
-    sweep(tmp_path / "c.npz")
+    remove_temporary_files(tmp_path / "c.npz")
     assert {p.name for p in tmp_path.iterdir()} == set(others)
-    sweep(tmp_path / "nowhere" / "c.npz")
+    remove_temporary_files(tmp_path / "nowhere" / "c.npz")
 
 
 def test_a_file_that_is_replaced_keeps_the_permissions_of_the_umask(tmp_path: Path) -> None:

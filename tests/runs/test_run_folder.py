@@ -9,7 +9,7 @@ from training_helpers import leftovers, settings
 
 from scratchvae.errors import RunError
 from scratchvae.runs import RunFolder, free_folder, require_free, write_json
-from scratchvae.runs.atomic import alone
+from scratchvae.runs.atomic import exclusive_lock
 from scratchvae.runs.metrics import keep_lines
 
 GOOD = {"config": settings().to_json(), "data": {"fingerprint": "0"}}
@@ -60,7 +60,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_does_not_block_its_folder(
 def test_a_folder_in_which_a_process_trains_is_not_taken(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", GOOD)
     with (
-        alone(folder.path),
+        exclusive_lock(folder.path),
         pytest.raises(RunError, match="another process is training in"),
     ):
         RunFolder.create(tmp_path / "run", {"config": {}})

@@ -9,7 +9,7 @@ from training_helpers import leftovers, settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError
 from scratchvae.models import Model
-from scratchvae.runs import Film
+from scratchvae.runs import Snapshots
 from scratchvae.runs.snapshots import frame_epochs
 
 
@@ -18,36 +18,36 @@ def model() -> Model:
     return Model(settings().make_vae(12), get_backend("cpu"))
 
 
-def shot(path: Path, model: Model, epochs: int, upto: int) -> Film:
-    film = Film(tiny().test.values()[:3], epochs, path)
+def shot(path: Path, model: Model, epochs: int, upto: int) -> Snapshots:
+    snapshots = Snapshots(tiny().test.values()[:3], epochs, path)
     for epoch in sorted(frame_epochs(epochs)):
         if epoch <= upto:
-            film(epoch, model)
-    return film
+            snapshots(epoch, model)
+    return snapshots
 
 
 @pytest.mark.parametrize("epochs", [1, 5, 12, 150, 5_000_000])
 def test_frames_come_back_in_the_order_of_their_epochs(epochs, model, tmp_path: Path) -> None:
-    film = Film(tiny().test.values()[:3], epochs, tmp_path / "film.npz")
+    snapshots = Snapshots(tiny().test.values()[:3], epochs, tmp_path / "film.npz")
     for epoch in sorted(frame_epochs(epochs)):
-        film(epoch, model)
+        snapshots(epoch, model)
         model.params["decoder.2.b"][...] += 1
-    saved = Film.load(tmp_path / "film.npz")
+    saved = Snapshots.load(tmp_path / "film.npz")
     assert saved is not None
     assert saved.epochs == sorted(frame_epochs(epochs))
-    for ours, its in zip(film.frames, saved.frames, strict=True):
+    for ours, its in zip(snapshots.frames, saved.frames, strict=True):
         np.testing.assert_array_equal(ours, its)
-    np.testing.assert_array_equal(saved.originals, film.originals)
+    np.testing.assert_array_equal(saved.originals, snapshots.originals)
 
 
 def test_a_film_without_a_path_is_not_saved_and_one_that_is_not_there_is_none(
     model, tmp_path: Path
 ) -> None:
-    film = Film(tiny().test.values()[:3], 2)
-    film.go_on()
-    film(1, model)
-    assert len(film.frames) == 1
-    assert Film.load(tmp_path / "film.npz") is None
+    snapshots = Snapshots(tiny().test.values()[:3], 2)
+    snapshots.resume()
+    snapshots(1, model)
+    assert len(snapshots.frames) == 1
+    assert Snapshots.load(tmp_path / "film.npz") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,10 +58,10 @@ def test_a_film_that_goes_on_is_the_film_that_was_not_stopped(
     """Epochs whose frames are there may come again: their checkpoint was not."""
     shot(tmp_path / "whole.npz", model, 20, 20)
     shot(tmp_path / "film.npz", model, 20, 5)
-    film = Film(tiny().test.values()[:3], 20, tmp_path / "film.npz")
-    film.go_on()
+    snapshots = Snapshots(tiny().test.values()[:3], 20, tmp_path / "film.npz")
+    snapshots.resume()
     for epoch in range(again, 21):
-        film(epoch, model)
+        snapshots(epoch, model)
     assert (tmp_path / "film.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert leftovers(tmp_path) == []
 
@@ -74,8 +74,8 @@ def test_a_damaged_film_is_refused(model, tmp_path: Path) -> None:
         content[position] ^= 4
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"film\.npz"):
-            Film.load(path)
+            Snapshots.load(path)
         content[position] ^= 4
     np.savez(path, originals=np.zeros(3), epochs=[1], frames=[np.zeros(3)])
     with pytest.raises(CheckpointError, match="damaged, or no file of scratchvae"):
-        Film.load(path)
+        Snapshots.load(path)
