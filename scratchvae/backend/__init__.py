@@ -2,18 +2,32 @@
 
 from numpy.typing import DTypeLike
 
-from scratchvae.backend.base import Array, Backend, HostArray, Number, float_type
+from scratchvae.backend.base import (
+    FLUSH_EVERY,
+    Array,
+    Backend,
+    HostArray,
+    Number,
+    float_type,
+    flush_threshold,
+    fusible,
+    machine_epsilon,
+)
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.errors import ConfigError
 
 __all__ = [
     "DEVICES",
+    "FLUSH_EVERY",
     "Array",
     "Backend",
     "HostArray",
     "Number",
     "float_type",
+    "flush_threshold",
+    "fusible",
     "get_backend",
+    "machine_epsilon",
     "why_no_gpu",
 ]
 

@@ -3,27 +3,28 @@
 A backend is an object, chosen once and handed down: an array namespace ``xp`` (NumPy's names), a
 float type, memory, and the *verbs* below for what a namespace cannot express. Every verb stands
 here as its plain, complex-safe equation; a subclass may replace one by a faster form, and a test
-then holds the two equal. "Complex-safe" means that a complex step passes through unharmed: no
-absolute value, no conjugate, and branches decided by the real part.
+then holds the two equal. Of equations that stand elsewhere (an optimizer's update), a backend may
+hold ``fused_forms``, tested in the same way. "Complex-safe" means that a complex step passes
+through unharmed: no absolute value, no conjugate, and branches decided by the real part.
 
 What it will not do: guess a device from an array, copy between host and device unasked, or
 promote a float type.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.allocation import checked_nbytes
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
-from scratchvae.backend.updates import FORGET_EVERY, Number, UpdateRules, forget_below
 from scratchvae.errors import ConfigError
 
 HostArray = NDArray[Any]  # an array on the host, for those who may not name NumPy
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
+Number = Any  # a number of the host, or an array of no dimension that the device's clock sets
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}
@@ -45,12 +46,44 @@ def below_one(dtype: np.dtype) -> float:
     return 1.0 - float(np.finfo(dtype).epsneg)
 
 
-class Backend(UpdateRules):
+def machine_epsilon(dtype: np.dtype) -> float:
+    """The distance from 1 to the next larger number of a float type."""
+    return float(np.finfo(dtype).eps)
+
+
+FLUSH_EVERY = 128  # steps; 0.9¹²⁸ ≈ 1e-6 keeps moments that were not flushed far from subnormal
+
+
+def flush_threshold(dtype: np.dtype) -> float:
+    """1e8 times the smallest normal number: what decays through it is soon subnormal, and slow."""
+    return 1e8 * float(np.finfo(dtype).tiny)
+
+
+FUSIBLE: dict[Callable[..., Any], str] = {}  # equations that a backend may compute in another form
+Equation = TypeVar("Equation", bound=Callable[..., Any])
+
+
+def fusible(name: str) -> Callable[[Equation], Equation]:
+    """Mark a function or method that states an equation on arrays in plain code.
+
+    A backend may hold a faster form of it under this name, which :meth:`Backend.fused` finds. The
+    mark belongs to this very function: whatever overrides it has no other form.
+    """
+
+    def mark(equation: Equation) -> Equation:
+        FUSIBLE[equation] = name
+        return equation
+
+    return mark
+
+
+class Backend:
     """An array namespace, a float type, memory and verbs; see the module's text."""
 
     name = "plain"
     block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
     records_steps = False  # whether a step is worth recording: it then takes its time from a clock
+    fused_forms: Mapping[str, Callable[..., None]] = {}  # by the name that ``fusible`` gives
 
     def __init__(self, xp: Any, dtype: DTypeLike = "float32") -> None:
         self.xp = xp
@@ -73,6 +106,21 @@ class Backend(UpdateRules):
 
     def __repr__(self) -> str:
         return f"<{self.name} backend, {self.dtype}>"
+
+    # ---- faster forms of equations that stand elsewhere ----------------------------------------
+
+    def fused(self, equation: Callable[..., Any]) -> Callable[..., None] | None:
+        """This backend's form of an equation marked :func:`fusible`; None where it has none.
+
+        It is called as ``form(bk, *arguments, scratch)``, with the arguments of the equation (of a
+        method: the object first), of which numbers may lie on a device that ``captures``. It
+        allocates nothing and works in the ``scratch`` that :meth:`update_scratch` makes.
+        """
+        return self.fused_forms.get(FUSIBLE.get(equation, ""))
+
+    def update_scratch(self, size: int) -> Any:
+        """The buffer that a fused form works in, on flat buffers of ``size`` numbers."""
+        return None
 
     # ---- memory ------------------------------------------------------------------------------
 
@@ -200,41 +248,7 @@ class Backend(UpdateRules):
         nll[...] = xp.sum(da, axis=-1)
         da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
 
-    def adam_scratch(self, size: int) -> Any:
-        """The buffer that :meth:`adam`, or another update of ``size`` parameters, works in."""
-        return None
-
-    def adam(
-        self,
-        p: Array,
-        g: Array,
-        m: Array,
-        v: Array,
-        lr: Number,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        t: Number,
-        scratch: Any,
-    ) -> None:
-        """One step of Adam on flat buffers, in place  (E24). ``t`` counts from 1.
-
-        ``m`` and ``v`` hold the paper's moments divided by 1 − β₁ and by 1 − β₂, which saves a
-        multiplication of the gradient each. Every 128 steps, entries too small to matter become
-        zero: those of a weight whose gradient stays zero would end up subnormal, and slow.
-        """
-        m *= beta1
-        m += g
-        v *= beta2
-        v += g * g
-        if t % FORGET_EVERY == 0:
-            for a in (m, v):
-                a *= self.xp.abs(a) > forget_below(self.dtype)
-        m_hat = (1 - beta1) / (1 - beta1**t) * m
-        v_hat = (1 - beta2) / (1 - beta2**t) * v
-        p -= lr * m_hat / (self.xp.sqrt(v_hat) + eps)
-
-    def ignore_float_errors(self) -> AbstractContextManager[Any]:
+    def quiet(self) -> AbstractContextManager[Any]:
         """Where a step runs: overflows go unreported here, because the loop looks for them."""
         return np.errstate(all="ignore")
 

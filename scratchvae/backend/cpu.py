@@ -12,22 +12,21 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from scratchvae.backend import cpu_updates
 from scratchvae.backend.allocation import checked_nbytes, shared_zeros
-from scratchvae.backend.base import ALIGNMENT, Array, Backend, Number, below_one
-from scratchvae.backend.cpu_updates import BLOCK as ADAM_BLOCK
-from scratchvae.backend.cpu_updates import FastUpdateRules
+from scratchvae.backend.base import ALIGNMENT, Array, Backend, below_one
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
-from scratchvae.backend.updates import FORGET_EVERY, forget_below
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
 FEW_ROWS = 128  # up to so many, a product with a transposed matrix is faster turned around
 
 
-class NumpyBackend(FastUpdateRules, Backend):
+class NumpyBackend(Backend):
     """NumPy arrays, computed in place."""
 
     name = "cpu"
     block_size = 1 << 19  # 2 MB of float32
+    fused_forms = cpu_updates.FUSED
 
     def __init__(self, xp: Any = np, dtype: DTypeLike = "float32", shared: bool = False) -> None:
         super().__init__(xp, dtype)
@@ -148,41 +147,5 @@ class NumpyBackend(FastUpdateRules, Backend):
         xp.negative(out, out=out)
         xp.exp(out, out=out)
 
-    def adam_scratch(self, size: int) -> Any:
-        return self.empty((min(size, ADAM_BLOCK),))
-
-    def adam(
-        self,
-        p: Array,
-        g: Array,
-        m: Array,
-        v: Array,
-        lr: Number,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        t: Number,
-        scratch: Any,
-    ) -> None:
-        xp = self.xp
-        root = ((1 - beta2) / (1 - beta2**t)) ** 0.5  # √v̂ = root · √v
-        rate = lr * (1 - beta1) / (1 - beta1**t) / root
-        for start in range(0, p.size, ADAM_BLOCK):
-            block = slice(start, min(start + ADAM_BLOCK, p.size))
-            pb, gb, mb, vb = p[block], g[block], m[block], v[block]
-            tmp = scratch[: pb.size]
-            mb *= beta1
-            mb += gb
-            vb *= beta2
-            xp.multiply(gb, gb, out=tmp)
-            vb += tmp
-            if t % FORGET_EVERY == 0:
-                for a in (mb, vb):
-                    xp.abs(a, out=tmp)
-                    xp.greater(tmp, forget_below(self.dtype), out=tmp)
-                    a *= tmp
-            xp.sqrt(vb, out=tmp)
-            tmp += eps / root
-            xp.divide(mb, tmp, out=tmp)
-            tmp *= rate
-            pb -= tmp
+    def update_scratch(self, size: int) -> Any:
+        return self.empty((min(size, cpu_updates.BLOCK),))

@@ -1,93 +1,183 @@
-"""The update rules in NumPy: in place, in blocks, without a temporary array.
+"""The optimizers' updates and clipping in NumPy: in place, in blocks, without a temporary array.
 
-A block is read from memory once and its later passes find it in cache; Adam's measurements
-(docs/performance.md) hold for the shorter rules too.
+Each is the fused form of an equation in ``optim/``. A block is read from memory once, and its
+later passes find it in cache; Adam's measurements (docs/performance.md) hold for the shorter rules
+too. The updates are written with ``bk.xp`` alone, so that the strict device runs them as well.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from scratchvae.backend.updates import FORGET_EVERY, Array, Number, UpdateRules, forget_below
+import numpy as np
+
+from scratchvae.backend.base import FLUSH_EVERY, Array, Backend, Number
 
 BLOCK = 32_768  # floats; smaller blocks spend their time in calls
 
 
 def blocks(scratch: Array, *buffers: Array) -> Iterator[tuple[Array, ...]]:
-    """The same stretch of every buffer, one after the other, and scratch of its length first."""
+    """Scratch of a block's length, and that block of every buffer; one block after the other."""
     size = buffers[0].size
     for start in range(0, size, BLOCK):
         stop = min(start + BLOCK, size)
         yield scratch[: stop - start], *(a[start:stop] for a in buffers)
 
 
-class FastUpdateRules(UpdateRules):
-    """The same equations, written with ``self.xp`` alone so that the strict device runs them."""
+def adam(
+    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of Adam  (E24), with √v̂ = root · √v and its factors drawn into two numbers."""
+    xp = bk.xp
+    seen1, seen2 = rule.seen(t)
+    root = ((1 - rule.beta2) / seen2) ** 0.5
+    rate = lr * (1 - rule.beta1) / seen1 / root
+    thresholds = rule.flush_thresholds(bk) if t % FLUSH_EVERY == 0 else ()
+    for tmp, pb, gb, mb, vb in blocks(scratch, p, g, *moments):
+        mb *= rule.beta1
+        mb += gb
+        vb *= rule.beta2
+        xp.multiply(gb, gb, out=tmp)
+        vb += tmp
+        flush(xp, (mb, vb), thresholds, tmp)
+        xp.sqrt(vb, out=tmp)
+        tmp += rule.eps / root
+        xp.divide(mb, tmp, out=tmp)
+        tmp *= rate
+        pb -= tmp
 
-    def rmsprop(
-        self, p: Array, g: Array, r: Array, lr: Number, rho: float, eps: float, t: Number,
-        scratch: Any,
-    ) -> None:  # fmt: skip
-        root = (1 - rho) ** 0.5
-        for tmp, pb, gb, rb in blocks(scratch, p, g, r):
-            rb *= rho
-            self.xp.multiply(gb, gb, out=tmp)
-            rb += tmp
-            if t % FORGET_EVERY == 0:
-                self._forget(rb, tmp)
-            self.xp.sqrt(rb, out=tmp)
-            tmp += eps / root
-            self.xp.divide(gb, tmp, out=tmp)
-            tmp *= lr / root
-            pb -= tmp
 
-    def sgd(
-        self, p: Array, g: Array, v: Array, lr: Number, momentum: float, nesterov: bool, t: Number,
-        scratch: Any,
-    ) -> None:  # fmt: skip
-        if v is None:
-            for tmp, pb, gb in blocks(scratch, p, g):
-                self.xp.multiply(gb, lr, out=tmp)
-                pb -= tmp
-            return
-        for tmp, pb, gb, vb in blocks(scratch, p, g, v):
-            vb *= momentum
+def rmsprop(
+    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of RMSprop  (E41), with the root of 1 − ρ drawn out of the root."""
+    xp = bk.xp
+    root = (1 - rule.rho) ** 0.5
+    thresholds = rule.flush_thresholds(bk) if t % FLUSH_EVERY == 0 else ()
+    for tmp, pb, gb, rb in blocks(scratch, p, g, *moments):
+        rb *= rule.rho
+        xp.multiply(gb, gb, out=tmp)
+        rb += tmp
+        flush(xp, (rb,), thresholds, tmp)
+        if rule.eps_inside:
+            xp.add(rb, rule.eps / (1 - rule.rho), out=tmp)
+            xp.sqrt(tmp, out=tmp)
+        else:
+            xp.sqrt(rb, out=tmp)
+            tmp += rule.eps / root
+        xp.divide(gb, tmp, out=tmp)
+        tmp *= lr / root
+        pb -= tmp
+
+
+def sgd(
+    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of gradient descent, with momentum or without  (E42)."""
+    xp = bk.xp
+    thresholds = rule.flush_thresholds(bk) if t % FLUSH_EVERY == 0 else ()
+    for tmp, pb, gb, *velocity in blocks(scratch, p, g, *moments):
+        move = gb
+        for vb in velocity:
+            vb *= rule.momentum
             vb += gb
-            if t % FORGET_EVERY == 0:
-                self._forget(vb, tmp)
-            if nesterov:
-                self.xp.multiply(vb, momentum, out=tmp)
-                tmp += gb
-                tmp *= lr
-            else:
-                self.xp.multiply(vb, lr, out=tmp)
-            pb -= tmp
-
-    def adagrad(self, p: Array, g: Array, s: Array, lr: Number, eps: float, scratch: Any) -> None:
-        for tmp, pb, gb, sb in blocks(scratch, p, g, s):
-            self.xp.multiply(gb, gb, out=tmp)
-            sb += tmp
-            self.xp.sqrt(sb, out=tmp)
-            tmp += eps
-            self.xp.divide(gb, tmp, out=tmp)
+            flush(xp, (vb,), thresholds, tmp)
+            move = vb
+        if rule.nesterov:
+            xp.multiply(move, rule.momentum, out=tmp)
+            tmp += gb
             tmp *= lr
-            pb -= tmp
+        else:
+            xp.multiply(move, lr, out=tmp)
+        pb -= tmp
 
-    def sum_squares(self, g: Array, out: Array, tmp: Array, scratch: Any) -> None:
-        out.fill(0)
-        for squares, gb in blocks(scratch, g):
-            # NumPy's pairwise sum, and not BLAS' dot, whose order depends on its threads.
-            self.xp.multiply(gb, gb, out=squares)
-            self.xp.sum(squares, axis=0, keepdims=True, out=tmp)
-            out += tmp
 
-    def clip(self, g: Array, squares: Array, limit: float, factor: Array) -> None:
-        self.xp.sum(squares, axis=0, keepdims=True, out=factor)
-        self.xp.sqrt(factor, out=factor)
-        self.xp.divide(limit, factor, out=factor)
-        self.xp.minimum(factor, 1.0, out=factor)
-        g *= factor
+def adagrad(
+    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of Adagrad  (E43)."""
+    xp = bk.xp
+    for tmp, pb, gb, sb in blocks(scratch, p, g, *moments):
+        xp.multiply(gb, gb, out=tmp)
+        sb += tmp
+        xp.sqrt(sb, out=tmp)
+        tmp += rule.eps
+        xp.divide(gb, tmp, out=tmp)
+        tmp *= lr
+        pb -= tmp
 
-    def _forget(self, moment: Array, tmp: Array) -> None:
-        self.xp.abs(moment, out=tmp)
-        self.xp.greater(tmp, forget_below(self.dtype), out=tmp)
+
+def flush(xp: Any, moments: Sequence[Array], thresholds: Sequence[float], tmp: Array) -> None:
+    """Zero for what is not above its threshold; nothing where there are no thresholds."""
+    for moment, threshold in zip(moments, thresholds, strict=False):
+        xp.abs(moment, out=tmp)
+        xp.greater(tmp, threshold, out=tmp)
         moment *= tmp
+
+
+def measure_norm(bk: Backend, g: Array, scale: Array, squares: Array, scratch: Array) -> None:
+    """‖g‖ = scale √squares  (E44), with a scale of 1 unless the squares leave the float's range.
+
+    Otherwise it is a power of two near the largest number, by which a division is exact.
+    """
+    scale.fill(1)
+    _sum_squares(g, scale, squares, scratch)
+    total, finfo = float(squares[0].real), np.finfo(bk.dtype)
+    if finfo.tiny / finfo.eps**2 <= total < math.inf:
+        return
+    peak = max(float(np.abs(gb, out=tmp).real.max()) for tmp, gb in blocks(scratch, g))
+    if not math.isfinite(peak):
+        squares.fill(math.nan)
+        return
+    scale.fill(math.ldexp(1, math.frexp(peak)[1] - 1) if peak else 0)
+    if peak:
+        _sum_squares(g, scale, squares, scratch)
+
+
+def _sum_squares(g: Array, scale: Array, out: Array, scratch: Array) -> None:
+    out.fill(0)
+    for tmp, gb in blocks(scratch, g):
+        if scale[0] != 1:
+            np.divide(gb, scale, out=tmp)
+            gb = tmp
+        # NumPy's pairwise sum, and not BLAS' dot, whose order depends on its threads.
+        np.multiply(gb, gb, out=tmp)
+        out += np.sum(tmp)
+
+
+def clip_gradient(
+    bk: Backend, g: Array, scales: Array, squares: Array, limit: float, scratch: Array
+) -> None:
+    """g ← g · min(1, limit / ‖g‖)  (E44)."""
+    if not np.all((scales == 1) | (squares == 0)):
+        _clip_scaled(g, scales, squares, limit)
+        return
+    factor = scratch[:1]
+    np.sum(squares, axis=0, keepdims=True, out=factor)
+    np.sqrt(factor, out=factor)
+    np.divide(limit, factor, out=factor)
+    np.minimum(factor, 1.0, out=factor)
+    g *= factor
+
+
+def _clip_scaled(g: Array, scales: Array, squares: Array, limit: float) -> None:
+    scale = float(scales.real.max())
+    length = np.sqrt(np.sum(squares * (scales / scale) ** 2))
+    if (limit / scale / length).real < 1:
+        g /= scale
+        g *= limit / length
+
+
+FUSED: dict[str, Callable[..., None]] = {
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "sgd": sgd,
+    "adagrad": adagrad,
+    "measure norm": measure_norm,
+    "clip gradient": clip_gradient,
+}
+LOOK_AT_NUMBERS = (measure_norm, clip_gradient)  # the others ask nothing of an array's numbers

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scratchvae.backend.base import Array as AnyArray
 from scratchvae.backend.base import Backend
 from scratchvae.backend.cpu import NumpyBackend
+from scratchvae.backend.cpu_updates import LOOK_AT_NUMBERS
 from scratchvae.backend.noise import Stream
 from scratchvae.backend.strict_device import CaptureError, Device
 
@@ -190,6 +191,17 @@ class Namespace:
         self.device.launch(np.copyto, _unwrap(out), _unwrap(source))
 
 
+def _read(value: Any) -> Any:
+    """What a launch computes with: NumPy's arrays, and the numbers that the clock shows by then."""
+    if isinstance(value, Stream):
+        return value._replace(step=_read(value.step))
+    if isinstance(value, list):
+        return [_read(v) for v in value]
+    if not isinstance(value, Array):  # the noise's scratch memory lies on the host
+        return value
+    return value._a if value.ndim else value._a.item()
+
+
 def _launched(verb: str) -> Callable:
     """A verb of the CPU as one launch: it reads the clock when it runs, not when it is asked for.
 
@@ -197,28 +209,9 @@ def _launched(verb: str) -> Callable:
     """
     plain = getattr(NumpyBackend, verb)
 
-    def read(value: Any) -> Any:
-        if isinstance(value, Stream):
-            return value._replace(step=read(value.step))
-        if not isinstance(value, Array):  # the noise's scratch memory lies on the host
-            return value
-        return value._a if value.ndim else value._a.item()
-
     @wraps(plain)
     def method(self: "StrictBackend", *args: Any) -> None:
-        self.device.launch(lambda: plain(self.host, *map(read, args)))
-
-    return method
-
-
-def _launched_with_clock(verb: str) -> Callable:
-    """The same where a number lies on the device; with the host's numbers, the verb's own calls."""
-    plain, launched = getattr(NumpyBackend, verb), _launched(verb)
-
-    @wraps(plain)
-    def method(self: "StrictBackend", *args: Any) -> None:
-        on_clock = any(isinstance(a, Array) and a.ndim == 0 for a in args)
-        (launched if on_clock else plain)(self, *args)
+        self.device.launch(lambda: plain(self.host, *map(_read, args)))
 
     return method
 
@@ -255,10 +248,24 @@ class StrictBackend(NumpyBackend):
     uniform = _launched("uniform")
     normal = _launched("normal")
     windows = _launched("windows")
-    adam = _launched_with_clock("adam")
-    rmsprop = _launched_with_clock("rmsprop")
-    sgd = _launched_with_clock("sgd")
-    adagrad = _launched_with_clock("adagrad")
+
+    def fused(self, equation: Callable[..., Any]) -> Callable[..., None] | None:
+        """The CPU's form, as one launch where it needs a number of the device.
+
+        That is the clock's learning rate or step, and what clipping finds out about a gradient.
+        """
+        form = super().fused(equation)
+        if form is None:
+            return None
+
+        def on_device(bk: "StrictBackend", *args: Any) -> None:
+            on_clock = any(isinstance(a, Array) and a.ndim == 0 for a in args)
+            if on_clock or form in LOOK_AT_NUMBERS:
+                bk.device.launch(lambda: form(bk.host, *map(_read, args)))
+            else:
+                form(bk, *args)
+
+        return on_device
 
     def begin_step(
         self, i: Array, order: Array, rates: Array, betas: Array, index: Array, lr: Array,

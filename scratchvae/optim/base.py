@@ -1,32 +1,100 @@
 """What the optimizers have in common: a learning rate that may change, moments, clipping."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from scratchvae.backend import Array, Backend, Number
+from scratchvae.backend import FLUSH_EVERY, Array, Backend, Number, flush_threshold
 from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer
+from scratchvae.optim.clipping import clip_gradient, measure_norm
 from scratchvae.optim.schedules import Rate, schedule
 
 
 class Optimizer:
     """The settings of an update rule, without any buffer.
 
-    ``lr`` is a number, a schedule or its text (:mod:`scratchvae.optim.schedules`); ``clip`` the
-    largest norm that a gradient may have, None for any. Raises ``ConfigError`` for settings that
-    cannot be.
+    A rule is a subclass that declares its ``moments`` and states its :meth:`update`.
+
+    Parameters
+    ----------
+    lr : float, str or Schedule
+        The learning rate: a number, a schedule or its text (:mod:`scratchvae.optim.schedules`).
+    clip : float, optional
+        The largest norm that a gradient may have; None or 0 for any.
+
+    Attributes
+    ----------
+    name : str
+        What settings call the rule, and what its buffers are called in a checkpoint.
+    moments : tuple of str
+        The flat buffers that it keeps beside the parameters.
+    starts : mapping of str to float
+        What a moment starts from where that is not 0.
+
+    Raises
+    ------
+    ConfigError
+        For a setting out of its range.
     """
 
     name = ""
-    moments: tuple[str, ...] = ()  # the flat buffers it keeps beside the parameters
+    moments: tuple[str, ...] = ()
+    starts: Mapping[str, float] = {}
 
     def __init__(self, lr: Rate, clip: float | None = None) -> None:
         self.schedule = schedule(lr)
         self.lr: Any = lr
-        if clip is not None:
-            require(math.isfinite(clip) and clip > 0, f"clip must be positive, not {clip}")
-        self.clip = clip
+        clip = float(clip or 0)
+        require(
+            math.isfinite(clip) and clip >= 0, f"clip must be positive, or 0 for none, not {clip}"
+        )
+        self.clip = clip or None
+
+    def __repr__(self) -> str:
+        known = {k: v for k, v in vars(self).items() if k not in ("schedule", "moments", "starts")}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in known.items())})"
+
+    def update(
+        self, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: float, t: int
+    ) -> None:
+        """One update of the parameters ``p`` and of the ``moments``, in place.
+
+        Parameters
+        ----------
+        bk : Backend
+            Its ``xp`` has the functions of NumPy for its arrays.
+        p, g : arrays (n,) of the float type of ``bk``
+            Parameters and gradient. The gradient stays as it is.
+        moments : sequence of arrays like ``p``
+            The buffers that the rule declares, in the order in which it declares them.
+        lr : float
+            The learning rate of this update.
+        t : int
+            The number of the update, counted from 1.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no update(self, bk, p, g, moments, lr, t): write one that "
+            "changes p, and its moments, in place"
+        )
+
+    def flush(self, bk: Backend, moments: Sequence[Array], t: int) -> None:
+        """Every 128 steps, set entries of the moments that are too small to matter to zero.
+
+        Those of a weight whose gradient stays zero would otherwise decay until they are
+        subnormal, and arithmetic with subnormal numbers is many times slower.
+        """
+        if t % FLUSH_EVERY == 0:
+            for moment, threshold in zip(moments, self.flush_thresholds(bk), strict=True):
+                moment *= bk.xp.abs(moment) > threshold
+
+    def flush_thresholds(self, bk: Backend) -> tuple[float, ...]:
+        """For each moment, the size up to which an entry is too small to matter.
+
+        By default 1e8 times the smallest normal number of the float type (1.2e-30 in float32). A
+        rule that divides by its moments asks for less where that is visible beside its ε.
+        """
+        return (flush_threshold(bk.dtype),) * len(self.moments)
 
     def bind(
         self,
@@ -35,23 +103,24 @@ class Optimizer:
         grads: FlatBuffer,
         parts: Sequence[slice] = (slice(None),),
     ) -> "BoundOptimizer":
-        """Give it the buffers it works on, and moments of zero.
+        """Give the rule the buffers that it works on, and new moments.
 
         ``parts``: the stretches of the flat buffers that different workers update.
         """
-        raise NotImplementedError
+        return BoundOptimizer(self, bk, params, grads, parts)
 
 
 class BoundOptimizer:
     """An optimizer on its buffers; ``state`` holds the moments by name.
 
     With a ``clip`` the gradient is overwritten by the clipped one. Its norm needs all parts: a
-    caller with several of them calls :meth:`measure` for each, waits for all, then :meth:`step`.
+    caller with several of them calls :meth:`measure_norm` for each, waits for all, then
+    :meth:`step`.
     """
 
     def __init__(
         self,
-        rule: Any,
+        rule: Optimizer,
         bk: Backend,
         params: FlatBuffer,
         grads: FlatBuffer,
@@ -59,43 +128,71 @@ class BoundOptimizer:
     ) -> None:
         self.rule, self.bk = rule, bk
         self.state = {name: FlatBuffer(bk, params.layout) for name in rule.moments}
+        for name, start in rule.starts.items():
+            for a in self.state[name].views.values():
+                a.fill(start)
         buffers = (params, grads, *self.state.values())
         self.parts: list[tuple[Array, ...]] = [
             tuple(buffer.flat[part] for buffer in buffers) for part in parts
         ]
-        self.scratch = [bk.adam_scratch(part[0].size) for part in self.parts]
-        self.squares, self.factors = (bk.zeros((len(self.parts),)) for _ in range(2))
+        self.fused = bk.fused(type(rule).update)
+        self.scratch = [bk.update_scratch(part[0].size) for part in self.parts]
+        self.scales, self.squares = (bk.zeros((len(self.parts),)) for _ in range(2))
 
     @property
-    def must_meet(self) -> bool:
-        """Whether several workers have to :meth:`measure`, and meet, before they step."""
+    def needs_barrier(self) -> bool:
+        """Whether all workers have to :meth:`measure_norm` before one of them may step."""
         return self.rule.clip is not None and len(self.parts) > 1
 
-    def measure(self, part: int = 0) -> None:
-        """The sum of squares of one part of the gradient, for clipping  (E44)."""
+    @property
+    def recordable(self) -> bool:
+        """Whether a recorded step may hold the update, which then allocates nothing.
+
+        A rule that the backend knows only as plain equations makes temporary arrays, and takes
+        its learning rate and its ``t`` from the host.
+        """
+        return self.fused is not None
+
+    def measure_norm(self, part: int = 0) -> None:
+        """The norm of one part of the gradient, for clipping  (E44)."""
         one = slice(part, part + 1)
-        g, scratch = self.parts[part][1], self.scratch[part]
-        self.bk.sum_squares(g, self.squares[one], self.factors[one], scratch)
+        g, scale, squares = self.parts[part][1], self.scales[one], self.squares[one]
+        fused = self.bk.fused(measure_norm)
+        if fused is None:
+            measure_norm(self.bk, g, scale, squares)
+        else:
+            fused(self.bk, g, scale, squares, self.scratch[part])
 
     def clip(self, part: int = 0) -> None:
         """Shorten one part of the gradient as the norm of all parts asks for  (E44)."""
         if self.rule.clip is None:
             return
         if len(self.parts) == 1:
-            self.measure()
-        factor = self.factors[part : part + 1]
-        self.bk.clip(self.parts[part][1], self.squares, self.rule.clip, factor)
+            self.measure_norm()
+        norm, g = (self.scales, self.squares), self.parts[part][1]
+        fused = self.bk.fused(clip_gradient)
+        if fused is None:
+            clip_gradient(self.bk, g, *norm, self.rule.clip)
+        else:
+            fused(self.bk, g, *norm, self.rule.clip, self.scratch[part])
 
     def step(self, t: Number, part: int = 0, lr: Number | None = None) -> None:
         """The update number ``t``, counted from 1, of one part, from the gradient in its buffer.
 
         ``lr`` is the schedule's rate at ``t``, for a caller who has looked it up already.
         """
-        raise NotImplementedError
-
-    def rate(self, t: Number, lr: Number | None) -> Number:
-        """The learning rate of an update: ``lr`` where it is given."""
-        return self.rule.schedule(t) if lr is None else lr
+        self.clip(part)
+        p, g, *moments = self.parts[part]
+        lr = self.rule.schedule(t) if lr is None else lr
+        if self.fused is None:
+            update: Callable[..., Any] = self.rule.update
+            if update(self.bk, p, g, moments, lr, t) is not None:
+                raise ConfigError(
+                    f"{type(self.rule).__name__}.update returned something, where it must change "
+                    "p in place: p -= ..."
+                )
+        else:
+            self.fused(self.bk, self.rule, p, g, moments, lr, t, self.scratch[part])
 
 
 def require(fine: bool, message: str) -> None:

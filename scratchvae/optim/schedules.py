@@ -1,4 +1,6 @@
-"""Learning rates that change: functions of the step, with a text that a settings file can hold.
+"""What changes with the step: learning rates, and the weight of the KL.
+
+A learning rate has a text that a settings file can hold:
 
 | text | η at step t = 1, 2, … |
 |---|---|
@@ -15,7 +17,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Union
+from numbers import Integral, Real
+from typing import Any, Union
 
 from scratchvae.errors import ConfigError
 
@@ -30,7 +33,7 @@ class Constant:
         _positive(self.rate)
 
     def __call__(self, t: int) -> float:
-        return self.rate
+        return float(self.rate)
 
     def __str__(self) -> str:
         return _text("constant", self.rate)
@@ -51,7 +54,7 @@ class Exponential:
         _steps(self.steps)
 
     def __call__(self, t: int) -> float:
-        return self.start * self.factor ** ((t - 1) / self.steps)
+        return float(self.start * self.factor ** ((t - 1) / self.steps))
 
     def __str__(self) -> str:
         return _text("exponential", self.start, self.factor, self.steps)
@@ -73,7 +76,7 @@ class Cosine:
 
     def __call__(self, t: int) -> float:
         done = min((t - 1) / self.steps, 1.0)
-        return self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * done))
+        return float(self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * done)))
 
     def __str__(self) -> str:
         return _text("cosine", self.start, self.end, self.steps)
@@ -98,7 +101,7 @@ class Piecewise:
             )
 
     def __call__(self, t: int) -> float:
-        return self.rates[sum(t > steps for steps in self.until)]
+        return float(self.rates[sum(t > steps for steps in self.until)])
 
     def __str__(self) -> str:
         mixed = [x for both in zip(self.rates, self.until, strict=False) for x in both]
@@ -140,9 +143,10 @@ def schedule(rate: Rate) -> Schedule:
             raise ConfigError(
                 f"the learning rate {rate!r} is neither a number nor a schedule: {FORMS}"
             ) from None
-    if isinstance(rate, bool) or not isinstance(rate, int | float):
+    number: object = rate  # Python's or NumPy's
+    if isinstance(number, bool) or not isinstance(number, Real):
         raise ConfigError(f"the learning rate is a number, a schedule or its text, not {rate!r}")
-    return Constant(rate)
+    return Constant(float(number))
 
 
 FORMS = (
@@ -163,8 +167,9 @@ def _two(texts: list[str]) -> tuple[float, float]:
     return first, second
 
 
-def _text(name: str, *numbers: float) -> str:
-    return ":".join([name, *map(repr, numbers)])
+def _text(name: str, *numbers: Any) -> str:
+    plain = (int(n) if isinstance(n, Integral) else float(n) for n in numbers)  # NumPy's too
+    return ":".join([name, *map(repr, plain)])
 
 
 def _positive(rate: float) -> None:
@@ -175,3 +180,12 @@ def _positive(rate: float) -> None:
 def _steps(steps: int) -> None:
     if steps < 1:
         raise ConfigError(f"a schedule needs at least one step, not {steps}")
+
+
+def kl_weight(beta: float, step: int, warmup: int) -> float:
+    """KL warm-up: β_t = β · min(1, (t − 1)/N) at step t = 1, 2, …, with N = ``warmup``  (E54).
+
+    The first step has none of the KL, step N + 1 and all later ones have all of it; with N = 0
+    every step has. Bowman et al. 2016; Sønderby et al. 2016.
+    """
+    return beta * min(1.0, (step - 1) / warmup) if warmup else beta

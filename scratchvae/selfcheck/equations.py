@@ -28,15 +28,20 @@ class OptimizerEntry:
     rule: Any  # the class
     new: Callable[[], Any]
     equation: Equation
-    forgets: bool = True  # moments too small to matter become zero now and then
+    flushes: bool = True  # moments too small to matter become zero now and then
 
 
 def adam_equation(rule: Adam, state: State, g: NDArray, t: int) -> State:
-    """E24 as a formula: Kingma and Ba 2015, algorithm 1. The buffers hold m/(1−β₁), v/(1−β₂)."""
+    """E24 as a formula: Kingma and Ba 2015, algorithm 1. The buffers hold m/(1−β₁), v/(1−β₂).
+
+    Without bias correction, m and v stand for m̂ and v̂.
+    """
     a, b = 1 - rule.beta1, 1 - rule.beta2
     m = rule.beta1 * (a * state.moments[0]) + a * g
     v = rule.beta2 * (b * state.moments[1]) + b * g**2
-    m_hat, v_hat = m / (1 - rule.beta1**t), v / (1 - rule.beta2**t)
+    m_hat, v_hat = m, v
+    if rule.bias_correction:
+        m_hat, v_hat = m / (1 - rule.beta1**t), v / (1 - rule.beta2**t)
     return State(state.p - rule.lr * m_hat / (np.sqrt(v_hat) + rule.eps), (m / a, v / b))
 
 
@@ -44,7 +49,8 @@ def rmsprop_equation(rule: RMSprop, state: State, g: NDArray, t: int) -> State:
     """E41 as a formula. The buffer holds r/(1 − ρ)."""
     c = 1 - rule.rho
     r = rule.rho * (c * state.moments[0]) + c * g**2
-    return State(state.p - rule.schedule(t) * g / (np.sqrt(r) + rule.eps), (r / c,))
+    root = np.sqrt(r + rule.eps) if rule.eps_inside else np.sqrt(r) + rule.eps
+    return State(state.p - rule.schedule(t) * g / root, (r / c,))
 
 
 def sgd_equation(rule: SGD, state: State, g: NDArray, t: int) -> State:
@@ -64,9 +70,21 @@ def adagrad_equation(rule: Adagrad, state: State, g: NDArray, t: int) -> State:
 
 OPTIMIZER_ENTRIES: tuple[OptimizerEntry, ...] = (
     OptimizerEntry("Adam", Adam, lambda: Adam(lr=0.01, eps=1e-4), adam_equation),
+    OptimizerEntry(
+        "Adam, no bias correction",
+        Adam,
+        lambda: Adam(lr=0.01, eps=1e-4, v0=0.5, bias_correction=False),
+        adam_equation,
+    ),
     OptimizerEntry("RMSprop", RMSprop, lambda: RMSprop(lr=0.01, eps=1e-3), rmsprop_equation),
+    OptimizerEntry(
+        "RMSprop, eps inside",
+        RMSprop,
+        lambda: RMSprop(lr=0.01, eps=1e-3, eps_inside=True),
+        rmsprop_equation,
+    ),
     OptimizerEntry("SGD", SGD, lambda: SGD(lr=0.01), sgd_equation),
     OptimizerEntry("SGD, Nesterov", SGD, lambda: SGD(0.01, 0.8, True), sgd_equation),
-    OptimizerEntry("SGD, no momentum", SGD, lambda: SGD(0.01, 0.0), sgd_equation, False),
-    OptimizerEntry("Adagrad", Adagrad, lambda: Adagrad(eps=1e-3), adagrad_equation, False),
+    OptimizerEntry("SGD, no momentum", SGD, lambda: SGD(0.01, 0.0), sgd_equation, flushes=False),
+    OptimizerEntry("Adagrad", Adagrad, lambda: Adagrad(eps=1e-3), adagrad_equation, flushes=False),
 )

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import Backend, get_backend
-from scratchvae.backend.base import FORGET_EVERY, forget_below
+from scratchvae.backend import FLUSH_EVERY, Backend, flush_threshold, get_backend
 from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.measure import gradient_error, norm
@@ -81,7 +80,7 @@ def _run(entry: OptimizerEntry, bk: Backend, steps: int = STEPS, parts: Any = No
 def equation(entry: OptimizerEntry) -> Measured:
     """Several steps against the formula, in float64."""
     bench = Bench(entry, _cpu())
-    expected = State(bench.start, tuple(np.zeros_like(bench.start) for _ in bench.rule.moments))
+    expected = bench.state()
     for t in range(1, STEPS + 1):
         expected = entry.equation(bench.rule, expected, bench.step(t), t)
     return Measured(_distance(bench.state(), expected), EXACT)
@@ -151,17 +150,17 @@ def clipped(entry: OptimizerEntry) -> Measured:
     return Measured(max(errors), EXACT)
 
 
-def forgets(entry: OptimizerEntry) -> Measured:
+def flushes(entry: OptimizerEntry) -> Measured:
     """Every 128 steps, moments on their way to subnormal numbers become zero; others stay.
 
     The gradients here put the moments a hair below, at and above the limit. The update itself is
     the formula's, and the gradient is left alone.
     """
-    limit = forget_below(np.dtype(np.float64))
+    limit = flush_threshold(np.dtype(np.float64))
     root = np.sqrt(limit) * np.array([1 - 1e-7, 1 + 1e-7, -1 + 1e-7])
     g = np.array([limit, limit * (1 + 1e-7), -limit * (1 + 1e-7), 1.0, *root, 0.0])
     for bk in (_cpu(), PlainBackend()):
-        for t in (FORGET_EVERY + 1, FORGET_EVERY):
+        for t in (FLUSH_EVERY + 1, FLUSH_EVERY):
             bench = Bench(entry, bk)
             _at_the_limit(bench, limit)
             before = bench.state()
@@ -175,11 +174,11 @@ def forgets(entry: OptimizerEntry) -> Measured:
                 return yes_or_no(False, f"another update at step {t}")
             if not np.array_equal(bk.to_host(bench.grads.flat), given):
                 return yes_or_no(False, f"overwrites the gradient at step {t}")
-            if t == FORGET_EVERY + 1:
+            if t == FLUSH_EVERY + 1:
                 kept = found.moments
         for a, b in zip(kept, found.moments, strict=True):
             if not np.any((a != 0) & (np.abs(a) <= limit)):
-                return yes_or_no(False, "tiny moments are forgotten at every step")
+                return yes_or_no(False, "tiny moments are flushed at every step")
             if not np.array_equal(b, np.where(np.abs(a) > limit, a, 0.0)):
                 return yes_or_no(False, f"other moments remain; the limit is {limit}")
     return yes_or_no(True)
@@ -191,7 +190,7 @@ def _at_the_limit(bench: "Bench", limit: float) -> None:
     for buffer in probe.bound.state.values():
         buffer.flat.fill(1.0)
     probe.grads.flat.fill(0.0)
-    probe.bound.step(FORGET_EVERY + 1)
+    probe.bound.step(FLUSH_EVERY + 1)
     for name, buffer in bench.bound.state.items():
         decay = float(probe.bound.state[name].flat[0])
         near = limit / decay * (1 + np.arange(-8, 9) * np.finfo(np.float64).eps)
@@ -215,8 +214,8 @@ def dtypes(entry: OptimizerEntry) -> Measured:
     return yes_or_no(True)
 
 
-def plain_verbs(entry: OptimizerEntry) -> Measured:
-    """The fast update against the contract's plain one."""
+def plain_update(entry: OptimizerEntry) -> Measured:
+    """The fused update of the CPU against the rule's plain one."""
     return Measured(_distance(_run(entry, _cpu()), _run(entry, PlainBackend())), EXACT)
 
 
@@ -240,11 +239,11 @@ OPTIMIZER_CHECKS: dict[str, OptimizerCheck] = {
     "gradient unchanged": gradient_unchanged,
     "float32 against float64": single,
     "shapes and dtypes": dtypes,
-    "plain verbs": plain_verbs,
+    "plain update": plain_update,
     "strict device": strict_device,
 }
 
 
 def optimizer_checks(entry: OptimizerEntry) -> dict[str, OptimizerCheck]:
     """All checks that apply to an optimizer."""
-    return OPTIMIZER_CHECKS | ({"forgets tiny moments": forgets} if entry.forgets else {})
+    return OPTIMIZER_CHECKS | ({"flushes tiny moments": flushes} if entry.flushes else {})

@@ -6,10 +6,10 @@ from typing import Any
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
-from scratchvae.latent.warmup import kl_weight
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Optimizer
+from scratchvae.optim.schedules import kl_weight
 from scratchvae.training.clock import Clock, StepInputs
 from scratchvae.training.partition import (
     WORTH_BLAS_THREADS,
@@ -87,7 +87,7 @@ class TrainingStep:
         parts = [share.flat for share in self.full.shares]
         self.optimizer = optimizer.bind(bk, params, self.grads, parts)
 
-        captured = captured and bk.records_steps
+        captured = captured and bk.records_steps and self.optimizer.recordable
         whole = max(n // batch_size, 1)  # batches, in launches of the same length
         self.steps_per_launch = whole // -(-whole // MAX_STEPS_PER_LAUNCH) if captured else 1
         self.clock = Clock(bk, order, self.losses) if captured else None
@@ -214,8 +214,8 @@ class TrainingStep:
                 s.layer.grad_params(self.bk, s.x, s.dy, s.g, share)
             if not update:
                 return
-            if optimizer.must_meet:
-                optimizer.measure(worker)
+            if optimizer.needs_barrier:
+                optimizer.measure_norm(worker)
                 meet(worker)  # the norm of the gradient is known when all have measured
             optimizer.step(now.t, worker, now.lr)
             if worker == 0:

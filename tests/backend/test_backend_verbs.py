@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.base import FORGET_EVERY, Backend
+from scratchvae.backend.base import FLUSH_EVERY, Backend
 from scratchvae.backend.cpu import ADAM_BLOCK, NumpyBackend
 
 DTYPES = ("float32", "float64")
@@ -135,7 +135,7 @@ def test_bernoulli_is_the_plain_one_with_one_weight_and_with_many(
 @given(
     data=st.data(),
     size=st.integers(1, 9),
-    t=st.integers(1, 3000) | st.just(FORGET_EVERY),
+    t=st.integers(1, 3000) | st.just(FLUSH_EVERY),
     lr=st.floats(1e-5, 1.0),
     beta1=st.sampled_from([0.0, 0.5, 0.9, 0.99]),
     beta2=st.sampled_from([0.0, 0.9, 0.999, 0.9999]),

@@ -5,7 +5,7 @@ import pytest
 from emulation.compare import agree, draw, each_dtype, each_size
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.base import FORGET_EVERY
+from scratchvae.backend.base import FLUSH_EVERY
 from scratchvae.backend.cuda.operations import read
 from scratchvae.backend.noise import Purpose, Stream, uniform
 
@@ -59,7 +59,7 @@ def test_a_nan_is_not_hidden(make, dtype):
     bk.relu(x, out)
     np.testing.assert_array_equal(bk.to_host(out), [np.nan, 0, 2])
     m, v, p, g = (bk.array([np.nan, 1.0, 1.0]) for _ in range(4))
-    bk.adam(p, g, m, v, 0.1, 0.9, 0.99, 1e-8, FORGET_EVERY, None)
+    bk.adam(p, g, m, v, 0.1, 0.9, 0.99, 1e-8, FLUSH_EVERY, None)
     assert np.isnan(bk.to_host(m)[0])
     squares, factor = bk.array([np.nan]), bk.empty((1,))
     bk.clip(g, squares, 1.0, factor)
@@ -158,7 +158,7 @@ def test_e24_e41_e42_e43_three_updates(make, n, rule, clock, dtype):
 def test_moments_too_small_to_matter_are_forgotten_every_128_steps(make, rule, dtype):
     tiny = float(np.finfo(dtype).tiny)
     start = np.array([1e7 * tiny, 1e10 * tiny, -1e7 * tiny if rule == "sgd" else 0.5])
-    for t in (FORGET_EVERY - 1, FORGET_EVERY):
+    for t in (FLUSH_EVERY - 1, FLUSH_EVERY):
         bk = make(dtype)
         count, step = RULES[rule]
         state = [bk.array(start) for _ in range(count)]
@@ -166,7 +166,7 @@ def test_moments_too_small_to_matter_are_forgotten_every_128_steps(make, rule, d
         for moment in state:
             kept = bk.to_host(moment) != 0
             expected = start != 0
-            if t == FORGET_EVERY:
+            if t == FLUSH_EVERY:
                 expected = np.abs(start) > 1e9 * tiny
             np.testing.assert_array_equal(kept, expected)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.base import FORGET_EVERY, Backend
+from scratchvae.backend.base import FLUSH_EVERY, Backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.backend.strict import Array, CaptureError, StrictBackend, TransferError
@@ -210,7 +210,7 @@ def test_every_verb_runs_without_a_hidden_transfer_and_as_on_the_cpu(plain, dtyp
         bk.relu_grad(out["relu"], on["left"], out["relu_grad"], flat_tmp)
         bk.bernoulli_nll_terms(on["a"], on["x"], out["terms"], tmp)
         bk.bernoulli(on["a"], on["x"], on["w"], out["nll"], out["da"], tmp)
-        for t in (1, FORGET_EVERY):
+        for t in (1, FLUSH_EVERY):
             bk.adam(on["p"], on["g"], m, v, 0.1, 0.9, 0.99, 1e-8, t, scratch)
         bk.uniform(out["uniform"], stream, noise)
         bk.normal(out["normal"], stream, noise)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.base import FORGET_EVERY, Backend
+from scratchvae.backend.base import FLUSH_EVERY, Backend
 from scratchvae.backend.cpu import NumpyBackend
 
 STEP = 2.0**-70  # the imaginary step of a complex derivative
@@ -94,7 +94,7 @@ def test_a_verb_that_may_work_in_place_does_so(verbs):
 @VERB_SETS
 def test_adam_forgets_what_is_nearly_subnormal_every_128_steps_and_only_then(verbs):
     bk = get_backend("cpu", "float32")
-    for t, kept in ((FORGET_EVERY, [0, 0, 1, 1]), (FORGET_EVERY - 1, [1, 1, 1, 1])):
+    for t, kept in ((FLUSH_EVERY, [0, 0, 1, 1]), (FLUSH_EVERY - 1, [1, 1, 1, 1])):
         p, g = np.zeros(4, np.float32), np.zeros(4, np.float32)
         m = np.array([1e-34, -1e-31, -1e-28, 1.0], np.float32)
         v = abs(m)

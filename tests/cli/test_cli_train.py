@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae.backend.cpu import NumpyBackend
+from scratchvae.backend import cpu_updates
 from scratchvae.cli.main import make_parser
 from scratchvae.cli.train import SIGNAL_EXITS
 from scratchvae.config import TrainConfig
@@ -218,14 +218,14 @@ def test_huge_data_stop_at_the_first_step_that_sees_them(cli, here, tiny_train) 
 def test_after_good_epochs_the_checkpoint_of_the_last_one_stays(
     cli, here, tiny_train, monkeypatch
 ) -> None:
-    adam = NumpyBackend.adam
+    adam = cpu_updates.adam
 
-    def poisoned(self, p, g, m, v, *rest) -> None:
-        adam(self, p, g, m, v, *rest)
-        if rest[4] == 10:
+    def poisoned(bk, rule, p, g, moments, lr, t, scratch) -> None:
+        adam(bk, rule, p, g, moments, lr, t, scratch)
+        if t == 10:
             p[0] = float("nan")
 
-    monkeypatch.setattr(NumpyBackend, "adam", poisoned)
+    monkeypatch.setitem(cpu_updates.FUSED, "adam", poisoned)
     answer = cli(*tiny_train, "--epochs", 9, "--out", "run", "--quiet")
     assert answer.code == 2
     assert "encoder.0.W after the update, at epoch 3, step 2 of it (step 10 of" in answer.err

@@ -25,7 +25,7 @@ from scratchvae.latent.gaussian import (
     score_grad,
 )
 from scratchvae.latent.importance_weighted import importance_bound
-from scratchvae.latent.warmup import kl_weight
+from scratchvae.optim.schedules import kl_weight
 
 B, K, Z = 4, 5, 3
 

@@ -13,12 +13,12 @@ from scratchvae.errors import ConfigError, ScratchVAEError
 from scratchvae.evaluation import evaluate
 from scratchvae.gradcheck.live import LiveCheck
 from scratchvae.latent import ESTIMATORS, FreeBits, estimator_named
-from scratchvae.latent.warmup import kl_weight
 from scratchvae.likelihoods import LearnedGaussian
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
 from scratchvae.optim import Adam
+from scratchvae.optim.schedules import kl_weight
 from scratchvae.training import TrainingStep, resolve_workers
 
 D, H, Z, B, K = 11, 7, 3, 6, 4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.base import FORGET_EVERY
+from scratchvae.backend.base import FLUSH_EVERY
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer, Layout
@@ -122,12 +122,12 @@ def test_e24_moments_of_a_gradient_that_stays_zero_are_forgotten_before_they_are
     bk = get_backend(device, "float32")
     _, grads, adam = bound(bk, beta2=0.9)
     first, living = np.array([1e-10, 1e-18, 0.0]), np.full((5, 3), 1e-10)
-    for t in range(1, 5 * FORGET_EVERY + 1):
+    for t in range(1, 5 * FLUSH_EVERY + 1):
         grads.load({"0.b": first if t == 1 else 0 * first, "0.W": living})
         adam.step(t)
         host = [moment.to_host() for moment in adam.state.values()]
         numbers = np.concatenate([a.ravel() for moment in host for a in moment.values()])
-        assert (numbers[numbers != 0] >= np.finfo(np.float32).tiny).all() or t < FORGET_EVERY
+        assert (numbers[numbers != 0] >= np.finfo(np.float32).tiny).all() or t < FLUSH_EVERY
     for moment in host:
         np.testing.assert_array_equal(moment["0.b"], 0)
         assert (moment["0.W"] > 0).all()  # what a gradient still feeds is kept

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.base import FORGET_EVERY
+from scratchvae.backend.base import FLUSH_EVERY
 from scratchvae.backend.cpu_updates import BLOCK
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
@@ -199,7 +199,7 @@ def test_float32_stays_float32_and_close_to_float64(name, cpu32, cpu64):
 def test_a_moment_without_a_gradient_is_forgotten_before_it_is_subnormal(name):
     bench = Bench(make(name), get_backend("cpu", "float32"))
     (moment,) = bench.bound.state.values()
-    for t in range(1, 10 * FORGET_EVERY + 1):
+    for t in range(1, 10 * FLUSH_EVERY + 1):
         bench.step(t, np.full(SIZE, 1e-8) * (t == 1))
         found = np.abs(moment.flat[moment.flat != 0])
         assert (found >= np.finfo(np.float32).tiny).all()
@@ -207,7 +207,7 @@ def test_a_moment_without_a_gradient_is_forgotten_before_it_is_subnormal(name):
 
 
 @each_rule
-@given(data=st.data(), t=st.integers(1, 300) | st.just(FORGET_EVERY))
+@given(data=st.data(), t=st.integers(1, 300) | st.just(FLUSH_EVERY))
 def test_the_fast_rule_is_the_plain_one_to_a_few_ulp(name, data, t):
     coarse = st.integers(-4096, 4096).map(lambda k: k / 512)
     numbers = data.draw(arrays("float64", (2, SIZE), elements=coarse))
@@ -242,7 +242,7 @@ def test_a_step_on_the_strict_device_allocates_nothing_and_never_waits(name, str
     bench = Bench(make(name, clip=1.0, lr="warmup:3:cosine:0.01:0.001:9"), strict32)
     bench.step(1)
     before = strict32.device.allocations, strict32.device.synchronizations
-    for t in (2, FORGET_EVERY):
+    for t in (2, FLUSH_EVERY):
         strict32.capture(partial(bench.bound.step, t))()
     assert (strict32.device.allocations, strict32.device.synchronizations) == before
 
@@ -266,8 +266,9 @@ def test_the_defaults_are_those_of_keras_pytorch_and_the_names_are_known():
         (SGD, {"momentum": float("nan")}, "momentum lies in"),
         (SGD, {"momentum": 0.0, "nesterov": True}, "needs a momentum above 0"),
         (Adagrad, {"eps": -1e-8}, "Adagrad's eps must be positive"),
-        (Adam, {"clip": 0.0}, "clip must be positive, not 0"),
-        (SGD, {"clip": float("inf")}, "clip must be positive, not inf"),
+        (Adam, {"clip": -1.0}, "clip must be positive, or 0 for none, not -1"),
+        (SGD, {"clip": float("inf")}, "clip must be positive, or 0 for none, not inf"),
+        (Adam, {"v0": -1.0}, "v0 must not be negative: -1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(rule, settings, message):

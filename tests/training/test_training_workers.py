@@ -7,7 +7,7 @@ from training_helpers import numbers, settings, tiny, trained
 import scratchvae.training.partition as shares
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError, NonFiniteError
-from scratchvae.optim import BoundAdam
+from scratchvae.optim import BoundOptimizer
 from scratchvae.runs import RunFolder
 from scratchvae.training import train
 
@@ -59,14 +59,14 @@ def test_an_infinity_is_found_where_a_single_worker_finds_it(lr: float) -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_an_infinity_in_the_last_workers_parameters_is_found(workers: int, monkeypatch) -> None:
     """The epoch is run again with every worker's update, not with the first one's alone."""
-    step = BoundAdam.step
+    step = BoundOptimizer.step
 
-    def poisoned(self: BoundAdam, t: int, part: int = 0, lr: float | None = None) -> None:
+    def poisoned(self: BoundOptimizer, t: int, part: int = 0, lr: float | None = None) -> None:
         step(self, t, part, lr)
         if t >= 10 and part + 1 == len(self.parts):
             self.parts[part][0][-5] = np.inf  # the last of the 12 in decoder.2.b: 4 pad it
 
-    monkeypatch.setattr(BoundAdam, "step", poisoned)
+    monkeypatch.setattr(BoundOptimizer, "step", poisoned)
     with pytest.raises(NonFiniteError, match=r"decoder\.2\.b after the update, at epoch 3, step 2"):
         trained(settings(workers=workers, epochs=4))
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae.backend.base import Array
-from scratchvae.backend.updates import Number
+from scratchvae.backend.base import Array, Number
 
 THREADS = 256  # of every block, as kernels/common.cu has it
 MOST_BLOCKS = 2048  # more of them would wait for each other; a thread then has several elements

@@ -4,6 +4,7 @@ A verb that meets complex numbers, or arrays that are not contiguous, is the bas
 it, with temporary arrays.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from scratchvae.backend.base import Array, Backend, below_one
 from scratchvae.backend.cuda.kernels import Kernels, blocks_for, contiguous, given
+from scratchvae.backend.cuda.updates import FUSED, PARTIAL_SUMS
 from scratchvae.backend.noise import Stream
 
 COLUMNS = 32  # of a block that sums rows
@@ -18,7 +20,9 @@ NO_READ = (None, 1, 0, 0)
 
 
 class CudaVerbs(Backend):
-    """Noise, batch, ReLU and the Bernoulli."""
+    """Noise, batch, ReLU and the Bernoulli; the optimizers' kernels are in ``updates``."""
+
+    fused_forms = FUSED
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -27,6 +31,12 @@ class CudaVerbs(Backend):
 
     def _can(self, *arrays: Array | None) -> bool:
         return not self.is_complex and contiguous(*arrays)
+
+    def fused(self, equation: Callable[..., Any]) -> Callable[..., None] | None:
+        return None if self.is_complex else Backend.fused(self, equation)
+
+    def update_scratch(self, size: int) -> Any:
+        return self.empty((2 * PARTIAL_SUMS,))
 
     # ---- noise -------------------------------------------------------------------------------
 

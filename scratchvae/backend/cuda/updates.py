@@ -1,72 +1,76 @@
-"""The update rules as CUDA kernels: one pass over the flat buffers, nothing beside them."""
+"""The optimizers' updates and clipping as CUDA kernels: one pass, nothing beside the buffers.
 
+Each is the fused form of an equation in ``optim/``.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from scratchvae.backend.base import FLUSH_EVERY, Array, Number
 from scratchvae.backend.cuda.kernels import given
-from scratchvae.backend.cuda.operations import CudaVerbs
-from scratchvae.backend.updates import FORGET_EVERY, Array, Number, forget_below
 
-SHARES = 256  # blocks of a sum of squares: always as many, so that the order of the sum is fixed
+PARTIAL_SUMS = 256  # blocks of a norm: always as many, so that the order of the sum is fixed
 
 
-class CudaUpdates(CudaVerbs):
-    """Every optimizer's step, and clipping."""
+def adam(
+    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of Adam  (E24)."""
+    m, v = moments
+    settings = rule.beta1, rule.beta2, rule.eps, rule.bias_correction
+    rest = *given(lr, float), *settings, *given(t, int), FLUSH_EVERY, *rule.flush_thresholds(bk)
+    bk.kernels.each("adam", p.size, p, g, m, v, p.size, *rest)
 
-    def _forgetting(self, t: Number) -> tuple[Any, ...]:
-        return *given(t, int), FORGET_EVERY, forget_below(self.dtype)
 
-    def adam_scratch(self, size: int) -> Any:
-        return self.empty((SHARES,))
+def rmsprop(
+    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of RMSprop  (E41)."""
+    (r,) = moments
+    settings = rule.rho, rule.eps, rule.eps_inside
+    rest = *given(lr, float), *settings, *given(t, int), FLUSH_EVERY, *rule.flush_thresholds(bk)
+    bk.kernels.each("rmsprop", p.size, p, g, r, p.size, *rest)
 
-    def adam(
-        self,
-        p: Array,
-        g: Array,
-        m: Array,
-        v: Array,
-        lr: Number,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        t: Number,
-        scratch: Any,
-    ) -> None:
-        if not self._can(p, g, m, v):
-            return super().adam(p, g, m, v, lr, beta1, beta2, eps, t, scratch)
-        rest = *given(lr, float), beta1, beta2, eps, *self._forgetting(t)
-        self.kernels.each("adam", p.size, p, g, m, v, p.size, *rest)
 
-    def rmsprop(
-        self, p: Array, g: Array, r: Array, lr: Number, rho: float, eps: float, t: Number,
-        scratch: Any,
-    ) -> None:  # fmt: skip
-        if not self._can(p, g, r):
-            return super().rmsprop(p, g, r, lr, rho, eps, t, scratch)
-        rest = *given(lr, float), rho, eps, *self._forgetting(t)
-        self.kernels.each("rmsprop", p.size, p, g, r, p.size, *rest)
+def sgd(
+    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of gradient descent, with momentum or without  (E42)."""
+    v, threshold = (moments[0], *rule.flush_thresholds(bk)) if moments else (None, 0.0)
+    rest = *given(lr, float), rule.momentum, rule.nesterov, *given(t, int), FLUSH_EVERY, threshold
+    bk.kernels.each("sgd", p.size, p, g, v, p.size, *rest)
 
-    def sgd(
-        self, p: Array, g: Array, v: Array, lr: Number, momentum: float, nesterov: bool, t: Number,
-        scratch: Any,
-    ) -> None:  # fmt: skip
-        if not self._can(p, g, v):
-            return super().sgd(p, g, v, lr, momentum, nesterov, t, scratch)
-        rest = *given(lr, float), float(momentum), bool(nesterov), *self._forgetting(t)
-        self.kernels.each("sgd", p.size, p, g, v, p.size, *rest)
 
-    def adagrad(self, p: Array, g: Array, s: Array, lr: Number, eps: float, scratch: Any) -> None:
-        if not self._can(p, g, s):
-            return super().adagrad(p, g, s, lr, eps, scratch)
-        self.kernels.each("adagrad", p.size, p, g, s, p.size, *given(lr, float), eps)
+def adagrad(
+    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The update of Adagrad  (E43)."""
+    (s,) = moments
+    bk.kernels.each("adagrad", p.size, p, g, s, p.size, *given(lr, float), rule.eps)
 
-    def sum_squares(self, g: Array, out: Array, tmp: Array, scratch: Any) -> None:
-        if not self._can(g, out):
-            return super().sum_squares(g, out, tmp, scratch)
-        self.kernels.launch("squares_by_block", SHARES, g, g.size, scratch)
-        self.kernels.launch("sum_shares", 1, scratch, SHARES, out)
 
-    def clip(self, g: Array, squares: Array, limit: float, factor: Array) -> None:
-        if not self._can(g, squares, factor):
-            return super().clip(g, squares, limit, factor)
-        rest = squares, squares.size, float(limit), factor
-        self.kernels.each("clip", g.size, g, g.size, *rest)
+def measure_norm(bk: Any, g: Array, scale: Array, squares: Array, scratch: Array) -> None:
+    """‖g‖ = scale √squares  (E44), with powers of two as scales, by which a division is exact."""
+    bk.kernels.launch("norm_by_block", PARTIAL_SUMS, g, g.size, scratch)
+    bk.kernels.launch("join_norms", 1, scratch, PARTIAL_SUMS, scale, squares)
+
+
+def clip_gradient(
+    bk: Any, g: Array, scales: Array, squares: Array, limit: float, scratch: Array
+) -> None:
+    """g ← g · min(1, limit / ‖g‖)  (E44)."""
+    bk.kernels.each("clip", g.size, g, g.size, scales, squares, squares.size, limit)
+
+
+FUSED: dict[str, Callable[..., None]] = {
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "sgd": sgd,
+    "adagrad": adagrad,
+    "measure norm": measure_norm,
+    "clip gradient": clip_gradient,
+}

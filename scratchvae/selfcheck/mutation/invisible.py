@@ -22,7 +22,7 @@ from scratchvae.latent import estimators as estimators
 from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_grad
 from scratchvae.latent.gaussian import monte_carlo_kl
 from scratchvae.likelihoods import Bernoulli, Gaussian
-from scratchvae.optim.adam import BoundAdam
+from scratchvae.optim import BoundOptimizer
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.historical import Replacement, everywhere
 from scratchvae.selfcheck.optimizers import equation
@@ -124,12 +124,12 @@ def gaussian_normalizes() -> float:
 
 def correction_by_epoch() -> list[Replacement]:
     """Adam's bias correction counts epochs (of two steps here), not steps."""
-    real = BoundAdam.step
+    real = BoundOptimizer.step
 
-    def step(self: BoundAdam, t: int, part: int = 0) -> None:
+    def step(self: BoundOptimizer, t: int, part: int = 0) -> None:
         real(self, (t + 1) // 2, part)
 
-    return [(BoundAdam, "step", step)]
+    return [(BoundOptimizer, "step", step)]
 
 
 def adam_equation() -> float:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Backend, cpu_updates
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.latent import (
     AnalyticKL,
@@ -30,7 +30,7 @@ from scratchvae.likelihoods import (
     LearnedGaussian,
 )
 from scratchvae.models.vae import BoundVAE
-from scratchvae.optim.adam import BoundAdam
+from scratchvae.optim import SGD, Adagrad, Adam, BoundOptimizer, RMSprop
 
 RELU, TANH, SIGMOID = (
     "ELBO relu Bernoulli",
@@ -50,6 +50,9 @@ GAUSSIANS = (
     "LearnedGaussian per pixel",
 )
 LEARNED = "ELBO learned Gaussian"
+ADAMS = ("Adam", "Adam, no bias correction")
+RMSPROPS = ("RMSprop", "RMSprop, eps inside")
+SGDS = ("SGD", "SGD, Nesterov", "SGD, no momentum")
 
 
 @dataclass(frozen=True)
@@ -122,13 +125,15 @@ TARGETS: tuple[Target, ...] = (
     Target(Backend.bernoulli, "verbs", ("Bernoulli", SIGMOID), SIGMOID, plain=True),
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
     Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
-    Target(NumpyBackend.adam, "optimizers", ("Adam",)),
-    Target(Backend.adam, "optimizers", ("Adam",), plain=True),
-    Target(NumpyBackend.rmsprop, "optimizers", ("RMSprop",)),
-    Target(NumpyBackend.sgd, "optimizers", ("SGD", "SGD, Nesterov", "SGD, no momentum")),
-    Target(NumpyBackend.adagrad, "optimizers", ("Adagrad",)),
-    Target(Backend.rmsprop, "optimizers", ("RMSprop",), plain=True),
-    Target(Backend.sgd, "optimizers", ("SGD", "SGD, Nesterov", "SGD, no momentum"), plain=True),
-    Target(Backend.adagrad, "optimizers", ("Adagrad",), plain=True),
-    Target(BoundAdam.step, "optimizers", ("Adam",)),
+    Target(cpu_updates.adam, "optimizers", ADAMS),
+    Target(cpu_updates.rmsprop, "optimizers", RMSPROPS),
+    Target(cpu_updates.sgd, "optimizers", SGDS),
+    Target(cpu_updates.adagrad, "optimizers", ("Adagrad",)),
+    Target(cpu_updates.measure_norm, "optimizers", ("SGD",)),
+    Target(cpu_updates.clip_gradient, "optimizers", ("SGD",)),
+    Target(Adam.update, "optimizers", ADAMS, plain=True),
+    Target(RMSprop.update, "optimizers", RMSPROPS, plain=True),
+    Target(SGD.update, "optimizers", SGDS, plain=True),
+    Target(Adagrad.update, "optimizers", ("Adagrad",), plain=True),
+    Target(BoundOptimizer.step, "optimizers", ("Adam",)),
 )

@@ -110,9 +110,9 @@ class Watch:
         }
         sound = [name for name, a in moments.items() if np.isfinite(self.bk.to_host(a)).all()]
         with self.bk.ignore_float_errors():
-            if optimizer.must_meet:
+            if optimizer.needs_barrier:
                 for part in parts:
-                    optimizer.measure(part)
+                    optimizer.measure_norm(part)
             for part in parts:
                 optimizer.step(t, part)
         place, equations = f"the update by {rule.name}", labels_of(type(rule))

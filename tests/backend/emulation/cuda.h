@@ -18,8 +18,8 @@
 struct dim3 { unsigned x = 1, y = 1, z = 1; };
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-using std::cos; using std::exp; using std::fabs; using std::log; using std::log1p;
-using std::pow; using std::sin; using std::sqrt;
+using std::cos; using std::exp; using std::fabs; using std::fmax; using std::ilogb;
+using std::ldexp; using std::log; using std::log1p; using std::pow; using std::sin; using std::sqrt;
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)(((unsigned __int128)a * b) >> 64);
 }

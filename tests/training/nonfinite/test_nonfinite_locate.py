@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from training_helpers import PlainRun, after_steps, leftovers, settings, tiny, trained
 
 import scratchvae.training.loop as loop
-from scratchvae.backend import get_backend
-from scratchvae.backend.cpu import NumpyBackend
+from scratchvae.backend import cpu_updates, get_backend
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.reference import VAE, loss_and_gradient, run
@@ -86,14 +85,14 @@ def test_the_sentence_does_not_depend_on_how_often_the_loop_looks(
 
 def poison(monkeypatch, when: int, name: str, value: float) -> None:
     """From step ``when`` on, every update leaves ``value`` in one parameter."""
-    adam, offset = NumpyBackend.adam, settings().make_vae(12).layout.offsets[name]
+    adam, offset = cpu_updates.adam, settings().make_vae(12).layout.offsets[name]
 
-    def poisoned(self: NumpyBackend, p: Any, g: Any, m: Any, v: Any, *rest: Any) -> None:
-        adam(self, p, g, m, v, *rest)
-        if rest[4] >= when:
+    def poisoned(bk: Any, rule: Any, p: Any, g: Any, moments: Any, lr: Any, t: Any, *rest: Any):
+        adam(bk, rule, p, g, moments, lr, t, *rest)
+        if t >= when:
             p[offset] = value
 
-    monkeypatch.setattr(NumpyBackend, "adam", poisoned)
+    monkeypatch.setitem(cpu_updates.FUSED, "adam", poisoned)
 
 
 @pytest.mark.parametrize(

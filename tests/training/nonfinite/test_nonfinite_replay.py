@@ -14,8 +14,7 @@ from scratchvae.config import LIKELIHOODS, TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.latent import ESTIMATORS
-from scratchvae.optim import SGD
-from scratchvae.optim.adam import BoundAdam
+from scratchvae.optim import SGD, BoundOptimizer
 from scratchvae.runs import RunFolder
 from scratchvae.training import train
 from scratchvae.training.nonfinite.diagnosis import Diagnosis, diagnose
@@ -56,14 +55,14 @@ def poison_the_end(
     monkeypatch: pytest.MonkeyPatch, when: int, value: float, count: int = 4
 ) -> None:
     """From step ``when`` on, every update leaves ``value`` in decoder.2.b, the last parameter."""
-    step = BoundAdam.step
+    step = BoundOptimizer.step
 
-    def poisoned(self: BoundAdam, t: int, part: int = 0, lr: float | None = None) -> None:
+    def poisoned(self: BoundOptimizer, t: int, part: int = 0, lr: float | None = None) -> None:
         step(self, t, part, lr)
         if t >= when and part + 1 == len(self.parts):
             self.parts[part][0][-4 - count : -4] = value  # 12 numbers and 4 that pad them
 
-    monkeypatch.setattr(BoundAdam, "step", poisoned)
+    monkeypatch.setattr(BoundOptimizer, "step", poisoned)
 
 
 def agree(sentence: str, replay: Replay, diagnosis: Diagnosis) -> bool:

@@ -27,3 +27,18 @@ __device__ inline real block_sum(real x) {
     }
     return part[0];
 }
+
+// The largest x over the threads of a block, for all of them.
+__device__ inline real block_max(real x) {
+    __shared__ real part[THREADS];
+    __syncthreads();  // an earlier maximum may still be read
+    part[threadIdx.x] = x;
+    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) {
+            part[threadIdx.x] = fmax(part[threadIdx.x], part[threadIdx.x + half]);
+        }
+    }
+    __syncthreads();
+    return part[0];
+}
