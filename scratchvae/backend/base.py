@@ -113,7 +113,7 @@ class Backend:
         """This backend's form of an equation marked :func:`fusible`; None where it has none.
 
         It is called as ``form(bk, *arguments, scratch)``, with the arguments of the equation (of a
-        method: the object first), of which numbers may lie on a device that ``captures``. It
+        method: the object first), of which numbers may lie on a device that ``records_steps``. It
         allocates nothing and works in the ``scratch`` that :meth:`update_scratch` makes.
         """
         return self.fused_forms.get(FUSIBLE.get(equation, ""))

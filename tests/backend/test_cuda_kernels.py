@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from emulation.compare import agree, draw, each_dtype, each_size
 
-from scratchvae.backend import get_backend
-from scratchvae.backend.base import FLUSH_EVERY
+from scratchvae.backend import FLUSH_EVERY, get_backend
 from scratchvae.backend.cuda.operations import read
 from scratchvae.backend.noise import Purpose, Stream, uniform
+from scratchvae.optim import SGD, Adagrad, Adam, RMSprop
+from scratchvae.optim.clipping import clip_gradient, measure_norm
 
 # ---- batch and layers ----------------------------------------------------------------------------
 
@@ -59,10 +60,9 @@ def test_a_nan_is_not_hidden(make, dtype):
     bk.relu(x, out)
     np.testing.assert_array_equal(bk.to_host(out), [np.nan, 0, 2])
     m, v, p, g = (bk.array([np.nan, 1.0, 1.0]) for _ in range(4))
-    bk.adam(p, g, m, v, 0.1, 0.9, 0.99, 1e-8, FLUSH_EVERY, None)
+    update(bk, Adam(), p, g, [m, v], 0.1, FLUSH_EVERY)
     assert np.isnan(bk.to_host(m)[0])
-    squares, factor = bk.array([np.nan]), bk.empty((1,))
-    bk.clip(g, squares, 1.0, factor)
+    clip(bk, g, 1.0)
     assert np.isnan(bk.to_host(g)).all()
 
 
@@ -123,13 +123,36 @@ def test_a_broadcast_that_no_kernel_reads_is_seen(make):
 # ---- updates -------------------------------------------------------------------------------------
 
 RULES = {
-    "adam": (2, lambda bk, p, g, s, lr, t: bk.adam(p, g, *s, lr, 0.9, 0.999, 1e-8, t, None)),
-    "rmsprop": (1, lambda bk, p, g, s, lr, t: bk.rmsprop(p, g, *s, lr, 0.9, 1e-7, t, None)),
-    "sgd": (1, lambda bk, p, g, s, lr, t: bk.sgd(p, g, *s, lr, 0.9, False, t, None)),
-    "nesterov": (1, lambda bk, p, g, s, lr, t: bk.sgd(p, g, *s, lr, 0.9, True, t, None)),
-    "plain sgd": (0, lambda bk, p, g, s, lr, t: bk.sgd(p, g, None, lr, 0.0, False, t, None)),
-    "adagrad": (1, lambda bk, p, g, s, lr, t: bk.adagrad(p, g, *s, lr, 1e-10, None)),
+    "adam": Adam(),
+    "adam, no bias correction": Adam(bias_correction=False),
+    "rmsprop": RMSprop(),
+    "rmsprop, eps inside": RMSprop(eps_inside=True),
+    "sgd": SGD(),
+    "nesterov": SGD(nesterov=True),
+    "plain sgd": SGD(momentum=0.0),
+    "adagrad": Adagrad(),
 }
+
+
+def update(bk, rule, p, g, moments, lr, t):
+    """The backend's form of an update, or else the plain one."""
+    fused = bk.fused(type(rule).update)
+    if fused is None:
+        rule.update(bk, p, g, moments, lr, t)
+    else:
+        fused(bk, rule, p, g, moments, lr, t, bk.update_scratch(p.size))
+
+
+def clip(bk, g, limit):
+    """The norm that the backend finds, as a scale and squares; ``g`` is clipped by it."""
+    scale, squares, scratch = bk.empty((1,)), bk.empty((1,)), bk.update_scratch(g.size)
+    for equation, rest in ((measure_norm, ()), (clip_gradient, (limit,))):
+        fused = bk.fused(equation)
+        if fused is None:
+            equation(bk, g, scale, squares, *rest)
+        else:
+            fused(bk, g, scale, squares, *rest, scratch)
+    return scale, squares
 
 
 @each_dtype
@@ -137,17 +160,13 @@ RULES = {
 @pytest.mark.parametrize("rule", RULES)
 @each_size
 def test_e24_e41_e42_e43_three_updates(make, n, rule, clock, dtype):
-    count, step = RULES[rule]
-
     def compute(bk):
-        p, state = bk.array(draw(1, n)), [bk.zeros((n,)) for _ in range(count)]
-        lr, t = 0.125, 1
-        for k in range(3):
+        p, state = bk.array(draw(1, n)), [bk.zeros((n,)) for _ in RULES[rule].moments]
+        for t in (1, 2, 3):
+            lr = 0.125
             if clock and bk.records_steps:
-                lr, t = bk.array(np.float64(0.125), "float64"), bk.array(np.int64(k + 1), "int64")
-            else:
-                t = k + 1
-            step(bk, p, bk.array(draw(10 + k, n)), state, lr, t)
+                lr, t = bk.array(np.float64(lr), "float64"), bk.array(np.int64(t), "int64")
+            update(bk, RULES[rule], p, bk.array(draw(9 + int(t), n)), state, lr, t)
         return {"p": p, **{f"state {i}": a for i, a in enumerate(state)}}
 
     agree(make, compute, dtype, ulps=16)
@@ -155,14 +174,13 @@ def test_e24_e41_e42_e43_three_updates(make, n, rule, clock, dtype):
 
 @each_dtype
 @pytest.mark.parametrize("rule", ["adam", "rmsprop", "sgd"])
-def test_moments_too_small_to_matter_are_forgotten_every_128_steps(make, rule, dtype):
+def test_moments_too_small_to_matter_are_flushed_every_128_steps(make, rule, dtype):
     tiny = float(np.finfo(dtype).tiny)
     start = np.array([1e7 * tiny, 1e10 * tiny, -1e7 * tiny if rule == "sgd" else 0.5])
     for t in (FLUSH_EVERY - 1, FLUSH_EVERY):
         bk = make(dtype)
-        count, step = RULES[rule]
-        state = [bk.array(start) for _ in range(count)]
-        step(bk, bk.zeros((3,)), bk.zeros((3,)), state, 0.1, t)
+        state = [bk.array(start) for _ in RULES[rule].moments]
+        update(bk, RULES[rule], bk.zeros((3,)), bk.zeros((3,)), state, 0.1, t)
         for moment in state:
             kept = bk.to_host(moment) != 0
             expected = start != 0
@@ -176,20 +194,29 @@ def test_moments_too_small_to_matter_are_forgotten_every_128_steps(make, rule, d
 @each_size
 def test_e44_the_norm_and_the_clipped_gradient(make, n, limit, dtype):
     def compute(bk):
-        g, squares, factor = bk.array(draw(1, n)), bk.zeros((1,)), bk.zeros((1,))
-        bk.sum_squares(g, squares, factor, bk.adam_scratch(n))
-        bk.clip(g, squares, limit, factor)
-        return {"g": g, "squares": squares, "factor": factor}
+        g = bk.array(draw(1, n))
+        scale, squares = clip(bk, g, limit)
+        squares *= scale * scale
+        return {"g": g, "squares": squares}
 
     agree(make, compute, dtype, ulps=16)
 
 
-def test_a_sum_over_more_elements_than_threads_is_complete(make):
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_e44_no_size_of_a_gradient_leaves_the_range_of_float32(make, size):
+    bk = make("float32")
+    g = bk.array(np.float64([3, 0, -4, *np.zeros(300)]) * size)
+    scale, squares = clip(bk, g, 2 * size)
+    norm = bk.to_host(scale)[0] * np.sqrt(bk.to_host(squares)[0])
+    np.testing.assert_allclose(norm, 5 * size, rtol=1e-6)
+    np.testing.assert_allclose(bk.to_host(g)[:3], np.array([1.2, 0, -1.6]) * size, rtol=1e-6)
+
+
+def test_a_norm_of_more_elements_than_threads_is_complete(make):
     n = 256 * 256 + 3
     bk = make("float64")
-    squares, tmp = bk.zeros((1,)), bk.zeros((1,))
-    bk.sum_squares(bk.array(np.ones(n)), squares, tmp, bk.adam_scratch(n))
-    assert bk.to_host(squares)[0] == n
+    scale, squares = clip(bk, bk.array(np.ones(n)), 1.0)
+    assert (bk.to_host(scale)[0], bk.to_host(squares)[0]) == (1, n)
 
 
 # ---- the clock -----------------------------------------------------------------------------------

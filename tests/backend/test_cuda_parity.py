@@ -53,11 +53,7 @@ def test_every_verb_agrees_with_the_cpu(dtype, distance):
         bk.relu_grad(out["relu"], left, out["relu_grad"], flat_tmp)
         bk.bernoulli_nll_terms(a, x, out["terms"], tmp)
         bk.bernoulli(a, x, bk.array(w), out["nll"], out["da"], tmp)
-        p, g, m, v = (bk.array(draw(6 + i, 17)) for i in range(4))
-        v *= v
-        for t in (1, 128):
-            bk.adam(p, g, m, v, 0.1, 0.9, 0.99, 1e-8, t, bk.adam_scratch(17))
-        return {k: bk.to_host(b) for k, b in {**out, "p": p, "m": m, "v": v}.items()}
+        return {k: bk.to_host(b) for k, b in out.items()}
 
     found, expected = compute(get_backend("cuda", dtype)), compute(get_backend("cpu", "float64"))
     for name, value in expected.items():

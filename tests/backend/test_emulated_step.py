@@ -38,5 +38,5 @@ def test_the_step_of_a_dense_vae_is_all_kernels(monkeypatch):
     make_step(config, bk)(1, 0)
     assert set(launched) == {
         "begin_step", "gather_uint8", "binarize", "normal", "relu", "bernoulli", "relu_grad",
-        "sum_rows", "squares_by_block", "sum_shares", "clip", "adam", "end_step",
+        "sum_rows", "norm_by_block", "join_norms", "clip", "adam", "end_step",
     }  # fmt: skip

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from scratchvae.backend import get_backend
-from scratchvae.backend.base import FLUSH_EVERY
+from scratchvae.backend import FLUSH_EVERY, get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
+from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.optim import OPTIMIZERS, Adam
 
@@ -118,7 +118,7 @@ def test_e24_in_float32_a_step_stays_within_rounding_of_float64(cpu32, cpu64):
 
 
 @pytest.mark.parametrize("device", ["cpu", "strict"])
-def test_e24_moments_of_a_gradient_that_stays_zero_are_forgotten_before_they_are_subnormal(device):
+def test_e24_moments_of_a_gradient_that_stays_zero_are_flushed_before_they_are_subnormal(device):
     bk = get_backend(device, "float32")
     _, grads, adam = bound(bk, beta2=0.9)
     first, living = np.array([1e-10, 1e-18, 0.0]), np.full((5, 3), 1e-10)
@@ -133,8 +133,8 @@ def test_e24_moments_of_a_gradient_that_stays_zero_are_forgotten_before_they_are
         assert (moment["0.W"] > 0).all()  # what a gradient still feeds is kept
 
 
-def test_e24_forgetting_changes_no_weight_in_the_plain_algorithm_to_double_precision(cpu64):
-    # 128 steps with a gradient, 300 without: ε beside the root makes what is forgotten nothing.
+def test_e24_flushing_changes_no_weight_in_the_plain_algorithm_to_double_precision(cpu64):
+    # 128 steps with a gradient, 300 without: ε beside the root makes what is flushed nothing.
     params, grads, adam = bound(cpu64, lr=LR, beta1=BETA1, beta2=BETA2, eps=EPS)
     theta, m, v = np.zeros(3), np.zeros(3), np.zeros(3)
     for t in range(1, 429):
@@ -144,6 +144,44 @@ def test_e24_forgetting_changes_no_weight_in_the_plain_algorithm_to_double_preci
         m, v = BETA1 * m + (1 - BETA1) * g, BETA2 * v + (1 - BETA2) * g**2
         theta -= LR * m / (1 - BETA1**t) / (np.sqrt(v / (1 - BETA2**t)) + EPS)
     np.testing.assert_allclose(params["0.b"], theta, rtol=1e-12)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_e24_a_tiny_epsilon_keeps_tiny_moments_from_being_flushed(fused):
+    # A constant gradient: every step is the learning rate times 1e-17 / (1e-17 + ε).
+    bk = get_backend("cpu", "float32") if fused else PlainBackend(dtype="float32")
+    params, grads, adam = bound(bk, lr=1e-3, eps=1e-20)
+    grads.load({"0.W": np.full((5, 3), 1e-17), "0.b": np.full(3, -1e-17)})
+    for t in range(1, 2 * FLUSH_EVERY + 2):
+        before = params.to_host()
+        adam.step(t)
+        after = params.to_host()
+        np.testing.assert_allclose(after["0.W"] - before["0.W"], -0.999e-3, rtol=1e-3)
+        np.testing.assert_allclose(after["0.b"] - before["0.b"], 0.999e-3, rtol=1e-3)
+
+
+def test_e24_moments_are_flushed_every_128_steps_and_only_then(cpu32):
+    for t, kept in ((FLUSH_EVERY, [0, 0, 1]), (FLUSH_EVERY - 1, [1, 1, 1])):
+        _, _, adam = bound(cpu32, beta1=0.5, beta2=0.5)
+        for name, sign in (("m", -1), ("v", 1)):
+            adam.state[name]["0.b"][...] = sign * np.array([1e-34, 1e-31, 1e-28])
+        adam.step(t)
+        for name in ("m", "v"):
+            np.testing.assert_array_equal(adam.state[name]["0.b"] != 0, np.array(kept, bool))
+
+
+def test_e24_v_starts_where_it_is_told_and_the_padding_at_zero(cpu64):
+    params, _, adam = bound(cpu64, beta2=0.75, v0=0.5)
+    np.testing.assert_array_equal(adam.state["v"]["0.b"], 0.5 / 0.25)
+    assert np.count_nonzero(adam.state["v"].flat) == params.layout.count
+    assert not adam.state["m"].flat.any()
+
+
+def test_e24_without_bias_correction_the_first_step_is_that_of_the_raw_averages(cpu64):
+    params, grads, adam = bound(cpu64, lr=1.0, beta1=0.5, beta2=0.75, bias_correction=False)
+    grads["0.b"][...] = 2.0
+    adam.step(1)
+    np.testing.assert_allclose(params["0.b"], -1 / (1 + 1e-8), rtol=1e-15)  # m = 1, v = 1
 
 
 def test_e24_parts_of_the_buffers_updated_one_by_one_are_the_whole(cpu64):

@@ -1,5 +1,7 @@
 """E44: a gradient longer than the limit is shortened to it, as a whole."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.cpu_updates import BLOCK
+from scratchvae.config import TrainConfig
 from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.optim import OPTIMIZERS, SGD
@@ -82,18 +85,93 @@ def test_e44_every_optimizer_sees_the_clipped_gradient(name, cpu64):
     assert results[0].any()
 
 
+SIZES = st.sampled_from([1e-300, 1e-160, 1.0, 1e160, 1e300])
+
+
 @given(g=arrays("float64", 22, elements=st.integers(-4096, 4096).map(lambda k: k / 512)),
-       limit=st.floats(0.01, 100))  # fmt: skip
-def test_e44_the_fast_verbs_are_the_plain_ones(g, limit):
+       limit=st.floats(0.01, 100), size=SIZES)  # fmt: skip
+def test_e44_the_fused_forms_are_the_plain_ones(g, limit, size):
     found = []
     for bk in (get_backend("cpu", "float64"), PlainBackend()):
-        grads, sgd = bound(bk, limit)
-        grads.load({"W": g[:15].reshape(3, 5), "b": g[15:]})
+        grads, sgd = bound(bk, limit * size)
+        grads.load({"W": size * g[:15].reshape(3, 5), "b": size * g[15:]})
         with bk.ignore_float_errors():
             sgd.clip()
         found.append(bk.to_host(grads.flat))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-15, atol=0)
-    assert np.linalg.norm(found[0]) <= limit * (1 + 1e-14)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-14, atol=0)
+    assert np.linalg.norm(found[0] / size) <= limit * (1 + 1e-14)
+
+
+FORMS = pytest.mark.parametrize(
+    "make",
+    [
+        partial(get_backend, "cpu"),
+        partial(get_backend, "strict"),
+        lambda dtype: PlainBackend(dtype=dtype),
+    ],
+    ids=["cpu", "strict", "plain"],
+)
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("g", "limit", "expected"),
+    [
+        ([1e20, 1.0, 2.0], 1.0, [1.0, 1e-20, 2e-20]),
+        ([3e30, 0.0, -4e30], 5.0, [3.0, 0.0, -4.0]),
+        ([3e38, -3e38, 3e38], 3.0, [3**0.5, -(3**0.5), 3**0.5]),  # a norm above the range
+        ([3e-30, 0.0, -4e-30], 1.0, [3e-30, 0.0, -4e-30]),
+        ([3e-30, 0.0, -4e-30], 5e-31, [3e-31, 0.0, -4e-31]),
+    ],
+)
+@pytest.mark.parametrize("parts", [(slice(None),), (slice(0, 16), slice(16, None))])
+def test_e44_a_float32_norm_whose_squares_leave_the_range_clips_right(
+    make, g, limit, expected, parts
+):
+    bk = make("float32")
+    grads, sgd = bound(bk, limit, parts)
+    grads.load({"W": np.zeros((3, 5)), "b": np.array([*g, 0, 0, 0, 0])})
+    with bk.ignore_float_errors():
+        for part in range(len(parts)):
+            sgd.measure_norm(part)
+        for part in range(len(parts)):
+            sgd.clip(part)
+    np.testing.assert_allclose(bk.to_host(grads["b"])[:3], expected, rtol=3e-7)
+
+
+@FORMS
+def test_e44_two_parts_of_different_size_are_clipped_by_the_norm_of_both(make):
+    bk = make("float32")
+    grads, sgd = bound(bk, 1.0, (slice(0, 16), slice(16, None)))
+    grads.load({"W": np.full((3, 5), 4e19), "b": np.array([3e24, 4e24, 0, 0, 0, 0, 0])})
+    with bk.ignore_float_errors():
+        for part in (0, 1):
+            sgd.measure_norm(part)
+        for part in (0, 1):
+            sgd.clip(part)
+    np.testing.assert_allclose(bk.to_host(grads["W"]), 8e-6, rtol=3e-7)
+    np.testing.assert_allclose(bk.to_host(grads["b"])[:2], [0.6, 0.8], rtol=3e-7)
+
+
+@FORMS
+def test_e44_one_infinity_makes_the_whole_gradient_nan(make):
+    bk = make("float32")
+    grads, sgd = bound(bk, 1.0)
+    grads.load({"W": np.ones((3, 5)), "b": np.array([np.inf, 1, 0, 0, 0, 0, 0])})
+    with bk.ignore_float_errors():
+        sgd.clip()
+    assert np.isnan(bk.to_host(grads["W"])).all()
+    assert np.isnan(bk.to_host(grads["b"])).all()
+
+
+@pytest.mark.parametrize("none", [None, 0, 0.0])
+def test_e44_a_limit_of_zero_is_none(none, cpu64):
+    grads, sgd = bound(cpu64, none)
+    grads["b"][...] = 1e6
+    sgd.step(1)
+    assert (grads["b"] == 1e6).all()
+    assert sgd.rule.clip is None
+    assert TrainConfig(clip=0).make_optimizer().clip is None
 
 
 def test_e44_in_float32_a_long_gradient_has_the_right_norm_to_single_precision(cpu32):

@@ -1,4 +1,4 @@
-"""E41, E42, E43: a hundred steps of each rule are those of its formula, and of PyTorch's."""
+"""E24, E41, E42, E43: a hundred steps of each rule are its formula's, in either form."""
 
 from functools import partial
 
@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scratchvae.backend import get_backend
-from scratchvae.backend.base import FLUSH_EVERY
+from scratchvae.backend import FLUSH_EVERY, get_backend
+from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.cpu_updates import BLOCK
+from scratchvae.backend.cuda.operations import CudaVerbs
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.backends import PlainBackend
@@ -20,7 +21,10 @@ from scratchvae.optim import OPTIMIZERS, SGD, Adagrad, Adam, RMSprop
 SHAPES = {"0.W": (5, 3), "0.b": (3,)}
 SIZE = 18
 RULES = {
+    "adam": (Adam, {"lr": 0.02, "beta1": 0.85, "beta2": 0.98, "eps": 1e-6}),
+    "adam from v0, uncorrected": (Adam, {"lr": 0.02, "v0": 0.5, "bias_correction": False}),
     "rmsprop": (RMSprop, {"lr": 0.02, "rho": 0.85, "eps": 1e-5}),
+    "rmsprop, eps inside": (RMSprop, {"lr": 0.02, "rho": 0.85, "eps": 1e-5, "eps_inside": True}),
     "sgd": (SGD, {"lr": 0.02, "momentum": 0.0}),
     "momentum": (SGD, {"lr": 0.02, "momentum": 0.8}),
     "nesterov": (SGD, {"lr": 0.02, "momentum": 0.8, "nesterov": True}),
@@ -46,9 +50,10 @@ def formula(name, rule, theta, steps):
     for t in range(1, steps + 1):
         g = gradient(theta, t)
         for i in range(theta.size):
-            if name == "rmsprop":
+            if name.startswith("rmsprop"):
                 state[i] = rule.rho * state[i] + (1 - rule.rho) * g[i] ** 2
-                theta[i] -= rule.lr * g[i] / (state[i] ** 0.5 + rule.eps)
+                keras_3, pytorch = (state[i] + rule.eps) ** 0.5, state[i] ** 0.5 + rule.eps
+                theta[i] -= rule.lr * g[i] / (keras_3 if rule.eps_inside else pytorch)
             elif name == "adagrad":
                 state[i] += g[i] ** 2
                 theta[i] -= rule.lr * g[i] / (state[i] ** 0.5 + rule.eps)
@@ -102,8 +107,9 @@ def follow(name, device):
 
 
 @pytest.mark.parametrize("device", ["cpu", "strict"])
-def test_e41_one_hundred_steps_of_rmsprop_follow_keras(device):
-    bench, r = follow("rmsprop", device)
+@pytest.mark.parametrize("name", ["rmsprop", "rmsprop, eps inside"])
+def test_e41_one_hundred_steps_of_rmsprop_follow_keras(name, device):
+    bench, r = follow(name, device)
     kept = bench.numbers(bench.bound.state["r"])
     np.testing.assert_allclose((1 - bench.rule.rho) * kept, r, rtol=1e-12)
 
@@ -134,6 +140,14 @@ def test_e41_the_first_step_is_the_root_of_ten_learning_rates_and_epsilon_stands
     np.testing.assert_allclose(moved[0], -0.25 / 0.1**0.5, rtol=1e-8)
 
 
+@pytest.mark.parametrize(("eps_inside", "rates"), [(False, 3.1523), (True, 0.31466)])
+def test_e41_a_small_gradient_shows_where_epsilon_stands(eps_inside, rates, cpu64):
+    # g = 1e-4, r = 1e-9: g / (√r + 1e-7) as in PyTorch and Keras 2, g / √(r + 1e-7) as in Keras 3.
+    bench = Bench(RMSprop(lr=1.0, eps_inside=eps_inside), cpu64)
+    bench.step(1, np.full(SIZE, 1e-4))
+    np.testing.assert_allclose(bench.start - bench.theta, rates, rtol=1e-4)
+
+
 def test_e42_momentum_sums_a_constant_gradient_as_a_geometric_series(cpu64):
     # μ = ½, g = 1: v = 1, 3/2, 7/4; the way is lr times their sum, 17/4.
     plain, ahead = (
@@ -154,17 +168,31 @@ def test_e43_steps_under_a_constant_gradient_shrink_as_one_over_the_root_of_thei
         np.testing.assert_allclose(bench.theta - before, t**-0.5, rtol=1e-9)
 
 
-@each_rule
-def test_e41_e42_e43_pytorch_takes_the_same_hundred_steps(name, cpu64):
+def pytorch_s(torch, rule, theta):
+    """PyTorch's optimizer of the same settings."""
+    optim = torch.optim
+    match rule:
+        case RMSprop():
+            return optim.RMSprop([theta], rule.lr, alpha=rule.rho, eps=rule.eps)
+        case Adagrad():
+            return optim.Adagrad([theta], rule.lr, eps=rule.eps)
+        case SGD():
+            return optim.SGD([theta], rule.lr, momentum=rule.momentum, nesterov=rule.nesterov)
+    adam = optim.Adam([theta], rule.lr, (rule.beta1, rule.beta2), rule.eps)
+    adam.state[theta] = {
+        "step": torch.tensor(0.0 if rule.bias_correction else 1e6),  # βᵗ is 0: no correction
+        "exp_avg": torch.zeros_like(theta),
+        "exp_avg_sq": torch.full_like(theta, rule.v0),
+    }
+    return adam
+
+
+@pytest.mark.parametrize("name", sorted(RULES.keys() - {"rmsprop, eps inside"}))
+def test_e24_e41_e42_e43_pytorch_takes_the_same_hundred_steps(name, cpu64):
     torch = pytest.importorskip("torch")
     bench = Bench(make(name), cpu64)
-    rule, theta = bench.rule, torch.tensor(bench.start, requires_grad=True)
-    theirs = {
-        "rmsprop": lambda: torch.optim.RMSprop([theta], rule.lr, alpha=rule.rho, eps=rule.eps),
-        "adagrad": lambda: torch.optim.Adagrad([theta], rule.lr, eps=rule.eps),
-    }.get(name, lambda: torch.optim.SGD(
-        [theta], rule.lr, momentum=rule.momentum, nesterov=rule.nesterov
-    ))()  # fmt: skip
+    theta = torch.tensor(bench.start, requires_grad=True)
+    theirs = pytorch_s(torch, bench.rule, theta)
     for t in range(1, 101):
         g = gradient(bench.theta, t)
         theta.grad = torch.tensor(g)
@@ -195,8 +223,8 @@ def test_float32_stays_float32_and_close_to_float64(name, cpu32, cpu64):
     np.testing.assert_allclose(low.theta, high.theta, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["rmsprop", "momentum"])
-def test_a_moment_without_a_gradient_is_forgotten_before_it_is_subnormal(name):
+@pytest.mark.parametrize("name", ["rmsprop", "rmsprop, eps inside", "momentum"])
+def test_a_moment_without_a_gradient_is_flushed_before_it_is_subnormal(name):
     bench = Bench(make(name), get_backend("cpu", "float32"))
     (moment,) = bench.bound.state.values()
     for t in range(1, 10 * FLUSH_EVERY + 1):
@@ -208,7 +236,7 @@ def test_a_moment_without_a_gradient_is_forgotten_before_it_is_subnormal(name):
 
 @each_rule
 @given(data=st.data(), t=st.integers(1, 300) | st.just(FLUSH_EVERY))
-def test_the_fast_rule_is_the_plain_one_to_a_few_ulp(name, data, t):
+def test_the_fused_update_is_the_plain_one_to_a_few_ulp(name, data, t):
     coarse = st.integers(-4096, 4096).map(lambda k: k / 512)
     numbers = data.draw(arrays("float64", (2, SIZE), elements=coarse))
     found = []
@@ -221,6 +249,24 @@ def test_the_fast_rule_is_the_plain_one_to_a_few_ulp(name, data, t):
         found.append([bench.theta, *(bench.numbers(m) for m in bench.bound.state.values())])
     for fast, plain in zip(*found, strict=True):
         np.testing.assert_allclose(fast, plain, rtol=1e-14, atol=1e-14)
+
+
+@each_rule
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_derivative_of_two_updates_by_complex_step_is_that_of_differences(name, fused):
+    bk = get_backend("cpu", "complex128") if fused else PlainBackend(dtype="complex128")
+    exact = get_backend("cpu", "float64")
+    g, direction = (normal((SIZE,), Stream(3, Purpose.DIRECTION, k)) for k in (0, 1))
+
+    def theta(bk, h):
+        bench = Bench(make(name, clip=2.0), bk)
+        for t in (1, FLUSH_EVERY):
+            bench.step(t, g + h * direction)
+        return bench.theta
+
+    by_differences = (theta(exact, 1e-6) - theta(exact, -1e-6)) / 2e-6
+    np.testing.assert_allclose(theta(bk, 1e-30j).imag / 1e-30, by_differences, atol=1e-7)
+    assert np.abs(by_differences).max() > 1e-4
 
 
 @each_rule
@@ -252,6 +298,7 @@ def test_the_defaults_are_those_of_keras_pytorch_and_the_names_are_known():
     assert (rms.lr, rms.rho, rms.eps) == (1e-3, 0.9, 1e-7)
     assert (sgd.lr, sgd.momentum, sgd.nesterov) == (1e-2, 0.9, False)
     assert (ada.lr, ada.eps) == (1e-2, 1e-10)
+    assert not rms.eps_inside
     assert list(OPTIMIZERS.values()) == [Adam, RMSprop, SGD, Adagrad]
     assert list(OPTIMIZERS) == ["adam", "rmsprop", "sgd", "adagrad"]
 
@@ -274,3 +321,29 @@ def test_the_defaults_are_those_of_keras_pytorch_and_the_names_are_known():
 def test_settings_that_cannot_be_are_refused(rule, settings, message):
     with pytest.raises(ConfigError, match=message):
         rule(**settings)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_rule_has_a_fused_form_on_every_device(name):
+    update = OPTIMIZERS[name].update
+    assert NumpyBackend().fused(update)
+    assert CudaVerbs(np).fused(update)
+    assert get_backend("strict").fused(update)
+    assert CudaVerbs(np, "complex128").fused(update) is None
+
+
+@pytest.mark.parametrize("number", [np.float32(0.25), np.float64(0.25), np.int64(2), 2])
+def test_settings_may_be_numbers_of_numpy(number, cpu32):
+    found = []
+    for lr in (number, float(number)):
+        bench = Bench(
+            Adam(lr, beta1=np.float32(0.5), eps=np.float64(1e-8), clip=np.float64(1)), cpu32
+        )
+        bench.step(1, np.ones(SIZE))
+        found.append(bench.theta)
+    np.testing.assert_array_equal(*found)
+    assert bench.params.flat.dtype == np.float32
+
+
+def test_a_rule_says_what_it_is():
+    assert repr(SGD(0.1, nesterov=True)) == "SGD(lr=0.1, clip=None, momentum=0.9, nesterov=True)"
