@@ -248,7 +248,7 @@ class Backend:
         nll[...] = xp.sum(da, axis=-1)
         da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
 
-    def quiet(self) -> AbstractContextManager[Any]:
+    def ignore_float_errors(self) -> AbstractContextManager[Any]:
         """Where a step runs: overflows go unreported here, because the loop looks for them."""
         return np.errstate(all="ignore")
 

@@ -126,16 +126,20 @@ def measure_norm(bk: Backend, g: Array, scale: Array, squares: Array, scratch: A
     """
     scale.fill(1)
     _sum_squares(g, scale, squares, scratch)
-    total, finfo = float(squares[0].real), np.finfo(bk.dtype)
-    if finfo.tiny / finfo.eps**2 <= total < math.inf:
+    total = float(squares[0].real)
+    if total >= lowest_sum(bk.dtype) and math.isfinite(total):
         return
     peak = max(float(np.abs(gb, out=tmp).real.max()) for tmp, gb in blocks(scratch, g))
     if not math.isfinite(peak):
         squares.fill(math.nan)
-        return
-    scale.fill(math.ldexp(1, math.frexp(peak)[1] - 1) if peak else 0)
-    if peak:
+    elif peak:
+        scale.fill(2.0 ** (math.frexp(peak)[1] - 1))
         _sum_squares(g, scale, squares, scratch)
+
+
+def lowest_sum(dtype: np.dtype) -> float:
+    """Beside a sum of squares above this, squares that underflow are too small to matter."""
+    return float(np.finfo(dtype).tiny / np.finfo(dtype).eps ** 2)
 
 
 def _sum_squares(g: Array, scale: Array, out: Array, scratch: Array) -> None:
@@ -153,23 +157,14 @@ def clip_gradient(
     bk: Backend, g: Array, scales: Array, squares: Array, limit: float, scratch: Array
 ) -> None:
     """g ← g · min(1, limit / ‖g‖)  (E44)."""
-    if not np.all((scales == 1) | (squares == 0)):
-        _clip_scaled(g, scales, squares, limit)
+    scales = np.where(squares == 0, 0, scales)  # a part that is zero has no say in the scale
+    scale = scales.real.max() or 1.0
+    length = np.sqrt(np.sum(squares * (scales / scale) ** 2))  # ‖g‖ / scale
+    if (limit / scale / length).real >= 1:
         return
-    factor = scratch[:1]
-    np.sum(squares, axis=0, keepdims=True, out=factor)
-    np.sqrt(factor, out=factor)
-    np.divide(limit, factor, out=factor)
-    np.minimum(factor, 1.0, out=factor)
-    g *= factor
-
-
-def _clip_scaled(g: Array, scales: Array, squares: Array, limit: float) -> None:
-    scale = float(scales.real.max())
-    length = np.sqrt(np.sum(squares * (scales / scale) ** 2))
-    if (limit / scale / length).real < 1:
+    if scale != 1:
         g /= scale
-        g *= limit / length
+    g *= limit / length
 
 
 FUSED: dict[str, Callable[..., None]] = {

@@ -24,7 +24,7 @@ class Adam(Optimizer):
     m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  p ← p − lr m̂ / (√v̂ + ε)
 
     with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ): algorithm 1 of the paper, with ε outside the
-    root as in PyTorch, Keras and JAX.
+    root as in PyTorch and JAX.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Optimizers: no gradient to check, but an equation, and laws that follow from it."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scratchvae.selfcheck.equations import OptimizerEntry, State
 
 LAYOUT = Layout({"W": (5, 3), "b": (3,), "long": (4099,)})
 STEPS = 4
+TWO_WAYS = ((slice(None),), (slice(0, 48), slice(48, None)))  # one worker, two workers
 
 
 class Bench:
@@ -40,15 +42,21 @@ class Bench:
         self.bound = self.rule.bind(bk, self.params, self.grads, self.parts)
 
     def step(self, t: int, factor: float = 1.0, seed: int = 0) -> NDArray:
-        """Update number t with its own seeded gradient; answers with that gradient."""
+        """Update number t with its own seeded gradient; answers with that gradient.
+
+        Every second update is handed its learning rate.
+        """
         for name, shape in LAYOUT.shapes.items():
             self.bk.load(
                 factor * _single(point(shape, seed + t, f"gradient {name}")), self.grads[name]
             )
         g = self.bk.to_host(self.grads.flat).astype(np.float64)
         with self.bk.ignore_float_errors():
+            if self.bound.needs_barrier:
+                for part in range(len(self.parts)):
+                    self.bound.measure_norm(part)
             for part in range(len(self.parts)):
-                self.bound.step(t, part)
+                self.bound.step(t, part, None if t % 2 else self.rule.schedule(t))
         return g
 
     def state(self) -> State:
@@ -134,8 +142,8 @@ def gradient_unchanged(entry: OptimizerEntry) -> Measured:
 
 def in_parts(entry: OptimizerEntry) -> Measured:
     """Two workers, a stretch of the buffers each: the same bits."""
-    whole, parts = _run(entry, _cpu()), (slice(0, 48), slice(48, None))
-    return yes_or_no(_distance(_run(entry, _cpu(), parts=parts), whole) == 0, "other bits")
+    whole, parts = (_run(entry, _cpu(), parts=parts) for parts in TWO_WAYS)
+    return yes_or_no(_distance(parts, whole) == 0, "other bits")
 
 
 def clipped(entry: OptimizerEntry) -> Measured:
@@ -147,6 +155,26 @@ def clipped(entry: OptimizerEntry) -> Measured:
         by_rule.step(1)
         by_hand.step(1, factor=min(1.0, limit / length))
         errors.append(_distance(by_rule.state(), by_hand.state()))
+    return Measured(max(errors), EXACT)
+
+
+def clipped_at_any_size(entry: OptimizerEntry) -> Measured:
+    """Clipping where squares leave the range of a float  (E44), with one worker and with two.
+
+    An infinity makes the whole gradient NaN; a gradient of zeros stays one.
+    """
+    errors = []
+    for size, limit, parts in product((1e-200, 1e-160, 1.0, 1e200), (0.25, 1.5, 4.0), TWO_WAYS):
+        length = norm(Bench(entry, _cpu()).step(1))
+        bench = Bench(entry, _cpu(), parts=parts, clip=limit * length * size)
+        g = bench.step(1, factor=size)
+        errors.append(gradient_error(bench.grads.flat / size, min(1.0, limit) * (g / size)))
+    for factor, expected in ((np.inf, np.nan), (0.0, 0.0)):
+        bench = Bench(entry, _cpu(), clip=1.0)
+        bench.step(1, factor=factor)
+        found = bench.grads["long"]
+        if not np.array_equal(found, np.full_like(found, expected), equal_nan=True):
+            return yes_or_no(False, f"a gradient times {factor} is not {expected}")
     return Measured(max(errors), EXACT)
 
 
@@ -236,6 +264,7 @@ OPTIMIZER_CHECKS: dict[str, OptimizerCheck] = {
     "repeatable": repeatable,
     "in parts": in_parts,
     "clipped gradient": clipped,
+    "clipped at any size": clipped_at_any_size,
     "gradient unchanged": gradient_unchanged,
     "float32 against float64": single,
     "shapes and dtypes": dtypes,

@@ -13,7 +13,7 @@ from scratchvae.likelihoods import Likelihood
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.selfcheck import ENTRIES, Entry, coverage, run_entry, run_registry, uncovered
 
-CHECKS = 857  # a check that is lost, or an operation that is, changes this number: so look
+CHECKS = 893  # a check that is lost, or an operation that is, changes this number: so look
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_every_method_agrees(method):
 
 def test_some_operations_only():
     assert [row.name for row in run_registry(only="ReLU").rows] == ["ReLU", "ELBO relu Bernoulli"]
-    assert [row.name for row in run_registry(only=["adam", "t?nh"]).rows] == ["Tanh", "Adam"]
+    assert [row.name for row in run_registry(only=["adagrad", "t?nh"]).rows] == ["Tanh", "Adagrad"]
     with pytest.raises(ConfigError, match="no operation is called 'attention'; there are Dense,"):
         run_registry(only=["adam", "attention"])
     with pytest.raises(ConfigError, match="complex, central"):

@@ -5,7 +5,6 @@ BOTH_FORMS = "½ tanh ½a + ½ is complex-safe: plain and fast are one function 
 LAST_AXIS = "an array (B, Z) or (B, K) has two axes: axis 1 is axis −1"
 REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
 ROWS_ONLY = "only its number of images is read, which all of them share"
-MASK = "a mask of zeros and ones is its own square"
 FROM_OUTPUTS = "no input gradient reads its x: every derivative comes from y"
 
 EQUIVALENT: dict[str, str] = {
@@ -39,20 +38,11 @@ EQUIVALENT: dict[str, str] = {
     "kl_grad: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
     "Bernoulli.nll_and_grad: a constant: 0 -> 1": "either work buffer serves as scratch",
     "LearnedGaussian.variance_grad: a constant: 1 -> 2": "reshape infers any negative size",
-    "NumpyBackend.adam: a wrong name: pb -> vb": "only its size is read, the block's",
-    "NumpyBackend.adam: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER,
-    "plain Backend.adam: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER,
     **{
-        f"{verb}: a comparison: t % FORGET_EVERY == 0 -> t % FORGET_EVERY <= 0": REMAINDER
-        for verb in (
-            "FastUpdateRules.rmsprop",
-            "FastUpdateRules.sgd",
-            "plain UpdateRules.rmsprop",
-            "plain UpdateRules.sgd",
-        )
+        f"{rule}: a comparison: t % FLUSH_EVERY == 0 -> t % FLUSH_EVERY <= 0": REMAINDER
+        for rule in ("adam", "rmsprop", "sgd")
     },
-    "plain UpdateRules.rmsprop: done twice: r *= self.xp.abs(r) > forget_below(self.dtype)": MASK,
-    "plain UpdateRules.sgd: done twice: v *= self.xp.abs(v) > forget_below(self.dtype)": MASK,
+    "sgd: a wrong name: move -> vb": "Nesterov's form has a velocity, and it is the move",
     **{
         f"{layer}.{name}: a wrong name: x -> {other}": ROWS_ONLY
         for layer in ("Conv2D", "ConvTranspose2D")
@@ -63,6 +53,4 @@ EQUIVALENT: dict[str, str] = {
             ("grad_params", "dy"),
         )
     },
-    "NumpyBackend.adam: done twice: a *= tmp": MASK,
-    "plain Backend.adam: done twice: a *= self.xp.abs(a) > forget_below(self.dtype)": MASK,
 }

@@ -129,8 +129,6 @@ TARGETS: tuple[Target, ...] = (
     Target(cpu_updates.rmsprop, "optimizers", RMSPROPS),
     Target(cpu_updates.sgd, "optimizers", SGDS),
     Target(cpu_updates.adagrad, "optimizers", ("Adagrad",)),
-    Target(cpu_updates.measure_norm, "optimizers", ("SGD",)),
-    Target(cpu_updates.clip_gradient, "optimizers", ("SGD",)),
     Target(Adam.update, "optimizers", ADAMS, plain=True),
     Target(RMSprop.update, "optimizers", RMSPROPS, plain=True),
     Target(SGD.update, "optimizers", SGDS, plain=True),
