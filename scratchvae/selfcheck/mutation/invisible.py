@@ -126,8 +126,8 @@ def correction_by_epoch() -> list[Replacement]:
     """Adam's bias correction counts epochs (of two steps here), not steps."""
     real = BoundOptimizer.step
 
-    def step(self: BoundOptimizer, t: int, part: int = 0) -> None:
-        real(self, (t + 1) // 2, part)
+    def step(self: BoundOptimizer, t: int, part: int = 0, lr: float | None = None) -> None:
+        real(self, (t + 1) // 2, part, lr)
 
     return [(BoundOptimizer, "step", step)]
 
