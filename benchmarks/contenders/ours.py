@@ -16,7 +16,7 @@ from scratchvae.training import resolve_workers
 from scratchvae.training.step import TrainingStep
 
 # With these settings Adam is p ← p − 2¹⁰ g, to within a rounding: g is what the step applied.
-REVEALING = {"lr": 2.0**50, "eps": 2.0**40}
+REVEALING: dict[str, Any] = {"lr": 2.0**50, "eps": 2.0**40}
 REVEALED = 2.0**10
 
 
