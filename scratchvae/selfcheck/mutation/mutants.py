@@ -16,7 +16,11 @@ from scratchvae.selfcheck.mutation.targets import TARGETS, Target
 
 @dataclass(frozen=True)
 class Mutant:
-    """One planted bug."""
+    """One planted bug.
+
+    Its name says what was changed in source code that :mod:`ast` wrote: line breaks, parentheses,
+    quotes and comments of the file are not in it.
+    """
 
     name: str  # "Tanh.grad_input: arithmetic: y * y -> y + y", with a number where it is ambiguous
     target: Target
@@ -25,7 +29,7 @@ class Mutant:
 
     @contextmanager
     def planted(self) -> Iterator[None]:
-        """The bug in place, whoever calls the function; the real code again afterwards."""
+        """The bug in place, by whatever name the function is called; restored on the way out."""
         with swapped_code(self.target.function, self.code):
             yield
 
@@ -43,23 +47,30 @@ def swapped_code(function: Any, code: CodeType) -> Iterator[None]:
 
 def all_mutants(targets: tuple[Target, ...] = TARGETS) -> list[Mutant]:
     """Every mutant of every target, in a fixed order. Two that compile to the same are one."""
-    found: list[Mutant] = []
-    for target in targets:
-        tree = function_tree(target.function)
-        seen = {_fingerprint(compiled(tree, target.function))}
-        names: dict[str, int] = {}
-        for operator, what in mutate(tree):
-            code = compiled(tree, target.function)
-            if _fingerprint(code) in seen:
-                continue
-            seen.add(_fingerprint(code))
-            name = f"{target.name}: {operator}: {what}"
-            if target.plain:
-                name = f"plain {name}"
-            names[name] = names.get(name, 0) + 1
-            label = name if names[name] == 1 else f"{name} (#{names[name]})"
-            found.append(Mutant(label, target, operator, code))
-    return found
+    return [
+        Mutant(name, target, operator, code)
+        for target in targets
+        for name, operator, code in mutants_of(
+            target.function, f"plain {target.name}" if target.plain else target.name
+        )
+    ]
+
+
+def mutants_of(
+    function: Any, label: str, program: bool = False
+) -> Iterator[tuple[str, str, CodeType]]:
+    """(name, operator, code) of every mutant of a function; ``program`` as in ``mutate``."""
+    tree = function_tree(function)
+    seen = {_fingerprint(compiled(tree, function))}
+    names: dict[str, int] = {}
+    for operator, what in mutate(tree, program):
+        code = compiled(tree, function)
+        if _fingerprint(code) in seen:
+            continue
+        seen.add(_fingerprint(code))
+        name = f"{label}: {operator}: {what}"
+        names[name] = names.get(name, 0) + 1
+        yield name if names[name] == 1 else f"{name} (#{names[name]})", operator, code
 
 
 def function_tree(function: Any) -> ast.FunctionDef:
@@ -71,7 +82,7 @@ def function_tree(function: Any) -> ast.FunctionDef:
             f"the file of {function.__qualname__} has changed since it was imported: run again"
         )
     tree.returns, tree.decorator_list = None, []
-    for a in tree.args.args:
+    for a in (*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs):
         a.annotation = None
     if isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant):
         tree.body[0] = ast.Pass()  # the docstring
@@ -97,5 +108,7 @@ def _child(code: CodeType, name: str) -> CodeType:
 
 
 def _fingerprint(code: CodeType) -> tuple[Any, ...]:
-    constants = tuple(repr(c) for c in code.co_consts)
+    constants = tuple(
+        _fingerprint(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts
+    )
     return code.co_code, constants, code.co_names, code.co_varnames

@@ -1,10 +1,17 @@
-"""The fixed list of operators: each rewrites the syntax tree of a function in one place."""
+"""The fixed list of operators: each rewrites the syntax tree of a function in one place.
+
+A gradient gets every mutant of the operators for formulas. A program around the gradients (an
+evaluation, a sampler, a schedule) is longer and mostly bookkeeping: it gets the operators for
+programs as well, and of each operator one mutant at each place, which a committed seed draws.
+"""
 
 import ast
 import copy
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+from scratchvae.selfcheck.mutation.program_operators import of_programs
 
 SEED = 20140501  # committed: it chooses which names and attributes are confused with which
 CHOICES = 5  # how many wrong names are tried at each place
@@ -27,32 +34,57 @@ FUNCTIONS = {
 ORDERED = ("subtract", "divide", "gemm", "matmul")  # swapping their arguments matters
 FACTORS = (2.0, 0.5, -1.0, 0.0, 1.0005, 1.000001)
 Edit = tuple[str, str]  # the operator, and what it did
+Changes = TypeVar("Changes", bound=tuple[Any, ...])  # the operator's name comes first
 
 
-def mutate(tree: ast.FunctionDef) -> Iterator[Edit]:
-    """Every mutant of a function in a fixed order: the tree is changed while each is looked at."""
+def mutate(tree: ast.FunctionDef, program: bool = False) -> Iterator[Edit]:
+    """The mutants of a function in a fixed order: the tree is changed while each is looked at.
+
+    Every mutant of a formula; with ``program``, one of each kind at each place (see above).
+    """
     names = _array_names(tree)
     places = [place for statement in tree.body for place in _places(statement)]
     places += [(tree.body, k, statement) for k, statement in enumerate(tree.body)]
     for i, (holder, key, node) in enumerate(places):
-        for operator, replacement in _replacements(node, names, i):
+        replacements = list(_replacements(node, names, i))
+        if program:
+            replacements = _one_of_each(replacements + list(of_programs(node)), ast.unparse(node))
+        for operator, replacement in replacements:
             what = _described(node, replacement)
             holder[key] = replacement
             yield operator, what
             holder[key] = node
     for body in _bodies(tree):
         original = list(body)
-        for operator, what, changed in _statements(original):
-            body[:] = changed
-            yield operator, what
-            body[:] = original
+        for statement in range(len(original)):
+            changes = list(_statements(original, statement))
+            if program:
+                changes = _one_of_each(changes, ast.unparse(original[statement]))
+            for operator, what, changed in changes:
+                body[:] = changed
+                yield operator, what
+                body[:] = original
+
+
+def _one_of_each(changes: list[Changes], place: str) -> list[Changes]:
+    """Of the changes by the same operator, one: which, the source text of the place decides."""
+    by_operator: dict[str, list[Changes]] = {}
+    for change in changes:
+        by_operator.setdefault(change[0], []).append(change)
+    return [
+        random.Random(f"{SEED} {operator} {place}").choice(several)
+        for operator, several in by_operator.items()
+    ]
 
 
 def _places(node: ast.AST) -> Iterator[tuple[Any, Any, ast.AST]]:
     """Every node below this one, and where it is held: (container, key, node).
 
-    Not inside an identity test: ``if dx is not dy`` saves a copy, it does not decide a value.
+    Not inside an identity test: ``if dx is not dy`` saves a copy, it does not decide a value. Not
+    inside the text of an error or of a formatted string: what people read is no number.
     """
+    if isinstance(node, ast.Raise | ast.JoinedStr | ast.Assert):
+        return
     if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot):
         return
     for field, value in ast.iter_fields(node):
@@ -93,7 +125,8 @@ def _replacements(node: ast.AST, names: list[str], i: int) -> Iterator[tuple[str
                 getattr(node.comparators[0], "value", None), int | float
             )
             if not isinstance(node.ops[0], op) and not text:
-                yield "a comparison", ast.Compare(node.left, [op()], node.comparators)
+                ops = [op(), *node.ops[1:]]
+                yield "a comparison", ast.Compare(node.left, ops, node.comparators)
     elif isinstance(node, ast.If):
         yield "a condition", ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
 
@@ -181,24 +214,25 @@ def _slices(node: ast.Slice) -> Iterator[tuple[str, ast.AST]]:
         yield "an index", ast.Slice(node.lower and less, node.upper and less)
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[tuple[str, str, list[ast.stmt]]]:
-    """Mutants of whole statements: dropped, repeated, scaled, exchanged with the next."""
-    for i, statement in enumerate(body):
-        if not isinstance(statement, ast.Expr | ast.AugAssign | ast.Assign | ast.If | ast.For):
-            continue
-        text = ast.unparse(statement).splitlines()[0]
-        before, after = body[:i], body[i + 1 :]
-        yield "a dropped statement", text, [*before, ast.Pass(), *after]
-        if isinstance(statement, ast.AugAssign):
-            yield "done twice", text, [*before, statement, statement, *after]
-        if after and _depends(statement, after[0]):
-            yield "in the wrong order", text, [*before, after[0], statement, *after[1:]]
-        target = _written(statement)
-        for c in FACTORS if target is not None else ():
-            assert target is not None
-            scaled = ast.AugAssign(_store(target), ast.Mult(), ast.Constant(c))
-            what = f"{text}; {ast.unparse(target)} *= {c}"
-            yield "a factor", what, [*before, statement, scaled, *after]
+def _statements(body: list[ast.stmt], i: int) -> Iterator[tuple[str, str, list[ast.stmt]]]:
+    """Mutants of statement i of a block: dropped, repeated, scaled, exchanged with the next."""
+    statement = body[i]
+    if not isinstance(statement, ast.Expr | ast.AugAssign | ast.Assign | ast.If | ast.For):
+        return
+    text = ast.unparse(statement).splitlines()[0]
+    before, after = body[:i], body[i + 1 :]
+    yield "a dropped statement", text, [*before, ast.Pass(), *after]
+    if isinstance(statement, ast.AugAssign):
+        yield "done twice", text, [*before, statement, statement, *after]
+    if after and _depends(statement, after[0]):
+        yield "in the wrong order", text, [*before, after[0], statement, *after[1:]]
+    target = _written(statement)
+    if not isinstance(target, ast.Name | ast.Attribute | ast.Subscript):
+        return
+    for c in FACTORS:
+        scaled = ast.AugAssign(_store(target), ast.Mult(), ast.Constant(c))
+        what = f"{text}; {ast.unparse(target)} *= {c}"
+        yield "a factor", what, [*before, statement, scaled, *after]
 
 
 def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:

@@ -1,0 +1,155 @@
+"""Bugs in the code around the gradients: planted, judged by the tests, and told in a table."""
+
+import io
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+
+from scratchvae.errors import ConfigError
+from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant, program_mutants
+from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, reason_for
+from scratchvae.selfcheck.mutation.trial import Trial, Trials, tests_folder
+from scratchvae.versions import versions
+
+SEED = 20140501  # committed: it draws the sample
+MOST_EQUIVALENT = 0.03
+
+
+@dataclass(frozen=True)
+class ProgramTable:
+    """What the tests found of the bugs that were planted."""
+
+    trials: tuple[Trial, ...]
+    seconds: float
+    complete: bool  # every mutant of the areas, not a sample
+
+    @property
+    def equivalent(self) -> tuple[Trial, ...]:
+        """Mutants that no test found and that are explained: they change nothing that counts."""
+        return tuple(t for t in self.trials if t.found_by is None and reason_for(t.mutant.name))
+
+    @property
+    def survivors(self) -> tuple[Trial, ...]:
+        """Bugs that no test found."""
+        return tuple(t for t in self.trials if t.found_by is None and not reason_for(t.mutant.name))
+
+    @property
+    def mistaken(self) -> tuple[str, ...]:
+        """Explained mutants that a test found, or that are not planted any more."""
+        found = {t.mutant.name for t in self.trials if t.found_by is not None}
+        planted = {t.mutant.name for t in self.trials}
+        stale = set() if not self.complete else set(EQUIVALENT) - planted
+        return tuple(name for name in EQUIVALENT if name in found or name in stale)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a bug survived, an explanation is wrong, or too many had to be explained."""
+        share = len(self.equivalent) / max(1, len(self.trials))
+        return bool(self.survivors or self.mistaken or (self.complete and share > MOST_EQUIVALENT))
+
+    def rows(self) -> list[dict[str, int | str]]:
+        """For each area: how many mutants, how many were found, and how many are explained."""
+        by_area: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            by_area.setdefault(trial.mutant.area, []).append(trial)
+        return [self._row(area, trials) for area, trials in by_area.items()]
+
+    def _row(self, name: str, trials: Sequence[Trial]) -> dict[str, int | str]:
+        explained = set(self.equivalent)
+        return {
+            "area": name,
+            "mutants": len(trials),
+            "found": sum(t.found_by is not None for t in trials),
+            "equivalent": sum(t in explained for t in trials),
+        }
+
+    def table(self) -> str:
+        """The table for people."""
+        lines = [f"{'area':16}{'mutants':>9}{'found':>9}{'equivalent':>12}{'not found':>11}"]
+        for row in [*self.rows(), self._row("all", self.trials)]:
+            left = int(row["mutants"]) - int(row["found"]) - int(row["equivalent"])
+            lines.append(
+                f"{row['area']:16}{row['mutants']:>9}{row['found']:>9}{row['equivalent']:>12}{left:>11}"
+            )
+        about = ", ".join(f"{name} {version}" for name, version in versions().items())
+        lines.append(f"{self.seconds:.0f} s; {about}")
+        lines += [
+            f"equivalent: {t.mutant.name}: {reason_for(t.mutant.name)}" for t in self.equivalent
+        ]
+        lines += [f"NOT FOUND: {t.mutant.name}" for t in self.survivors]
+        lines += [f"NOT EQUIVALENT, or not planted any more: {name}" for name in self.mistaken]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Everything as JSON."""
+        return json.dumps(
+            {
+                "failed": self.failed,
+                "complete": self.complete,
+                "seconds": round(self.seconds, 1),
+                "versions": versions(),
+                "rows": self.rows(),
+                "equivalent": {t.mutant.name: reason_for(t.mutant.name) for t in self.equivalent},
+                "survivors": [t.mutant.name for t in self.survivors],
+                "found_by": {t.mutant.name: t.found_by for t in self.trials if t.found_by},
+            },
+            indent=2,
+        )
+
+
+def run_programs(
+    areas: Sequence[str] = (),
+    sample: int | None = None,
+    told: Callable[[Trial], None] = lambda trial: None,
+) -> ProgramTable:
+    """Plant every bug of some areas (all unless named), or a sample of as many from each.
+
+    ``told`` hears of every trial as it ends. Raises ``ConfigError`` for an unknown area, without
+    pytest, without the tests, or where a test fails without any bug planted.
+    """
+    chosen = [area_named(name) for name in areas] or list(AREAS)
+    mutants = [m for area in chosen for m in _drawn(program_mutants(area), sample)]
+    start = time.perf_counter()
+    return ProgramTable(
+        tuple(_try(chosen, mutants, told, survey=sample is None)),
+        time.perf_counter() - start,
+        complete=sample is None and len(chosen) == len(AREAS),
+    )
+
+
+def area_named(name: str) -> Area:
+    """The area of this name; ``ConfigError`` for another."""
+    for area in AREAS:
+        if area.name == name:
+            return area
+    raise ConfigError(f"no area is called {name!r}; there are {', '.join(a.name for a in AREAS)}")
+
+
+def _drawn(mutants: list[ProgramMutant], sample: int | None) -> list[ProgramMutant]:
+    if sample is None or sample >= len(mutants):
+        return mutants
+    return random.Random(SEED).sample(mutants, sample)
+
+
+def _try(
+    areas: Sequence[Area],
+    mutants: Sequence[ProgramMutant],
+    told: Callable[[Trial], None],
+    survey: bool,
+) -> list[Trial]:
+    import pytest
+    from threadpoolctl import threadpool_limits
+
+    folder = tests_folder()
+    places = dict.fromkeys(str(folder / place) for area in areas for place in area.tests)
+    trials = Trials(mutants, told, survey)
+    options = ["-q", "-s", "-p", "no:cacheprovider", "--rootdir", str(folder.parent)]
+    printed = io.StringIO()
+    with threadpool_limits(1), redirect_stdout(printed):  # threads do not survive a fork
+        code = pytest.main([*options, *places], plugins=[trials])
+    if code != pytest.ExitCode.OK or len(trials.trials) != len(mutants):
+        raise ConfigError(f"the tests could not be run: {trials.error or printed.getvalue()}")
+    return trials.trials

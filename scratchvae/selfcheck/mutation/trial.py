@@ -1,0 +1,247 @@
+"""Bugs judged by the project's tests: imported and collected once, then a process for each bug.
+
+Pytest collects the tests of all areas. Instead of running them, this plugin runs them once without
+a bug, which shows how long each takes and which functions it reaches. Then every bug gets a child
+process of its own, forked from the one that has collected: it plants the bug, runs the tests that
+reach the function, the quickest first, and ends with the first that fails. Nothing is written but
+to folders for temporary files, and the bug dies with its process.
+"""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from select import select
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from scratchvae.errors import ConfigError
+from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant
+
+PATIENCE = 20.0  # seconds that a bug may take beyond thrice what its tests take without it
+MEMORY = (
+    8 << 30
+)  # bytes that a child may ask for beyond what it has: a bug in a size may ask for all
+FILE = 1 << 28  # bytes in one file
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one bug: the test that found it, or None."""
+
+    mutant: ProgramMutant
+    found_by: str | None
+
+
+class Trials:
+    """The pytest plugin: tries every bug of its list, then ends the session."""
+
+    def __init__(
+        self,
+        mutants: Sequence[ProgramMutant],
+        told: Callable[[Trial], None],
+        survey: bool = True,
+    ) -> None:
+        self.mutants, self.told, self.survey = mutants, told, survey
+        self.trials: list[Trial] = []
+        self.failed: str | None = None
+        self.error = ""  # why nothing could be judged
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember the first test that fails, in whichever phase."""
+        if report.failed and self.failed is None:
+            self.failed = report.nodeid
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """In place of pytest's own loop."""
+        try:
+            self._try_all(session)
+        except ConfigError as error:
+            self.error = str(error)
+        return True
+
+    def _try_all(self, session: pytest.Session) -> None:
+        by_area = {area.name: _items(session, area) for area in AREAS}
+        wanted = dict.fromkeys(m.area for m in self.mutants)
+        reached: dict[str, Reach] = {}
+        for area in wanted:
+            reached[area] = self._survey(by_area[area]) if self.survey else Reach.unknown()
+        for mutant in self.mutants:
+            tests, seconds = reached[mutant.area].tests(
+                mutant.function.__code__, by_area[mutant.area]
+            )
+            found = None
+            if tests:
+                limit = PATIENCE + 3 * seconds
+                found = _in_a_child(partial(self._first_failure, mutant, tests), limit)
+            trial = Trial(mutant, found)
+            self.trials.append(trial)
+            self.told(trial)
+
+    def _survey(self, items: list[pytest.Item]) -> "Reach":
+        """Every test once, without a bug."""
+        answer = _in_a_child(lambda: json.dumps(self._run_and_watch(items)), limit=3600.0)
+        if answer is None or not answer.startswith("["):
+            raise ConfigError(f"a test fails without any bug planted: {answer}")
+        return Reach(json.loads(answer))
+
+    def _run_and_watch(self, items: list[pytest.Item]) -> list[tuple[float, list[str]]]:
+        found = []
+        for item in items:
+            watch = Watch()
+            start = time.perf_counter()
+            with watch:
+                self._run(item)
+            found.append((time.perf_counter() - start, sorted(watch.seen)))
+            if self.failed is not None:
+                raise ConfigError(self.failed)
+        return found
+
+    def _first_failure(self, mutant: ProgramMutant, tests: list[pytest.Item]) -> str | None:
+        mutant.plant()
+        for item in tests:
+            self._run(item)
+            if self.failed is not None:
+                return self.failed
+        return None
+
+    def _run(self, item: pytest.Item) -> None:
+        """One test with its fixtures, all of them taken down again."""
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+
+
+class Reach:
+    """Which tests run which functions, and how long they take."""
+
+    def __init__(self, found: list[tuple[float, list[str]]] | None) -> None:
+        self.found = found
+
+    @classmethod
+    def unknown(cls) -> "Reach":
+        """Nothing is known: every test may reach every function."""
+        return cls(None)
+
+    def tests(self, code: CodeType, items: list[pytest.Item]) -> tuple[list[pytest.Item], float]:
+        """The tests that run this code, the quickest first, and how long they take together."""
+        if self.found is None:
+            return items, 0.0
+        name = _named(code)
+        chosen = sorted(
+            (seconds, i) for i, (seconds, seen) in enumerate(self.found) if name in seen
+        )
+        return [items[i] for _, i in chosen], sum(seconds for seconds, _ in chosen)
+
+
+class Watch:
+    """Notes which functions of this package are called."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.codes: set[CodeType] = set()
+
+    def __enter__(self) -> None:
+        sys.setprofile(self._called)
+
+    def __exit__(self, *_: Any) -> None:
+        sys.setprofile(None)
+
+    def _called(self, frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code not in self.codes:
+            self.codes.add(code)
+            if "scratchvae" in code.co_filename:
+                self.seen.add(_named(code))
+
+
+def _named(code: CodeType) -> str:
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _items(session: pytest.Session, area: Area) -> list[pytest.Item]:
+    """The tests of an area that are not skipped, those of the nearest files first."""
+    folder = tests_folder()
+    found = []
+    for place in area.tests:
+        path = folder / place
+        found += [
+            item
+            for item in session.items
+            if (item.path == path or path in item.path.parents)
+            and item.get_closest_marker("skip") is None
+        ]
+    return found
+
+
+def tests_folder() -> Path:
+    """The tests beside this package; ``ConfigError`` where it was installed without them."""
+    folder = Path(__file__).parents[3] / "tests"
+    if not (folder / "conftest.py").is_file():
+        raise ConfigError(
+            f"bugs in programs are judged by the project's tests, and there are none at {folder}: "
+            "run this in a clone of the repository"
+        )
+    return folder
+
+
+def _in_a_child(work: Callable[[], str | None], limit: float) -> str | None:
+    """What ``work`` answers in a process of its own; how it ended where it gives no answer."""
+    folder = tempfile.mkdtemp(prefix="scratchvae-bug-")
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            _isolate(folder)
+            answer = work() or ""
+        except BaseException as error:  # a bug may raise anything through pytest: it was noticed
+            answer = f"{type(error).__name__}: {error}"
+        os.write(writing, answer.replace("\n", " ").encode() + b"\n")
+        os._exit(0)
+    os.close(writing)
+    answer = _read_line(reading, limit)
+    os.close(reading)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)  # with whatever the test has started
+    os.waitpid(child, 0)
+    shutil.rmtree(folder, ignore_errors=True)
+    return answer or None
+
+
+def _isolate(folder: str) -> None:
+    """Make this process harmless: a group and a folder of its own, limits, and no output."""
+    os.setsid()
+    os.chdir(folder)
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ["TMPDIR"] = tempfile.tempdir = folder
+    silence = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(silence, stream)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _read_line(pipe: int, limit: float) -> str:
+    """One line from a pipe; what the lack of it means, where none comes in time."""
+    deadline, text = time.monotonic() + limit, b""
+    while not text.endswith(b"\n"):
+        ready, _, _ = select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return "it takes too long"
+        part = os.read(pipe, 1 << 16)
+        if not part:
+            return "the process dies"
+        text += part
+    return text[:-1].decode()
