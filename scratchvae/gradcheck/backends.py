@@ -39,7 +39,7 @@ class PlainBackend(Backend):
 
 
 class NaNBackend(NumpyBackend):
-    """The CPU backend, except that memory starts as NaN: who reads it unwritten is found out."""
+    """The CPU backend, except that memory starts as NaN, so that reading it unwritten shows."""
 
     name = "nan"
 
@@ -51,7 +51,7 @@ class NaNBackend(NumpyBackend):
 
 
 def poisoned(memory: NDArray) -> NDArray:
-    """The same memory, filled with what nobody can use."""
+    """The same memory, filled with values that no computation survives."""
     memory.fill(np.nan if memory.dtype.kind in "fc" else 0x5A)
     return memory
 

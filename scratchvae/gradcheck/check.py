@@ -13,7 +13,7 @@ from scratchvae.gradcheck.diagnose import diagnose, factor_named
 from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
 from scratchvae.gradcheck.methods import METHODS, Curve, Method, kink, method_named
-from scratchvae.gradcheck.prechecks import complex_unsafe, screen
+from scratchvae.gradcheck.prechecks import checked_gradient, complex_unsafe
 from scratchvae.gradcheck.report import Finding, Report
 from scratchvae.gradcheck.subjects import (
     FunctionSubject,
@@ -53,8 +53,9 @@ def gradcheck(
 
     ``parameters``: host arrays by name, drawn from ``seed`` unless given. ``method``: complex
     (E28), central (E29), five_point (E30) or richardson (E31). Every element is checked, or, with
-    ``directions``, that many random directions an argument. Functions that a complex step cannot
-    pass are noticed by a second method and checked by ``central`` instead; the report says so.
+    ``directions``, that many random directions for each argument. Functions that a complex step
+    cannot pass are noticed by a second method and checked by ``central`` instead; the report says
+    so.
 
     Returns the :class:`Report`; raises ``GradientError`` with the same content where a gradient is
     wrong (unless ``raises`` is False) and ``UncheckableError`` for what cannot be checked.
@@ -106,7 +107,7 @@ def check_subject(
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise ConfigError(f"a tolerance is a positive number, not {tolerance}")
     w = subject.cotangent(seed)
-    gradient = screen(subject, w)
+    gradient = checked_gradient(subject, w)
     if how.name == "complex":
         why = complex_unsafe(subject, w, tuple(gradient))
         if why is not None:
@@ -148,13 +149,13 @@ class Probe:
 
     def __init__(self, subject: Subject, w: NDArray, method: Method) -> None:
         self.subject, self.w, self.method = subject, w, method
-        self.weights = np.asarray(subject.spread(w))
+        self.weights = np.asarray(subject.expand_cotangent(w))
         self.bound: Bound = subject.bind(get_backend("cpu", method.dtype))
         self.evaluations = 0
         self._magnitudes: Arrays | None = None
 
     def cancelled(self, name: str) -> float:
-        """The s of a gradient by its own code, terms that cancel inside it included.
+        """The s of a gradient, from the code that computes it: terms that cancel inside it count.
 
         Asked for only where the s that the method itself shows, Σ_j |w_j ∂y_j/∂x|, is not enough:
         saturated units, where 1 − y² has few digits left.

@@ -1,4 +1,4 @@
-"""A check of the model that is training right now: one direction, on copies, in two steps' time."""
+"""A check of the model in training: one direction, on copies, for the cost of two steps."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ CONSISTENT = 0.1  # how much closer two differences must be to each other than t
 AGREEMENT = 1e-5  # between the complex step and the second method, a central difference
 
 
-def screen(subject: Subject, w: NDArray) -> Arrays:
+def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
     """The gradient under test, once everything about it is known to be in order.
 
     Raises ``UncheckableError`` for NaN, a stateful function, one that draws its own noise or
@@ -58,7 +58,7 @@ def complex_unsafe(subject: Subject, w: NDArray, only: tuple[str, ...]) -> str |
     between the two points of the difference is no reason, if the slope found lies between those
     of its two sides: the complex step is right there.
     """
-    weights = np.asarray(subject.spread(w))
+    weights = np.asarray(subject.expand_cotangent(w))
     for name in only:
         v = direction(subject.args[name].shape, 0, f"screen {name}")
         try:

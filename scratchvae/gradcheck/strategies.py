@@ -1,4 +1,4 @@
-"""Hypothesis strategies for arrays, layers, architectures and models, for anybody's tests.
+"""Hypothesis strategies for arrays, layers, architectures and models, for tests of any package.
 
 The only module of the package that imports Hypothesis. All sizes of an example differ, so that a
 transpose or a wrong divisor cannot hide.
@@ -35,7 +35,7 @@ def register_profiles() -> None:
 
 
 def sizes(count: int, largest: int = 9) -> st.SearchStrategy[list[int]]:
-    """So many different sizes."""
+    """``count`` different sizes."""
     return st.lists(st.integers(1, largest), min_size=count, max_size=count, unique=True)
 
 

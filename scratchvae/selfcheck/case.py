@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.measure import gradient_error, norm
-from scratchvae.gradcheck.subjects import KernelBound
+from scratchvae.gradcheck.subjects import BoundSubject
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.selfcheck.entries import ROWS, Entry
 
@@ -30,7 +30,7 @@ class Case:
         self.gradient = self.run()
         self._magnitudes: Arrays | None = None
 
-    def bind(self, dtype: DTypeLike = "float64") -> KernelBound:
+    def bind(self, dtype: DTypeLike = "float64") -> BoundSubject:
         return self.subject.bind(get_backend("cpu", dtype))
 
     def run(self, w: NDArray | None = None) -> Arrays:

@@ -32,7 +32,7 @@ def checks_of(entry: Entry) -> dict[str, Check]:
     """All checks that apply to an entry."""
     subject: BufferedSubject = entry.make(ROWS, 0)
     found = dict(ALWAYS)
-    if subject.keeps:
+    if subject.accepts_views:
         found |= {
             "non-contiguous inputs": conduct.noncontiguous,
             "read-only inputs": conduct.readonly,

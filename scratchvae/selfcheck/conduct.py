@@ -4,7 +4,7 @@ import numpy as np
 
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.backends import NaNBackend
-from scratchvae.gradcheck.subjects.kernel import strided
+from scratchvae.gradcheck.subjects.buffered import strided
 from scratchvae.selfcheck.case import EXACT, Case, Measured, same_bits, yes_or_no
 
 

@@ -49,7 +49,7 @@ def dot_product(case: Case) -> Measured:
     v = {n: direction(a.shape, case.seed, f"dot {n}") for n, a in args.items()}
     moved = {n: a + 1j * COMPLEX_STEP * v[n] for n, a in args.items()}
     jv = np.imag(case.bind("complex128").value(moved)) / COMPLEX_STEP
-    terms = case.subject.spread(case.w) * jv
+    terms = case.subject.expand_cotangent(case.w) * jv
     slope = sum(float(np.sum(case.gradient[n] * v[n])) for n in args)
     flat_g = np.concatenate([case.gradient[n].ravel() for n in args])
     flat_v = np.concatenate([v[n].ravel() for n in args])

@@ -85,8 +85,10 @@ class Entry:
     saturated: Make | None = None
 
 
-def _layer(name: str, new: Callable[[], Layer], width: int, spread: NDArray | float = 1.0) -> Entry:
-    def make(rows: int, seed: int, factor: Any = spread, inplace: bool = False) -> BufferedSubject:
+def _layer(name: str, new: Callable[[], Layer], width: int, size: NDArray | float = 1.0) -> Entry:
+    def make(
+        rows: int, seed: int, factor: NDArray | float = size, inplace: bool = False
+    ) -> BufferedSubject:
         x = factor * point((rows, width), seed, f"{name} x")
         return layer_subject(new(), x, seed=seed, name=name, inplace=inplace)
 

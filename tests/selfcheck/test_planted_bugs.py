@@ -10,7 +10,7 @@ from scratchvae.selfcheck.mutation.equivalent import EQUIVALENT
 from scratchvae.selfcheck.mutation.historical import HISTORICAL
 from scratchvae.selfcheck.mutation.invisible import INVISIBLE
 from scratchvae.selfcheck.mutation.mutants import all_mutants
-from scratchvae.selfcheck.mutation.suite import Judge
+from scratchvae.selfcheck.mutation.suite import TargetSuite
 from scratchvae.selfcheck.mutation.targets import TARGETS
 
 
@@ -88,7 +88,7 @@ def test_the_list_of_mutants_is_always_the_same():
 def test_nothing_is_left_behind():
     target = next(t for t in TARGETS if t.function is Tanh.grad_input)
     code = Tanh.grad_input.__code__
-    judge, mutant = Judge(target), all_mutants((target,))[0]
+    judge, mutant = TargetSuite(target), all_mutants((target,))[0]
     assert judge.healthy()
     with mutant.planted():
         assert Tanh.grad_input.__code__ is mutant.code

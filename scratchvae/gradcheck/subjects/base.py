@@ -25,7 +25,7 @@ class Bound(Protocol):
 
 
 class Subject:
-    """What is checked: its name, the arguments to differentiate by, and the sizes it knows.
+    """What is checked: its name, the arguments it is differentiated in, and the sizes it knows.
 
     ``args`` is the point, float64. ``sizes`` names sizes for the diagnosis ("the batch size").
     """
@@ -42,8 +42,8 @@ class Subject:
         """The shape of the w that its backward accepts."""
         raise NotImplementedError
 
-    def spread(self, w: NDArray) -> NDArray:
-        """w as one weight for each element of y, where the backward takes fewer."""
+    def expand_cotangent(self, w: NDArray) -> NDArray:
+        """w with one weight for each element of y, for a backward that takes fewer."""
         return w
 
     def cotangent(self, seed: int = 0) -> NDArray:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.directions import direction
-from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.latent import (
     Detached,
     DoublyReparameterized,
@@ -34,7 +34,7 @@ class EstimatorSubject(BufferedSubject):
     The KL is there to be looked at: it is reported, so backward must leave it as it was.
     """
 
-    def spread(self, w: NDArray) -> NDArray:
+    def expand_cotangent(self, w: NDArray) -> NDArray:
         rows, columns = self.args["head"].shape
         return np.concatenate([np.full(rows, float(w)), np.zeros(rows * columns // 2)])
 
@@ -49,7 +49,7 @@ def estimator_subject(
     rows, samples, latent = eps.shape
     estimator.require(samples, beta)
 
-    def setup(bk: Backend, buffers: Desk) -> None:
+    def setup(bk: Backend, buffers: Buffers) -> None:
         workspace = Workspace(bk, rows)
         latent_buffers = LatentBuffers(
             workspace, samples, latent, buffers["head"], buffers["dhead"]
@@ -57,7 +57,7 @@ def estimator_subject(
         latent_buffers.work = estimator.work(workspace, samples, latent)
         buffers |= {"node": latent_buffers, "eps": latent_buffers.eps, "workspace": workspace}
 
-    def draw(bk: Backend, buffers: Desk) -> LatentBuffers:
+    def draw(bk: Backend, buffers: Buffers) -> LatentBuffers:
         latent_buffers: LatentBuffers = buffers["node"]
         reparameterize(
             bk, latent_buffers.head, latent_buffers.std, latent_buffers.eps, latent_buffers.z
@@ -65,11 +65,11 @@ def estimator_subject(
         latent_buffers.nll[...] = _nll(bk, latent_buffers.z, buffers)
         return latent_buffers
 
-    def collect(buffers: Desk, name: str, function: Array) -> None:
+    def collect(buffers: Buffers, name: str, function: Array) -> None:
         buffers[name][:rows] = function
         buffers[name][rows:] = buffers["node"].kl.reshape(-1)
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         latent_buffers = draw(bk, buffers)
         estimator.value(latent_buffers, beta)
         followed = estimator.gradient_matches_value
@@ -79,7 +79,7 @@ def estimator_subject(
             latent_buffers.objective if followed else _followed(estimator, bk, buffers, beta),
         )
 
-    def backward(bk: Backend, buffers: Desk) -> None:
+    def backward(bk: Backend, buffers: Buffers) -> None:
         latent_buffers, weight = draw(bk, buffers), float(np.real(bk.to_host(buffers["w"])))
         estimator.value(latent_buffers, beta)
         each: Any = weight / samples
@@ -114,16 +114,16 @@ def estimator_subject(
         sizes={"the batch size": rows, "the samples": samples, "the latent units": latent},
         runs_forward=True,
         value_again="value_again" if estimator.gradient_matches_value else None,
-        keeps=False,
+        accepts_views=False,
     )
 
 
-def _nll(bk: Backend, z: Array, buffers: Desk) -> Array:
+def _nll(bk: Backend, z: Array, buffers: Buffers) -> Array:
     """(B, K, Z) -> (B, K)."""
     return bk.xp.sum(z * z * (buffers["c"] * 0.5) + z * buffers["s"], axis=2)
 
 
-def _followed(estimator: Estimator, bk: Backend, buffers: Desk, beta: float) -> Array:
+def _followed(estimator: Estimator, bk: Backend, buffers: Buffers, beta: float) -> Array:
     """The function whose derivative the estimator follows, with what it holds at the point.
 
     (B,). Written with formulas of their own, not with the estimator's.

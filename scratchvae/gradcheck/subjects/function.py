@@ -1,4 +1,4 @@
-"""Anybody's function with a hand-written backward as a subject."""
+"""A function with a hand-written backward, of any origin, as a subject."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence

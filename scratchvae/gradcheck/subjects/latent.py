@@ -3,7 +3,7 @@
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.latent import (
     kl_grad,
     kl_per_unit,
@@ -19,10 +19,10 @@ def reparameterize_subject(
     """z (B, K, Z) of head = [μ | log σ²] (B, 2Z), with ε (B, K, Z) handed in (E12, E13)."""
     rows, samples, latent = eps.shape
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         reparameterize(bk, buffers["head"], buffers["std"], buffers["eps"], buffers["z"])
 
-    def backward(bk: Backend, buffers: Desk) -> None:
+    def backward(bk: Backend, buffers: Buffers) -> None:
         reparameterize_grad(
             bk, buffers["std"], buffers["eps"], buffers["w"], buffers["dhead"], buffers["tmp"]
         )
@@ -55,11 +55,11 @@ def kl_subject(head: NDArray, name: str = "KL") -> BufferedSubject:
     """
     rows, latent = head.shape[0], head.shape[1] // 2
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         standard_deviation(bk, buffers["head"], buffers["std"])
         kl_per_unit(bk, buffers["head"], buffers["std"], buffers["kl"], buffers["tmp"])
 
-    def backward(bk: Backend, buffers: Desk) -> None:
+    def backward(bk: Backend, buffers: Buffers) -> None:
         buffers["dhead"].fill(1.0)
         kl_grad(bk, buffers["head"], buffers["std"], buffers["w"], buffers["dhead"], buffers["tmp"])
         dhead = buffers["dhead"]
@@ -81,6 +81,6 @@ def kl_subject(head: NDArray, name: str = "KL") -> BufferedSubject:
         forward=forward,
         backward=backward,
         batched=("head", "w"),
-        spread_to=(rows, latent),
+        expand_to=(rows, latent),
         sizes={"the batch size": rows, "the latent units": latent},
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.directions import point
-from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.layers import Layer
 from scratchvae.layers.base import WHOLE
 
@@ -33,21 +33,21 @@ def layer_subject(
     rows = len(x)
     y, dx = ("x", "w") if inplace else ("y", "dx")
 
-    def namespaces(buffers: Desk) -> tuple[Any, Any]:
+    def namespaces(buffers: Buffers) -> tuple[Any, Any]:
         p = SimpleNamespace(**{n: buffers[n] for n in shapes})
         return p, SimpleNamespace(**{n: buffers[f"d{n}"] for n in shapes})
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         layer.forward(bk, namespaces(buffers)[0], buffers["x"], buffers[y])
 
-    def backward(bk: Backend, buffers: Desk, shares: Sequence[slice] = (WHOLE,)) -> None:
+    def backward(bk: Backend, buffers: Buffers, shares: Sequence[slice] = (WHOLE,)) -> None:
         p, g = namespaces(buffers)
         dy = buffers["w"]
         for share in shares:
             layer.grad_params(bk, buffers["x"], dy, g, share)
         layer.grad_input(bk, p, buffers["x"], buffers[y], dy, buffers[dx], buffers.get("tmp"))
 
-    def by_shares(bk: Backend, buffers: Desk) -> None:
+    def by_shares(bk: Backend, buffers: Buffers) -> None:
         n = next(iter(shapes.values()))[0]
         backward(bk, buffers, (slice(0, n // 2), slice(n // 2, n)))
 

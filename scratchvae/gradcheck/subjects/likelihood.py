@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.likelihoods import Likelihood
 from scratchvae.memory import Workspace
@@ -23,7 +23,7 @@ def likelihood_subject(
 ) -> BufferedSubject:
     """nll (B, K) of logits (B, K, D) for pixels x (B, 1, D), with a weight for each sample.
 
-    A likelihood may take several logits a pixel: (B, K, logits_per_pixel · D).
+    A likelihood may take several logits per pixel: (B, K, logits_per_pixel · D).
     """
     rows, samples, _ = logits.shape
     pixels = x.shape[-1]
@@ -32,19 +32,19 @@ def likelihood_subject(
     shapes = {n: shape for n, (shape, _) in likelihood.parameters().items()}
     values = draw_parameters(shapes, parameters, seed, label)
 
-    def setup(bk: Backend, buffers: Desk) -> None:
+    def setup(bk: Backend, buffers: Buffers) -> None:
         workspace = Workspace(bk, rows)
         buffers |= {"workspace": workspace, "work": likelihood.work(workspace, pixels, samples)}
 
-    def namespaces(buffers: Desk) -> tuple[Any, Any]:
+    def namespaces(buffers: Buffers) -> tuple[Any, Any]:
         p = SimpleNamespace(**{n: buffers[n] for n in shapes})
         return p, SimpleNamespace(**{n: buffers[f"d{n}"] for n in shapes})
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         p, _ = namespaces(buffers)
         likelihood.nll(bk, p, buffers["logits"], buffers["x"], buffers["nll"], buffers["work"])
 
-    def backward(bk: Backend, buffers: Desk) -> None:
+    def backward(bk: Backend, buffers: Buffers) -> None:
         p, g = namespaces(buffers)
         likelihood.nll_and_grad(
             bk, p, g, buffers["logits"], buffers["x"], buffers["w"],
@@ -71,5 +71,5 @@ def likelihood_subject(
         sizes={"the batch size": rows, "the samples": samples, "the pixels": pixels},
         runs_forward=True,
         value_again="nll_again",
-        spread_to=(rows, samples),
+        expand_to=(rows, samples),
     )

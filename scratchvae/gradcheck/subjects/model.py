@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.report import UncheckableError
-from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
@@ -24,7 +24,7 @@ class ModelSubject(BufferedSubject):
     vae: VAE
     rows: int
 
-    def spread(self, w: NDArray) -> NDArray:
+    def expand_cotangent(self, w: NDArray) -> NDArray:
         latents = np.zeros(self.rows * self.vae.latent_dim)
         return np.concatenate([np.full(self.rows, float(w)), latents])
 
@@ -74,22 +74,22 @@ def model_subject(
         }
     values = draw_parameters(shapes, parameters, seed, name)
 
-    def setup(bk: Backend, buffers: Desk) -> None:
+    def setup(bk: Backend, buffers: Buffers) -> None:
         params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
         workspace = Workspace(bk, rows)
         bound: Any = vae.bind(workspace, params, grads)
         buffers |= {n: params[n] for n in shapes} | {f"d {n}": grads[n] for n in shapes}
         buffers |= {"bound": bound, "workspace": workspace, "x": bound.x, "eps": bound.eps}
 
-    def collect(buffers: Desk, name: str) -> None:
+    def collect(buffers: Buffers, name: str) -> None:
         buffers[name][:rows] = buffers["bound"].objective
         buffers[name][rows:] = buffers["bound"].kl.reshape(-1)
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         buffers["bound"].loss()
         collect(buffers, "value")
 
-    def backward(bk: Backend, buffers: Desk) -> None:
+    def backward(bk: Backend, buffers: Buffers) -> None:
         buffers["bound"].loss_and_gradient(float(np.real(bk.to_host(buffers["w"]))))
         collect(buffers, "value_again")
 
@@ -113,7 +113,7 @@ def model_subject(
         },
         runs_forward=True,
         value_again="value_again",
-        keeps=False,
+        accepts_views=False,
     )
     subject.vae, subject.rows = vae, rows
     return subject

@@ -1,11 +1,11 @@
-"""The fit of q(z) to partly observed images as a subject: its objective by μ and log σ."""
+"""The fit of q(z) to partly observed images as a subject: a function of μ and log σ."""
 
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.subjects.base import Arrays
-from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import VAE, BoundPosterior
 
@@ -45,7 +45,7 @@ def _subject(
 ) -> PosteriorSubject:
     rows, samples, _ = eps.shape
 
-    def setup(bk: Backend, buffers: Desk) -> None:
+    def setup(bk: Backend, buffers: Buffers) -> None:
         params = FlatBuffer(bk, vae.layout)
         params.load(values)
         fit = BoundPosterior(vae, params, images, observed, samples, kl)
@@ -53,10 +53,10 @@ def _subject(
         buffers |= {"fit": fit, "mu": fit.mu, "logstd": fit.logstd, "objective": fit.objective}
         buffers |= {"dmu": fit.dmu, "dlogstd": fit.dlogstd}
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         buffers["fit"].value()
 
-    def backward(bk: Backend, buffers: Desk) -> None:
+    def backward(bk: Backend, buffers: Buffers) -> None:
         buffers["fit"].gradient()  # of the sum over images, which do not mix:
         buffers["dmu"] *= buffers["w"]
         buffers["dlogstd"] *= buffers["w"]
@@ -75,8 +75,8 @@ def _subject(
         batched=("mu", "logstd", "w"),
         sizes={"the batch size": rows, "the samples": samples},
         runs_forward=True,
-        spread_to=(rows,),
-        keeps=False,
+        expand_to=(rows,),
+        accepts_views=False,
     )
     subject.vae, subject.kl, subject.values = vae, kl, values
     subject.inputs = (images, observed, eps)

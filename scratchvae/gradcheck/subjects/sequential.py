@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.subjects.kernel import BufferedSubject, Desk
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.layers import Sequential
 from scratchvae.memory import FlatBuffer, Layout, Workspace
@@ -23,7 +23,7 @@ def sequential_subject(
     shapes = {n: shape for n, _, shape, _ in layers.parameters()}
     values = draw_parameters(shapes, parameters, seed, name)
 
-    def setup(bk: Backend, buffers: Desk) -> None:
+    def setup(bk: Backend, buffers: Buffers) -> None:
         layout = Layout({f"f.{n}": shape for n, shape in shapes.items()})
         params, grads = FlatBuffer(bk, layout), FlatBuffer(bk, layout)
         workspace = Workspace(bk, len(x))
@@ -34,10 +34,10 @@ def sequential_subject(
         buffers |= {f"d{n}": grads[f"f.{n}"] for n in shapes}
         buffers |= {"y": bound.y, "dx": bound.dx, "bound": bound, "workspace": workspace}
 
-    def forward(bk: Backend, buffers: Desk) -> None:
+    def forward(bk: Backend, buffers: Buffers) -> None:
         buffers["bound"].forward()
 
-    def backward(bk: Backend, buffers: Desk) -> None:
+    def backward(bk: Backend, buffers: Buffers) -> None:
         buffers["bound"].dy[...] = buffers["w"]
         buffers["bound"].backward()
 
@@ -54,5 +54,5 @@ def sequential_subject(
         setup=setup,
         batched=("x", "w"),
         sizes={"the batch size": len(x)},
-        keeps=False,
+        accepts_views=False,
     )

@@ -17,7 +17,7 @@ from scratchvae.backend import get_backend
 from scratchvae.gradcheck.directions import direction, point
 from scratchvae.gradcheck.methods import Curve, central, five_point
 from scratchvae.gradcheck.subjects.base import Arrays
-from scratchvae.selfcheck.mutation.entry_suite import Exam
+from scratchvae.selfcheck.mutation.entry_suite import EntrySuite
 
 
 class PyTorch:
@@ -25,12 +25,12 @@ class PyTorch:
 
     name = "PyTorch"
 
-    def __init__(self, exam: Exam) -> None:
-        self.exam, subject = exam, exam.subject
+    def __init__(self, suite: EntrySuite) -> None:
+        self.suite, subject = suite, suite.subject
         self.columns: dict[str, list[NDArray]] = {}
-        f = _function(exam)
-        self.cotangents = _unit_cotangents(exam)
-        weights = [np.asarray(subject.spread(w)) for w in self.cotangents]
+        f = _function(suite)
+        self.cotangents = _unit_cotangents(suite)
+        weights = [np.asarray(subject.expand_cotangent(w)) for w in self.cotangents]
         for name in subject.gradients:
             x, columns = subject.args[name], []
             for i in range(x.size):
@@ -41,8 +41,8 @@ class PyTorch:
             self.columns[name] = columns
 
     def __call__(self) -> bool:
-        subject = self.exam.subject
-        bound = subject.bind(self.exam.backend())
+        subject = self.suite.subject
+        bound = subject.bind(self.suite.backend())
         rows = [bound.gradient(subject.args, w) for w in self.cotangents]
         for name, columns in self.columns.items():
             a = np.array([row[name].ravel() for row in rows])
@@ -56,47 +56,47 @@ class Directional:
     """⟨Jᵀw, v⟩ against ⟨w, numerical Jv⟩, all arguments at once."""
 
     def __init__(
-        self, exam: Exam, v: Arrays, slope: Callable[..., NDArray], rtol: float, atol: float
+        self, suite: EntrySuite, v: Arrays, slope: Callable[..., NDArray], rtol: float, atol: float
     ) -> None:
-        self.exam, self.v, self.rtol, self.atol = exam, v, rtol, atol
-        subject, f = exam.subject, _function(exam)
+        self.suite, self.v, self.rtol, self.atol = suite, v, rtol, atol
+        subject, f = suite.subject, _function(suite)
         self.w = point(subject.cotangent_shape(), 1, f"{subject.name} w")
         if not self.w.shape:
             self.w = np.ones(())  # a loss
         jv = slope(_line(f, v))
-        self.expected = float(np.sum(subject.spread(self.w) * jv))
+        self.expected = float(np.sum(subject.expand_cotangent(self.w) * jv))
 
     def __call__(self) -> bool:
-        subject = self.exam.subject
-        g = subject.bind(self.exam.backend()).gradient(subject.args, self.w)
+        subject = self.suite.subject
+        g = subject.bind(self.suite.backend()).gradient(subject.args, self.w)
         found = sum(float(np.sum(g[n] * a)) for n, a in self.v.items())
         return bool(np.allclose(found, self.expected, rtol=self.rtol, atol=self.atol))
 
 
-def jax(exam: Exam) -> Directional:
+def jax(suite: EntrySuite) -> Directional:
     """A normal tangent, a central difference."""
-    v = {n: point(a.shape, 1, f"tangent {n}") for n, a in exam.subject.args.items()}
-    return Directional(exam, v, lambda phi: central(phi, 1e-4), 1e-5, 1e-5)
+    v = {n: point(a.shape, 1, f"tangent {n}") for n, a in suite.subject.args.items()}
+    return Directional(suite, v, lambda phi: central(phi, 1e-4), 1e-5, 1e-5)
 
 
-def chainer(exam: Exam) -> Directional:
+def chainer(suite: EntrySuite) -> Directional:
     """A unit tangent whose components cannot vanish, a five-point stencil."""
-    v = {n: direction(a.shape, 1, f"tangent {n}") for n, a in exam.subject.args.items()}
+    v = {n: direction(a.shape, 1, f"tangent {n}") for n, a in suite.subject.args.items()}
     size = np.sqrt(sum(float(np.sum(a * a)) for a in v.values()))
     unit = {n: a / size for n, a in v.items()}
-    return Directional(exam, unit, lambda phi: five_point(phi, 1e-3), 1e-4, 1e-5)
+    return Directional(suite, unit, lambda phi: five_point(phi, 1e-3), 1e-4, 1e-5)
 
 
-CHECKERS: dict[str, Callable[[Exam], Callable[[], bool]]] = {
+CHECKERS: dict[str, Callable[[EntrySuite], Callable[[], bool]]] = {
     "PyTorch": PyTorch,
     "JAX": jax,
     "Chainer": chainer,
 }
 
 
-def _function(exam: Exam) -> Callable[[Arrays], NDArray]:
+def _function(suite: EntrySuite) -> Callable[[Arrays], NDArray]:
     """f at the point moved by the given amounts, float64."""
-    subject = exam.subject
+    subject = suite.subject
     bound = subject.bind(get_backend("cpu", "float64"))
 
     def f(moved: Arrays) -> NDArray:
@@ -110,8 +110,8 @@ def _line(f: Callable[[Arrays], NDArray], v: Arrays) -> Curve:
     return lambda t: f({n: t * a for n, a in v.items()})
 
 
-def _unit_cotangents(exam: Exam) -> list[NDArray]:
-    shape = exam.subject.cotangent_shape()
+def _unit_cotangents(suite: EntrySuite) -> list[NDArray]:
+    shape = suite.subject.cotangent_shape()
     found = []
     for i in range(int(np.prod(shape))):
         w = np.zeros(shape)

@@ -13,7 +13,7 @@ from scratchvae.backend import Backend, get_backend
 from scratchvae.gradcheck.backends import NaNBackend, PlainBackend
 from scratchvae.gradcheck.measure import allowed, gradient_error, norm
 from scratchvae.gradcheck.methods import METHODS, complex_step
-from scratchvae.gradcheck.subjects import BufferedSubject, KernelBound
+from scratchvae.gradcheck.subjects import BoundSubject, BufferedSubject
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.selfcheck.case import EXACT, Case, Measured
 from scratchvae.selfcheck.derived import complex_numbers
@@ -23,7 +23,7 @@ TOLERANCE = METHODS["complex"].tolerance
 BY_NAME = {e.name: e for e in ENTRIES}
 
 
-class Exam:
+class EntrySuite:
     """The checks of one entry against answers computed beforehand."""
 
     def __init__(self, name: str, plain: bool = False) -> None:
@@ -82,7 +82,7 @@ class Exam:
         return None
 
     def complex_numbers(self) -> Measured:
-        """The registry's check that backward passes a complex step, on this exam's own case."""
+        """The registry's check that backward passes a complex step, on this suite's own case."""
         return complex_numbers(self.case)
 
     def wrong(self, found: Arrays) -> bool:
@@ -92,7 +92,7 @@ class Exam:
             for n, a in self.answers.items()
         )
 
-    def _changed(self, bound: KernelBound) -> bool:
+    def _changed(self, bound: BoundSubject) -> bool:
         given = {**self.subject.args, **self.subject.constants, "w": self.w}
         return any(not np.array_equal(bound.buffers[n], given[n]) for n in bound.inputs)
 
@@ -100,7 +100,7 @@ class Exam:
 def reference(subject: BufferedSubject, w: NDArray) -> tuple[Arrays, dict[str, float]]:
     """Every gradient of ⟨w, f⟩ by complex step, with the norms of its summed absolute terms."""
     bound = subject.bind(get_backend("cpu", "complex128"))
-    weights = subject.spread(w)
+    weights = subject.expand_cotangent(w)
     answers: Arrays = {}
     scales: dict[str, float] = {}
     for name in subject.gradients:
@@ -113,7 +113,7 @@ def reference(subject: BufferedSubject, w: NDArray) -> tuple[Arrays, dict[str, f
     return answers, scales
 
 
-def _along(bound: KernelBound, subject: BufferedSubject, name: str, index: Any) -> Any:
+def _along(bound: BoundSubject, subject: BufferedSubject, name: str, index: Any) -> Any:
     def phi(t: Any) -> NDArray:
         moved = subject.args[name].astype(np.complex128)
         moved[index] += t

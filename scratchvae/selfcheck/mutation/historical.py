@@ -1,4 +1,4 @@
-"""Bugs that really happened in variational autoencoders, each planted as somebody wrote it.
+"""Bugs that really happened in variational autoencoders, each planted as it was once written.
 
 Those here are inconsistent: forward and backward disagree, so a gradient check must see them.
 """
@@ -104,7 +104,7 @@ def _scaled_kl(factor: Callable[[int], float]) -> list[Replacement]:
 
 
 def dlogvar_without_half() -> list[Replacement]:
-    """d log σ² += w (σ² − 1): the derivative by σ² taken for the one by log σ²."""
+    """d log σ² += w (σ² − 1): ∂/∂σ² taken for ∂/∂ log σ²."""
 
     def grad_input(
         bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array

@@ -15,7 +15,7 @@ from scratchvae.selfcheck.mutation.trial import Trial, Trials, tests_folder
 from scratchvae.versions import versions
 
 SEED = 20140501  # committed: it draws the sample
-MOST_EQUIVALENT = 0.03
+MAX_EQUIVALENT_SHARE = 0.03
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class ProgramTable:
     def failed(self) -> bool:
         """Whether a bug survived, an explanation is wrong, or too many had to be explained."""
         share = len(self.equivalent) / max(1, len(self.trials))
-        return bool(self.survivors or self.mistaken or (self.complete and share > MOST_EQUIVALENT))
+        return bool(
+            self.survivors or self.mistaken or (self.complete and share > MAX_EQUIVALENT_SHARE)
+        )
 
     def rows(self) -> list[dict[str, int | str]]:
         """For each area: how many mutants, how many were found, and how many are explained."""

@@ -13,17 +13,17 @@ from typing import Any
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
 from scratchvae.selfcheck.mutation.checkers import CHECKERS
-from scratchvae.selfcheck.mutation.entry_suite import BY_NAME, Exam
+from scratchvae.selfcheck.mutation.entry_suite import BY_NAME, EntrySuite
 from scratchvae.selfcheck.mutation.equivalent import EQUIVALENT
 from scratchvae.selfcheck.mutation.historical import HISTORICAL, Historical
 from scratchvae.selfcheck.mutation.invisible import INVISIBLE, ORACLE_TOLERANCE
 from scratchvae.selfcheck.mutation.mutants import all_mutants
-from scratchvae.selfcheck.mutation.suite import Judge, Verdict, passes, quiet
+from scratchvae.selfcheck.mutation.suite import TargetSuite, Verdict, passes, quiet
 from scratchvae.selfcheck.mutation.targets import TARGETS
 from scratchvae.selfcheck.mutation.training import Training
 
 OTHERS = ("PyTorch", "JAX", "Chainer", "the loss falls")
-LEAST, MOST_EQUIVALENT = 1000, 0.03
+MIN_BUGS, MAX_EQUIVALENT_SHARE = 1000, 0.03
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class KillTable:
 
     @property
     def equivalent(self) -> tuple[Verdict, ...]:
-        """Mutants that nobody found and that are proved to change nothing."""
+        """Mutants that were not found and that are proved to change nothing."""
         return tuple(v for v in self.verdicts if v.found_by is None and v.name in EQUIVALENT)
 
     @property
@@ -59,7 +59,7 @@ class KillTable:
     def failed(self) -> bool:
         """Whether a bug survived, or the claim of a thousand is not met."""
         share = len(self.equivalent) / max(1, len(self.verdicts))
-        few = len(self.bugs) < LEAST or share > MOST_EQUIVALENT
+        few = len(self.bugs) < MIN_BUGS or share > MAX_EQUIVALENT_SHARE
         return bool(self.survivors or self.mistaken or few)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -157,10 +157,10 @@ def _tell(progress: Callable[[str], None] | None, i: int, verdicts: list[Verdict
 def judge_target(i: int) -> list[Verdict]:
     """All mutants of the target number i."""
     target = TARGETS[i]
-    judge = Judge(target)
-    if not judge.healthy():
+    suite = TargetSuite(target)
+    if not suite.healthy():
         raise AssertionError(f"{target.name} fails its checks without any bug planted")
-    return [judge.verdict(mutant) for mutant in all_mutants((target,))]
+    return [suite.verdict(mutant) for mutant in all_mutants((target,))]
 
 
 def _judge_historical(bug: Historical) -> Verdict:
@@ -171,7 +171,7 @@ def _judge_historical(bug: Historical) -> Verdict:
             name: not passes([partial(_ask, make, bug.entry)]) for name, make in CHECKERS.items()
         }
         try:
-            found = Exam(bug.entry).failure()
+            found = EntrySuite(bug.entry).failure()
         except Exception as error:
             found = f"raises {type(error).__name__}"
         others["the loss falls"] = not passes([training.falls])
@@ -179,8 +179,8 @@ def _judge_historical(bug: Historical) -> Verdict:
     return Verdict(bug.name, "historical", "historical", found, others, crashed)
 
 
-def _ask(make: Callable[[Exam], Callable[[], bool]], entry: str) -> bool:
-    return make(Exam(entry))()
+def _ask(make: Callable[[EntrySuite], Callable[[], bool]], entry: str) -> bool:
+    return make(EntrySuite(entry))()
 
 
 def judge_invisible() -> list[Verdict]:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 from scratchvae.backend import cpu_updates
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.checkers import CHECKERS
-from scratchvae.selfcheck.mutation.entry_suite import Exam
+from scratchvae.selfcheck.mutation.entry_suite import EntrySuite
 from scratchvae.selfcheck.mutation.mutants import Mutant
 from scratchvae.selfcheck.mutation.targets import Target
 from scratchvae.selfcheck.mutation.training import Training
@@ -33,20 +34,20 @@ class Verdict:
     crashed: bool
 
 
-class Judge:
-    """All judges of one target."""
+class TargetSuite:
+    """Everything that may find a bug in one target, prepared once."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.optimizer = target.group == "optimizers"
-        names = () if self.optimizer else target.judges
-        self.exams = [Exam(name, target.plain) for name in names]
+        names = () if self.optimizer else target.entries
+        self.suites = [EntrySuite(name, target.plain) for name in names]
         self.training = Training(target.trains, target.plain)
         with quiet():
-            self.checkers = {n: [make(e) for e in self.exams] for n, make in CHECKERS.items()}
+            self.checkers = {n: [make(e) for e in self.suites] for n, make in CHECKERS.items()}
 
     def healthy(self) -> bool:
-        """Whether the real code passes everything: otherwise the judges prove nothing."""
+        """Whether the real code passes everything: otherwise the checks prove nothing."""
         checkers = [check for checks in self.checkers.values() for check in checks]
         with quiet():
             right = self.failure() is None and all(check() for check in checkers)
@@ -56,16 +57,16 @@ class Judge:
         """Our first check that fails with the code as it is now."""
         if self.optimizer:
             return _optimizer_failure(self.target)
-        return next((f for f in (exam.failure() for exam in self.exams) if f), None)
+        return next((f for f in (suite.failure() for suite in self.suites) if f), None)
 
     def verdict(self, mutant: Mutant) -> Verdict:
-        """Plant a bug, ask everybody, take it out again."""
+        """Plant a bug, ask every check, take it out again."""
         with mutant.planted(), quiet():
             found = self.failure()
             others: dict[str, bool | None] = {}
             for name, checks in self.checkers.items():
                 others[name] = None if self.optimizer else not passes(checks)
-            trained = not self.optimizer or TRAINER in self.target.judges
+            trained = not self.optimizer or TRAINER in self.target.entries
             others["the loss falls"] = not passes([self.training.falls]) if trained else None
         crashed = found is not None and found.startswith("raises")
         return Verdict(mutant.name, mutant.target.group, mutant.operator, found, others, crashed)
@@ -80,21 +81,30 @@ def passes(checks: list[Callable[[], bool]]) -> bool:
 
 
 def _optimizer_failure(target: Target) -> str | None:
-    real, cpu_updates.BLOCK = cpu_updates.BLOCK, SMALL_BLOCK
     try:
-        for entry in OPTIMIZER_ENTRIES:
-            if entry.name not in target.judges:
-                continue
-            for name, check in optimizer_checks(entry).items():
-                if target.plain and name not in PLAIN_CHECKS:
-                    continue  # the others run the fused form, where this bug isn't
-                if not check(entry).ok:
-                    return name
+        with _small_blocks():
+            for entry in OPTIMIZER_ENTRIES:
+                if entry.name not in target.entries:
+                    continue
+                for name, check in optimizer_checks(entry).items():
+                    if target.plain and name not in PLAIN_CHECKS:
+                        continue  # the others run the fused form, where this bug isn't
+                    if not check(entry).ok:
+                        return name
     except Exception as error:  # a planted bug may raise anything
         return f"raises {type(error).__name__}"
-    finally:
-        cpu_updates.BLOCK = real
     return None
+
+
+@contextmanager
+def _small_blocks() -> Iterator[None]:
+    """The buffers of a check in more than one block, although they are small.
+
+    The size of a block is a constant of the backend's module: it is replaced here, in the
+    process that judges and nowhere else, and restored on the way out.
+    """
+    with mock.patch.object(cpu_updates, "BLOCK", SMALL_BLOCK):
+        yield
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Target:
 
     function: Callable[..., Any]
     group: str
-    judges: tuple[str, ...]
+    entries: tuple[str, ...]
     trains: str = RELU
     plain: bool = False
 
@@ -80,8 +80,8 @@ IWAE, FREE, MONTE = "importance-weighted bound", "ELBO free bits", "ELBO Monte-C
 def _estimators() -> Iterator[Target]:
     """What the estimators of the bound send to the encoder, and the chains they are made of."""
 
-    def target(function: Any, *judges: str, trains: str = MONTE) -> Target:
-        names = tuple(j if j in (IWAE, FREE, MONTE) else f"estimator {j}" for j in judges)
+    def target(function: Any, *entries: str, trains: str = MONTE) -> Target:
+        names = tuple(j if j in (IWAE, FREE, MONTE) else f"estimator {j}" for j in entries)
         return Target(function, "estimators", names, trains)
 
     yield target(AnalyticKL.grad_head, "analytic", trains=SIGMOID)

@@ -12,8 +12,8 @@ from scratchvae.gradcheck.backends import MagnitudeBackend
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.memory import Shape, size_of
 
-Desk = dict[str, Any]  # the buffers by name
-Step = Callable[[Backend, Desk], None]
+Buffers = dict[str, Any]  # the buffers by name
+Step = Callable[[Backend, Buffers], None]
 Place = Callable[[Backend, Shape], Any]  # how an input lies in memory
 
 
@@ -37,8 +37,8 @@ class BufferedSubject(Subject):
     ``constants`` are inputs without a gradient (ε, pixels); ``w`` names the input that holds the
     cotangent and has the shape ``w_shape``; ``writes`` are all other buffers; ``y`` is the output;
     ``gradients`` says which buffer holds the gradient of which argument. ``batched`` names what
-    has a row for each image. ``setup`` may add to the desk what the two calls need. ``spends``
-    names the inputs that backward may overwrite.
+    has a row for each image. ``setup`` may add buffers that the two calls need.
+    ``destroys`` names the inputs that backward may overwrite.
     """
 
     name: str
@@ -54,23 +54,23 @@ class BufferedSubject(Subject):
     batched: tuple[str, ...] = ()
     destroys: tuple[str, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)
-    spread_to: Shape | None = None
+    expand_to: Shape | None = None
     value_again: str | None = None  # the buffer into which backward writes the value once more
     by_shares: Step | None = None  # backward once more, as two workers would share it
     runs_forward: bool = False  # backward computes the value itself: no forward before it
-    keeps: bool = True  # its inputs are given by the caller, so they may lie anywhere
+    accepts_views: bool = True  # its inputs come from the caller: strided, read-only
 
-    def bind(self, bk: Backend, place: Place = contiguous) -> "KernelBound":
-        return KernelBound(self, bk, place)
+    def bind(self, bk: Backend, place: Place = contiguous) -> "BoundSubject":
+        return BoundSubject(self, bk, place)
 
     def cotangent_shape(self) -> Shape:
         return self.w_shape
 
-    def spread(self, w: NDArray) -> NDArray:
-        if self.spread_to is None:
+    def expand_cotangent(self, w: NDArray) -> NDArray:
+        if self.expand_to is None:
             return w
-        same = np.size(w) == size_of(self.spread_to)
-        return w.reshape(self.spread_to) if same else np.broadcast_to(w, self.spread_to)
+        same = np.size(w) == size_of(self.expand_to)
+        return w.reshape(self.expand_to) if same else np.broadcast_to(w, self.expand_to)
 
     def magnitudes(self, w: NDArray) -> Arrays:
         bk = MagnitudeBackend()
@@ -87,13 +87,13 @@ class BufferedSubject(Subject):
         return replace(self, args=rows(self.args), constants=rows(self.constants))
 
 
-class KernelBound:
-    """A kernel subject on its buffers."""
+class BoundSubject:
+    """A buffered subject on the buffers of one backend."""
 
     def __init__(self, subject: BufferedSubject, bk: Backend, place: Place) -> None:
         self.subject, self.bk = subject, bk
         inputs = {**subject.args, **subject.constants}
-        self.buffers: Desk = {name: place(bk, a.shape) for name, a in inputs.items()}
+        self.buffers: Buffers = {name: place(bk, a.shape) for name, a in inputs.items()}
         self.buffers["w"] = place(bk, subject.w_shape)
         self.buffers |= {name: bk.empty(shape) for name, shape in subject.writes.items()}
         if subject.setup is not None:
@@ -105,7 +105,7 @@ class KernelBound:
         return (*self.subject.args, *self.subject.constants, "w")
 
     def load(self, args: Mapping[str, NDArray], w: NDArray | None = None) -> None:
-        """Copy the point, the constants and the cotangent to the desk."""
+        """Copy the point, the constants and the cotangent into the buffers."""
         for name, a in {**self.subject.constants, **args}.items():
             self.bk.load(a, self.buffers[name])
         if w is not None:
@@ -126,6 +126,6 @@ class KernelBound:
         return self.collect()
 
     def collect(self) -> Arrays:
-        """The gradients as they lie on the desk."""
+        """Copies of the gradients on the host."""
         gradients = self.subject.gradients.items()
         return {name: self.bk.to_host(self.buffers[g]) for name, g in gradients}
