@@ -27,7 +27,7 @@ AREAS: tuple[Area, ...] = (
     Area(
         "binarization",
         ("data.binarize", "data.subset"),
-        ("data/test_binarize.py", "data/test_subset.py"),
+        ("data/test_binarize.py", "data/test_subset.py", "data/test_dataset.py"),
     ),
     Area("initializers", ("layers.initializers",), ("layers/test_initializers.py",)),
     Area(
@@ -35,7 +35,11 @@ AREAS: tuple[Area, ...] = (
         ("layers.correlation", "layers.grid"),
         ("layers/test_conv_by_hand.py", "layers/test_conv.py"),
     ),
-    Area("schedules", ("optim.schedules", "latent.warmup"), ("optim/test_schedules.py",)),
+    Area(
+        "schedules",
+        ("optim.schedules", "latent.warmup"),
+        ("optim/test_schedules.py", "latent/test_estimators.py"),
+    ),
     Area(
         "likelihoods",
         ("likelihoods.base", "likelihoods.bernoulli", "likelihoods.gaussian",

@@ -24,9 +24,11 @@ from select import select
 from types import CodeType, FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigError
+from scratchvae.gradcheck.backends import poisoned
 from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant
 
 PATIENCE = 20.0  # seconds that a bug may take beyond thrice what its tests take without it
@@ -231,6 +233,24 @@ def _isolate(folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _poison_new_memory()
+
+
+def _poison_new_memory() -> None:
+    """New arrays hold NaN: left as they come, they may hold the right numbers of an earlier call."""
+    empty, empty_like = np.empty, np.empty_like
+
+    def poisoned_empty(*args: Any, **how: Any) -> Any:
+        return _poisoned(empty(*args, **how))
+
+    def poisoned_empty_like(*args: Any, **how: Any) -> Any:
+        return _poisoned(empty_like(*args, **how))
+
+    np.empty, np.empty_like = poisoned_empty, poisoned_empty_like  # type: ignore[assignment]
+
+
+def _poisoned(array: Any) -> Any:
+    return poisoned(array) if array.dtype.kind in "fciub" else array
 
 
 def _read_line(pipe: int, limit: float) -> str:
