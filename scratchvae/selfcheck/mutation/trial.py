@@ -23,6 +23,7 @@ from pathlib import Path
 from select import select
 from types import CodeType, FrameType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -237,7 +238,7 @@ def _isolate(folder: str) -> None:
 
 
 def _poison_new_memory() -> None:
-    """New arrays hold NaN: left as they come, they may hold the right numbers of an earlier call."""
+    """New arrays hold NaN: as they come they may hold the right numbers of an earlier call."""
     empty, empty_like = np.empty, np.empty_like
 
     def poisoned_empty(*args: Any, **how: Any) -> Any:
@@ -246,7 +247,8 @@ def _poison_new_memory() -> None:
     def poisoned_empty_like(*args: Any, **how: Any) -> Any:
         return _poisoned(empty_like(*args, **how))
 
-    np.empty, np.empty_like = poisoned_empty, poisoned_empty_like  # type: ignore[assignment]
+    # For the rest of this process: it ends with the trial.
+    mock.patch.multiple(np, empty=poisoned_empty, empty_like=poisoned_empty_like).start()
 
 
 def _poisoned(array: Any) -> Any:
