@@ -1,9 +1,13 @@
 """Errors that a person can act on: what was wrong, where, what was expected, what to do.
 
+from contextlib import suppress
+from operator import index
+
 One type per kind of trouble. The command line prints the sentence and exits with 2; a traceback
 is never the answer to a user's mistake.
 """
 
+from operator import index
 from typing import Any
 
 
@@ -14,7 +18,7 @@ class ScratchVAEError(Exception):
 
 
 class ConfigError(ScratchVAEError, ValueError):
-    """A setting, an argument or a combination of them that cannot be."""
+    """An invalid setting, argument or combination of them."""
 
 
 class DataError(ScratchVAEError, ValueError):
@@ -42,7 +46,7 @@ class CheckpointError(RunError):
 
 
 class ReplayError(RunError):
-    """A replay file that cannot be read, is damaged, or is none."""
+    """A file that cannot be read, is damaged, or is not a replay file."""
 
 
 class NonFiniteError(ScratchVAEError, ArithmeticError):
@@ -52,3 +56,18 @@ class NonFiniteError(ScratchVAEError, ArithmeticError):
     """
 
     replay: Any = None
+
+
+def whole_number(value: object, what: str, least: int = 1) -> int:
+    """``value`` as an int, be it Python's or NumPy's.
+
+    ``ConfigError`` unless it is a whole number of at least ``least``; ``what`` names it there.
+    """
+    if not isinstance(value, bool):
+        try:
+            number = index(value)  # type: ignore[arg-type]
+        except TypeError:
+            number = least - 1
+        if number >= least:
+            return number
+    raise ConfigError(f"{what} must be a whole number of at least {least}, not {value!r}")

@@ -5,6 +5,7 @@ views of it. One optimizer call, one reduction between machines and one array of
 follow. Everything else that a step writes to belongs to the workspace.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -15,15 +16,7 @@ from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 
 Shape = tuple[int, ...]
-ALIGNMENT = 16  # elements: every view starts on a cache line, in float32 and in every wider type
-
-
-def size_of(shape: Shape) -> int:
-    """The number of elements of an array of this shape."""
-    size = 1
-    for n in shape:
-        size *= n
-    return size
+ALIGNED_ELEMENTS = 16  # every view starts on a cache line, in float32 and in every wider type
 
 
 class Layout:
@@ -32,15 +25,15 @@ class Layout:
     def __init__(self, shapes: Mapping[str, Shape]) -> None:
         self.shapes = dict(shapes)
         self.offsets: dict[str, int] = {}
-        self.size = 0
+        self.padded_size = 0
         for name, shape in self.shapes.items():
-            self.offsets[name] = self.size
-            self.size += -(-size_of(shape) // ALIGNMENT) * ALIGNMENT
+            self.offsets[name] = self.padded_size
+            self.padded_size += -(-math.prod(shape) // ALIGNED_ELEMENTS) * ALIGNED_ELEMENTS
 
     @property
-    def count(self) -> int:
-        """How many numbers the arrays hold together, without the padding between them."""
-        return sum(map(size_of, self.shapes.values()))
+    def n_parameters(self) -> int:
+        """The numbers in all arrays together, without the padding between them."""
+        return sum(map(math.prod, self.shapes.values()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Layout) and list(self.shapes.items()) == list(other.shapes.items())
@@ -57,9 +50,9 @@ class FlatBuffer:
     def __init__(self, bk: Backend, layout: Layout) -> None:
         self.bk = bk
         self.layout = layout
-        self.flat = bk.zeros((layout.size,))
+        self.flat = bk.zeros((layout.padded_size,))
         self.views = {
-            name: self.flat[offset : offset + size_of(shape)].reshape(shape)
+            name: self.flat[offset : offset + math.prod(shape)].reshape(shape)
             for (name, shape), offset in zip(
                 layout.shapes.items(), layout.offsets.values(), strict=True
             )
@@ -71,8 +64,8 @@ class FlatBuffer:
     def __iter__(self) -> Iterator[str]:
         return iter(self.views)
 
-    def part(self, prefix: str) -> Any:
-        """The views whose names begin with ``prefix.``, as attributes: ``part.W``, ``part.b``."""
+    def namespace(self, prefix: str) -> Any:
+        """The views whose names begin with ``prefix.``, as attributes: ``p.W``, ``p.b``."""
         start = prefix + "."
         return SimpleNamespace(
             **{name[len(start) :]: a for name, a in self.views.items() if name.startswith(start)}
@@ -95,7 +88,7 @@ class FlatBuffer:
         """Copies of all arrays on the host, by name."""
         return {name: self.bk.to_host(a) for name, a in self.views.items()}
 
-    def on(self, bk: Backend) -> "FlatBuffer":
+    def to(self, bk: Backend) -> "FlatBuffer":
         """A copy on another backend."""
         copy = FlatBuffer(bk, self.layout)
         bk.load(self.bk.to_host(self.flat), copy.flat)
@@ -106,38 +99,33 @@ class Workspace:
     """The owner of every work buffer of a step, bound once for a backend and a number of rows.
 
     A buffer has a name and a row for each image (or ``per`` rows, where there are several samples
-    an image). ``rows`` gives the same buffers cut to some of the images: the last short batch, or
-    the half that one worker computes. Asking twice for a name gives the same memory.
+    per image). ``rows`` gives the same buffers cut to some of the images: the last short batch, or
+    the part that one worker computes. Asking twice for a name gives the same memory.
     """
 
-    def __init__(self, bk: Backend, rows: int) -> None:
+    def __init__(self, bk: Backend, n_rows: int) -> None:
         self.bk = bk
-        self.count = rows
+        self.n_rows = n_rows
         self._start = 0
-        self._whole = rows  # of the workspace that this one is a part of
+        self._all_rows = n_rows  # of the workspace that this one is a part of
         self._buffers: dict[str, Array] = {}
 
     def rows(self, start: int, stop: int) -> "Workspace":
         """The same buffers for the images ``start`` to ``stop``."""
-        if not 0 <= start < stop <= self.count:
+        if not 0 <= start < stop <= self.n_rows:
             raise ConfigError(
-                f"rows {start}:{stop} are not within a workspace of {self.count} rows"
+                f"rows {start}:{stop} are not within a workspace of {self.n_rows} rows"
             )
         part = Workspace(self.bk, stop - start)
         part._start = self._start + start
-        part._whole = self._whole
+        part._all_rows = self._all_rows
         part._buffers = self._buffers
         return part
 
     def buffer(self, name: str, *shape: int, per: int = 1, dtype: DTypeLike | None = None) -> Array:
         """The buffer ``name``: (rows · per, *shape), created when first asked for."""
-        expected = (self._whole * per, *shape)
-        if name not in self._buffers:
-            self._buffers[name] = self.bk.empty(expected, dtype)
-        whole = self._buffers[name]
-        if tuple(whole.shape) != expected:
-            raise ConfigError(f"buffer {name!r} has shape {tuple(whole.shape)}, not {expected}")
-        return whole[self._start * per : (self._start + self.count) * per]
+        whole = self.shared(name, self._all_rows * per, *shape, dtype=dtype)
+        return whole[self._start * per : (self._start + self.n_rows) * per]
 
     def shared(self, name: str, *shape: int, dtype: DTypeLike | None = None) -> Array:
         """A buffer that belongs to the step as a whole and has no rows."""
@@ -148,8 +136,8 @@ class Workspace:
             raise ConfigError(f"buffer {name!r} has shape {tuple(whole.shape)}, not {shape}")
         return whole
 
-    def own(self, name: str, *shape: int) -> Array:
-        """A private buffer, without a row dimension, for the worker that owns these rows.
+    def private(self, name: str, *shape: int) -> Array:
+        """A buffer without a row dimension, private to the worker that owns these rows.
 
         The workspaces of two workers give two buffers. Asking twice for a name and a shape gives
         the same memory, so nothing in it outlasts the call that wrote it.

@@ -28,7 +28,7 @@ class Contender:
         rule = Adam(LEARNING_RATE, BETA1, BETA2, ADAM_EPS)
         choices = {}
         for workers in {1, job.threads}:
-            cuts = [layout.size * k // workers for k in range(workers + 1)]
+            cuts = [layout.padded_size * k // workers for k in range(workers + 1)]
             parts = [slice(*cut) for cut in pairwise(cuts)]
             adam = rule.bind(bk, params, grads, parts)
             choices[f"{workers} worker{'s' * (workers > 1)}"] = Team(workers, update(adam))

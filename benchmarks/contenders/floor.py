@@ -42,7 +42,7 @@ class Products:
         products = job.spec.products
         layout = Layout({name: (n, m)[:: -1 if transposed else 1] for name, _, n, m in products})
         self.p, self.g, self.m, self.v = (FlatBuffer(bk, layout) for _ in range(4))
-        self.p.flat[...] = rng.uniform(-0.05, 0.05, layout.size)
+        self.p.flat[...] = rng.uniform(-0.05, 0.05, layout.padded_size)
         self.m.flat[...], self.v.flat[...] = -1, 1  # the pass leaves p as it is, and finite
         self.rows = {name: rows for name, rows, _, _ in products}
         self.block: dict[str, int] = {}  # rows; none for a dense layer, whose rows are all there

@@ -39,7 +39,7 @@ def mass_of_levels(max_level: int) -> Score:
         likelihood = model.vae.likelihood
         if not isinstance(likelihood, GaussianLikelihood):
             raise ConfigError(f"mass of levels is for Gaussians, not for {likelihood.describe()}")
-        std = likelihood.std(model.bk, model.params.part("likelihood"))
+        std = likelihood.std(model.bk, model.params.namespace("likelihood"))
         std = np.float64(std) if isinstance(std, float) else model.bk.to_host(std)
         mu, logvar = model.encode(x)
         nll = np.empty(eps.shape[:2])

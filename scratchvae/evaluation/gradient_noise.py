@@ -168,7 +168,7 @@ def draw_gradients(model: Model, images: NDArray, name: str, draws: int, stream:
     bound = vae.bind(Workspace(bk, len(images)), model.params, grads)
     bk.load(images, bound.x)
     scratch = bk.noise_scratch(bound.eps.size)
-    found = Draws(vae.layout.size, draws)
+    found = Draws(vae.layout.padded_size, draws)
     with bk.blas_threads(1), bk.ignore_float_errors():
         for number in range(draws):
             bk.normal(bound.eps, stream._replace(step=number), scratch)

@@ -93,7 +93,7 @@ class LiveCheck:
         ∂/∂q = c ∂/∂p, so that a bias counts as much as a large matrix. An array whose gradient is
         zero gets the median c, so that a gradient that is missing shows.
         """
-        self.bk.load(_components(self.vae.layout.size, seed, number), self.u.flat)
+        self.bk.load(_components(self.vae.layout.padded_size, seed, number), self.u.flat)
         names = list(self.vae.layout.shapes)
         flat = {n: (self.grads[n].reshape(-1), self.u[n].reshape(-1)) for n in names}
         inner = {n: [self._dot(a, b) for a, b in ((g, g), (g, u))] for n, (g, u) in flat.items()}
@@ -109,7 +109,7 @@ class LiveCheck:
             )
         g_norm = sum((c[n] * norms[n]) ** 2 for n in names) ** 0.5
         # The padding between the arrays has components too, but no gradient: it is in neither sum.
-        u_size = (self._dot(self.u.flat, self.u.flat) / self.vae.layout.size) ** 0.5
+        u_size = (self._dot(self.u.flat, self.u.flat) / self.vae.layout.padded_size) ** 0.5
         return sum(c[n] * inner[n][1] for n in names), g_norm * u_size
 
     def _dot(self, a: Any, b: Any) -> float:
@@ -130,7 +130,7 @@ class LiveCheck:
         ok = error <= limit
         verdict = "right" if ok else "wrong: scratchvae gradcheck shows which operation"
         finding = Finding(
-            "all parameters", (self.vae.layout.count,), error, limit, verdict, ok,
+            "all parameters", (self.vae.layout.n_parameters,), error, limit, verdict, ok,
             None, slope, d,
         )  # fmt: skip
         note = f"{self.rows} images; slope {slope:.9g} by the {dtype} gradient, {d:.9g} expected"

@@ -16,7 +16,9 @@ where a stride makes it odd, which PyTorch's own argument cannot say: :func:`mod
 pad and to cut off.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +26,10 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
-from scratchvae.layers import ACTIVATIONS, Conv2D, Dense, Elementwise, Layer, Reshape, Sequential
+from scratchvae.layers import ACTIVATIONS, Conv2D, Dense, Elementwise, Layer, Sequential
 from scratchvae.layers.convolution import ConvTranspose2D
-from scratchvae.memory import Shape, size_of
+from scratchvae.layers.reshape import View
+from scratchvae.memory import Shape
 from scratchvae.models import VAE
 
 Order = NDArray[np.intp]  # the k-th number of a row in PyTorch is number order[k] of ours
@@ -61,54 +64,65 @@ def places(vae: VAE) -> dict[str, Place]:
     """
     modules(vae)  # asks whether PyTorch has them
     found: dict[str, Place] = {}
-    for part in PARTS:
-        for label, ours, index in _tensors(getattr(vae, part)):
+    for part, layers, row in _parts(vae):
+        for label, ours, index in _tensors(layers, row):
             found[f"{part}.{label}"] = Place(f"{part}.{ours}", index)
     for name, shape in vae.layout.shapes.items():
         if name.split(".")[0] not in PARTS:
-            found[name] = Place(name, np.arange(size_of(shape)).reshape(shape))
+            found[name] = Place(name, np.arange(math.prod(shape)).reshape(shape))
     return found
 
 
-def _tensors(layers: Sequential) -> Iterator[tuple[str, str, Order]]:
+def _parts(vae: VAE) -> Iterator[tuple[str, Sequential, Shape]]:
+    """Name, layers and shape of an input row of the encoder and the decoder."""
+    yield "encoder", vae.encoder, (vae.pixels,)
+    yield "decoder", vae.decoder, (vae.latent_dim,)
+
+
+def _tensors(layers: Sequential, row: Shape) -> Iterator[tuple[str, str, Order]]:
     """(their name, our name, index) of each parameter; keeps account of the order of the rows."""
-    order = _natural(layers.shapes[0])
-    for i, layer in enumerate(layers.layers):
-        after = layers.shapes[i + 1]
+    shapes = layers.shapes(row)
+    order = _natural(row)
+    for i, (layer, before, after) in enumerate(
+        zip(layers.layers, shapes[:-1], shapes[1:], strict=True)
+    ):
         if isinstance(layer, Dense):
-            out = _wanted_after(layers, i)
-            matrix = np.arange(layer.n_in * layer.n_out).reshape(layer.n_in, layer.n_out)
+            out = _wanted_after(layers.layers[i + 1 :], shapes[i + 1 :])
+            matrix = np.arange(before[0] * after[0]).reshape(before[0], after[0])
             yield f"{i}.weight", f"{i}.W", matrix.T[out][:, order]
             yield f"{i}.bias", f"{i}.b", out
             order = out
         elif isinstance(layer, Conv2D | ConvTranspose2D):
-            rows, columns = layer.parameters()["W"][0]
+            rows, columns = layer.parameters(before)["W"][0]
             kernel = np.arange(rows * columns).reshape(*layer.kernel, -1, columns)
             yield f"{i}.weight", f"{i}.W", kernel.transpose(3, 2, 0, 1)
             yield f"{i}.bias", f"{i}.b", np.arange(layer.channels)
             order = _channels_first(after)
-        elif isinstance(layer, Reshape) and len(after) == 3:
+        elif isinstance(layer, View) and len(after) == 3:
             _require_same(order, _channels_first(after), f"what {layer!r} is given")
-    _require_same(order, _natural(layers.shapes[-1]), "the last output")
+    _require_same(order, _natural(shapes[-1]), "the last output")
 
 
 def _natural(shape: Shape) -> Order:
-    return np.arange(size_of(shape))
+    return np.arange(math.prod(shape))
 
 
 def _channels_first(shape: Shape) -> Order:
     """The numbers of an image (H, W, C) in the order of (C, H, W)."""
-    return np.arange(size_of(shape)).reshape(shape).transpose(2, 0, 1).reshape(-1)
+    return np.arange(math.prod(shape)).reshape(shape).transpose(2, 0, 1).reshape(-1)
 
 
-def _wanted_after(layers: Sequential, i: int) -> Order:
-    """The order in which a dense layer's outputs serve what follows: an image's, or their own."""
-    for layer, after in zip(layers.layers[i + 1 :], layers.shapes[i + 2 :], strict=True):
-        if isinstance(layer, Reshape) and len(after) == 3:
+def _wanted_after(following: Sequence[Layer], shapes: Sequence[Shape]) -> Order:
+    """The order in which a dense layer's outputs serve what follows: an image's, or their own.
+
+    ``shapes``: of a row before each of the following layers, and after the last.
+    """
+    for layer, after in zip(following, shapes[1:], strict=True):
+        if isinstance(layer, View) and len(after) == 3:
             return _channels_first(after)
-        if not isinstance(layer, Elementwise | Reshape):
+        if not isinstance(layer, Elementwise | View):
             break
-    return _natural(layers.shapes[i + 1])
+    return _natural(shapes[0])
 
 
 def _require_same(order: Order, wanted: Order, what: str) -> None:
@@ -131,32 +145,38 @@ def modules(vae: VAE) -> dict[str, list[dict[str, Any]]]:
     PyTorch's.
     """
     return {
-        part: [_module(layer, *layers.shapes[i : i + 2]) for i, layer in enumerate(layers.layers)]
-        for part, layers in (("encoder", vae.encoder), ("decoder", vae.decoder))
+        part: [
+            _module(layer, before, after)
+            for layer, (before, after) in zip(
+                layers.layers, pairwise(layers.shapes(row)), strict=True
+            )
+        ]
+        for part, layers, row in _parts(vae)
     }
 
 
 def _module(layer: Layer, before: Shape, after: Shape) -> dict[str, Any]:
     name = type(layer).__name__
     if isinstance(layer, Dense):
-        return {"module": "Linear", "in_features": layer.n_in, "out_features": layer.n_out}
+        return {"module": "Linear", "in_features": before[0], "out_features": layer.units}
     if isinstance(layer, Conv2D | ConvTranspose2D):
         module = "Conv2d" if isinstance(layer, Conv2D) else "ConvTranspose2d"
         channels = {"in_channels": before[2], "out_channels": after[2]}
         sizes = {"kernel_size": list(layer.kernel), "stride": list(layer.stride)}
-        return {"module": module} | channels | sizes | _padding(layer)
-    if isinstance(layer, Reshape) and len(after) == 1:
+        return {"module": module} | channels | sizes | _padding(layer, before)
+    if isinstance(layer, View) and len(after) == 1:
         return {"module": "Flatten"}
-    if isinstance(layer, Reshape) and len(before) == 1 and len(after) == 3:
+    if isinstance(layer, View) and len(before) == 1 and len(after) == 3:
         return {"module": "Unflatten", "dim": 1, "unflattened_size": [after[2], *after[:2]]}
     if isinstance(layer, LogStdHead) or type(layer) in ACTIVATIONS.values():
         return {"module": name}
     raise ConfigError(f"the layer {layer!r} on rows of shape {before} is no module of PyTorch's")
 
 
-def _padding(layer: Conv2D | ConvTranspose2D) -> dict[str, list[int]]:
+def _padding(layer: Conv2D | ConvTranspose2D, row: Shape) -> dict[str, list[int]]:
     """The zeros before and after each axis, or what a transposed convolution has too much."""
-    y, x = layer.map.y, layer.map.x
+    grids = layer.correlation(row)
+    y, x = grids.y, grids.x
     if isinstance(layer, Conv2D):
         after = [axis.padded - axis.before - axis.big for axis in (y, x)]
         return {"pad": [x.before, after[1], y.before, after[0]]}

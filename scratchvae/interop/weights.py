@@ -110,7 +110,7 @@ def read_model(path: str | Path, device: str = "auto") -> tuple[Model, TrainConf
                 f"into a model that you have"
             )
         vae, bk = _vae(about, path), get_backend(device, about.config.dtype)
-        if vae.layout.count * bk.dtype.itemsize > path.stat().st_size:
+        if vae.layout.n_parameters * bk.dtype.itemsize > path.stat().st_size:
             raise CheckpointError(f"{path} is damaged: it is smaller than the model it describes")
         model = Model(vae, bk, seed=about.config.seed)
         _load(file, path, model, about)

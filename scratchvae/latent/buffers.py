@@ -34,7 +34,7 @@ class LatentBuffers:
         self.row_tmp = workspace.buffer("latent.row_tmp")
         self.dz: Any = a_sample("dz") if dhead is not None else None
         self.work: Any = None
-        self.product = workspace.own("latent.product")  # one number
+        self.product = workspace.private("latent.product")  # one number
 
     def times(self, beta: Number, factor: float) -> Number:
         """factor · beta; in a buffer of the node where beta is a number that the clock sets."""

@@ -149,23 +149,16 @@ class LogStdHead(Layer):
 
     inplace = True
 
-    def __init__(self) -> None:
-        self.latent = 0  # known once built
-
-    def __repr__(self) -> str:
-        return "LogStdHead()"
-
-    def build(self, shape: Shape) -> Shape:
+    def infer_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1 or shape[0] % 2:
             raise ConfigError(f"[mu | logstd] has an even number of columns, not shape {shape}")
-        self.latent = shape[0] // 2
         return shape
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
         """log σ² = 2 log σ; μ as it is  (E14)."""
         if y is not x:
             y[...] = x
-        logvar = y[:, self.latent :]
+        logvar = y[:, y.shape[1] // 2 :]
         logvar *= 2.0
 
     def grad_input(
@@ -174,5 +167,5 @@ class LogStdHead(Layer):
         """d log σ = 2 d log σ²; dμ as it is  (E15)."""
         if dx is not dy:
             dx[...] = dy
-        dlogstd = dx[:, self.latent :]
+        dlogstd = dx[:, dx.shape[1] // 2 :]
         dlogstd *= 2.0

@@ -16,7 +16,7 @@ from scratchvae.layers.initializers import (
     TruncatedNormal,
 )
 from scratchvae.layers.reshape import Flatten, Reshape
-from scratchvae.layers.sequential import BoundLayer, BoundSequential, Sequential
+from scratchvae.layers.sequential import BoundLayer, BoundSequential, Parameter, Sequential
 
 ACTIVATIONS: dict[str, type[Elementwise]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
@@ -38,6 +38,7 @@ __all__ = [
     "Initialization",
     "Initializer",
     "Layer",
+    "Parameter",
     "ReLU",
     "Reshape",
     "Sequential",

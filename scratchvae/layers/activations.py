@@ -4,7 +4,6 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.base import Layer
-from scratchvae.memory import Shape
 
 
 class Elementwise(Layer):
@@ -13,12 +12,6 @@ class Elementwise(Layer):
     inplace = True
     grad_input_reads_y = True
     scratch_like = "y"
-
-    def build(self, shape: Shape) -> Shape:
-        return shape
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
 
 def sigmoid(bk: Backend, x: Array, y: Array) -> None:

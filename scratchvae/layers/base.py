@@ -1,11 +1,12 @@
-"""What a layer is: sizes, and three maps on buffers that are handed in."""
+"""What a layer is: settings, and three maps on buffers that are handed in."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import Shape, Workspace, size_of
+from scratchvae.memory import Shape, Workspace
 
 WHOLE = slice(None)
 
@@ -13,58 +14,78 @@ WHOLE = slice(None)
 class Layer:
     """A map y = f(x; p) with its derivative, as two maps of their own.
 
-    A layer holds sizes and nothing else (but see :meth:`on`): parameters ``p``, gradients ``g``
-    and buffers are handed in, so the same code trains in float32, is verified in complex128 and
-    runs on any device. Gradients are assigned, never accumulated. Rows are images (or samples of
-    them).
+    A layer holds its settings and nothing else: shapes are inferred from the shape of one row of
+    x, and parameters ``p``, gradients ``g`` and buffers are handed in. So one layer may stand in
+    several models, and the same code trains in float32, is verified in complex128 and runs on any
+    device. Gradients are assigned, never accumulated. Rows are images (or samples of them).
+
+    A layer of your own needs ``infer_shape`` (unless y has the shape of x), ``forward`` and
+    ``grad_input``; with parameters also ``parameters``, ``fans`` and ``grad_params``.
     """
 
     inplace = False  # y may be x, and dx may be dy
-    grad_input_reads_y = False  # grad_input reads y, so the next layer may not overwrite it
+    grad_input_reads_y = False  # so the next layer may not overwrite y
     scratch_like = ""  # grad_input wants a scratch buffer of the shape of "x" or of "y"
     is_view = False  # y is x in another shape: a Sequential lets them share their memory
-    uses_per_row = 1  # how often each image uses each weight: its share of a step's work
 
-    def build(self, shape: Shape) -> Shape:
-        """Learn the shape of one row of x; answer with the shape of one row of y."""
-        raise NotImplementedError
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
-    def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
-        """The shape and the initializer of each parameter, by name."""
+    def infer_shape(self, shape: Shape) -> Shape:
+        """The shape of one row of y, given that of one row of x; ``ConfigError`` if none fits."""
+        return shape
+
+    def parameters(self, shape: Shape) -> Mapping[str, tuple[Shape, Initializer]]:
+        """The shape and the initializer of each parameter by name, for rows of x of ``shape``."""
         return {}
 
-    def multiplications(self) -> int:
-        """How many of them a row costs: one for each parameter and position."""
-        return self.uses_per_row * sum(size_of(shape) for shape, _ in self.parameters().values())
+    def fans(self, shape: Shape) -> tuple[int, int]:
+        """(fan_in, fan_out) for the initializers: inputs per output, outputs per input."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has parameters, so it needs fans(self, shape): the inputs of "
+            "each output and the outputs of each input, for the initializers"
+        )
 
-    def fans(self) -> tuple[int, int]:
-        """How many inputs an output has, and how many outputs an input: what initializers ask."""
-        raise NotImplementedError
+    def uses_per_row(self, shape: Shape) -> int:
+        """How many times a weight is used per row: 1 for dense layers, h · w for convolutions."""
+        return 1
 
-    def on(self, workspace: Workspace, per: int = 1) -> "Layer":
-        """This layer with the buffers it works in, taken from the workspace; most need none.
+    def macs_per_row(self, shape: Shape) -> int:
+        """Multiply–accumulates of the forward map per row: one per parameter and use of it."""
+        numbers = sum(math.prod(size) for size, _ in self.parameters(shape).values())
+        return self.uses_per_row(shape) * numbers
 
-        They belong to one worker. A layer that needs some and was given none makes its own.
+    def bound_to(self, workspace: Workspace, shape: Shape, per: int = 1) -> "Layer":
+        """This layer with the private buffers that it works in; most layers need none.
+
+        The buffers come from the workspace, whose rows have ``per`` rows of x each. A layer that
+        is not bound makes its own at every call.
         """
         return self
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
-        """y = f(x; p)."""
-        raise NotImplementedError
+        """Write y = f(x; p)."""
+        raise NotImplementedError(
+            f"{type(self).__name__} needs forward(self, bk, p, x, y), which writes f(x) into y: "
+            "y[...] = …"
+        )
 
     def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
-        """dx = (∂y/∂x)ᵀ dy. Leaves ``dy`` as it is unless the layer is ``inplace``.
+        """Write dx = (∂y/∂x)ᵀ dy. Leaves ``dy`` as it is unless the layer is ``inplace``.
 
         ``tmp`` is scratch, of the shape that ``scratch_like`` names. ``tmp`` and ``dx`` may hold
         anything before the call.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} needs grad_input(self, bk, p, x, y, dy, dx, tmp), which writes "
+            "the gradient with respect to x into dx: dx[...] = …"
+        )
 
     def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
-        """g = (∂y/∂p)ᵀ dy, summed over the rows.
+        """Write g = (∂y/∂p)ᵀ dy, summed over the rows of x and dy.
 
-        ``share``: of the first parameter's rows, those that this worker is to compute; the other
-        parameters belong to whoever has the last of them.
+        ``rows``: the rows of the first parameter whose gradient is wanted, where several workers
+        divide a layer. The other parameters belong to the worker that has the last of them.
         """

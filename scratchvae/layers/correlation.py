@@ -11,12 +11,13 @@ repeat a pixel kh · kw times, so they are made for a few images at a time, in a
 in cache. Every sum has a fixed order, so that a run can be repeated to the bit.
 """
 
+import math
 from collections.abc import Iterator
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.base import WHOLE
 from scratchvae.layers.grid import Axis, Phase
-from scratchvae.memory import Shape, Workspace, size_of
+from scratchvae.memory import Shape, Workspace
 
 FEW = 4  # so many times fewer channels in the smaller grid: products first pays (measured)
 
@@ -179,20 +180,21 @@ class Work:
     """
 
     def __init__(self, c: Correlation, workspace: Workspace, per: int = 1) -> None:
+        self.map = c
         self.before, self.lead = (c.y.before, c.x.before), (c.y.lead, c.x.lead)
         windows = [c.small[0] * c.small[1] * c.rows]
         windows += [a.pixels * b.pixels * a.taps * b.taps * c.O for a, b in c.phases]
         parts = [a.pixels * b.pixels * c.C for a, b in c.phases] if len(c.phases) > 1 else [0]
-        self.n = n = max(1, min(workspace.count * per, workspace.bk.block_size // max(windows)))
+        self.n = n = max(1, min(workspace.n_rows * per, workspace.bk.block_size // max(windows)))
 
         def own(role: str, *shape: int) -> Array:
-            return workspace.own(f"correlation.{role}", *shape)
+            return workspace.private(f"correlation.{role}", *shape)
 
         self.padded = own("padded", n, *c.padded) if c.padded != c.big else None
         grown = c.small_padded != c.small
         self.small_padded = own("small_padded", n, *c.small_padded) if grown else None
         self._windows, self._part = own("windows", n * max(windows)), own("part", n * max(parts))
-        self._pixels = own("pixels", max(size_of(c.big), size_of(c.small)))
+        self._pixels = own("pixels", max(math.prod(c.big), math.prod(c.small)))
         self.gradient = own("gradient", c.rows, c.O)
         self.kernels = [
             own(f"kernel{a.first},{b.first}", a.taps, b.taps, c.O, c.C) for a, b in c.phases
@@ -210,15 +212,15 @@ class Work:
 
     def windows(self, shape: Shape) -> Array:
         """The buffer of the windows, in this shape."""
-        return self._windows[: size_of(shape)].reshape(shape)
+        return self._windows[: math.prod(shape)].reshape(shape)
 
     def part(self, shape: Shape) -> Array:
         """The buffer of a part of the result, in this shape."""
-        return self._part[: size_of(shape)].reshape(shape)
+        return self._part[: math.prod(shape)].reshape(shape)
 
     def sum_pixels(self, bk: Backend, images: Array, out: Array) -> None:
         """out = Σ_nPQ images[n, P, Q, :]: over the images first, which are long and contiguous."""
-        each = self._pixels[: size_of(images.shape[1:])]
+        each = self._pixels[: math.prod(images.shape[1:])]
         bk.sum_rows(images.reshape(images.shape[0], -1), each)
         bk.sum_rows(each.reshape(-1, images.shape[-1]), out)
 

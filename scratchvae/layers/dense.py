@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scratchvae.backend import Array, Backend
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, whole_number
 from scratchvae.layers.base import WHOLE, Layer
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
 from scratchvae.memory import Shape
@@ -18,29 +18,26 @@ class Dense(Layer):
     def __init__(
         self, units: int, init: Initialization = INITIALIZATIONS["glorot-uniform"]
     ) -> None:
-        if units < 1:
-            raise ConfigError(f"a dense layer needs at least one unit, not {units}")
-        self.n_in = 0  # known once built
-        self.n_out = units
+        self.units = whole_number(units, "the units of a dense layer")
         self.init = init
 
     def __repr__(self) -> str:
-        return f"Dense({self.n_out})"
+        return f"Dense({self.units})"
 
-    def build(self, shape: Shape) -> Shape:
+    def infer_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1 or shape[0] < 1:
             raise ConfigError(f"a dense layer takes rows of one dimension, not of shape {shape}")
-        (self.n_in,) = shape
-        return (self.n_out,)
+        return (self.units,)
 
-    def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
+    def parameters(self, shape: Shape) -> Mapping[str, tuple[Shape, Initializer]]:
+        (inputs,) = shape
         return {
-            "W": ((self.n_in, self.n_out), self.init.weights),
-            "b": ((self.n_out,), self.init.bias),
+            "W": ((inputs, self.units), self.init.weights),
+            "b": ((self.units,), self.init.bias),
         }
 
-    def fans(self) -> tuple[int, int]:
-        return self.n_in, self.n_out
+    def fans(self, shape: Shape) -> tuple[int, int]:
+        return shape[0], self.units
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
         """y = x W + b  (E3): (B, I) -> (B, O)."""
@@ -54,7 +51,7 @@ class Dense(Layer):
         bk.gemm_nt(dy, p.W, dx, tmp)
 
     def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
-        """dW = xᵀ dy, db = Σ_rows dy  (E5); of a ``share`` of W's rows, and db with the last."""
+        """dW = xᵀ dy, db = Σ_rows dy  (E5); of some ``rows`` of W, and db with the last."""
         bk.gemm(x.T[rows], dy, g.W[rows])
-        if rows.stop in (None, self.n_in):
+        if rows.stop in (None, x.shape[1]):
             bk.sum_rows(dy, g.b)

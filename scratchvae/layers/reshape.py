@@ -1,33 +1,18 @@
 """Another shape for the same numbers: vectors to images and back."""
 
+import math
 from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers.base import Layer
-from scratchvae.memory import Shape, size_of
+from scratchvae.memory import Shape
 
 
-class Reshape(Layer):
-    """Rows of the given shape. In a Sequential, x and y are one piece of memory: nothing moves."""
+class View(Layer):
+    """The same numbers in another shape. In a Sequential, x and y are one piece of memory."""
 
     is_view = True
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = tuple(shape)
-        if not self.shape or not all(isinstance(n, int) and n >= 1 for n in self.shape):
-            raise ConfigError(f"a shape is made of whole numbers of at least 1, not {shape}")
-
-    def __repr__(self) -> str:
-        return f"Reshape{self.shape}"
-
-    def build(self, shape: Shape) -> Shape:
-        if size_of(shape) != size_of(self.shape):
-            raise ConfigError(
-                f"rows of shape {shape} have {size_of(shape)} numbers, which cannot become "
-                f"{self.shape} with {size_of(self.shape)}"
-            )
-        return self.shape
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
         """y = x, in another shape."""
@@ -42,15 +27,28 @@ class Reshape(Layer):
             dx[...] = dy.reshape(dx.shape)
 
 
-class Flatten(Reshape):
-    """Rows of one dimension, in the order of memory: (B, H, W, C) -> (B, H · W · C)."""
+class Reshape(View):
+    """Rows of the given shape."""
 
-    def __init__(self) -> None:
-        super().__init__((1,))
+    def __init__(self, shape: Shape) -> None:
+        self.shape = tuple(shape)
+        if not self.shape or not all(isinstance(n, int) and n >= 1 for n in self.shape):
+            raise ConfigError(f"a shape is made of whole numbers of at least 1, not {shape}")
 
     def __repr__(self) -> str:
-        return "Flatten()"
+        return f"Reshape{self.shape}"
 
-    def build(self, shape: Shape) -> Shape:
-        self.shape = (size_of(shape),)
+    def infer_shape(self, shape: Shape) -> Shape:
+        if math.prod(shape) != math.prod(self.shape):
+            raise ConfigError(
+                f"rows of shape {shape} have {math.prod(shape)} numbers, which cannot become "
+                f"{self.shape} with {math.prod(self.shape)}"
+            )
         return self.shape
+
+
+class Flatten(View):
+    """Rows of one dimension, in the order of memory: (B, H, W, C) -> (B, H · W · C)."""
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)

@@ -10,32 +10,55 @@ from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import FlatBuffer, Shape, Workspace
 
 
+class Parameter(NamedTuple):
+    """A parameter of a layer of a Sequential: ``0.W``, ``0.b``, ``2.W``, …"""
+
+    name: str
+    shape: Shape
+    init: Initializer
+    fans: tuple[int, int]  # fan_in and fan_out of its layer
+
+
 class Sequential:
-    """f = f_n ∘ … ∘ f_1. Holds the layers and the shapes between them, nothing else."""
+    """f = f_n ∘ … ∘ f_1. Holds the layers and nothing else."""
 
     def __init__(self, *layers: Layer) -> None:
         if not layers:
             raise ConfigError("a Sequential needs at least one layer")
+        for thing in layers:
+            _require_layer(thing)
         self.layers = layers
-        self.shapes: list[Shape] = []  # of a row, before each layer and after the last
 
-    def build(self, shape: Shape) -> Shape:
-        """Infer all shapes from the shape of one row of the input; answer with the output's."""
-        self.shapes = [tuple(shape)]
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+    def shapes(self, shape: Shape) -> list[Shape]:
+        """The shape of a row before each layer and after the last, from that of the input's rows.
+
+        ``ConfigError`` where a layer does not take the rows that it is given.
+        """
+        shapes = [tuple(shape)]
         for layer in self.layers:
-            self.shapes.append(layer.build(self.shapes[-1]))
-            if layer.inplace and layer.parameters():
-                raise ConfigError(
-                    f"{layer!r} works in place and has parameters: grad_input, which comes first, "
-                    "would overwrite the dy that their gradient needs"
-                )
-        return self.shapes[-1]
+            after = tuple(layer.infer_shape(shapes[-1]))  # first: it refuses rows that do not fit
+            if layer.parameters(shapes[-1]):
+                _require_trainable(layer)
+            shapes.append(after)
+        return shapes
 
-    def parameters(self) -> Iterator[tuple[str, Layer, Shape, Initializer]]:
-        """Every parameter: its name (``0.W``, ``0.b``, ``2.W``, …), layer, shape, initializer."""
-        for i, layer in enumerate(self.layers):
-            for name, (shape, init) in layer.parameters().items():
-                yield f"{i}.{name}", layer, shape, init
+    def infer_shape(self, shape: Shape) -> Shape:
+        """The shape of a row of the output."""
+        return self.shapes(shape)[-1]
+
+    def parameters(self, shape: Shape) -> Iterator[Parameter]:
+        """Every parameter, in order, for input rows of ``shape``."""
+        for i, (layer, before) in enumerate(zip(self.layers, self.shapes(shape), strict=False)):
+            for name, (size, init) in layer.parameters(before).items():
+                yield Parameter(f"{i}.{name}", size, init, layer.fans(before))
+
+    def macs_per_row(self, shape: Shape) -> int:
+        """Multiply–accumulates of the forward pass per row of the input."""
+        pairs = zip(self.layers, self.shapes(shape), strict=False)
+        return sum(layer.macs_per_row(before) for layer, before in pairs)
 
     def bind(
         self,
@@ -49,47 +72,72 @@ class Sequential:
     ) -> "BoundSequential":
         """Give every layer its buffers on the workspace and its views of parameters and gradients.
 
-        ``x`` is the input, (rows · per, …); ``dx`` the buffer for its gradient, None where nobody
-        wants it (a first layer then skips that work). Without ``grads`` only forward is possible.
+        ``x`` is the input, (rows · per, …); ``dx`` the buffer for its gradient, or None if that is
+        not needed (the first layer then skips the work). Without ``grads`` only forward is
+        possible.
         """
         given = x, dx
-        gradients = self._bind_gradients(workspace, name, per) if grads is not None else None
+        shapes = self.shapes(tuple(x.shape[1:]))
+        gradients = None
+        if grads is not None:
+            gradients = self._bind_gradients(workspace, name, shapes, per)
         layers: list[BoundLayer] = []
         keep = True  # the caller's x is never overwritten, nor an output that its layer reads again
         for i, layer in enumerate(self.layers):
-            label, shape = f"{name}.{i}", self.shapes[i + 1]
+            label, before, shape = f"{name}.{i}", shapes[i], shapes[i + 1]
             dy = None if gradients is None else gradients[i]
             tmp = None
             if layer.is_view:  # x is y and dy is dx already
                 x = y = x.reshape(-1, *shape)
                 dx = dy if i > 0 else dx
             else:
-                y = (
-                    x
-                    if layer.inplace and not keep
-                    else workspace.buffer(f"{label}.y", *shape, per=per)
-                )
+                y = x
+                if keep or not layer.inplace:
+                    y = workspace.buffer(f"{label}.y", *shape, per=per)
                 keep = layer.grad_input_reads_y
             if layer.scratch_like and dx is not None:
-                like = self.shapes[i] if layer.scratch_like == "x" else shape
+                like = before if layer.scratch_like == "x" else shape
                 tmp = workspace.buffer(f"tmp{like}x{per}", *like, per=per)  # one for all of a shape
-            p, g = params.part(label), None if grads is None else grads.part(label)
-            layers.append(BoundLayer(label, layer.on(workspace, per), p, g, x, y, dy, dx, tmp))
+            p, g = params.namespace(label), None if grads is None else grads.namespace(label)
+            bound = layer.bound_to(workspace, before, per)
+            layers.append(BoundLayer(label, bound, p, g, x, y, dy, dx, tmp))
             x, dx = y, dy
         return BoundSequential(workspace, layers, *given)
 
-    def _bind_gradients(self, workspace: Workspace, name: str, per: int) -> list[Array]:
+    def _bind_gradients(
+        self, workspace: Workspace, name: str, shapes: list[Shape], per: int
+    ) -> list[Array]:
         """A buffer for the gradient of every layer's output; in-place layers hand theirs on."""
         gradients: list[Array] = []
         for i in reversed(range(len(self.layers))):
             after = self.layers[i + 1] if gradients else None
             if after is not None and after.is_view:
-                gradients.append(gradients[-1].reshape(-1, *self.shapes[i + 1]))
+                gradients.append(gradients[-1].reshape(-1, *shapes[i + 1]))
             elif after is not None and after.inplace:
                 gradients.append(gradients[-1])
             else:
-                gradients.append(workspace.buffer(f"{name}.{i}.dy", *self.shapes[i + 1], per=per))
+                gradients.append(workspace.buffer(f"{name}.{i}.dy", *shapes[i + 1], per=per))
         return gradients[::-1]
+
+
+def _require_layer(thing: object) -> None:
+    if not isinstance(thing, Layer):
+        made = f": write {thing.__name__}(…)" if isinstance(thing, type) else ""
+        raise ConfigError(f"a Sequential is made of layers, not of {thing!r}{made}")
+
+
+def _require_trainable(layer: Layer) -> None:
+    """``ConfigError`` unless a layer with parameters has what their gradient needs."""
+    if layer.inplace:
+        raise ConfigError(
+            f"{layer!r} works in place and has parameters: grad_input, which comes first, "
+            "would overwrite the dy that their gradient needs"
+        )
+    if type(layer).grad_params is Layer.grad_params:
+        raise ConfigError(
+            f"{layer!r} has parameters but no gradient for them: it needs "
+            "grad_params(self, bk, x, dy, g, rows), which writes into g.W[...] (and so on)"
+        )
 
 
 class BoundLayer(NamedTuple):
@@ -124,7 +172,7 @@ class BoundSequential:
             s.layer.forward(self.bk, s.p, s.x, s.y)
 
     def backward(self) -> None:
-        """From ``dy``: ``dx`` where somebody wants it, and the gradient of every parameter."""
+        """From ``dy``: ``dx`` where it is needed, and the gradient of every parameter."""
         self.grad_inputs()
         for s in self.reversed_layers:
             s.layer.grad_params(self.bk, s.x, s.dy, s.g)

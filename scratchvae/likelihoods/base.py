@@ -1,6 +1,7 @@
 """What a likelihood is: everything that depends on how pixels are distributed, in one class."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from scratchvae.backend import Array, Backend
@@ -12,7 +13,7 @@ class Likelihood:
     """p(x | z) given the decoder's output, the logits.
 
     A likelihood owns the map from logits to means and the sampler, so that sampling cannot
-    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples an image, or
+    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples per image, or
     (B, K, logits_per_pixel · D); ``x``: (B, 1, D); values in nats, summed over the pixels:
     (B, K). A likelihood may have parameters of its own, handed in like a layer's.
     """
@@ -21,18 +22,19 @@ class Likelihood:
     unit_interval = False  # x must lie in [0, 1]
     noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
 
-    def build(self, pixels: int) -> None:
-        """Learn the number of pixels."""
-
-    def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
-        """The shape and the initializer of each parameter, by name."""
+    def parameters(self, pixels: int) -> Mapping[str, tuple[Shape, Initializer]]:
+        """The shape and the initializer of each parameter by name, for images of ``pixels``."""
         return {}
 
     def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
-        """The work buffers that the maps below are handed: two of the shape of the logits."""
-        return tuple(
-            workspace.buffer(f"likelihood.{name}", pixels, per=samples).reshape(-1, samples, pixels)
-            for name in ("tmp", "mean")
+        """The named work buffers that the maps below are handed: tmp and terms (B, K, D)."""
+        return SimpleNamespace(
+            **{
+                name: workspace.buffer(f"likelihood.{name}", pixels, per=samples).reshape(
+                    -1, samples, pixels
+                )
+                for name in ("tmp", "terms")
+            }
         )
 
     def pixel_nll(
@@ -42,19 +44,20 @@ class Likelihood:
         raise NotImplementedError
 
     def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
-        """out = −log p(x | z), summed over the last axis."""
-        raise NotImplementedError
+        """out = −log p(x | z) = Σ_d of :meth:`pixel_nll`: (B, K)."""
+        self.pixel_nll(bk, p, logits, x, work.terms, work)
+        bk.xp.sum(work.terms, axis=-1, out=out)
 
     def nll_and_grad(
         self,
         bk: Backend,
         p: Any,
-        g: Any,
         logits: Array,
         x: Array,
         weight: Any,
         nll: Array,
         dlogits: Array,
+        g: Any,
         work: Any,
     ) -> None:
         """The value as in :meth:`nll`, and the gradient of Σ weight · nll.
@@ -66,7 +69,7 @@ class Likelihood:
         raise NotImplementedError
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
-        """out = E[x | z]. ``out`` may be ``logits`` where there is one a pixel."""
+        """out = E[x | z]. ``out`` may be ``logits`` where there is one per pixel."""
         raise NotImplementedError
 
     def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:

@@ -11,7 +11,7 @@ class Bernoulli(Likelihood):
     """x_d ~ Bernoulli(sigmoid(logit_d)).
 
     A density only for binary pixels. On grey ones it is the customary cross-entropy, which no
-    distribution over grey values normalizes; whoever prints it says so.
+    distribution over grey values normalizes, and results printed from it say so.
     """
 
     unit_interval = True
@@ -20,28 +20,22 @@ class Bernoulli(Likelihood):
         self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
     ) -> None:
         """−log p(x_d|z) = log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
-        bk.bernoulli_nll_terms(logits, x, out, work[0])
-
-    def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
-        """−log p(x|z) = Σ_d log(1 + e^a_d) − x_d a_d  (E18)."""
-        terms = work[1]
-        self.pixel_nll(bk, p, logits, x, terms, work)
-        bk.xp.sum(terms, axis=-1, out=out)
+        bk.bernoulli_nll_terms(logits, x, out, work.tmp)
 
     def nll_and_grad(
         self,
         bk: Backend,
         p: Any,
-        g: Any,
         logits: Array,
         x: Array,
         weight: Any,
         nll: Array,
         dlogits: Array,
+        g: Any,
         work: Any,
     ) -> None:
         """da = weight · (sigmoid(a) − x)  (E19), in one pass with the value (E18)."""
-        bk.bernoulli(logits, x, weight, nll, dlogits, work[0])
+        bk.bernoulli(logits, x, weight, nll, dlogits, work.tmp)
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """E[x|z] = sigmoid(a)  (E20)."""

@@ -1,5 +1,7 @@
 """Independent categorical pixels: a probability for every grey level, parameterized by logits."""
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 from scratchvae.backend import Array, Backend
@@ -11,7 +13,7 @@ from scratchvae.memory import Workspace
 class Categorical(Likelihood):
     """Pixel d shows the level l, the grey value l / (L − 1), with probability softmax(a_d)_l.
 
-    The decoder gives L logits a pixel, (B, K, L · D), level after level: all pixels' logits of
+    The decoder gives L logits per pixel, (B, K, L · D), level after level: all pixels' logits of
     level 0 come first. Sums over levels then run along rows of pixels, in less than half the time
     of the other order. Grey values are mapped back to the nearest level, which is exact for those
     that were whole levels.
@@ -25,17 +27,23 @@ class Categorical(Likelihood):
 
     def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
         L, D, K = self.n_levels, pixels, samples
+
+        def per_sample(name: str, *shape: int) -> Array:
+            numbers = workspace.buffer(f"likelihood.{name}", math.prod(shape), per=K)
+            return numbers.reshape(-1, K, *shape)
+
         levels = workspace.shared("likelihood.levels", L, 1)
         levels[...] = workspace.bk.array(range(L)).reshape(L, 1)
-        return (
-            levels,
-            workspace.buffer("likelihood.level", D).reshape(-1, 1, D),
-            workspace.buffer("likelihood.shown", L * D).reshape(-1, 1, L, D),
-            workspace.buffer("likelihood.shifted", L * D, per=K).reshape(-1, K, L, D),
-            workspace.buffer("likelihood.tmp", L * D, per=K).reshape(-1, K, L, D),
-            workspace.buffer("likelihood.largest", D, per=K).reshape(-1, K, D),
-            workspace.buffer("likelihood.total", D, per=K).reshape(-1, K, D),
-            workspace.buffer("likelihood.terms", D, per=K).reshape(-1, K, D),
+        return SimpleNamespace(
+            levels=levels,
+            level=workspace.buffer("likelihood.level", D).reshape(-1, 1, D),
+            one_hot=workspace.buffer("likelihood.one_hot", L * D).reshape(-1, 1, L, D),
+            shifted=per_sample("shifted", L, D),
+            tmp=per_sample("tmp", L, D),
+            largest=per_sample("largest", D),
+            picked=per_sample("picked", D),
+            total=per_sample("total", D),
+            terms=per_sample("terms", D),
         )
 
     def pixel_nll(
@@ -45,58 +53,51 @@ class Categorical(Likelihood):
 
         Leaves e^(a − m), its sum over the levels and the one-hot x in the work buffers.
         """
-        levels, level, shown, shifted, tmp, largest, total, _ = work
-        bk.xp.multiply(x, self.n_levels - 1.0, out=level)
-        bk.xp.rint(level, out=level)
-        bk.xp.equal(level[:, :, None, :], levels, out=shown)
+        w = work
+        bk.xp.multiply(x, self.n_levels - 1.0, out=w.level)
+        bk.xp.rint(w.level, out=w.level)
+        bk.xp.equal(w.level[:, :, None, :], w.levels, out=w.one_hot)
         a = self._by_level(logits)
-        bk.xp.max(a, axis=2, out=largest)
-        bk.xp.subtract(a, largest[:, :, None, :], out=shifted)
-        bk.xp.multiply(shifted, shown, out=tmp)
-        bk.xp.sum(tmp, axis=2, out=largest)  # a_x − m: all other terms are zero
-        bk.xp.exp(shifted, out=shifted)
-        bk.xp.sum(shifted, axis=2, out=total)
-        bk.xp.log(total, out=out)
-        out -= largest
-
-    def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
-        """−log p(x|z) = Σ_d log Σ_l e^a_dl − a_dx  (E56), stable for all finite logits."""
-        terms = work[-1]
-        self.pixel_nll(bk, p, logits, x, terms, work)
-        bk.xp.sum(terms, axis=-1, out=out)
+        bk.xp.max(a, axis=2, out=w.largest)
+        bk.xp.subtract(a, w.largest[:, :, None, :], out=w.shifted)
+        bk.xp.multiply(w.shifted, w.one_hot, out=w.tmp)
+        bk.xp.sum(w.tmp, axis=2, out=w.picked)  # a_x − m: all other terms are zero
+        bk.xp.exp(w.shifted, out=w.shifted)
+        bk.xp.sum(w.shifted, axis=2, out=w.total)
+        bk.xp.log(w.total, out=out)
+        out -= w.picked
 
     def nll_and_grad(
         self,
         bk: Backend,
         p: Any,
-        g: Any,
         logits: Array,
         x: Array,
         weight: Any,
         nll: Array,
         dlogits: Array,
+        g: Any,
         work: Any,
     ) -> None:
         """da_l = weight · (softmax(a)_l − 1 where l is the pixel's level)  (E57)."""
-        _, _, shown, shifted, _, _, total, _ = work
         self.nll(bk, p, logits, x, nll, work)
         da = self._by_level(dlogits)
-        bk.xp.divide(shifted, total[:, :, None, :], out=da)
-        da -= shown
+        bk.xp.divide(work.shifted, work.total[:, :, None, :], out=da)
+        da -= work.one_hot
         da *= weight if isinstance(weight, float | int) else weight[:, :, None, :]
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """E[x|z] = Σ_l softmax(a)_l · l / (L − 1)  (E58)."""
-        odds = self._odds(bk, logits)
+        weights = self._unnormalized_probs(bk, logits)
         grey = bk.array([[level / (self.n_levels - 1)] for level in range(self.n_levels)])
-        bk.xp.divide(bk.xp.sum(odds * grey, axis=2), bk.xp.sum(odds, axis=2), out=out)
+        bk.xp.divide(bk.xp.sum(weights * grey, axis=2), bk.xp.sum(weights, axis=2), out=out)
 
     def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
         """The lowest level whose cumulative probability exceeds u ~ U[0, 1), as grey value  (E58).
 
-        One uniform a pixel: the level is how many cumulative sums are at most u.
+        One uniform per pixel: the level is the number of cumulative sums that are at most u.
         """
-        sums = bk.xp.cumsum(self._odds(bk, logits), axis=2)
+        sums = bk.xp.cumsum(self._unnormalized_probs(bk, logits), axis=2)
         passed = sums[:, :, :-1] <= sums[:, :, -1:] * noise[:, :, None, :]
         bk.xp.sum(passed, axis=2, out=out)
         out /= self.n_levels - 1.0
@@ -104,8 +105,8 @@ class Categorical(Likelihood):
     def describe(self) -> str:
         return f"categorical over {self.n_levels} levels"
 
-    def _odds(self, bk: Backend, logits: Array) -> Array:
-        """e^(a − max a), (B, K, L, D): the probabilities of the levels up to a factor a pixel."""
+    def _unnormalized_probs(self, bk: Backend, logits: Array) -> Array:
+        """e^(a − max a), (B, K, L, D): the probabilities of the levels up to a factor per pixel."""
         a = self._by_level(logits)
         return bk.xp.exp(a - bk.xp.max(a, axis=2, keepdims=True))
 

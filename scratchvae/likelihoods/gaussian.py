@@ -28,17 +28,19 @@ class GaussianLikelihood(Likelihood):
         if mean not in MEANS:
             raise ConfigError(f"a Gaussian's mean is one of {', '.join(MEANS)}, not {mean!r}")
         self.mean_map = mean
-        self.pixels = 0  # known once built
 
-    def build(self, pixels: int) -> None:
-        self.pixels = pixels
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
+        work = super().work(workspace, pixels, samples)
+        mean = workspace.buffer("likelihood.mean", pixels, per=samples)
+        work.mean = mean.reshape(-1, samples, pixels)
+        return work
 
-    def precision(self, bk: Backend, p: Any, work: Any) -> tuple[Any, Any]:
+    def precision(self, bk: Backend, p: Any, pixels: int, work: Any) -> tuple[Any, Any]:
         """1/σ², a number or (1,) or (D,), and Σ_d ½ log 2πσ_d², a number or (1,)."""
         raise NotImplementedError
 
     def variance_grad(
-        self, bk: Backend, p: Any, g: Any, square: Array, weight: Any, work: Any
+        self, bk: Backend, p: Any, square: Array, weight: Any, g: Any, work: Any
     ) -> None:
         """The gradient of σ's parameters, from r²/σ² (B, K, D), which it may overwrite."""
 
@@ -60,8 +62,8 @@ class GaussianLikelihood(Likelihood):
 
     def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
         """−log p(x|z) = Σ_d ½ (x_d − m_d)²/σ_d² + ½ log 2πσ_d²  (E21)."""
-        tmp, mean = work[:2]
-        precision, constant = self.precision(bk, p, work)
+        tmp, mean = work.tmp, work.mean
+        precision, constant = self.precision(bk, p, x.shape[-1], work)
         self.mean(bk, logits, mean)
         mean -= x
         bk.xp.multiply(mean, precision, out=tmp)
@@ -74,17 +76,17 @@ class GaussianLikelihood(Likelihood):
         self,
         bk: Backend,
         p: Any,
-        g: Any,
         logits: Array,
         x: Array,
         weight: Any,
         nll: Array,
         dlogits: Array,
+        g: Any,
         work: Any,
     ) -> None:
         """da = weight · (m − x)/σ² · m′(a)  (E22), with m′ = m (1 − m) for the sigmoid."""
-        tmp, mean = work[:2]
-        precision, constant = self.precision(bk, p, work)
+        tmp, mean = work.tmp, work.mean
+        precision, constant = self.precision(bk, p, x.shape[-1], work)
         self.mean(bk, logits, mean)
         bk.xp.subtract(mean, x, out=dlogits)
         bk.xp.multiply(dlogits, precision, out=tmp)  # (m − x)/σ²
@@ -92,7 +94,7 @@ class GaussianLikelihood(Likelihood):
         bk.xp.sum(dlogits, axis=-1, out=nll)
         nll *= 0.5
         nll += constant
-        self.variance_grad(bk, p, g, dlogits, weight, work)
+        self.variance_grad(bk, p, dlogits, weight, g, work)
         tmp *= weight
         if self.mean_map == "identity":
             dlogits[...] = tmp
@@ -128,9 +130,9 @@ class Gaussian(GaussianLikelihood):
             )
         self.fixed = float(std)
 
-    def precision(self, bk: Backend, p: Any, work: Any) -> tuple[float, float]:
+    def precision(self, bk: Backend, p: Any, pixels: int, work: Any) -> tuple[float, float]:
         variance = self.fixed**2
-        return 1.0 / variance, 0.5 * self.pixels * math.log(2 * math.pi * variance)
+        return 1.0 / variance, 0.5 * pixels * math.log(2 * math.pi * variance)
 
     def std(self, bk: Backend, p: Any) -> float:
         return self.fixed
@@ -159,49 +161,46 @@ class LearnedGaussian(GaussianLikelihood):
         self.per_pixel = per_pixel
         self.min_std = float(min_std)
 
-    def parameters(self) -> Mapping[str, tuple[Shape, Initializer]]:
-        return {"logvar": ((self.pixels if self.per_pixel else 1,), Constant(0.0))}
+    def parameters(self, pixels: int) -> Mapping[str, tuple[Shape, Initializer]]:
+        return {"logvar": ((pixels if self.per_pixel else 1,), Constant(0.0))}
 
     def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
         count = pixels if self.per_pixel else 1
-        return (
-            *super().work(workspace, pixels, samples),
-            workspace.shared("likelihood.exp_logvar", count),
-            workspace.shared("likelihood.precision", count),
-            workspace.shared("likelihood.log_variance", count),
-            workspace.shared("likelihood.constant", 1),
-            workspace.shared("likelihood.row_sum", pixels),
-        )
+        work = super().work(workspace, pixels, samples)
+        work.exp_logvar = workspace.shared("likelihood.exp_logvar", count)
+        work.precision = workspace.shared("likelihood.precision", count)
+        work.log_variance = workspace.shared("likelihood.log_variance", count)
+        work.constant = workspace.shared("likelihood.constant", 1)
+        work.row_sum = workspace.shared("likelihood.row_sum", pixels)
+        return work
 
-    def precision(self, bk: Backend, p: Any, work: Any) -> tuple[Array, Array]:
+    def precision(self, bk: Backend, p: Any, pixels: int, work: Any) -> tuple[Array, Array]:
         """From logvar: 1/σ² and Σ_d ½ log 2πσ_d²  (E21)."""
-        _, _, exp_logvar, precision, log_variance, constant, _ = work
-        bk.xp.exp(p.logvar, out=exp_logvar)
-        bk.xp.add(exp_logvar, self.min_std**2, out=precision)  # σ²
-        bk.xp.log(precision, out=log_variance)
-        bk.xp.divide(1.0, precision, out=precision)
-        bk.xp.sum(log_variance, axis=0, keepdims=True, out=constant)
+        bk.xp.exp(p.logvar, out=work.exp_logvar)
+        bk.xp.add(work.exp_logvar, self.min_std**2, out=work.precision)  # σ²
+        bk.xp.log(work.precision, out=work.log_variance)
+        bk.xp.divide(1.0, work.precision, out=work.precision)
+        bk.xp.sum(work.log_variance, axis=0, keepdims=True, out=work.constant)
         if not self.per_pixel:
-            constant *= float(self.pixels)
-        constant += self.pixels * math.log(2 * math.pi)
-        constant *= 0.5
-        return precision, constant
+            work.constant *= float(pixels)
+        work.constant += pixels * math.log(2 * math.pi)
+        work.constant *= 0.5
+        return work.precision, work.constant
 
     def variance_grad(
-        self, bk: Backend, p: Any, g: Any, square: Array, weight: Any, work: Any
+        self, bk: Backend, p: Any, square: Array, weight: Any, g: Any, work: Any
     ) -> None:
         """d logvar = Σ weight · ½ (1 − r²/σ²) · exp(logvar)/σ²  (E23)."""
-        _, _, exp_logvar, precision, _, _, row_sum = work
         bk.xp.subtract(1.0, square, out=square)
         square *= weight
-        bk.sum_rows(square.reshape(-1, self.pixels), row_sum)
+        bk.sum_rows(square.reshape(-1, square.shape[-1]), work.row_sum)
         if self.per_pixel:
-            g.logvar[...] = row_sum
+            g.logvar[...] = work.row_sum
         else:
-            bk.xp.sum(row_sum, axis=0, keepdims=True, out=g.logvar)
+            bk.xp.sum(work.row_sum, axis=0, keepdims=True, out=g.logvar)
         g.logvar *= 0.5
-        g.logvar *= exp_logvar
-        g.logvar *= precision
+        g.logvar *= work.exp_logvar
+        g.logvar *= work.precision
 
     def std(self, bk: Backend, p: Any) -> Array:
         return bk.xp.sqrt(bk.xp.exp(p.logvar) + self.min_std**2)

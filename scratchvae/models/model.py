@@ -45,9 +45,9 @@ class Model:
                 f"{vae.layout.shapes}"
             )
 
-    def on(self, bk: Backend) -> "Model":
+    def to(self, bk: Backend) -> "Model":
         """A copy on another backend or in another float type."""
-        return Model(self.vae, bk, self.params.on(bk))
+        return Model(self.vae, bk, self.params.to(bk))
 
     def with_samples(self, samples: int) -> "Model":
         """The same parameters, not a copy, with another number of samples an image."""
@@ -204,7 +204,7 @@ class Model:
             if workspace is None:
                 workspace = Workspace(self.bk, stop - start)
                 bound = self.vae.bind(workspace, self.params)
-            elif stop - start < workspace.count:
+            elif stop - start < workspace.n_rows:
                 bound = self.vae.bind(workspace.rows(0, stop - start), self.params)
             yield start, stop, bound
 

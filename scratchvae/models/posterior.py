@@ -59,7 +59,7 @@ class BoundPosterior:
         self.nll = workspace.buffer("nll", per=K).reshape(B, K)
         self.objective = workspace.buffer("objective")
         self.work = self.likelihood.work(workspace, D, K)
-        self.p_x, self.g_x = params.part("likelihood"), no_grads.part("likelihood")
+        self.p_x, self.g_x = params.namespace("likelihood"), no_grads.namespace("likelihood")
 
     def value(self) -> None:
         """−ELBO of the observed pixels  (E60).
@@ -101,8 +101,8 @@ class BoundPosterior:
         xp = self.bk.xp
         self._decode()
         self.likelihood.nll_and_grad(
-            self.bk, self.p_x, self.g_x, self.logits, self.x, self.weight,
-            self.nll, self.dlogits, self.work,
+            self.bk, self.p_x, self.logits, self.x, self.weight,
+            self.nll, self.dlogits, self.g_x, self.work,
         )  # fmt: skip
         self.decoder.grad_inputs()
         if self.sampled:

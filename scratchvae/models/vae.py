@@ -1,16 +1,24 @@
 """The variational autoencoder, put together by hand: Kingma and Welling 2014, algorithm 1."""
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from scratchvae.backend import Array, Backend, Number
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
-from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Dense, Layer, Sequential
+from scratchvae.layers import (
+    ACTIVATIONS,
+    INITIALIZATIONS,
+    Dense,
+    Layer,
+    Parameter,
+    Sequential,
+)
 from scratchvae.likelihoods import Bernoulli, Likelihood
-from scratchvae.memory import FlatBuffer, Layout, Workspace, size_of
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models.specs import with_head
 
 
@@ -47,20 +55,19 @@ class VAE:
         self.beta, self.samples = float(beta), samples
         self.estimator = AnalyticKL() if estimator is None else estimator
         self.estimator.require(samples, self.beta)
-        head = encoder.build((pixels,))
+        head = encoder.infer_shape((pixels,))
         if head != (2 * latent_dim,):
             raise ConfigError(
                 f"the encoder's output has shape {head}, but [mu | logvar] of "
                 f"{latent_dim} latent units has {2 * latent_dim} columns"
             )
-        logits = decoder.build((latent_dim,))
-        if size_of(logits) != pixels * likelihood.logits_per_pixel:
+        logits = decoder.infer_shape((latent_dim,))
+        if math.prod(logits) != pixels * likelihood.logits_per_pixel:
             expected = f"{pixels} pixels"
             if likelihood.logits_per_pixel > 1:
                 expected += f" of {likelihood.logits_per_pixel} logits each"
             raise ConfigError(f"the decoder's output has shape {logits}, expected {expected}")
-        likelihood.build(pixels)
-        self.layout = Layout({name: shape for name, _, shape, _ in self._parameters()})
+        self.layout = Layout({p.name: p.shape for p in self._parameters()})
 
     @classmethod
     def mlp(
@@ -113,21 +120,26 @@ class VAE:
             estimator,
         )
 
-    def _parameters(self) -> Any:
-        """(name, layer, shape, initializer) of every parameter; no layer for a likelihood's."""
-        for part, layers in (("encoder", self.encoder), ("decoder", self.decoder)):
-            for name, layer, shape, init in layers.parameters():
-                yield f"{part}.{name}", layer, shape, init
-        for name, (shape, init) in self.likelihood.parameters().items():
-            yield f"likelihood.{name}", None, shape, init
+    def _parameters(self) -> Iterator[Parameter]:
+        """Every parameter: the encoder's, the decoder's, the likelihood's."""
+        parts = ("encoder", self.encoder, self.pixels), ("decoder", self.decoder, self.latent_dim)
+        for part, layers, row in parts:
+            for p in layers.parameters((row,)):
+                yield p._replace(name=f"{part}.{p.name}")
+        for name, (shape, init) in self.likelihood.parameters(self.pixels).items():
+            yield Parameter(f"likelihood.{name}", shape, init, fans=(1, 1))
+
+    def macs_per_image(self) -> int:
+        """Multiply–accumulates of the forward pass per image, with all its samples."""
+        encoder = self.encoder.macs_per_row((self.pixels,))
+        return encoder + self.samples * self.decoder.macs_per_row((self.latent_dim,))
 
     def initial_parameters(self, bk: Backend, seed: int = 0) -> FlatBuffer:
         """Fresh parameters, each drawn on the host from the stream that bears its name (E25)."""
         params = FlatBuffer(bk, self.layout)
-        for name, layer, shape, init in self._parameters():
-            fan_in, fan_out = layer.fans() if layer is not None else (1, 1)
-            stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, name)
-            bk.load(init(shape, fan_in, fan_out, stream), params[name])
+        for p in self._parameters():
+            stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, p.name)
+            bk.load(p.init(p.shape, *p.fans, stream), params[p.name])
         return params
 
     def with_samples(self, samples: int) -> "VAE":
@@ -167,7 +179,7 @@ class BoundVAE:
     ) -> None:
         bk, K, Z, D = workspace.bk, vae.samples, vae.latent_dim, vae.pixels
         self.vae, self.bk, self.likelihood = vae, bk, vae.likelihood
-        self.estimator, self.rows = vae.estimator, workspace.count
+        self.estimator, self.rows = vae.estimator, workspace.n_rows
 
         self.x = workspace.buffer("x", D)
         self.encoder = vae.encoder.bind(workspace, "encoder", self.x, None, params, grads)
@@ -183,11 +195,11 @@ class BoundVAE:
         self.logits = self.decoder.y.reshape(-1, K, per_image)
         self.x_each = self.x.reshape(-1, 1, D)  # the image beside each of its samples
         self.work = self.likelihood.work(workspace, D, K)
-        self.p_x = params.part("likelihood")
+        self.p_x = params.namespace("likelihood")
 
         if grads is None:
             return
-        self.g_x = grads.part("likelihood")
+        self.g_x = grads.namespace("likelihood")
         self.dhead, self.dz = latent.dhead, latent.dz
         dlogits: Array = self.decoder.dy
         self.dlogits = dlogits.reshape(-1, K, per_image)
@@ -245,8 +257,8 @@ class BoundVAE:
     def _backward_to_logits(self, weight: Any) -> None:
         """nll of every sample, and its weighted gradient by the logits."""
         self.likelihood.nll_and_grad(
-            self.bk, self.p_x, self.g_x, self.logits, self.x_each,
-            weight, self.nll, self.dlogits, self.work,
+            self.bk, self.p_x, self.logits, self.x_each, weight,
+            self.nll, self.dlogits, self.g_x, self.work,
         )  # fmt: skip
 
     def _beta(self, beta: Number | None) -> Number:

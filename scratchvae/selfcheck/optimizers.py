@@ -121,7 +121,7 @@ def descends(entry: OptimizerEntry) -> Measured:
 def padding(entry: OptimizerEntry) -> Measured:
     """What lies between the arrays of a flat buffer stays zero."""
     state = _run(entry, _cpu())
-    gaps = np.ones(LAYOUT.size, dtype=bool)
+    gaps = np.ones(LAYOUT.padded_size, dtype=bool)
     for name, shape in LAYOUT.shapes.items():
         gaps[LAYOUT.offsets[name] :][: int(np.prod(shape))] = False
     arrays = (state.p, *state.moments)

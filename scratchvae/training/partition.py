@@ -1,5 +1,6 @@
 """How the images of a batch, and the parameters of a model, are divided among workers."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
 from scratchvae.layers import BoundLayer
-from scratchvae.memory import Layout, Workspace, size_of
+from scratchvae.memory import Layout, Workspace
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.training.workers import can_fork
 from scratchvae.versions import cores
@@ -27,7 +28,10 @@ class Share(NamedTuple):
 
     def on(self, buffers: Workspace) -> "Share":
         """The same share with layers that work in buffers of its worker's own."""
-        own = ((s._replace(layer=s.layer.on(buffers)), rows) for s, rows in self.layers)
+        own = (
+            (s._replace(layer=s.layer.bound_to(buffers, s.x.shape[1:])), rows)
+            for s, rows in self.layers
+        )
         return self._replace(layers=tuple(own))
 
 
@@ -43,7 +47,7 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
     able = (
         bk.name == "cpu"
         and can_fork()
-        and not config.make_likelihood().parameters()
+        and not config.make_likelihood().parameters(pixels)
         and not whole_batch
     )
     if config.workers == 0:
@@ -71,9 +75,7 @@ def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfi
 
 def multiplications(vae: VAE, batch_size: int) -> int:
     """Those of a step's matrix products, forward and backward."""
-    image = sum(layer.multiplications() for layer in vae.encoder.layers)
-    sample = sum(layer.multiplications() for layer in vae.decoder.layers)
-    return 3 * batch_size * (image + vae.samples * sample)
+    return 3 * batch_size * vae.macs_per_image()
 
 
 def row_shares(rows: int, workers: int) -> list[tuple[int, int]]:
@@ -86,13 +88,14 @@ def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Shar
     found: list[Rows] = []
     done = 0.0
     for slot in (*bound.encoder.layers, *bound.decoder.layers):
-        for name, (shape, _) in slot.layer.parameters().items():
+        row = slot.x.shape[1:]
+        for name, (shape, _) in slot.layer.parameters(row).items():
             offset = layout.offsets[f"{slot.label}.{name}"]
-            work = slot.layer.multiplications() / shape[0]
-            found.append(Rows(slot, offset, shape[0], size_of(shape[1:]), done, work))
-            done += slot.layer.multiplications()
+            work = slot.layer.macs_per_row(row) / shape[0]
+            found.append(Rows(slot, offset, shape[0], math.prod(shape[1:]), done, work))
+            done += slot.layer.macs_per_row(row)
             break  # the other parameters follow in the buffer and go with the last row
-    cuts = [0, *(_cut(found, done * k / workers) for k in range(1, workers)), layout.size]
+    cuts = [0, *(_cut(found, done * k / workers) for k in range(1, workers)), layout.padded_size]
     shares = []
     for start, stop in pairwise(cuts):
         layers = []

@@ -29,7 +29,7 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Views:
     ``MemoryError`` for a model, or a step of it, that no machine has room for.
     """
     vae = config.make_vae(dataset.train.images.shape[1])
-    checked_nbytes((vae.layout.size,), config.dtype)
+    checked_nbytes((vae.layout.padded_size,), config.dtype)
     checked_nbytes((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
     if vae.likelihood.unit_interval:
         for split, part in ((dataset.train, "training"), (dataset.test, "test")):

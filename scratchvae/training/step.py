@@ -98,7 +98,7 @@ class TrainingStep:
         bound = vae.bind(workspace, self.params, self.grads)
         parts = [
             vae.bind(workspace.rows(start, stop), self.params, self.grads)
-            for start, stop in row_shares(workspace.count, self.team.size)
+            for start, stop in row_shares(workspace.n_rows, self.team.size)
             if start < stop  # a short batch may leave a worker without an image
         ]
         shares = parameter_shares(bound, vae.layout, self.team.size)
@@ -108,7 +108,7 @@ class TrainingStep:
             [share.on(buffers) for share, buffers in zip(shares, self.desks, strict=True)],
             raw=workspace.buffer("raw", vae.pixels, dtype=self.images.dtype),
             uniform=workspace.buffer("uniform", vae.pixels) if self.dynamic else None,
-            pixel_scratch=bk.noise_scratch(workspace.count * vae.pixels) if self.dynamic else None,
+            pixel_scratch=bk.noise_scratch(workspace.n_rows * vae.pixels) if self.dynamic else None,
             scratch=bk.noise_scratch(bound.eps.size),
         )
 

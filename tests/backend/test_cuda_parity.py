@@ -96,8 +96,7 @@ STACKS = {
 def test_every_layer_agrees_with_the_cpu(dtype, stack, distance):
     def compute(bk):
         net, rows = Sequential(*stack()), 4
-        net.build((5,))
-        layout = Layout({f"f.{name}": shape for name, _, shape, _ in net.parameters()})
+        layout = Layout({f"f.{p.name}": p.shape for p in net.parameters((5,))})
         params, grads, workspace = (
             FlatBuffer(bk, layout),
             FlatBuffer(bk, layout),
@@ -171,7 +170,7 @@ def test_twenty_steps_in_float32_follow_the_loss_of_float64(likelihood):
 
 def test_a_model_decodes_encodes_and_samples_as_on_the_cpu():
     cpu = Model(VAE.mlp(11, (7, 5), 3), get_backend("cpu", "float64"), seed=4)
-    gpu = cpu.on(get_backend("cuda", "float64"))
+    gpu = cpu.to(get_backend("cuda", "float64"))
     x = uniform((253, 11), Stream(1, Purpose.FIGURE))  # more than one block
     np.testing.assert_allclose(gpu.reconstruct(x), cpu.reconstruct(x), rtol=0, atol=1e-13)
     (means, draws), (other_means, other_draws) = gpu.sample(40, 1), cpu.sample(40, 1)

@@ -67,7 +67,9 @@ def test_the_optimizers_forgetting_is_not_baked_either():
     recorded, plain = make_step(config, bk), make_step(config)
     for step in (recorded, plain):
         run(step, config, 1, steps=127)
-        step.bk.load(np.full(step.vae.layout.size, 1e-33, "f4"), step.optimizer.state["m"].flat)
+        step.bk.load(
+            np.full(step.vae.layout.padded_size, 1e-33, "f4"), step.optimizer.state["m"].flat
+        )
     i = 127 % plain.steps_per_epoch
     for step in (recorded, plain):
         step(128, i)

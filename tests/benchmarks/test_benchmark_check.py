@@ -169,7 +169,7 @@ def test_importance_weights_are_allowed_what_their_costs_round_off(job, tmp_path
 def test_a_spec_has_as_many_parameters_as_our_model(name):
     spec = MODELS[name]
     vae = spec.vae()
-    assert spec.parameters == vae.layout.count
+    assert spec.parameters == vae.layout.n_parameters
     for layer, n, m in spec.layers:
         assert vae.layout.shapes[f"{layer}.W"] == (n, m)
     assert Spec.from_json(spec.to_json()) == spec

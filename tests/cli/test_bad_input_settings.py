@@ -101,7 +101,7 @@ CASES: Table = {
             ("a layer of no kind", "'magic 3'", "'dense 12'", "'magic 3' is not one of: dense N"),
             ("a layer of no name", "''", "'dense 12'", "the layer '' is not one of: dense N"),
             ("a size in words", "'dense few'", "'dense 12'", "'dense few' is not one of: dense N"),
-            ("no units", "'dense 0'", "'dense 12'", "needs at least one unit, not 0"),
+            ("no units", "'dense 0'", "'dense 12'", "needs at least 1, not 0"),
             ("a decoder of other pixels", "'dense 5'", "'dense 11'", "shape (11,), expected 12"),
             ("a convolution of vectors", "'conv 3 3'", "'dense 12'", "a Reshape makes images"),
             ("images of other pixels", "'reshape 5 5 1'", "'dense 12'", "cannot become (5, 5, 1)"),

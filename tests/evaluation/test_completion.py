@@ -74,7 +74,7 @@ def test_e60_the_objective_by_hand(likelihood, kl) -> None:
 @each_kl
 def test_e61_the_gradient_by_complex_step_and_by_differences(likelihood, kl) -> None:
     model, (x, observed, eps, mu, logstd) = a_model(likelihood), inputs()
-    there = model.on(COMPLEX)
+    there = model.to(COMPLEX)
     here = bound(model, x, observed, eps, mu, logstd, kl)
     here.gradient()
     for j in range(Z):

@@ -166,7 +166,7 @@ def test_the_standard_error_is_over_images_and_the_protocol_is_named() -> None:
 
 def test_the_strict_device_gives_the_same_numbers() -> None:
     model, x = a_model(), grey(9).values()
-    strict = model.on(get_backend("strict", "float64"))
+    strict = model.to(get_backend("strict", "float64"))
     np.testing.assert_array_equal(
         importance_sampled(strict, x, 30)[0], importance_sampled(model, x, 30)[0]
     )

@@ -82,7 +82,7 @@ def test_a_wrong_factor_in_one_parameter_is_seen(factor, parameter):
 
     def grad_params(self, bk, x, dy, g, *share):
         real(self, bk, x, dy, g, *share)
-        if self.n_out == 20:  # one layer alone
+        if self.units == 20:  # one layer alone
             getattr(g, parameter)[...] *= factor
 
     vae, params = new()

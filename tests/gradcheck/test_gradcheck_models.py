@@ -72,8 +72,8 @@ def test_e19_e22_e23_every_likelihood_at_drawn_logits(data):
 @given(models(largest=4, depth=1))
 def test_sizes_of_drawn_models_all_differ(subject):
     vae = subject.vae
-    units = [layer.n_out for layer in vae.encoder.layers if isinstance(layer, Dense)][:-1]
-    units += [layer.n_out for layer in vae.decoder.layers if isinstance(layer, Dense)][:-1]
+    units = [layer.units for layer in vae.encoder.layers if isinstance(layer, Dense)][:-1]
+    units += [layer.units for layer in vae.decoder.layers if isinstance(layer, Dense)][:-1]
     all_sizes = [vae.pixels, vae.latent_dim, *units]
     assert len(set(all_sizes)) == len(all_sizes)
 

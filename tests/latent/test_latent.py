@@ -71,7 +71,7 @@ def test_e13_the_gradient_by_mu_is_the_sum_over_samples_and_by_logvar_half_sigma
 
 def test_e14_a_head_of_log_sigma_becomes_log_sigma_squared_and_mu_stays(cpu64):
     head = LogStdHead()
-    assert head.build((6,)) == (6,)
+    assert head.infer_shape((6,)) == (6,)
     x, y = np.array([[1.0, -2, 3, 0.5, -0.25, 0]]), empty(1, 6)
     head.forward(cpu64, None, x, y)
     np.testing.assert_array_equal(y, [[1, -2, 3, 1, -0.5, 0]])
@@ -79,9 +79,10 @@ def test_e14_a_head_of_log_sigma_becomes_log_sigma_squared_and_mu_stays(cpu64):
     np.testing.assert_array_equal(x, y)
 
 
-def test_e15_the_chain_of_a_log_sigma_head_doubles_its_half_and_leaves_the_cotangent(cpu64):
+def test_e15_a_log_sigma_head_doubles_its_half_of_the_gradient_and_leaves_the_cotangent(
+    cpu64,
+):
     head = LogStdHead()
-    head.build((4,))
     dy, dx = np.array([[1.0, 2, 3, 4]]), empty(1, 4)
     head.grad_input(cpu64, None, empty(1, 4), empty(1, 4), dy, dx, None)
     np.testing.assert_array_equal(dx, [[1, 2, 6, 8]])
@@ -93,7 +94,7 @@ def test_e15_the_chain_of_a_log_sigma_head_doubles_its_half_and_leaves_the_cotan
 @pytest.mark.parametrize("shape", [(5,), (4, 2), ()])
 def test_a_log_sigma_head_needs_an_even_number_of_columns(shape):
     with pytest.raises(ConfigError, match="even number of columns"):
-        LogStdHead().build(shape)
+        LogStdHead().infer_shape(shape)
 
 
 def kl(bk, head):

@@ -18,9 +18,9 @@ class Case:
     """A built layer at a random point, with a cotangent; all float64 on the host."""
 
     def __init__(self, layer, shape, rows=3, seed=0):
-        self.layer, self.out = layer, layer.build(shape)
+        self.layer, self.out = layer, layer.infer_shape(shape)
         self.x, self.dy = normal((rows, *shape), seed), normal((rows, *self.out), seed + 1)
-        shapes = {n: shape for n, (shape, _) in layer.parameters().items()}
+        shapes = {n: size for n, (size, _) in layer.parameters(shape).items()}
         self.W, self.b = normal(shapes["W"], seed + 2), normal(shapes["b"], seed + 3)
 
     def forward(self, bk, x=None, W=None, b=None, work=None):

@@ -205,23 +205,22 @@ def test_e35_e36_e37_e38_e39_e40_agree_with_pytorch(case):
 @pytest.mark.parametrize("kind", [Conv2D, ConvTranspose2D])
 def test_parameters_and_fans_are_those_of_keras(kind):
     layer = kind(5, (3, 2), 2)
-    layer.build((6, 4, 7))
     channels = (7, 5) if kind is Conv2D else (5, 7)
-    parameters = layer.parameters()
+    parameters = layer.parameters((6, 4, 7))
     assert parameters["W"][0] == (3 * 2 * channels[0], channels[1])
     assert parameters["b"][0] == (5,)
     assert parameters["W"][1] == GlorotUniform()
-    assert layer.fans() == (3 * 2 * 7, 3 * 2 * 5)
+    assert layer.fans((6, 4, 7)) == (3 * 2 * 7, 3 * 2 * 5)
     assert kind(5, init=INITIALIZATIONS["he"]).init is INITIALIZATIONS["he"]
-    assert layer.uses_per_row == (6 // 2 * 4 // 2 if kind is Conv2D else 6 * 4)
+    assert layer.uses_per_row((6, 4, 7)) == (6 // 2 * 4 // 2 if kind is Conv2D else 6 * 4)
 
 
 @pytest.mark.parametrize("kind", [Conv2D, ConvTranspose2D])
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ((0,), "at least one channel, not 0"),
-        ((2.5,), "at least one channel, not 2.5"),
+        ((0,), "at least 1, not 0"),
+        ((2.5,), "at least 1, not 2.5"),
         ((3, 0), "kernel must be a whole number of at least 1, or a pair of them, not 0"),
         ((3, (3, 3, 3)), "kernel must be a whole number"),
         ((3, (3, -1)), r"kernel must be .* not \(3, -1\)"),
@@ -242,13 +241,13 @@ def test_rows_that_are_no_images_are_refused_with_a_way_out(kind, shape):
     with pytest.raises(
         ConfigError, match=r"rows of the shape \(height, width, channels\).*Reshape"
     ):
-        kind(3).build(shape)
+        kind(3).infer_shape(shape)
 
 
 def test_a_kernel_larger_than_the_image_is_refused_without_padding():
     with pytest.raises(ConfigError, match="kernel of 4 does not fit into 3 pixels"):
-        Conv2D(2, (2, 4), padding="valid").build((5, 3, 1))
-    assert Conv2D(2, (2, 4)).build((5, 3, 1)) == (5, 3, 2)
+        Conv2D(2, (2, 4), padding="valid").infer_shape((5, 3, 1))
+    assert Conv2D(2, (2, 4)).infer_shape((5, 3, 1)) == (5, 3, 2)
 
 
 def test_layers_say_what_they_are():

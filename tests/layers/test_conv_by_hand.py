@@ -23,7 +23,7 @@ K = np.array([[1.0, 0, -1], [2, 1, 0]]).reshape(6, 1)
 
 def run(layer, x, W, b, dy=None):
     bk = get_backend("cpu", "float64")
-    out = layer.build(x.shape[1:])
+    out = layer.infer_shape(x.shape[1:])
     y, p = np.full((1, *out), np.nan), SimpleNamespace(W=W, b=b)
     layer.forward(bk, p, x, y)
     if dy is None:
@@ -106,13 +106,13 @@ def test_e35_the_fast_windows_are_the_plain_ones(dtype, data):
 def test_reshape_and_flatten_say_the_same_numbers_in_another_shape(cpu64):
     x = np.arange(24.0).reshape(2, 12)
     layer = Reshape((2, 3, 2))
-    assert layer.build((12,)) == (2, 3, 2)
+    assert layer.infer_shape((12,)) == (2, 3, 2)
     y, back = np.empty((2, 2, 3, 2)), np.empty((2, 12))
     layer.forward(cpu64, None, x, y)
     np.testing.assert_array_equal(y[1, 0], [[12, 13], [14, 15], [16, 17]])
     layer.grad_input(cpu64, None, x, y, y, back, None)
     np.testing.assert_array_equal(back, x)
-    assert Flatten().build((2, 3, 2)) == (12,)
+    assert Flatten().infer_shape((2, 3, 2)) == (12,)
     assert (repr(layer), repr(Flatten())) == ("Reshape(2, 3, 2)", "Flatten()")
 
 
@@ -124,16 +124,15 @@ def test_a_shape_of_nothing_is_refused(shape):
 
 def test_a_shape_with_another_number_of_elements_is_refused():
     with pytest.raises(ConfigError, match=r"12 numbers, which cannot become \(5, 2\) with 10"):
-        Reshape((5, 2)).build((12,))
+        Reshape((5, 2)).infer_shape((12,))
 
 
 def bound(layers, rows=2, inputs=12, dtype="float64"):
     bk = get_backend("cpu", dtype)
     net = Sequential(*layers)
-    net.build((inputs,))
-    layout = Layout({f"f.{name}": shape for name, _, shape, _ in net.parameters()})
+    layout = Layout({f"f.{p.name}": p.shape for p in net.parameters((inputs,))})
     params, grads, workspace = FlatBuffer(bk, layout), FlatBuffer(bk, layout), Workspace(bk, rows)
-    params.flat[...] = np.linspace(-1, 1, layout.size)
+    params.flat[...] = np.linspace(-1, 1, layout.padded_size)
     x, dx = workspace.buffer("x", inputs), workspace.buffer("dx", inputs)
     x[...] = np.linspace(-1, 2, x.size).reshape(x.shape)
     return net.bind(workspace, "f", x, dx, params, grads)

@@ -118,7 +118,7 @@ def test_e25_no_two_parameters_and_no_two_seeds_share_numbers(cpu64):
     first, second = (vae.initial_parameters(cpu64, seed).to_host() for seed in (2, 3))
     numbers = np.concatenate([a.ravel() for p in (first, second) for a in p.values()])
     # Biases and weights of one layer have one bound; so do the layers of one fan-in.
-    assert len(np.unique(np.abs(numbers))) == 2 * vae.layout.count
+    assert len(np.unique(np.abs(numbers))) == 2 * vae.layout.n_parameters
 
 
 @pytest.mark.parametrize("init", INITIALIZATIONS)
@@ -134,6 +134,5 @@ def test_e25_every_backend_and_dtype_starts_from_the_same_numbers(init):
 
 def test_e25_a_layer_may_be_given_another_initialization():
     layer = Dense(4, INITIALIZATIONS["he"])
-    layer.build((3,))
-    assert layer.parameters()["W"][1] == HeNormal()
-    assert layer.parameters()["b"][1] == Constant(0.0)
+    assert layer.parameters((3,))["W"][1] == HeNormal()
+    assert layer.parameters((3,))["b"][1] == Constant(0.0)

@@ -26,22 +26,16 @@ def empty(*shape):
     return np.full(shape, np.nan)
 
 
-def built_dense():
-    layer = Dense(4)
-    assert layer.build((3,)) == (4,)
-    return layer
-
-
 def test_e3_a_dense_layer_multiplies_and_adds_its_bias(cpu64):
     y = empty(2, 4)
-    built_dense().forward(cpu64, SimpleNamespace(W=W, b=b), X, y)
+    Dense(4).forward(cpu64, SimpleNamespace(W=W, b=b), X, y)
     # Row 1: (1 0 2 −1) + 2 (0 1 1 0) + b;  row 2: (0 1 1 0) − (3 0 0 1) + b.
     np.testing.assert_array_equal(y, [[2, 2, 3, 1], [-2, 1, 0, 1]])
 
 
-def test_e4_the_chain_of_a_dense_layer_multiplies_by_the_transposed_weights(cpu64):
+def test_e4_the_input_gradient_of_a_dense_layer_multiplies_by_the_transposed_weights(cpu64):
     dx = empty(2, 3)
-    built_dense().grad_input(cpu64, SimpleNamespace(W=W, b=b), X, empty(2, 4), DY, dx, None)
+    Dense(4).grad_input(cpu64, SimpleNamespace(W=W, b=b), X, empty(2, 4), DY, dx, None)
     # Row 1: dy · rows of W = 1 − 2, 0, 3 + 2;  row 2: −2, 1 − 1, 0.
     np.testing.assert_array_equal(dx, [[-1, 0, 5], [-2, 0, 0]])
 
@@ -49,7 +43,7 @@ def test_e4_the_chain_of_a_dense_layer_multiplies_by_the_transposed_weights(cpu6
 def test_e5_the_gradient_of_a_dense_layer_is_assigned_and_summed_over_rows(cpu64):
     g = SimpleNamespace(W=empty(3, 4), b=empty(4))
     for _ in range(2):  # twice: assigned, not accumulated
-        built_dense().grad_params(cpu64, X, DY, g)
+        Dense(4).grad_params(cpu64, X, DY, g)
     # dW: column i of x times dy, e.g. row 2 is 2 (1 0 0 2) + 1 (0 1 −1 0).
     np.testing.assert_array_equal(g.W, [[1, 0, 0, 2], [2, 1, -1, 4], [0, -1, 1, 0]])
     np.testing.assert_array_equal(g.b, [1, 1, -1, 2])
@@ -57,12 +51,12 @@ def test_e5_the_gradient_of_a_dense_layer_is_assigned_and_summed_over_rows(cpu64
 
 def test_e5_the_shares_of_two_workers_make_up_the_gradient_of_a_dense_layer(cpu64):
     whole = SimpleNamespace(W=empty(3, 4), b=empty(4))
-    built_dense().grad_params(cpu64, X, DY, whole)
+    Dense(4).grad_params(cpu64, X, DY, whole)
     shared = SimpleNamespace(W=empty(3, 4), b=empty(4))
-    built_dense().grad_params(cpu64, X, DY, shared, slice(0, 2))
+    Dense(4).grad_params(cpu64, X, DY, shared, slice(0, 2))
     assert np.isnan(shared.W[2]).all()  # the other worker's row
     assert np.isnan(shared.b).all()  # and the bias goes with the last row
-    built_dense().grad_params(cpu64, X, DY, shared, slice(2, 3))
+    Dense(4).grad_params(cpu64, X, DY, shared, slice(2, 3))
     np.testing.assert_array_equal(shared.W, whole.W)
     np.testing.assert_array_equal(shared.b, whole.b)
 
@@ -133,26 +127,27 @@ def test_an_activation_may_overwrite_its_input_and_its_cotangent(name, device):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_keeps_any_shape_and_has_no_parameters(name):
     layer = ACTIVATIONS[name]()
-    assert layer.build((4, 3, 2)) == (4, 3, 2)
-    assert dict(layer.parameters()) == {}
+    assert layer.infer_shape((4, 3, 2)) == (4, 3, 2)
+    assert dict(layer.parameters((4, 3, 2))) == {}
 
 
 def test_a_dense_layer_declares_its_parameters_and_fans_with_the_inputs_first():
-    layer = built_dense()
-    assert {name: shape for name, (shape, _) in layer.parameters().items()} == {
+    layer = Dense(4)
+    assert layer.infer_shape((3,)) == (4,)
+    assert {name: shape for name, (shape, _) in layer.parameters((3,)).items()} == {
         "W": (3, 4),
         "b": (4,),
     }
-    assert layer.fans() == (3, 4)
+    assert layer.fans((3,)) == (3, 4)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (), (0,)])
 def test_a_dense_layer_refuses_rows_that_are_not_vectors(shape):
     with pytest.raises(ConfigError, match="rows of one dimension"):
-        Dense(4).build(shape)
+        Dense(4).infer_shape(shape)
 
 
 @pytest.mark.parametrize("units", [0, -3])
 def test_a_dense_layer_needs_a_unit(units):
-    with pytest.raises(ConfigError, match=f"at least one unit, not {units}"):
+    with pytest.raises(ConfigError, match=f"at least 1, not {units}"):
         Dense(units)

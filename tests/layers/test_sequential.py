@@ -37,8 +37,7 @@ class Net:
     def __init__(self, layers, bk=None, per=1, wants_dx=True):
         self.bk = get_backend("cpu", "float64") if bk is None else bk
         self.net = Sequential(*layers)
-        self.net.build((INPUTS,))
-        layout = Layout({f"f.{name}": shape for name, _, shape, _ in self.net.parameters()})
+        layout = Layout({f"f.{p.name}": p.shape for p in self.net.parameters((INPUTS,))})
         self.params, self.grads = FlatBuffer(self.bk, layout), FlatBuffer(self.bk, layout)
         for i, name in enumerate(layout.shapes):
             self.bk.load(self.draw(layout.shapes[name], 10 + i), self.params[name])
@@ -115,8 +114,7 @@ def test_two_dense_layers_and_a_relu_backpropagate_as_worked_out_by_hand(cpu64):
     # x = (1 2), h = x W₀ + b₀ = (3 −1 0) + (0 0 1), r = (3 0 1): the second unit is off.
     # y = r W₂ + b₂ = 3·2 + 0·5 + 1·(−1) + 4 = 9. With dy = 10: dh = (20 0 −10).
     net = Sequential(Dense(3), ReLU(), Dense(1))
-    net.build((2,))
-    layout = Layout({f"f.{name}": shape for name, _, shape, _ in net.parameters()})
+    layout = Layout({f"f.{p.name}": p.shape for p in net.parameters((2,))})
     params, grads, workspace = (
         FlatBuffer(cpu64, layout),
         FlatBuffer(cpu64, layout),
@@ -177,11 +175,11 @@ def test_without_gradient_buffers_forward_runs_and_no_cotangent_exists(cpu64):
     assert workspace.names == ("x", "f.0.y", "f.2.y")
 
 
-def test_shapes_and_parameter_names_are_known_once_built():
+def test_shapes_and_parameter_names_follow_from_the_shape_of_a_row():
     net = Sequential(Dense(7), Tanh(), Dense(3))
-    assert net.build((5,)) == (3,)
-    assert net.shapes == [(5,), (7,), (7,), (3,)]
-    assert [(name, shape) for name, _, shape, _ in net.parameters()] == [
+    assert net.infer_shape((5,)) == (3,)
+    assert net.shapes((5,)) == [(5,), (7,), (7,), (3,)]
+    assert [(p.name, p.shape) for p in net.parameters((5,))] == [
         ("0.W", (5, 7)),
         ("0.b", (7,)),
         ("2.W", (7, 3)),
@@ -194,6 +192,6 @@ def test_a_sequential_of_nothing_is_refused():
         Sequential()
 
 
-def test_a_shape_that_does_not_fit_is_refused_when_building():
+def test_a_shape_that_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"not of shape \(5, 2\)"):
-        Sequential(Tanh(), Dense(3)).build((5, 2))
+        Sequential(Tanh(), Dense(3)).infer_shape((5, 2))

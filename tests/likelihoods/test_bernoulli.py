@@ -23,13 +23,12 @@ def evaluate(bk, logits, x, weight=None):
     """−log p(x|z) (B, K) and, with a weight, the gradient by the logits (B, K, D)."""
     rows, samples, pixels = logits.shape
     likelihood = Bernoulli()
-    likelihood.build(pixels)
     work = likelihood.work(Workspace(bk, rows), pixels, samples)
     a, x, nll, da = bk.array(logits), bk.array(x), bk.empty((rows, samples)), bk.empty(logits.shape)
     if weight is None:
         likelihood.nll(bk, None, a, x, nll, work)
         return bk.to_host(nll)
-    likelihood.nll_and_grad(bk, None, None, a, x, weight, nll, da, work)
+    likelihood.nll_and_grad(bk, None, a, x, weight, nll, da, None, work)
     return bk.to_host(nll), bk.to_host(da)
 
 
@@ -112,5 +111,5 @@ def test_a_pixel_of_certain_probability_is_never_drawn_otherwise(cpu64):
 
 def test_a_bernoulli_wants_pixels_between_zero_and_one_and_has_no_parameters():
     assert Bernoulli.unit_interval
-    assert dict(Bernoulli().parameters()) == {}
+    assert dict(Bernoulli().parameters(9)) == {}
     assert Bernoulli().describe() == "Bernoulli"

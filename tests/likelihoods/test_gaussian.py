@@ -47,9 +47,8 @@ def draw_inputs():
 def evaluate(bk, likelihood, logvar, logits, x, weight=None):
     """−log p(x|z) and, with a weight, the gradients by the logits and by logvar."""
     rows, samples, pixels = logits.shape
-    likelihood.build(pixels)
     p, g = SimpleNamespace(), SimpleNamespace()
-    for name, (shape, _) in likelihood.parameters().items():
+    for name, (shape, _) in likelihood.parameters(pixels).items():
         setattr(p, name, bk.array(logvar))
         setattr(g, name, bk.empty(shape))
     work = likelihood.work(Workspace(bk, rows), pixels, samples)
@@ -57,7 +56,7 @@ def evaluate(bk, likelihood, logvar, logits, x, weight=None):
     if weight is None:
         likelihood.nll(bk, p, a, x, nll, work)
         return bk.to_host(nll)
-    likelihood.nll_and_grad(bk, p, g, a, x, weight, nll, da, work)
+    likelihood.nll_and_grad(bk, p, a, x, weight, nll, da, g, work)
     return bk.to_host(nll), bk.to_host(da), {n: bk.to_host(v) for n, v in vars(g).items()}
 
 
@@ -148,7 +147,6 @@ def test_e22_e23_a_weight_for_every_sample_weighs_that_sample(cpu64, make, logva
 def test_the_sampler_has_the_mean_and_the_deviation_of_the_density(make, logvar, std, mean, of):
     n, bk = 20_000, get_backend("strict", "float64")
     likelihood, logits = make(mean), np.array([-2.0, 0.5, 0.0, 1.5, -0.3])
-    likelihood.build(D)
     p = SimpleNamespace(logvar=None if logvar is None else bk.array(logvar))
     m, noise, x = bk.empty((D,)), bk.empty((n, D)), bk.empty((n, D))
     likelihood.mean(bk, bk.array(logits), m)
@@ -176,8 +174,7 @@ def test_a_learned_deviation_never_falls_below_its_floor(cpu64):
 def test_a_learned_deviation_starts_at_one_and_has_one_or_as_many_parameters_as_pixels(cpu64):
     for per_pixel, shape in ((False, (1,)), (True, (D,))):
         likelihood = LearnedGaussian(per_pixel, 0.0)
-        likelihood.build(D)
-        (name, (found, init)), *others = likelihood.parameters().items()
+        (name, (found, init)), *others = likelihood.parameters(D).items()
         assert (name, found, others) == ("logvar", shape, [])
         logvar = init(found, 1, 1, Stream(0, Purpose.INITIAL_WEIGHTS))
         np.testing.assert_array_equal(

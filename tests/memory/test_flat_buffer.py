@@ -1,11 +1,13 @@
 """Flat buffers: names, alignment, padding, and what happens to numbers that do not fit."""
 
+import math
+
 import numpy as np
 import pytest
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
-from scratchvae.memory import FlatBuffer, Layout, size_of
+from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.optim import Adam
 
 SHAPES = {"encoder.0.W": (5, 3), "encoder.0.b": (3,), "encoder.10.b": (17,), "decoder.0.W": (2, 7)}
@@ -20,22 +22,22 @@ def filled(bk, layout):
     buffer = FlatBuffer(bk, layout)
     values, start = {}, 1.0
     for name, shape in layout.shapes.items():
-        values[name] = np.arange(start, start + size_of(shape)).reshape(shape)
+        values[name] = np.arange(start, start + math.prod(shape)).reshape(shape)
         start += 100
     buffer.load(values)
     return buffer, values
 
 
 def test_a_layout_counts_the_numbers_without_the_padding(layout):
-    assert layout.count == 15 + 3 + 17 + 14
+    assert layout.n_parameters == 15 + 3 + 17 + 14
     assert layout.offsets == {
         "encoder.0.W": 0,
         "encoder.0.b": 16,
         "encoder.10.b": 32,
         "decoder.0.W": 64,
     }
-    assert layout.size == 80
-    assert size_of(()) == 1
+    assert layout.padded_size == 80
+    assert math.prod(()) == 1
 
 
 def test_layouts_are_equal_when_names_shapes_and_order_are(layout):
@@ -66,11 +68,11 @@ def test_the_padding_is_zero_and_an_optimizer_leaves_it_so(device, layout):
     bk = get_backend(device, "float32")
     params, values = filled(bk, layout)
     grads, _ = filled(bk, layout)
-    padding = np.ones(layout.size, bool)
+    padding = np.ones(layout.padded_size, bool)
     for name, value in values.items():
         start = layout.offsets[name]
         padding[start : start + value.size] = False
-    assert padding.sum() == layout.size - layout.count
+    assert padding.sum() == layout.padded_size - layout.n_parameters
     assert not bk.to_host(params.flat)[padding].any()
     optimizer = Adam().bind(bk, params, grads)
     for t in (1, 2, 3):
@@ -83,11 +85,11 @@ def test_the_padding_is_zero_and_an_optimizer_leaves_it_so(device, layout):
 
 def test_a_part_holds_the_views_below_its_name_as_attributes(cpu64, layout):
     buffer, values = filled(cpu64, layout)
-    part = buffer.part("encoder.0")
+    part = buffer.namespace("encoder.0")
     assert sorted(vars(part)) == ["W", "b"]
     assert part.W is buffer["encoder.0.W"]
     np.testing.assert_array_equal(part.b, values["encoder.0.b"])
-    assert vars(buffer.part("encoder.1")) == {}  # encoder.10 is another layer
+    assert vars(buffer.namespace("encoder.1")) == {}  # encoder.10 is another layer
 
 
 def test_what_is_loaded_comes_back(cpu64, layout):
@@ -118,10 +120,10 @@ def test_a_wrong_shape_is_named_with_the_one_expected(cpu64, layout):
 def test_a_copy_on_another_backend_has_the_same_numbers_and_its_own_memory(cpu64, layout):
     buffer, values = filled(cpu64, layout)
     for bk in (get_backend("strict", "float64"), get_backend("cpu", "complex128")):
-        copy = buffer.on(bk)
+        copy = buffer.to(bk)
         assert copy.layout == layout
         for name, value in copy.to_host().items():
             np.testing.assert_array_equal(value, values[name])
-    twin = buffer.on(cpu64)
+    twin = buffer.to(cpu64)
     twin.flat[...] = 0.0
     assert buffer["encoder.0.W"][0, 0] == 1.0

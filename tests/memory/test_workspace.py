@@ -39,7 +39,7 @@ def test_a_sub_tape_has_the_rows_of_its_images_in_the_same_memory(workspace):
     whole[...] = np.arange(21).reshape(7, 3)
     samples[...] = np.arange(56).reshape(28, 2)
     part = workspace.rows(2, 5)
-    assert part.count == 3
+    assert part.n_rows == 3
     np.testing.assert_array_equal(part.buffer("y", 3), whole[2:5])
     np.testing.assert_array_equal(part.buffer("z", 2, per=4), samples[8:20])
     part.buffer("y", 3)[...] = -1.0
@@ -90,8 +90,8 @@ def test_a_shared_buffer_is_the_same_for_every_sub_tape(workspace):
 def test_a_buffer_of_ones_own_is_shared_by_nobody_who_computes_other_rows(cpu64):
     workspace = Workspace(cpu64, 6)
     first, second = workspace.rows(0, 4), workspace.rows(4, 6)
-    a, b = first.own("work", 2, 3), second.own("work", 2, 3)
+    a, b = first.private("work", 2, 3), second.private("work", 2, 3)
     assert a.shape == (2, 3)
     assert not np.shares_memory(a, b)
-    assert first.own("work", 2, 3) is a
-    assert not np.shares_memory(first.own("work", 3, 2), a)  # another shape, another buffer
+    assert first.private("work", 2, 3) is a
+    assert not np.shares_memory(first.private("work", 3, 2), a)  # another shape, another buffer

@@ -105,7 +105,7 @@ def test_halves_of_a_batch_have_buffers_of_their_own_and_gradients_that_add_up(a
     vae = conv_vae()
     x, eps = batch(vae)
     whole = assemble(vae, cpu64, ROWS).run(x, eps, 1 / ROWS)
-    workspace, total = Workspace(cpu64, ROWS), np.zeros(vae.layout.size)
+    workspace, total = Workspace(cpu64, ROWS), np.zeros(vae.layout.padded_size)
     halves = []
     for start, stop in ((0, 2), (2, ROWS)):
         grads = FlatBuffer(cpu64, vae.layout)

@@ -142,7 +142,7 @@ def test_the_number_of_workers_changes_rounding_and_nothing_else(case, cpu64, wo
 def test_the_losses_of_a_step_are_the_sums_of_the_objective(case, cpu64):
     vae = make(case)
     step = training_step(vae, cpu64)
-    params = step.params.on(cpu64)
+    params = step.params.to(cpu64)
     after_an_epoch(step)
     model = Model(vae, cpu64, params)
     x = (cpu64.to_host(step.images)[:8] / 255).astype(float)

@@ -129,7 +129,7 @@ def test_a_model_on_the_strict_device_gives_the_same_numbers_as_on_the_cpu(
     make, batch, kind, dtype
 ):
     cpu = Model(make(kind), get_backend("cpu", dtype), seed=4)
-    strict = cpu.on(get_backend("strict", dtype))
+    strict = cpu.to(get_backend("strict", dtype))
     x, eps = batch(cpu.vae)
     np.testing.assert_array_equal(strict.reconstruct(x), cpu.reconstruct(x))
     np.testing.assert_array_equal(strict.sample(5, 1)[1], cpu.sample(5, 1)[1])
@@ -139,7 +139,7 @@ def test_a_model_on_the_strict_device_gives_the_same_numbers_as_on_the_cpu(
 
 def test_a_copy_with_other_samples_shares_the_parameters_and_a_copy_on_a_backend_does_not(model):
     assert model.with_samples(3).params is model.params
-    copy = model.on(model.bk)
+    copy = model.to(model.bk)
     copy.params.flat[...] = 0.0
     assert model.params.flat.any()
 

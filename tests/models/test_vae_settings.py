@@ -1,12 +1,13 @@
 """Models that cannot be are refused in words, when they are built."""
 
+import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import Dense, ReLU, Sequential, Sigmoid, Tanh
-from scratchvae.likelihoods import Bernoulli, LearnedGaussian
-from scratchvae.models import VAE
+from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
+from scratchvae.models import VAE, Model
 
 
 def parts(head=6, pixels=11):
@@ -49,7 +50,7 @@ def test_a_decoder_with_another_number_of_pixels_is_refused():
         ({"activation": "gelu"}, "activation 'gelu' is not one of relu, tanh, sigmoid"),
         ({"init": "zeros"}, "initialization 'zeros' is not one of glorot-uniform, "),
         ({"head": "std"}, "head 'std' is not one of logvar, logstd"),
-        ({"hidden": (7, 0)}, "at least one unit, not 0"),
+        ({"hidden": (7, 0)}, "at least 1, not 0"),
         ({"latent_dim": 0}, "latent_dim must be at least 1, not 0"),
         ({"pixels": -1}, "at least"),
     ],
@@ -96,3 +97,21 @@ def test_the_parameters_of_the_likelihood_are_parameters_of_the_model():
 def test_a_model_with_no_samples_is_refused_also_when_samples_change():
     with pytest.raises(ConfigError, match="samples must be at least 1, not 0"):
         VAE.mlp(11).with_samples(0)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(0.5), LearnedGaussian(per_pixel=True)])
+def test_a_likelihood_and_layers_may_stand_in_two_models_of_different_sizes(cpu64, likelihood):
+    """Sizes are inferred, never stored: what a second model is built of does not change a first."""
+    hidden = Dense(5)
+
+    def loss(model):
+        return model.loss(np.full((2, model.vae.pixels), 0.25), seed=0).total
+
+    def vae(pixels):
+        decoder = Sequential(Dense(pixels))
+        return VAE(pixels, Sequential(hidden, Dense(4)), decoder, likelihood, latent_dim=2)
+
+    alone = loss(Model(vae(6), cpu64, seed=1))
+    first = Model(vae(6), cpu64, seed=1)
+    Model(vae(9), cpu64, seed=2)
+    assert loss(first) == alone

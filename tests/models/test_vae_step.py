@@ -171,7 +171,7 @@ def test_float32_follows_float64_to_a_few_parts_in_ten_million(
     vae = make(kind)
     x, eps = (a.astype(np.float32) for a in batch(vae))
     single = assemble(vae, cpu32, sizes.rows).run(x, eps, weight=1 / sizes.rows)
-    double = assemble(vae, cpu64, sizes.rows, params=single.params.on(cpu64))
+    double = assemble(vae, cpu64, sizes.rows, params=single.params.to(cpu64))
     double.run(x, eps, weight=1 / sizes.rows)
     assert single.gradient.dtype == np.float32
     assert distance(single.gradient, double.gradient) < 2e-6
@@ -207,6 +207,6 @@ def test_the_numbers_of_a_model_lie_where_its_layout_says(cpu64):
     bound = vae.bind(workspace, params)
     assert np.shares_memory(bound.encoder.layers[0].p.W, params.flat)
     assert bound.decoder.layers[-1].p.b is params["decoder.4.b"]
-    assert vae.layout.count == sum(
+    assert vae.layout.n_parameters == sum(
         i * o + o for i, o in [(13, 7), (7, 5), (5, 6), (3, 5), (5, 7), (7, 13)]
     )

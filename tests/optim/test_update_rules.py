@@ -272,7 +272,7 @@ def test_the_derivative_of_two_updates_by_complex_step_is_that_of_differences(na
 @each_rule
 def test_several_blocks_are_updated_like_one(name, cpu64):
     layout = Layout({"W": (2 * BLOCK + 17,)})
-    ramp = np.linspace(-1.0, 1.0, layout.count)
+    ramp = np.linspace(-1.0, 1.0, layout.n_parameters)
     found = []
     for bk in (cpu64, PlainBackend()):
         params, grads = FlatBuffer(bk, layout), FlatBuffer(bk, layout)

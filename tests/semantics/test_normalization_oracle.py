@@ -14,7 +14,6 @@ from scratchvae.memory import Workspace
 def density(bk, likelihood, logvar, logits, x):
     """p(x|z) for images (N, D) and one row of logits (D,)."""
     n, pixels = x.shape
-    likelihood.build(pixels)
     work = likelihood.work(Workspace(bk, n), pixels, 1)
     nll = np.empty((n, 1))
     a = np.ascontiguousarray(np.broadcast_to(logits, (n, 1, pixels)))
@@ -57,7 +56,6 @@ def test_e21_a_gaussian_density_of_two_pixels_integrates_to_one(cpu64, make, log
 def test_e21_the_mean_and_the_deviation_are_those_of_the_density(cpu64, make, logvar, reach):
     # Gauss–Hermite over both pixels at once, for moments up to the second: exact.
     likelihood = make("sigmoid")
-    likelihood.build(2)
     logits, mean = np.array([0.4, -1.3]), np.empty(2)
     likelihood.mean(cpu64, logits, mean)
     std = np.broadcast_to(likelihood.std(cpu64, SimpleNamespace(logvar=logvar)), (2,))

@@ -1,5 +1,6 @@
 """Code of this package as a subject: a forward and a backward on buffers that are handed in."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.backends import MagnitudeBackend
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
-from scratchvae.memory import Shape, size_of
+from scratchvae.memory import Shape
 
 Buffers = dict[str, Any]  # the buffers by name
 Step = Callable[[Backend, Buffers], None]
@@ -69,7 +70,7 @@ class BufferedSubject(Subject):
     def expand_cotangent(self, w: NDArray) -> NDArray:
         if self.expand_to is None:
             return w
-        same = np.size(w) == size_of(self.expand_to)
+        same = np.size(w) == math.prod(self.expand_to)
         return w.reshape(self.expand_to) if same else np.broadcast_to(w, self.expand_to)
 
     def magnitudes(self, w: NDArray) -> Arrays:

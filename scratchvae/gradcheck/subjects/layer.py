@@ -27,8 +27,9 @@ def layer_subject(
     ``inplace``: y is written over x and dx over dy, as a layer that declares it must allow.
     """
     label = name or repr(layer)
-    out = layer.build(tuple(x.shape[1:]))
-    shapes = {n: shape for n, (shape, _) in layer.parameters().items()}
+    row = tuple(x.shape[1:])
+    out = layer.infer_shape(row)
+    shapes = {n: shape for n, (shape, _) in layer.parameters(row).items()}
     values = draw_parameters(shapes, parameters, seed, label)
     rows = len(x)
     y, dx = ("x", "w") if inplace else ("y", "dx")

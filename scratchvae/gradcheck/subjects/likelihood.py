@@ -28,8 +28,7 @@ def likelihood_subject(
     rows, samples, _ = logits.shape
     pixels = x.shape[-1]
     label = name or likelihood.describe()
-    likelihood.build(pixels)
-    shapes = {n: shape for n, (shape, _) in likelihood.parameters().items()}
+    shapes = {n: shape for n, (shape, _) in likelihood.parameters(pixels).items()}
     values = draw_parameters(shapes, parameters, seed, label)
 
     def setup(bk: Backend, buffers: Buffers) -> None:
@@ -47,8 +46,8 @@ def likelihood_subject(
     def backward(bk: Backend, buffers: Buffers) -> None:
         p, g = namespaces(buffers)
         likelihood.nll_and_grad(
-            bk, p, g, buffers["logits"], buffers["x"], buffers["w"],
-            buffers["nll_again"], buffers["dlogits"], buffers["work"],
+            bk, p, buffers["logits"], buffers["x"], buffers["w"],
+            buffers["nll_again"], buffers["dlogits"], g, buffers["work"],
         )  # fmt: skip
 
     return BufferedSubject(

@@ -19,8 +19,9 @@ def sequential_subject(
     name: str = "Sequential",
 ) -> BufferedSubject:
     """y = f(x; p) of all layers at x (B, …); parameters are named ``0.W``, ``0.b``, ``2.W``, …"""
-    out = layers.build(tuple(x.shape[1:]))
-    shapes = {n: shape for n, _, shape, _ in layers.parameters()}
+    row = tuple(x.shape[1:])
+    out = layers.infer_shape(row)
+    shapes = {p.name: p.shape for p in layers.parameters(row)}
     values = draw_parameters(shapes, parameters, seed, name)
 
     def setup(bk: Backend, buffers: Buffers) -> None:

@@ -5,6 +5,7 @@ BOTH_FORMS = "½ tanh ½a + ½ is complex-safe: plain and fast are one function 
 LAST_AXIS = "an array (B, Z) or (B, K) has two axes: axis 1 is axis −1"
 REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
 ROWS_ONLY = "only its number of images is read, which all of them share"
+WIDTH_ONLY = "only the length of its rows is read, which all of them share"
 FROM_OUTPUTS = "no input gradient reads its x: every derivative comes from y"
 
 EQUIVALENT: dict[str, str] = {
@@ -36,7 +37,17 @@ EQUIVALENT: dict[str, str] = {
         "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
     ),
     "kl_grad: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
-    "Bernoulli.nll_and_grad: a constant: 0 -> 1": "either work buffer serves as scratch",
+    "Dense.grad_params: a constant: 1 -> -1": LAST_AXIS,
+    "LogStdHead.grad_input: a constant: 1 -> -1": LAST_AXIS,
+    "LogStdHead.grad_input: a constant: 2 -> -2": "of 2Z columns the last Z begin at Z and at −Z",
+    **{
+        f"LogStdHead.grad_input: a wrong name: dx -> {name} (#3)": WIDTH_ONLY
+        for name in ("x", "dy", "y")
+    },
+    **{
+        f"GaussianLikelihood.nll_and_grad: a wrong name: x -> {name}": WIDTH_ONLY
+        for name in ("mean", "logits", "tmp")
+    },
     "LearnedGaussian.variance_grad: a constant: 1 -> 2": "reshape infers any negative size",
     **{
         f"{rule}: a comparison: t % FLUSH_EVERY == 0 -> t % FLUSH_EVERY <= 0": REMAINDER

@@ -105,7 +105,9 @@ def sampled_kl_is_the_kl() -> float:
 def one_log_two_pi() -> list[Replacement]:
     """½ log 2πσ² once instead of once for each dimension."""
 
-    def precision(self: Gaussian, bk: Backend, p: Any, work: Any) -> tuple[float, float]:
+    def precision(
+        self: Gaussian, bk: Backend, p: Any, pixels: int, work: Any
+    ) -> tuple[float, float]:
         variance = self.fixed**2
         return 1.0 / variance, 0.5 * math.log(2 * math.pi * variance)
 

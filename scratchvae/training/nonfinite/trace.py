@@ -213,12 +213,13 @@ def _latent(bound: BoundVAE) -> list[Shown]:
 
 
 def _nll(likelihood: Any, nll: Array) -> Shown:
-    return "the reconstruction term", nll, "the likelihood", labels_of(likelihood.nll)
+    labels = labels_of(likelihood.nll) or labels_of(likelihood.pixel_nll)
+    return "the reconstruction term", nll, "the likelihood", labels
 
 
 def _nll_and_grad(
-    likelihood: Any, known: bool, bk: Backend, p: Any, g: Any, logits: Array, x: Array,
-    weight: Any, nll: Array, dlogits: Array, work: Any,
+    likelihood: Any, known: bool, bk: Backend, p: Any, logits: Array, x: Array, weight: Any,
+    nll: Array, dlogits: Array, g: Any, work: Any,
 ) -> Iterable[Shown]:  # fmt: skip
     place = "the likelihood"
     if not known:  # else the loss, which came first, has computed it already

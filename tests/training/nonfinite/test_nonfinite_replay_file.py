@@ -77,7 +77,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(good: Path, tmp_path) -> N
         ({"where": 7}, "it lacks where"),
         ({"config": [1]}, "it lacks config"),
         ({"pixels": 11}, "this model has float32 of"),
-        ({"pixels": 0}, "at least one unit, not 0"),
+        ({"pixels": 0}, "at least 1, not 0"),
         ({"config": {"colour": "red"}}, "unknown settings: colour"),
         ({"config": {"hidden": 3}}, "hidden is 3"),
         ({"config": {"likelihood": "categorical"}}, "max_level"),
