@@ -173,7 +173,7 @@ def test_e24_moments_are_flushed_every_128_steps_and_only_then(cpu32):
 def test_e24_v_starts_where_it_is_told_and_the_padding_at_zero(cpu64):
     params, _, adam = bound(cpu64, beta2=0.75, v0=0.5)
     np.testing.assert_array_equal(adam.state["v"]["0.b"], 0.5 / 0.25)
-    assert np.count_nonzero(adam.state["v"].flat) == params.layout.count
+    assert np.count_nonzero(adam.state["v"].flat) == params.layout.n_parameters
     assert not adam.state["m"].flat.any()
 
 
