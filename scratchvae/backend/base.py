@@ -112,9 +112,9 @@ class Backend:
     def fused(self, equation: Callable[..., Any]) -> Callable[..., None] | None:
         """This backend's form of an equation marked :func:`fusible`; None where it has none.
 
-        It is called as ``form(bk, *arguments, scratch)``, with the arguments of the equation (of a
-        method: the object first), of which numbers may lie on a device that ``records_steps``. It
-        allocates nothing and works in the ``scratch`` that :meth:`update_scratch` makes.
+        It takes the arguments of the equation and then the ``scratch`` that
+        :meth:`update_scratch` makes, and allocates nothing on the device. Where the backend
+        ``records_steps``, a number among the arguments may lie on the device.
         """
         return self.fused_forms.get(FUSIBLE.get(equation, ""))
 

@@ -25,7 +25,7 @@ def blocks(scratch: Array, *buffers: Array) -> Iterator[tuple[Array, ...]]:
 
 
 def adam(
-    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adam  (E24), with √v̂ = root · √v and its factors drawn into two numbers."""
@@ -49,7 +49,7 @@ def adam(
 
 
 def rmsprop(
-    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of RMSprop  (E41), with the root of 1 − ρ drawn out of the root."""
@@ -73,7 +73,7 @@ def rmsprop(
 
 
 def sgd(
-    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of gradient descent, with momentum or without  (E42)."""
@@ -96,7 +96,7 @@ def sgd(
 
 
 def adagrad(
-    bk: Backend, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adagrad  (E43)."""

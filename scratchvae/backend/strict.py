@@ -195,6 +195,8 @@ def _read(value: Any) -> Any:
     """What a launch computes with: NumPy's arrays, and the numbers that the clock shows by then."""
     if isinstance(value, Stream):
         return value._replace(step=_read(value.step))
+    if isinstance(value, StrictBackend):
+        return value.host
     if isinstance(value, list):
         return [_read(v) for v in value]
     if not isinstance(value, Array):  # the noise's scratch memory lies on the host
@@ -258,12 +260,12 @@ class StrictBackend(NumpyBackend):
         if form is None:
             return None
 
-        def on_device(bk: "StrictBackend", *args: Any) -> None:
+        def on_device(*args: Any) -> None:
             on_clock = any(isinstance(a, Array) and a.ndim == 0 for a in args)
             if on_clock or form in LOOK_AT_NUMBERS:
-                bk.device.launch(lambda: form(bk.host, *map(_read, args)))
+                self.device.launch(lambda: form(*map(_read, args)))
             else:
-                form(bk, *args)
+                form(*args)
 
         return on_device
 

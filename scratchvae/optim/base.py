@@ -135,7 +135,6 @@ class BoundOptimizer:
         self.parts: list[tuple[Array, ...]] = [
             tuple(buffer.flat[part] for buffer in buffers) for part in parts
         ]
-        self.fused = bk.fused(type(rule).update)
         self.scratch = [bk.update_scratch(part[0].size) for part in self.parts]
         self.scales, self.squares = (bk.zeros((len(self.parts),)) for _ in range(2))
 
@@ -151,17 +150,13 @@ class BoundOptimizer:
         A rule that the backend knows only as plain equations makes temporary arrays, and takes
         its learning rate and its ``t`` from the host.
         """
-        return self.fused is not None
+        return self.bk.fused(type(self.rule).update) is not None
 
     def measure_norm(self, part: int = 0) -> None:
         """The norm of one part of the gradient, for clipping  (E44)."""
         one = slice(part, part + 1)
-        g, scale, squares = self.parts[part][1], self.scales[one], self.squares[one]
-        fused = self.bk.fused(measure_norm)
-        if fused is None:
-            measure_norm(self.bk, g, scale, squares)
-        else:
-            fused(self.bk, g, scale, squares, self.scratch[part])
+        g = self.parts[part][1]
+        self._compute(part, measure_norm, self.bk, g, self.scales[one], self.squares[one])
 
     def clip(self, part: int = 0) -> None:
         """Shorten one part of the gradient as the norm of all parts asks for  (E44)."""
@@ -169,12 +164,8 @@ class BoundOptimizer:
             return
         if len(self.parts) == 1:
             self.measure_norm()
-        norm, g = (self.scales, self.squares), self.parts[part][1]
-        fused = self.bk.fused(clip_gradient)
-        if fused is None:
-            clip_gradient(self.bk, g, *norm, self.rule.clip)
-        else:
-            fused(self.bk, g, *norm, self.rule.clip, self.scratch[part])
+        g, limit = self.parts[part][1], self.rule.clip
+        self._compute(part, clip_gradient, self.bk, g, self.scales, self.squares, limit)
 
     def step(self, t: Number, part: int = 0, lr: Number | None = None) -> None:
         """The update number ``t``, counted from 1, of one part, from the gradient in its buffer.
@@ -184,15 +175,17 @@ class BoundOptimizer:
         self.clip(part)
         p, g, *moments = self.parts[part]
         lr = self.rule.schedule(t) if lr is None else lr
-        if self.fused is None:
-            update: Callable[..., Any] = self.rule.update
-            if update(self.bk, p, g, moments, lr, t) is not None:
-                raise ConfigError(
-                    f"{type(self.rule).__name__}.update returned something, where it must change "
-                    "p in place: p -= ..."
-                )
-        else:
-            self.fused(self.bk, self.rule, p, g, moments, lr, t, self.scratch[part])
+        update = type(self.rule).update
+        if self._compute(part, update, self.rule, self.bk, p, g, moments, lr, t) is not None:
+            raise ConfigError(
+                f"{type(self.rule).__name__}.update returned something, where it must change p in "
+                "place: p -= ..."
+            )
+
+    def _compute(self, part: int, equation: Callable[..., Any], *args: Any) -> Any:
+        """An equation as it stands, or in the backend's faster form."""
+        fused = self.bk.fused(equation)
+        return equation(*args) if fused is None else fused(*args, self.scratch[part])
 
 
 def require(fine: bool, message: str) -> None:

@@ -140,7 +140,7 @@ def update(bk, rule, p, g, moments, lr, t):
     if fused is None:
         rule.update(bk, p, g, moments, lr, t)
     else:
-        fused(bk, rule, p, g, moments, lr, t, bk.update_scratch(p.size))
+        fused(rule, bk, p, g, moments, lr, t, bk.update_scratch(p.size))
 
 
 def clip(bk, g, limit):

@@ -220,8 +220,8 @@ def test_after_good_epochs_the_checkpoint_of_the_last_one_stays(
 ) -> None:
     adam = cpu_updates.adam
 
-    def poisoned(bk, rule, p, g, moments, lr, t, scratch) -> None:
-        adam(bk, rule, p, g, moments, lr, t, scratch)
+    def poisoned(rule, bk, p, g, moments, lr, t, scratch) -> None:
+        adam(rule, bk, p, g, moments, lr, t, scratch)
         if t == 10:
             p[0] = float("nan")
 

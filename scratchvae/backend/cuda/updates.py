@@ -13,7 +13,7 @@ PARTIAL_SUMS = 256  # blocks of a norm: always as many, so that the order of the
 
 
 def adam(
-    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adam  (E24)."""
@@ -24,7 +24,7 @@ def adam(
 
 
 def rmsprop(
-    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of RMSprop  (E41)."""
@@ -35,7 +35,7 @@ def rmsprop(
 
 
 def sgd(
-    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of gradient descent, with momentum or without  (E42)."""
@@ -45,7 +45,7 @@ def sgd(
 
 
 def adagrad(
-    bk: Any, rule: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adagrad  (E43)."""

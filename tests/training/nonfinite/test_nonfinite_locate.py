@@ -87,8 +87,8 @@ def poison(monkeypatch, when: int, name: str, value: float) -> None:
     """From step ``when`` on, every update leaves ``value`` in one parameter."""
     adam, offset = cpu_updates.adam, settings().make_vae(12).layout.offsets[name]
 
-    def poisoned(bk: Any, rule: Any, p: Any, g: Any, moments: Any, lr: Any, t: Any, *rest: Any):
-        adam(bk, rule, p, g, moments, lr, t, *rest)
+    def poisoned(rule: Any, bk: Any, p: Any, g: Any, moments: Any, lr: Any, t: Any, *rest: Any):
+        adam(rule, bk, p, g, moments, lr, t, *rest)
         if t >= when:
             p[offset] = value
 
