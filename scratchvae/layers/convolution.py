@@ -51,9 +51,13 @@ class Convolution(Layer):
         return {"W": ((c.rows, c.O), self.init.weights), "b": ((self.channels,), self.init.bias)}
 
     def fans(self, shape: Shape) -> tuple[int, int]:
-        """The channels times the kernel's size, whatever the stride; as Keras."""
-        taps = math.prod(self.kernel)
-        return taps * shape[2], taps * self.channels
+        """The kernel's size times its last but one axis, and times its last; whatever the stride.
+
+        As Keras and PyTorch have it: of a transposed convolution, whose kernel has its output
+        channels first, fan-in counts the output channels.
+        """
+        c = self.correlation(shape)
+        return c.rows, c.taps * c.O
 
     def uses_per_row(self, shape: Shape) -> int:
         return math.prod(self.correlation(shape).small[:2])

@@ -210,7 +210,7 @@ def test_parameters_and_fans_are_those_of_keras(kind):
     assert parameters["W"][0] == (3 * 2 * channels[0], channels[1])
     assert parameters["b"][0] == (5,)
     assert parameters["W"][1] == GlorotUniform()
-    assert layer.fans((6, 4, 7)) == (3 * 2 * 7, 3 * 2 * 5)
+    assert layer.fans((6, 4, 7)) == (3 * 2 * channels[0], 3 * 2 * channels[1])
     assert kind(5, init=INITIALIZATIONS["he"]).init is INITIALIZATIONS["he"]
     assert layer.uses_per_row((6, 4, 7)) == (6 // 2 * 4 // 2 if kind is Conv2D else 6 * 4)
 

@@ -9,6 +9,8 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.layers import (
     INITIALIZATIONS,
     Constant,
+    Conv2D,
+    ConvTranspose2D,
     Dense,
     FanInUniform,
     GlorotNormal,
@@ -96,6 +98,49 @@ def test_e25_pytorchs_biases_are_bounded_by_the_fan_in_of_their_layer(cpu64):
     params = wide_vae("torch").initial_parameters(cpu64, seed=5)
     for name, bound in (("encoder.0.b", 301**-0.5), ("decoder.4.b", 200**-0.5)):
         assert 0.95 * bound < np.abs(params[name]).max() <= bound
+
+
+LAYERS = {  # ours and PyTorch's, of 11 channels in and 37 out
+    "dense": (Dense(37), (11,), lambda nn: nn.Linear(11, 37)),
+    "convolution": (Conv2D(37, 5), (9, 9, 11), lambda nn: nn.Conv2d(11, 37, 5)),
+    "transposed": (ConvTranspose2D(37, 5), (9, 9, 11), lambda nn: nn.ConvTranspose2d(11, 37, 5)),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fans"),
+    [("dense", (11, 37)), ("convolution", (275, 925)), ("transposed", (925, 275))],
+)
+def test_e25_the_fans_of_every_kind_of_layer_are_keras_and_pytorchs(kind, fans):
+    torch = pytest.importorskip("torch")
+    layer, shape, theirs = LAYERS[kind]
+    assert layer.fans(shape) == fans  # Keras: the kernel's size times shape[-2] and times shape[-1]
+    weight = theirs(torch.nn).weight
+    assert torch.nn.init._calculate_fan_in_and_fan_out(weight) == fans
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("name", ["glorot-uniform", "glorot-normal", "he", "torch"])
+def test_e25_every_initialization_of_every_kind_of_layer_has_pytorchs_spread(name, kind):
+    torch = pytest.importorskip("torch")
+    layer, rows, theirs = LAYERS[kind]
+    torch.manual_seed(0)
+    module = theirs(torch.nn)  # which has drawn PyTorch's own weights and biases
+    spread = {
+        "glorot-uniform": lambda w: torch.nn.init.xavier_uniform_(w).std(),
+        "glorot-normal": lambda w: torch.nn.init.xavier_normal_(w).std(),
+        "he": lambda w: torch.nn.init.kaiming_normal_(w).std(),
+        "torch": lambda w: w.std(),
+    }[name](module.weight.data)
+    shape, _ = layer.parameters(rows)["W"]
+    w = INITIALIZATIONS[name].weights(shape, *layer.fans(rows), STREAM)
+    # Two samples of n numbers: their standard deviations differ by 1/√n of it, or less.
+    assert w.std() == pytest.approx(spread.item(), rel=5 / np.sqrt(w.size))
+    if name == "torch":
+        b = INITIALIZATIONS[name].bias((100_000,), *layer.fans(rows), STREAM)
+        bound = module.weight.abs().max().item()  # of n uniform numbers the largest is 1/n short
+        assert np.abs(b).max() == pytest.approx(bound, rel=10 / w.size)
+        assert module.bias.abs().max() <= np.abs(b).max() * 1.0001
 
 
 def test_e25_biases_start_at_zero_or_at_a_tenth(cpu64):
