@@ -175,4 +175,4 @@ FUSED: dict[str, Callable[..., None]] = {
     "measure norm": measure_norm,
     "clip gradient": clip_gradient,
 }
-LOOK_AT_NUMBERS = (measure_norm, clip_gradient)  # the others ask nothing of an array's numbers
+BRANCH_ON_VALUES = (measure_norm, clip_gradient)  # the others ask nothing of an array's numbers

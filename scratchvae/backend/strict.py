@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scratchvae.backend.base import Array as AnyArray
 from scratchvae.backend.base import Backend
 from scratchvae.backend.cpu import NumpyBackend
-from scratchvae.backend.cpu_updates import LOOK_AT_NUMBERS
+from scratchvae.backend.cpu_updates import BRANCH_ON_VALUES
 from scratchvae.backend.noise import Stream
 from scratchvae.backend.strict_device import CaptureError, Device
 
@@ -262,7 +262,7 @@ class StrictBackend(NumpyBackend):
 
         def on_device(*args: Any) -> None:
             on_clock = any(isinstance(a, Array) and a.ndim == 0 for a in args)
-            if on_clock or form in LOOK_AT_NUMBERS:
+            if on_clock or form in BRANCH_ON_VALUES:
                 self.device.launch(lambda: form(*map(_read, args)))
             else:
                 form(*args)

@@ -8,7 +8,7 @@ from scratchvae.backend import FLUSH_EVERY, Array, Backend, Number, flush_thresh
 from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.clipping import clip_gradient, measure_norm
-from scratchvae.optim.schedules import Rate, schedule
+from scratchvae.optim.schedules import Rate, Schedule, schedule
 
 
 class Optimizer:
@@ -44,7 +44,7 @@ class Optimizer:
 
     def __init__(self, lr: Rate, clip: float | None = None) -> None:
         self.schedule = schedule(lr)
-        self.lr: Any = lr
+        self.lr: Any = lr if isinstance(lr, str | Schedule) else self.schedule(1)
         clip = float(clip or 0)
         require(
             math.isfinite(clip) and clip >= 0, f"clip must be positive, or 0 for none, not {clip}"

@@ -42,9 +42,9 @@ class TrainingStep:
     where there are several workers, or too little work for several threads. Whoever needs it no
     more calls :meth:`close`.
 
-    On a device that records, and unless ``captured`` is False, a step reads its moment from a
-    clock in the device's memory. It is recorded once, alone and ``steps_per_launch`` of it in a
-    row, and repeated from then on.
+    On a device that records, unless ``captured`` is False or the optimizer is not ``recordable``,
+    a step reads its moment from a clock in the device's memory. It is recorded once, alone and
+    ``steps_per_launch`` of it in a row, and repeated from then on.
     """
 
     def __init__(

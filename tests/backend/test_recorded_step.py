@@ -61,7 +61,7 @@ def test_the_launches_of_an_epoch_are_of_the_same_length(rows, steps_per_launch)
     assert make_step(settings("analytic"), rows=rows).steps_per_launch == 1
 
 
-def test_the_optimizers_forgetting_is_not_baked_either():
+def test_the_optimizers_flushing_is_not_baked_either():
     # At step 128 of a run moments that are too small become zero: the 128th repetition must do so.
     config, bk = settings("analytic"), get_backend("strict", "float32")
     recorded, plain = make_step(config, bk), make_step(config)
