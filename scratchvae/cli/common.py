@@ -3,19 +3,21 @@
 import argparse
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from scratchvae.backend import DEVICES, Backend, get_backend, why_no_gpu
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
 from scratchvae.errors import DataError
-from scratchvae.runs import RunFolder
+from scratchvae.runs import RunFolder, numbered_folder
+from scratchvae.training.streams import printable
 
 
 def print_message(text: str, quiet: bool = False) -> None:
     """A message for a person: to stderr, so that stdout stays data."""
     if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def print_result(as_json: bool, content: dict[str, Any], text: str) -> None:
@@ -33,6 +35,11 @@ def add_results_arguments(parser: argparse.ArgumentParser, where: str) -> None:
     """--out, a folder ``where`` says more of, and --no-figures."""
     parser.add_argument("--out", type=Path, metavar="DIR", help=where)
     parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+
+
+def results_folder(out: Path | None, stem: str) -> AbstractContextManager[Path]:
+    """The folder of --out, else a new one in runs/, of this process alone."""
+    return numbered_folder(Path("runs"), stem) if out is None else nullcontext(out)
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,12 +17,13 @@ from scratchvae.cli.common import (
     open_dataset,
     print_message,
     print_result,
+    results_folder,
 )
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.evaluation import describe_protocol, visible
 from scratchvae.evaluation.gradient_noise import CLEAR, REFERENCES, Noise
-from scratchvae.runs import free_folder, require_free, write_json
+from scratchvae.runs import require_free, write_json
 from scratchvae.studies.estimators import (
     DRAWS,
     EPOCHS,
@@ -83,8 +84,13 @@ def run(args: argparse.Namespace) -> int:
     """Compare as the arguments say."""
     names = ("data", "binarize", "hidden", "samples", "epochs", "batch_size", "lr", "seed")
     config = TrainConfig(latent_dim=2, **{name: getattr(args, name) for name in names})
-    out: Path = args.out or free_folder(Path("runs"), "estimators")
-    require_free(out)  # before a minute of training
+    with results_folder(args.out, "estimators") as out:
+        require_free(out)  # before a minute of training
+        return compare(args, config, out)
+
+
+def compare(args: argparse.Namespace, config: TrainConfig, out: Path) -> int:
+    """Train, measure, and leave numbers and figures in a folder; the exit code."""
     dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     tell = partial(print_message, quiet=args.quiet)

@@ -7,8 +7,6 @@ above the sentence.
 """
 
 import argparse
-import io
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,6 +26,7 @@ from scratchvae.cli import (
     verify,
 )
 from scratchvae.errors import ScratchVAEError
+from scratchvae.training.streams import abandon_lost_streams, make_streams_last, printable
 
 INTERNAL_ERROR = 70
 
@@ -80,23 +79,26 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Mistakes end in one sentence on stderr."""
-    args = make_parser().parse_args(argv)
-    args.own_process = argv is None  # a command may begin its process anew
-    # A stream that cannot show a ± or a β shows an escape instead of a traceback.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    if argv is not None:
+        return _run(make_parser().parse_args(argv), own_process=False)
+    make_streams_last()
+    try:
+        return _run(make_parser().parse_args(), own_process=True)
+    finally:
+        abandon_lost_streams()
+
+
+def _run(args: argparse.Namespace, own_process: bool) -> int:
+    args.own_process = own_process  # a command may begin its process anew
     try:
         code: int = args.command(args)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (Exception, KeyboardInterrupt) as error:
         if args.debug:
             traceback.print_exception(error)
         code, sentence = exit_status(error)
-        print(f"scratchvae: {sentence}", file=sys.stderr)
+        print(f"scratchvae: {printable(sentence)}", file=sys.stderr)
         return code
 
 

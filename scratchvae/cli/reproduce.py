@@ -14,6 +14,7 @@ from scratchvae.cli.common import (
     open_dataset,
     print_message,
     print_result,
+    results_folder,
 )
 from scratchvae.cli.complete import how
 from scratchvae.cli.train_folder import SIGNAL_EXITS, train_in_folder
@@ -22,7 +23,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import evaluate, visible
 from scratchvae.models import Model
-from scratchvae.runs import free_folder, require_free, write_json
+from scratchvae.runs import require_free, write_json
 from scratchvae.studies import (
     STUDIES,
     Completed,
@@ -81,8 +82,13 @@ def run(args: argparse.Namespace) -> int:
     studies = list(STUDIES.values()) if args.all else [find_study(args.study)]
     if args.likelihood:
         studies = [with_likelihood(study, args.likelihood) for study in studies]
-    out: Path = args.out or free_folder(Path("runs"), "all" if args.all else studies[0].name)
-    require_free(out)  # before hours of training
+    with results_folder(args.out, "all" if args.all else studies[0].name) as out:
+        require_free(out)  # before hours of training
+        return run_studies(studies, args, out)
+
+
+def run_studies(studies: list[Study], args: argparse.Namespace, out: Path) -> int:
+    """One study after the other, in a folder; the exit code."""
     contents, texts = [], []
     for study in studies:
         content, text = run_study(study, args, out / study.name if args.all else out)

@@ -86,7 +86,7 @@ def training_that_ended(
     metrics, _, _ = first_lines(folder.metrics_path, checkpoint.epoch)
     _, best_epoch = best_of(metrics)
     stopped = how_it_ended(config, checkpoint.epoch, best_epoch)
-    if stopped is None or (figures and not folder.figures_path.is_dir()):
+    if stopped is None or (figures and not folder.last_figure_path.exists()):
         return None
     model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
     restore(folder.checkpoint_path, checkpoint, "params", model.params)

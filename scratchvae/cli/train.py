@@ -5,13 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scratchvae.cli.common import open_backend, open_dataset, print_result
+from scratchvae.cli.common import open_backend, open_dataset, print_result, results_folder
 from scratchvae.cli.resume import resume
 from scratchvae.cli.train_folder import SIGNAL_EXITS, protocol_of, train_in_folder
 from scratchvae.cli.train_options import add_arguments
 from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
-from scratchvae.runs import free_folder
 from scratchvae.training import Training
 
 EXAMPLES = """examples:
@@ -51,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
     config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig().to_json()})
     dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
-    out = args.out or free_folder(Path("runs"), re.sub(r"\W+", "-", Path(dataset.name).stem))
-    training = train_in_folder(
-        config, dataset, bk, out, args.data_dir, args.quiet, not args.no_figures,
-        checkpoint_every=args.checkpoint_every,
-    )  # fmt: skip
+    with results_folder(args.out, re.sub(r"\W+", "-", Path(dataset.name).stem)) as out:
+        training = train_in_folder(
+            config, dataset, bk, out, args.data_dir, args.quiet, not args.no_figures,
+            checkpoint_every=args.checkpoint_every,
+        )  # fmt: skip
     return report(args, out, config, training)
 
 

@@ -1,7 +1,6 @@
 """A training with its folder: config.json first, figures last; begun, or taken up again."""
 
-import os
-import shutil
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +89,25 @@ def train_and_draw(
     resume: bool = False,
 ) -> Training:
     """Train as the folder's config.json says; then its figures."""
-    settings, snapshots = folder.settings(), None
-    if settings["figures"]:
-        snapshots = Snapshots(figure_originals(views, config), config.epochs, folder.snapshots_path)
-        if resume:
-            snapshots.resume()
-    training = train(config, dataset, bk, folder, choose_progress(quiet), snapshots,
-                     settings["checkpoint_every"], resume)  # fmt: skip
-    if training.stopped in SIGNAL_EXITS:
-        print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; "
-            f"scratchvae train --resume {folder.path} goes on", quiet)  # fmt: skip
-    elif snapshots is not None:
-        draw(folder, config, dataset, views, bk, snapshots, training.metrics, published)
-        print_message(f"figures: {folder.figures_path}", quiet)
-    return training
+    with folder.locked():
+        settings, snapshots = folder.settings(), None
+        if settings["figures"]:
+            originals = figure_originals(views, config)
+            snapshots = Snapshots(originals, config.epochs, folder.snapshots_path)
+            if resume:
+                snapshots.resume()
+        training = train(
+            config, dataset, bk, folder, choose_progress(quiet), snapshots,
+            settings["checkpoint_every"], resume, return_on_signal=True,
+        )  # fmt: skip
+        if training.stopped in SIGNAL_EXITS:
+            again = f"scratchvae train --resume {shlex.quote(str(folder.path))}"
+            print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; {again} "
+                          "goes on", quiet)  # fmt: skip
+        elif snapshots is not None:
+            draw(folder, config, dataset, views, bk, snapshots, training.metrics, published)
+            print_message(f"figures: {folder.figures_path}", quiet)
+        return training
 
 
 def draw(
@@ -116,19 +120,13 @@ def draw(
     metrics: list[dict[str, Any]],
     published: dict[str, float] | None = None,
 ) -> None:
-    """The figures, all of them or none: a folder of figures is a run that has been completed."""
+    """Draw the figures into the run's folder; nothing else there is touched."""
     from scratchvae.figures import draw_run
 
     model, _ = folder.load(bk)
     caption = caption_of(model, config, dataset, metrics)
-    fresh = folder.figures_path.with_name(".figures.tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        draw_run(fresh, model, config, dataset, views, metrics, caption, snapshots, published)
-        shutil.rmtree(folder.figures_path, ignore_errors=True)
-        os.replace(fresh, folder.figures_path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    draw_run(folder.figures_path, model, config, dataset, views, metrics, caption, snapshots,
+             published)  # fmt: skip
 
 
 def protocol_of(model: Model, config: TrainConfig) -> str:

@@ -18,7 +18,7 @@ from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
-from scratchvae.figures.saving import save
+from scratchvae.figures.saving import render, write
 from scratchvae.figures.scatter import latent_scatter
 from scratchvae.models import Model
 from scratchvae.runs import Snapshots
@@ -42,12 +42,12 @@ def draw_run(
 ) -> list[Path]:
     """Draw and save: data, reconstructions, prior samples, interpolations, snapshots, losses and,
     for a latent space of two dimensions, the scatters of μ and the decoded plane. Answers with the
-    files written.
+    files written; the first is written when the last has been drawn, and other files stay.
     """
-    shape, paths = dataset.image_shape, []
+    shape, files = dataset.image_shape, dict[str, bytes]()
 
     def keep(figure: Any, name: str) -> None:
-        paths.extend(save(figure, folder, name))
+        files.update(render(figure, name))
 
     shown = pick(views.train, 100, config.seed)
     keep(data_samples(visible_of(shown, config), shape, "Training images", caption), "data")
@@ -72,12 +72,6 @@ def draw_run(
             "film_strip",
         )
 
-    if metrics:
-        names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
-        series = {name: [m[name] for m in metrics] for name in names}
-        epochs = [m["epoch"] for m in metrics]
-        keep(loss_curves(epochs, series, caption, published=published), "losses")
-
     if model.vae.latent_dim == 2:
         for name, split in (("latent_scatter", views.test), ("latent_scatter_train", views.train)):
             some = split.take(slice(0, SCATTER))
@@ -87,7 +81,13 @@ def draw_run(
         levels, points = latent_grid_levels(), latent_grid_points()
         decoded = model.decode(points).reshape(len(levels), len(levels), -1)
         keep(latent_grid(decoded, shape, levels, caption), "latent_grid")
-    return paths
+
+    if metrics:
+        names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
+        series = {name: [m[name] for m in metrics] for name in names}
+        epochs = [m["epoch"] for m in metrics]
+        keep(loss_curves(epochs, series, caption, published=published), "losses")
+    return write(files, folder)  # the losses last: their file says that all the others are there
 
 
 def draw_completion(
@@ -108,7 +108,7 @@ def draw_completion(
     draws = model.decode(z.reshape(-1, z.shape[-1])).reshape(n, DRAWS, -1)
     draws = np.where(found.observed[:n, None], images[:n, None], draws)
     figure = completions(images[:n], found.observed[:n], found.filled[:n], draws, shape, caption)
-    paths = save(figure, folder, "completion")
+    files = render(figure, "completion")
     if model.vae.latent_dim == 2:
         q = (found.mu[0], found.logstd[0])
         reach = 6.0 * float(np.exp(q[1]).max())
@@ -118,8 +118,8 @@ def draw_completion(
             joint = log_joint(model, images[0], found.observed[0], points)
             planes.append(Plane(z1, z2, joint.reshape(len(z2), len(z1))))
         figure = posterior_contours(planes[0], planes[1], settings.start(2), q, caption)
-        paths += save(figure, folder, "posterior")
-    return paths
+        files |= render(figure, "posterior")
+    return write(files, folder)
 
 
 def figure_originals(views: Views, config: TrainConfig) -> Any:

@@ -2,11 +2,13 @@
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scratchvae.errors import ConfigError
 from scratchvae.figures.style import DPI, house_style
+from scratchvae.runs.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,20 +22,31 @@ _METADATA: dict[str, dict[str, str | None]] = {
 }
 
 
-@house_style()
 def save(fig: "Figure", folder: str | os.PathLike[str], name: str) -> list[Path]:
     """Write `name.png` and `name.svg` into `folder` (made if missing) and return their paths.
 
     Both formats are rendered before anything is written, and each file appears whole or not at all.
     """
+    return write(render(fig, name), folder)
+
+
+@house_style()
+def render(fig: "Figure", name: str) -> dict[str, bytes]:
+    """`name.png` and `name.svg` as bytes."""
     if not name or name.startswith(".") or Path(name).name != name:
         raise ConfigError(f"the name of a figure must be a plain file name, got {name!r}")
+    return {f"{name}.{format_}": _render(fig, format_) for format_ in _METADATA}
+
+
+def write(files: Mapping[str, bytes], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write rendered figures into `folder` (made if missing), each file whole or not at all."""
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ConfigError(f"cannot save figures in {target}: it is a file, not a folder")
-    rendered = {format_: _render(fig, format_) for format_ in _METADATA}
     target.mkdir(parents=True, exist_ok=True)
-    return [_write(target / f"{name}.{format_}", data) for format_, data in rendered.items()]
+    for name, content in files.items():
+        write_bytes(target / name, content)
+    return [target / name for name in files]
 
 
 def _render(fig: "Figure", format_: str) -> bytes:
@@ -41,14 +54,3 @@ def _render(fig: "Figure", format_: str) -> bytes:
     buffer = io.BytesIO()
     fig.savefig(buffer, format=format_, dpi=_RESOLUTION[format_], metadata=_METADATA[format_])
     return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> Path:
-    """Write beside the target, then rename: a reader sees the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

@@ -1,7 +1,7 @@
 """Everything that a run leaves on disk: settings, numbers, checkpoints, reconstructions."""
 
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint
-from scratchvae.runs.folder import RunFolder, free_folder, require_free, write_json
+from scratchvae.runs.folder import RunFolder, numbered_folder, require_free, write_json
 from scratchvae.runs.metrics import best_of, how_it_ended
 from scratchvae.runs.snapshots import Snapshots
 from scratchvae.runs.verify import VerificationReport, verify_run
@@ -12,9 +12,9 @@ __all__ = [
     "Snapshots",
     "VerificationReport",
     "best_of",
-    "free_folder",
     "how_it_ended",
     "load_checkpoint",
+    "numbered_folder",
     "require_free",
     "verify_run",
     "write_json",

@@ -1,16 +1,13 @@
-"""Files that are whole or absent, and one process at a time in a folder."""
+"""Files that are whole or absent, whatever interrupts their writing."""
 
 import contextlib
 import os
 import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
-
-from scratchvae.errors import RunError
 
 SUFFIX = ".tmp"
 
@@ -23,14 +20,13 @@ def write_atomically(
     A reader of ``path`` finds, at any moment and after any crash, the whole old file or the whole
     new one. With ``previous``, the old file stays under that name.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)
+    handle, name = _open_temporary(path)
     second = f"{name.removesuffix(SUFFIX)}.previous{SUFFIX}"
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
         if previous is not None and path.exists():
             _also(path, second)
             os.replace(second, previous)
@@ -43,13 +39,18 @@ def write_atomically(
     sync_folder(path.parent)
 
 
-def remove_temporary_files(path: Path) -> None:
-    """Remove the temporary files of a process that was killed while it wrote ``path``."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that is whole or absent."""
+    write_atomically(path, lambda file: file.write(content))
+
+
+def temporary_files(path: Path) -> list[Path]:
+    """The temporary files of every process that writes ``path``, or was killed while it did."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.\w+(\.previous)?{re.escape(SUFFIX)}")
-    with contextlib.suppress(FileNotFoundError):
-        for file in list(path.parent.iterdir()):
-            if ours.fullmatch(file.name):
-                _remove(str(file))
+    try:
+        return [file for file in path.parent.iterdir() if ours.fullmatch(file.name)]
+    except FileNotFoundError:
+        return []
 
 
 def sync_folder(folder: Path) -> None:
@@ -75,31 +76,10 @@ def _remove(name: str) -> None:
         os.unlink(name)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-@contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Nobody else trains in ``folder`` meanwhile; ``RunError`` if somebody does already.
-
-    The lock is the system's and goes with its process, however that ends.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another process is training in {folder} at this moment") from None
-        except OSError:
-            pass  # a file system without locks
-        yield
-    finally:
-        os.close(handle)
+def _open_temporary(path: Path) -> tuple[int, str]:
+    """A new file beside ``path``, with the permissions that the umask gives to any new file."""
+    while True:
+        name = str(path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}"))
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            return os.open(name, flags, 0o666), name

@@ -13,16 +13,18 @@ figures/          PNG and SVG
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.models import Model
-from scratchvae.runs.atomic import exclusive_lock, remove_temporary_files, write_atomically
+from scratchvae.runs.atomic import temporary_files, write_bytes
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
+from scratchvae.runs.lock import FolderLock
 from scratchvae.runs.metrics import append_line, read_lines
 
 RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch
@@ -33,6 +35,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = FolderLock(path)
+        self._created = False  # and still holding the lock since then
         self.pending: Mapping[str, Any] | None = None  # settings that a training will write
 
     config_path = property(lambda self: self.path / "config.json")
@@ -43,24 +47,45 @@ class RunFolder:
     best_path = property(lambda self: self.path / "best.npz")
     snapshots_path = property(lambda self: self.path / "film.npz")
     figures_path = property(lambda self: self.path / "figures")
+    last_figure_path = property(lambda self: self.figures_path / "losses.png")
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> "RunFolder":
         """A new folder with its config.json; refuses a folder that holds anything already.
 
-        A config.json alone is nothing: what a run leaves that ended before its first checkpoint.
+        It is locked before anything in it is touched, and stays locked until a training in it
+        ends, or the object does: of two processes that choose one folder at the same moment, one
+        gets it. A config.json alone counts as nothing: it is what remains of a run that ended
+        before its first checkpoint.
         """
         run = cls(path)
         try:
-            run.remove_temporary_files()
-            if not path.is_dir() or [p.name for p in path.iterdir()] != ["config.json"]:
-                require_free(path)
-                path.mkdir(parents=True, exist_ok=True)
-            with exclusive_lock(path):
+            path.mkdir(parents=True, exist_ok=True)
+            run._lock.acquire()
+            try:
+                ours = {run.config_path, *run.temporary_files()}
+                if not ours.issuperset(path.iterdir()):
+                    require_free(path)
+                run.remove_temporary_files()
                 write_json(run.config_path, settings)
+            except BaseException:
+                run._lock.release()
+                raise
         except OSError as error:
             raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
+        run._created = True
         return run
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock while a training writes into it; takes over that of `create`."""
+        if not self._created:
+            self._lock.acquire()
+        self._created = False
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -119,11 +144,22 @@ class RunFolder:
         """The lines of all epochs so far."""
         return read_lines(self.metrics_path)
 
+    def has_begun(self) -> bool:
+        """Whether a training has left anything here that another one would overwrite."""
+        left = (self.metrics_path, self.checkpoint_path, self.previous_path)
+        return any(path.exists() for path in left)
+
+    def temporary_files(self) -> list[Path]:
+        """What a process leaves that is killed while it writes one of the files of a run."""
+        written = (self.config_path, self.metrics_path, self.checkpoint_path, self.best_path,
+                   self.snapshots_path)  # fmt: skip
+        figures = self.figures_path.glob(".*.[ps][nv]g.*.tmp")
+        return [*figures, *(file for path in written for file in temporary_files(path))]
+
     def remove_temporary_files(self) -> None:
-        """Remove the temporary files of a process that was killed while it wrote."""
-        for path in (self.config_path, self.metrics_path, self.checkpoint_path, self.best_path,
-                     self.snapshots_path):  # fmt: skip
-            remove_temporary_files(path)
+        """Remove what a killed process has left; needs the lock, lest it be a living one's."""
+        for file in self.temporary_files():
+            file.unlink(missing_ok=True)
 
     def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
         """Write a checkpoint atomically; the one before it stays as previous.npz."""
@@ -203,16 +239,36 @@ def require_free(path: Path) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, for people and programs."""
-
-    def write(file: BinaryIO) -> None:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
-
-    write_atomically(path, write)
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def free_folder(parent: Path, stem: str) -> Path:
-    """parent/stem-1, or the first number that is not taken."""
-    number = 1
-    while (parent / f"{stem}-{number}").exists():
-        number += 1
-    return parent / f"{stem}-{number}"
+@contextmanager
+def numbered_folder(parent: Path, stem: str) -> Iterator[Path]:
+    """parent/stem-1, or the first number that is free: made here, so that no other process has it.
+
+    Removed if it is still empty in the end. ``RunError`` where no folder can be made.
+    """
+    path, number, existed = parent / f"{stem}-1", 1, parent.exists()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while not _made(path):
+            number += 1
+            path = parent / f"{stem}-{number}"
+    except OSError as error:
+        raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
+    try:
+        yield path
+    finally:
+        with suppress(OSError):  # it isn't empty
+            path.rmdir()
+            if not existed:
+                parent.rmdir()
+
+
+def _made(path: Path) -> bool:
+    """Make a folder; False where the name is taken."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True

@@ -5,11 +5,11 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from scratchvae.config import TrainConfig
 from scratchvae.errors import RunError
-from scratchvae.runs.atomic import write_atomically
+from scratchvae.runs.atomic import write_bytes
 
 NAMES = ("epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds")
 
@@ -54,11 +54,7 @@ def keep_lines(path: Path, epochs: int) -> None:
     """
     _, kept, whole = first_lines(path, epochs)
     if kept != whole:
-
-        def write(file: BinaryIO) -> None:
-            file.write(kept)
-
-        write_atomically(path, write)
+        write_bytes(path, kept)
 
 
 def first_lines(path: Path, epochs: int) -> tuple[list[dict[str, Any]], bytes, bytes]:

@@ -16,11 +16,10 @@ from scratchvae.errors import ConfigError, NonFiniteError, RunError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import Model
-from scratchvae.runs.atomic import exclusive_lock
 from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines, how_it_ended, keep_lines
-from scratchvae.training.interrupt import Interruption
+from scratchvae.training.interrupt import SIGNALS, Interruption, interrupt
 from scratchvae.training.nonfinite.locate import explain, explain_evaluation
 from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.partition import resolve_workers
@@ -279,6 +278,7 @@ def train(
     on_epoch: Callable[[int, Model], None] | None = None,
     checkpoint_every: int = 0,
     resume: bool = False,
+    return_on_signal: bool = False,
 ) -> Training:
     """Train as the settings say, on ``bk`` or on the best device there is.
 
@@ -292,7 +292,10 @@ def train(
     Raises ``NonFiniteError`` when a loss stops being finite, and leaves the step that went wrong in
     the run folder, to be replayed; ``CheckpointError`` when a state cannot be written. The last
     good checkpoint stays. ``RunError`` and ``DataError`` say why a run cannot be resumed.
-    Ctrl-C (or SIGTERM) ends it between two steps: the state is saved, and ``stopped`` says so.
+    Ctrl-C ends it between two steps: the state is saved, then ``KeyboardInterrupt`` reaches the
+    caller. SIGTERM saves, too, and then ends the process, or reaches the handler that the program
+    has for it. With ``return_on_signal``, ``train`` returns instead, and ``stopped`` names the
+    signal. A second signal doesn't wait for the end of the step.
     """
     if bk is None:
         bk = get_backend("auto", config.dtype)
@@ -303,9 +306,9 @@ def train(
     progress = progress or Progress()
     if resume and run is None:
         raise RunError("only a run with a folder can be resumed")
-    with nullcontext() if run is None else exclusive_lock(run.path):
+    with nullcontext() if run is None else run.locked():
         saved = None
-        if run is not None and not resume and run.metrics_path.exists():
+        if run is not None and not resume and run.has_begun():
             raise RunError(f"{run.path} holds a run already: resume=True goes on with it")
         if run is not None and resume:
             run.remove_temporary_files()
@@ -316,4 +319,12 @@ def train(
         loop = Loop(config, dataset, bk, run, progress, on_epoch, checkpoint_every, saved)
         if run is not None and resume:
             loop.resume(run, saved)
-        return loop.run_all()
+        training = loop.run_all()
+    if training.stopped in SIGNALS and not return_on_signal:
+        where = (
+            "nothing is saved, because this training has no run folder"
+            if run is None
+            else f"the state is saved in {run.checkpoint_path}, and resume=True goes on from it"
+        )
+        interrupt(training.stopped, f"{training.stopped} ended the training: {where}")
+    return training

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from scratchvae.training.streams import LastingStream, printable
+
 
 class Progress:
     """Reports nothing; the base of those that do."""
@@ -41,7 +43,7 @@ def line(metrics: Mapping[str, Any], epochs: int) -> str:
 class Lines(Progress):
     """A plain line an epoch, for logs and pipes."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | LastingStream) -> None:
         self.stream = stream
         self.epochs = 0
 
@@ -52,13 +54,13 @@ class Lines(Progress):
         print(line(metrics, self.epochs), file=self.stream, flush=True)
 
     def note(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(printable(text), file=self.stream, flush=True)
 
 
 class Bar(Progress):
     """tqdm's bar over all steps, with the latest losses beside it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | LastingStream) -> None:
         self.stream = stream
         self.bar: Any = None
         self.shown: dict[str, str] = {}
@@ -92,16 +94,16 @@ class Bar(Progress):
 
     def note(self, text: str) -> None:
         if self.bar is None:
-            print(text, file=self.stream, flush=True)
+            print(printable(text), file=self.stream, flush=True)
         else:
-            self.bar.write(text, file=self.stream)
+            self.bar.write(printable(text), file=self.stream)
 
     def stop(self) -> None:
         if self.bar is not None:
             self.bar.close()
 
 
-def _columns(stream: TextIO) -> int:
+def _columns(stream: TextIO | LastingStream) -> int:
     """How wide the terminal says it is; 0 where it does not."""
     try:
         return os.get_terminal_size(stream.fileno()).columns
@@ -111,7 +113,7 @@ def _columns(stream: TextIO) -> int:
 
 def choose_progress(quiet: bool, stream: TextIO | None = None) -> Progress:
     """A bar where a person watches, lines where a file or a pipe does, nothing when quiet."""
-    stream = sys.stderr if stream is None else stream
     if quiet:
         return Progress()
-    return Bar(stream) if stream.isatty() else Lines(stream)
+    lasting = LastingStream(sys.stderr if stream is None else stream)
+    return Bar(lasting) if lasting.isatty() else Lines(lasting)

@@ -129,15 +129,14 @@ def test_a_mistake_gets_one_sentence(cli, here, argv, message) -> None:
 
 
 def test_an_interrupted_training_ends_the_comparison(cli, here, monkeypatch) -> None:
-    from scratchvae.training import Training
-
-    def interrupted(config, dataset, bk, on_epoch):
-        return Training(None, stopped="SIGTERM")
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt("SIGINT ended the training: nothing is saved")
 
     monkeypatch.setattr("scratchvae.studies.estimators.train", interrupted)
     answer = cli(*TINY, "--quiet")
-    assert answer.code == 143
-    assert "interrupted" in answer.err
+    assert answer.code == 130
+    assert answer.err == "scratchvae: interrupted\n"
+    assert not (here / "runs").exists()
 
 
 def test_the_help_has_an_example(cli) -> None:

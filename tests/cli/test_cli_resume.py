@@ -77,20 +77,46 @@ def test_figures_and_film_are_those_of_a_run_that_was_not_interrupted(
 def test_a_run_killed_while_it_draws_has_its_figures_when_it_is_resumed(
     cli, here, tiny_train, monkeypatch
 ) -> None:
-    def killed(*args: Any, **kwargs: Any) -> None:
-        args[0].mkdir()
-        (args[0] / "data.png").write_bytes(b"half")
-        raise KeyboardInterrupt
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == "latent_grid.svg":
+            raise KeyboardInterrupt
+        path.write_bytes(content)
 
     argv = [a for a in tiny_train if a != "--no-figures"]
     with monkeypatch.context() as patch:
-        patch.setattr("scratchvae.figures.draw_run", killed)
+        patch.setattr("scratchvae.figures.saving.write_bytes", killed)
         assert cli(*argv, "--out", "run").code == 130
-    assert not (here / "run" / "figures").exists()
+    assert (here / "run/figures/data.png").exists()
+    assert not (here / "run/figures/losses.png").exists()
     before = digest(here / "run/checkpoint.npz")
     assert cli("train", "--resume", "run", "--quiet").code == 0
     assert (here / "run/figures/losses.png").exists()
     assert digest(here / "run/checkpoint.npz") == before
+
+
+def test_a_users_own_files_among_the_figures_stay(cli, here, tiny_train) -> None:
+    argv = [a for a in tiny_train if a != "--no-figures"]
+    assert cli(*argv, "--out", "run").code == 0
+    (here / "run/figures/notes.txt").write_text("mine")
+    assert cli(*tiny_train, "--out", "run/figures/below").code == 0
+    inner = snapshot(here / "run/figures/below")
+    more = ["--epochs", 3, "--change-settings", "--quiet"]
+    assert cli("train", "--resume", "run", *more).code == 0
+    assert cli("plot", "run", "--quiet").code == 0
+    assert (here / "run/figures/notes.txt").read_text() == "mine"
+    assert snapshot(here / "run/figures/below") == inner
+
+
+def test_a_folder_for_figures_that_exists_before_them_does_not_pass_for_them(
+    cli, here, tiny_train, monkeypatch
+) -> None:
+    argv = [a for a in tiny_train if a != "--no-figures"]
+    with monkeypatch.context() as patch:
+        interrupt_at(6, patch)
+        assert cli(*argv, "--out", "run").code == 143
+    assert cli(*tiny_train, "--out", "run/figures/below").code == 0
+    assert cli("train", "--resume", "run", "--quiet").code == 0
+    assert (here / "run/figures/losses.png").exists()
 
 
 @pytest.mark.parametrize("figures", [True, False])

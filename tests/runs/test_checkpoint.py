@@ -23,7 +23,7 @@ from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, RunError
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder
-from scratchvae.runs.atomic import remove_temporary_files
+from scratchvae.runs.atomic import temporary_files
 from scratchvae.runs.checkpoint import load_checkpoint, restore, save_checkpoint
 from scratchvae.training import train
 
@@ -114,7 +114,7 @@ def half_a_file(file: io.BufferedWriter, arrays: Any) -> None:
         ("scratchvae.runs.atomic.os.fsync", fail(OSError(5, "I/O error")), CheckpointError),
         ("scratchvae.runs.archive.write_npz", half_a_file, CheckpointError),
         ("scratchvae.runs.archive.write_npz", fail(KeyboardInterrupt()), KeyboardInterrupt),
-        ("scratchvae.runs.atomic.tempfile.mkstemp", fail(OSError(28, "Full")), CheckpointError),
+        ("scratchvae.runs.atomic.os.open", fail(OSError(28, "Full")), CheckpointError),
     ],
 )
 @pytest.mark.parametrize("there_before", [True, False])
@@ -213,14 +213,13 @@ def test_where_a_file_can_have_one_name_only_the_one_before_is_a_copy(
     assert leftovers(tmp_path) == []
 
 
-def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+def test_what_killed_processes_left_is_found_and_nothing_else(tmp_path: Path) -> None:
     ours = [".c.npz.a1b2_3d4.tmp", ".c.npz.a1b2_3d4.previous.tmp"]
     others = [".c.npz.tmp", "c.npz.a1b2_3d4.tmp", ".d.npz.a1b2_3d4.tmp", "c.npz", ".hidden"]
     for name in (*ours, *others):
         (tmp_path / name).write_text("")
-    remove_temporary_files(tmp_path / "c.npz")
-    assert {p.name for p in tmp_path.iterdir()} == set(others)
-    remove_temporary_files(tmp_path / "nowhere" / "c.npz")
+    assert {p.name for p in temporary_files(tmp_path / "c.npz")} == set(ours)
+    assert temporary_files(tmp_path / "nowhere" / "c.npz") == []
 
 
 def test_a_file_that_is_replaced_keeps_the_permissions_of_the_umask(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 from training_helpers import leftovers, settings
 
 from scratchvae.errors import RunError
-from scratchvae.runs import RunFolder, free_folder, require_free, write_json
-from scratchvae.runs.atomic import exclusive_lock
+from scratchvae.runs import RunFolder, numbered_folder, require_free, write_json
 from scratchvae.runs.metrics import keep_lines
 
 GOOD = {"config": settings().to_json(), "data": {"fingerprint": "0"}}
@@ -35,7 +34,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 def test_a_folder_with_a_run_or_with_anything_else_is_refused_and_untouched(
     tmp_path: Path,
 ) -> None:
-    RunFolder.create(tmp_path / "run", GOOD).append_metrics(LINE)
+    RunFolder.create(tmp_path / "run", GOOD).append_metrics(LINE)  # and gone, with its lock
     before = (tmp_path / "run" / "config.json").read_bytes()
     with pytest.raises(RunError, match="holds another run already: choose another --out"):
         RunFolder.create(tmp_path / "run", {"config": {}})
@@ -57,15 +56,27 @@ def test_a_run_that_ended_before_its_first_checkpoint_does_not_block_its_folder(
     assert leftovers(tmp_path) == []
 
 
-def test_a_folder_in_which_a_process_trains_is_not_taken(tmp_path: Path) -> None:
+def test_of_two_that_choose_one_folder_the_first_gets_it_and_loses_nothing(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", GOOD)
-    with (
-        exclusive_lock(folder.path),
-        pytest.raises(RunError, match="another process is training in"),
-    ):
+    writing = folder.path / ".checkpoint.npz.0a1b2c3d.tmp"  # as if it were saving at this moment
+    writing.write_text("half")
+    with pytest.raises(RunError, match="another process is training in"):
         RunFolder.create(tmp_path / "run", {"config": {}})
     assert folder.settings() == GOOD
+    assert writing.read_text() == "half"
+    with folder.locked(), pytest.raises(RunError, match="another process is training in"):
+        RunFolder.create(tmp_path / "run", {"config": {}})
+    RunFolder.create(tmp_path / "run", GOOD)  # its training is over
+    assert not writing.exists()
+
+
+def test_a_lock_goes_with_the_object_that_made_the_folder(tmp_path: Path) -> None:
     RunFolder.create(tmp_path / "run", GOOD)
+    again = RunFolder.create(tmp_path / "run", GOOD)
+    with again.locked(), again.locked():  # who has it can take it again
+        pass
+    with RunFolder.open(tmp_path / "run").locked():
+        pass
 
 
 def test_a_line_that_a_full_disk_tears_is_taken_back(tmp_path: Path, monkeypatch) -> None:
@@ -185,15 +196,27 @@ def test_damaged_metrics_are_an_error_of_the_run(text: str, complaint: str, tmp_
     assert "metrics.jsonl" in str(caught.value)
 
 
-def test_the_default_folders_are_numbered_and_a_number_is_never_used_twice(tmp_path: Path) -> None:
+def test_the_default_folders_are_numbered_and_each_is_made_for_one_process(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert free_folder(runs, "digits") == runs / "digits-1"
-    for number in (1, 2, 4):
-        (runs / f"digits-{number}").mkdir(parents=True)
-    assert free_folder(runs, "digits") == runs / "digits-3"
-    (runs / "digits-3").write_text("a file")
-    assert free_folder(runs, "digits") == runs / "digits-5"
-    assert free_folder(runs, "mnist") == runs / "mnist-1"
+    (runs / "digits-2").mkdir(parents=True)
+    (runs / "digits-4").write_text("a file")
+    with (
+        numbered_folder(runs, "digits") as first,
+        numbered_folder(runs, "digits") as second,
+        numbered_folder(runs, "digits") as third,
+        numbered_folder(runs, "mnist") as other,
+    ):
+        assert [p.name for p in (first, second, third, other)] == [
+            "digits-1", "digits-3", "digits-5", "mnist-1",
+        ]  # fmt: skip
+        (second / "config.json").write_text("{}")
+    assert sorted(p.name for p in runs.iterdir()) == ["digits-2", "digits-3", "digits-4"]
+
+
+def test_a_numbered_folder_that_stays_empty_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), numbered_folder(tmp_path / "runs", "digits"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:

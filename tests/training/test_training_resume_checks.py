@@ -12,7 +12,6 @@ from training_helpers import settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, DataError, RunError
 from scratchvae.runs import RunFolder
-from scratchvae.runs.atomic import exclusive_lock
 from scratchvae.runs.checkpoint import load_checkpoint, save_checkpoint
 from scratchvae.training import Progress, train
 
@@ -164,13 +163,23 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert left(folder) == before
 
 
+def test_a_run_that_a_killed_process_left_in_its_first_epoch_is_not_written_over(
+    tmp_path: Path, monkeypatch
+) -> None:
+    folder = stopped(tmp_path / "run", monkeypatch, step=3)
+    assert not folder.metrics_path.exists()
+    before = folder.checkpoint_path.read_bytes()
+    with pytest.raises(RunError, match="holds a run already: resume=True goes on with it"):
+        run(folder)
+    assert folder.checkpoint_path.read_bytes() == before
+
+
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "run", epochs=1)
-    with (
-        exclusive_lock(folder.path),
-        pytest.raises(RunError, match="another process is training in"),
-    ):
-        run(folder)
+    other = RunFolder.open(folder.path)
+    for resume in (False, True):
+        with pytest.raises(RunError, match="another process is training in"):
+            run(other, resume=resume)
     assert run(folder, resume=True).stopped == "completed"
 
 

@@ -87,3 +87,32 @@ def test_a_process_that_is_killed_leaves_a_run_that_loads(tmp_path: Path) -> Non
     assert checkpoint.step == 30 * checkpoint.epoch
     assert 0 <= len(folder.metrics()) - checkpoint.epoch <= 1  # the metrics are written first
     goes_on_to_the_same_bytes(tmp_path, checkpoint.epoch + 2)
+
+
+THREE = """
+import signal, sys
+sys.path.insert(0, {helpers!r})
+from training_helpers import Recorder, settings, tiny
+from scratchvae.training import train
+for seed in range(3):
+    print("training", seed, flush=True)
+    once = lambda e: signal.raise_signal(signal.{signal}) if e == 2 else None
+    train(settings(seed=seed, epochs=9), tiny(), progress=Recorder(epoch=once))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, -2), (signal.SIGTERM, -15)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_ends_a_program_of_several_trainings_as_it_would_any_other(
+    number: signal.Signals, code: int
+) -> None:
+    program = THREE.format(helpers=str(Path(__file__).parent), signal=number.name)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": ROOT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (code, "training 0\n")

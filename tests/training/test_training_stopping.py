@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -70,9 +71,18 @@ def test_images_held_out_are_neither_trained_on_nor_lost() -> None:
 # ---- interruption -----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def own_sigterm() -> Iterator[list[int]]:
+    """What a program's own handler of SIGTERM hears; by default the signal ends the process."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    yield heard
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_training_after_the_step_it_arrives_in(
-    number: signal.Signals, tmp_path, monkeypatch
+    number: signal.Signals, own_sigterm, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(loop, "STEPS_UNSEEN", 1)
     steps: list[int] = []
@@ -85,9 +95,11 @@ def test_a_signal_ends_training_after_the_step_it_arrives_in(
     config = settings(epochs=9)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     before = signal.getsignal(number)
-    result = train(config, tiny(), get_backend("cpu"), folder, Recorder(advance))
+    with pytest.raises(KeyboardInterrupt, match=r"the state is saved in .*checkpoint") as caught:
+        train(config, tiny(), get_backend("cpu"), folder, Recorder(advance))
     assert signal.getsignal(number) is before
-    assert result.stopped == number.name
+    assert own_sigterm == [number] * (number == signal.SIGTERM)
+    assert str(caught.value).startswith(f"{number.name} ended the training: ")
     model, checkpoint = folder.load(get_backend("cpu"))
     assert (checkpoint.epoch, checkpoint.step) == (1, 7)
     assert [m["epoch"] for m in folder.metrics()] == [1]
@@ -103,11 +115,27 @@ def test_a_signal_between_two_epochs_or_after_the_last_is_obeyed_at_once(
     config = settings(epochs=3)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     progress = Recorder(epoch=lambda e: signal.raise_signal(signal.SIGINT) if e == epoch else None)
-    result = train(config, tiny(), get_backend("cpu"), folder, progress)
+    result = train(config, tiny(), get_backend("cpu"), folder, progress, return_on_signal=True)
     assert result.stopped == "SIGINT"
     assert len(folder.metrics()) == epoch
     _, checkpoint = folder.load(get_backend("cpu"))
     assert (checkpoint.epoch, checkpoint.step) == (epoch, 4 * epoch)
+
+
+def test_without_a_folder_the_interruption_says_that_nothing_is_saved() -> None:
+    progress = Recorder(epoch=lambda e: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt, match="SIGINT ended the training: nothing is saved"):
+        train(settings(), tiny(), get_backend("cpu"), progress=progress)
+
+
+def test_a_signal_that_the_program_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        progress = Recorder(epoch=lambda e: signal.raise_signal(signal.SIGINT))
+        result = train(settings(), tiny(), get_backend("cpu"), progress=progress)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.stopped == "completed"
 
 
 def test_asking_twice_stops_at_once_and_leaves_the_last_checkpoint(tmp_path) -> None:
