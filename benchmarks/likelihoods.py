@@ -46,8 +46,8 @@ def score(likelihood: str, seed: int, samples: int) -> dict[str, float]:
         model, _ = run.load(bk)
     test = prepare(resolved, dataset).test
     by_mass = None if likelihood == "categorical" else mass_of_levels(max_level)
-    elbo = log_likelihood(model, test, "none", seed, 1, score=by_mass)
-    log_p = log_likelihood(model, test, "none", seed, samples, score=by_mass)
+    elbo = log_likelihood(model, test, samples=1, seed=seed, score=by_mass)
+    log_p = log_likelihood(model, test, samples=samples, seed=seed, score=by_mass)
     return {"negative_elbo": -elbo.log_p, "nll": -log_p.log_p, "epoch": training.best_epoch or 0}
 
 

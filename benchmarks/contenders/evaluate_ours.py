@@ -22,19 +22,21 @@ class Contender:
     def __init__(self, job: Job) -> None:
         bk, vae = get_backend("cpu", job.options.get("dtype", "float32")), job.spec.vae()
         self.job = job
-        self.model = Model(vae, bk, FlatBuffer(bk, vae.layout))
+        self.model = Model(vae, bk, params=FlatBuffer(bk, vae.layout))
         self.model.params.load(job.load_weights())
         self.images = Split(np.load(job.data), None, job.max_level)
 
     def estimate(self, options: dict[str, Any]) -> dict[str, Any]:
         """log p of all images: seconds, and the mean in nats an image with its standard error."""
         started = time.perf_counter()
-        found = log_likelihood(self.model, self.images, "none", self.job.seed, options["samples"])
+        found = log_likelihood(
+            self.model, self.images, samples=options["samples"], seed=self.job.seed
+        )
         seconds = time.perf_counter() - started
         return {"seconds": seconds, "mean": found.log_p, "standard_error": found.standard_error}
 
     def values(self, options: dict[str, Any]) -> dict[str, Any]:
         """log p of the first few images; the noise in the file is what it draws by itself."""
         x = self.images.values(slice(options["images"])).astype(self.model.bk.dtype)
-        log_p, _ = importance_sampled(self.model, x, options["samples"], self.job.seed)
+        log_p, _ = importance_sampled(self.model, x, samples=options["samples"], seed=self.job.seed)
         return {"log_p": log_p.tolist()}

@@ -55,9 +55,10 @@ class Stream(NamedTuple):
 def generator(stream: Stream, position: int = 0) -> np.random.Generator:
     """NumPy's Philox4x64-10, set to the stream and advanced past ``position`` words of 64 bits."""
     for name in ("seed", "step", "lane"):
-        if not 0 <= getattr(stream, name) < 2**64:
+        value = getattr(stream, name)
+        if not isinstance(value, int | np.integer) or not 0 <= value < 2**64:
             raise ConfigError(
-                f"the {name} of a stream is {getattr(stream, name)}, but it must be from 0 to "
+                f"the {name} of a stream is {value!r}, but it must be a whole number from 0 to "
                 "2⁶⁴ − 1"
             )
     block, rest = divmod(position, 4)  # one call of Philox yields four words

@@ -20,9 +20,9 @@ from scratchvae.errors import ConfigError
 from scratchvae.evaluation import (
     Completion,
     CompletionSettings,
+    as_seen_by_model,
     complete,
     find_mask,
-    visible,
 )
 from scratchvae.evaluation.completion import OPTIMIZERS
 from scratchvae.models import Model
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     model, checkpoint = folder.load(bk)
     numbers = range(first, first + args.count)
-    images = visible(split.take(slice(first, first + args.count)), config.binarize, config.seed, 0)
+    images = as_seen_by_model(split.take(slice(first, first + args.count)), seed=config.seed)
     found = complete(model, images, mask, settings, numbers)
     protocol = f"{pixels_of(config.binarize, config.seed)}; {how(model, mask_name, settings)}"
 

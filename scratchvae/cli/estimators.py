@@ -21,7 +21,7 @@ from scratchvae.cli.common import (
 )
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
-from scratchvae.evaluation import describe_protocol, visible
+from scratchvae.evaluation import as_seen_by_model, describe_protocol
 from scratchvae.evaluation.gradient_noise import CLEAR, REFERENCES, Noise
 from scratchvae.runs import require_free, write_json
 from scratchvae.studies.estimators import (
@@ -228,14 +228,14 @@ def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
     paths += save(figure, out, "estimator_curves")
 
     test = prepare(config, dataset).test
-    images = visible(test, config.binarize, config.seed, visit=0)
+    images = as_seen_by_model(test, seed=config.seed)
     sides = {}
     for title, trained in (
         ("β = 0, an autoencoder", found.autoencoder),
         ("β = 1, the VAE", found.curves["analytic"]),
     ):
         mu, _ = trained.model.encode(images)
-        means, _ = trained.model.sample(SHOWN, config.seed)
+        means, _ = trained.model.sample(SHOWN, seed=config.seed)
         sides[title] = Side(mu, means, trained.final.reconstruction, trained.final.kl)
     figure = beta_comparison(
         sides, test.labels, dataset.image_shape,

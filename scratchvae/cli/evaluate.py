@@ -110,11 +110,11 @@ def under(
     images = getattr(prepare(config, dataset), split)
     if images is None:
         raise ConfigError("the run was trained without a validation split")
-    result = evaluate(model, images, config.binarize, config.seed, visit=epoch)
+    result = evaluate(model, images, seed=config.seed, draw=epoch)
     values, likelihood = [result.loss], None
     if nll_samples is not None:
         likelihood = log_likelihood(
-            model, images, config.binarize, config.seed, nll_samples, visit=epoch
+            model, images, samples=nll_samples, seed=config.seed, draw=epoch
         )
         values.append(likelihood.log_p)
     if not all(map(math.isfinite, values)):

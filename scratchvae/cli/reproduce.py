@@ -21,7 +21,7 @@ from scratchvae.cli.train_folder import SIGNAL_EXITS, train_in_folder
 from scratchvae.config import LIKELIHOODS, TrainConfig, resolve_max_level
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
-from scratchvae.evaluation import evaluate, visible
+from scratchvae.evaluation import as_seen_by_model, evaluate
 from scratchvae.models import Model
 from scratchvae.runs import require_free, write_json
 from scratchvae.studies import (
@@ -119,8 +119,8 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
         if training.stopped in SIGNAL_EXITS:
             raise KeyboardInterrupt(training.stopped)
         model, views = training.model, prepare(config, dataset)
-        visit = training.metrics[-1]["epoch"] if training.metrics else 0
-        test = evaluate(model, views.test, config.binarize, config.seed, visit)
+        draw = training.metrics[-1]["epoch"] if training.metrics else 0
+        test = evaluate(model, views.test, seed=config.seed, draw=draw)
         if study.completion is None:
             return Trial(training, test)
         figures_folder = folder / "figures" if figures else None
@@ -162,7 +162,7 @@ def complete_one(
         from scratchvae.figures import draw_completion
 
         shown = views.train.take(slice(target.image, target.image + 1))
-        images = visible(shown, config.binarize, config.seed, 0)
+        images = as_seen_by_model(shown, seed=config.seed)
         caption = f"training image {target.image} · {how(model, target.mask, target.settings)}"
         shape = dataset.image_shape
         draw_completion(figures, model, images, found, target.settings, shape, caption)

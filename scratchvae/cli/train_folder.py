@@ -131,7 +131,7 @@ def draw(
 
 def protocol_of(model: Model, config: TrainConfig) -> str:
     """The protocol that a run's numbers carry."""
-    return describe_protocol(model, config.binarize, config.seed)
+    return str(describe_protocol(model, config.binarize, config.seed))
 
 
 def caption_of(

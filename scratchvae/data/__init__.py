@@ -4,8 +4,8 @@ Importing this package loads NumPy and the standard library; scikit-learn, pooch
 loaded by the one function that needs them.
 """
 
-from scratchvae.data.binarize import PROTOCOLS, bernoulli, binarize, describe
-from scratchvae.data.dataset import Dataset, Split, require_unit_interval
+from scratchvae.data.binarize import bernoulli, binarize, describe
+from scratchvae.data.dataset import PROTOCOLS, Dataset, Split, require_unit_interval
 from scratchvae.data.download import cache_folder
 from scratchvae.data.load import DATASETS, load_dataset
 from scratchvae.data.subset import SUBSETS, hold_out, is_subset, select

@@ -4,44 +4,60 @@ Numbers measured under different protocols differ by tens of nats on MNIST, so e
 number carries :func:`describe`.
 """
 
-import difflib
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream, fill_uniform
-from scratchvae.data.dataset import Split, require_unit_interval, stream_of
+from scratchvae.data.dataset import (
+    Split,
+    require_protocol,
+    require_unit_interval,
+    stream_of,
+)
 from scratchvae.errors import ConfigError
-
-PROTOCOLS = ("none", "threshold", "dynamic", "static")
 
 BLOCK = 1 << 20  # uniforms drawn at a time: 8 MiB, however many images there are
 
 
-def binarize(split: Split, protocol: str, seed: int, lane: int) -> Split:
-    """The split as ``protocol`` shows it to the model.
+def binarize(split: Split, protocol: str, *, seed: int = 0, lane: int = 0) -> Split:
+    """The split as ``protocol`` shows it to a model; it carries the protocol from then on.
 
     "threshold": 1 where x > 1/2, so a pixel of exactly 1/2 becomes 0. "static": one Bernoulli
-    draw with mean x, for good; ``lane`` keeps the draws of two splits apart. "none" and
-    "dynamic": the split itself; the training step draws dynamic pixels at every visit.
-    Binary images are uint8 with ``max_level`` 1.
+    draw with mean x, for good; ``lane`` keeps the draws of two splits apart. "none": the split
+    itself. "dynamic": its grey values, of which training and evaluation draw afresh at every
+    visit. Binary images are uint8 with ``max_level`` 1. A split that has the protocol already (and
+    for "static" the seed) is returned as it is.
 
-    Raises ConfigError for an unknown protocol, DataError for grey values outside [0, 1] where
-    the protocol needs them inside.
+    Raises ConfigError for an unknown protocol and for a split that has another one already,
+    DataError for grey values outside [0, 1] where the protocol needs them inside.
     """
     require_protocol(protocol)
+    if split.binarized != "none":
+        require_binarized(split, protocol, seed)
+        return split
     if protocol == "none":
         return split
     require_unit_interval(split, f"binarization '{protocol}'")
     if protocol == "dynamic":
-        return split
+        return replace(split, binarized=protocol)
     if protocol == "threshold":
         # 2k > max_level without leaving uint8: k > floor(max_level / 2) is the same, k being whole
         half = 0.5 if split.max_level is None else split.max_level // 2
-        pixels = (split.images > half).view(np.uint8)
-    else:
-        pixels = bernoulli(split, stream_of(seed, Purpose.STATIC, lane))
-    return Split(pixels, split.labels, 1)
+        return Split((split.images > half).view(np.uint8), split.labels, 1, protocol)
+    pixels = bernoulli(split, stream_of(seed, Purpose.STATIC, lane))
+    return Split(pixels, split.labels, 1, protocol, seed)
+
+
+def require_binarized(split: Split, protocol: str, seed: int) -> None:
+    """Raise ConfigError unless the split has been binarized by ``protocol``, with ``seed``."""
+    found, wanted = describe(split.binarized, split.static_seed), describe(protocol, seed)
+    if found != wanted:
+        raise ConfigError(
+            f"the images are binarized already ({found}), so that they cannot become: {wanted}; "
+            "begin with the grey images"
+        )
 
 
 def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.uint8]:
@@ -63,23 +79,15 @@ def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.ui
     return pixels.reshape(split.images.shape)
 
 
-def describe(protocol: str, seed: int = 0) -> str:
-    """The phrase that every printed number carries; ``seed`` matters to "static" only."""
+def describe(protocol: str, seed: int | None = None) -> str:
+    """The phrase that every printed number carries; ``seed`` matters to "static" only.
+
+    Raises ConfigError for an unknown protocol.
+    """
     require_protocol(protocol)
     return {
         "none": "grey pixels",
         "threshold": "pixels > 1/2",
         "dynamic": "fresh Bernoulli draws each visit",
-        "static": f"one Bernoulli draw, seed {seed}",
+        "static": "one Bernoulli draw" + ("" if seed is None else f", seed {seed}"),
     }[protocol]
-
-
-def require_protocol(protocol: str) -> None:
-    """Raise ConfigError, with the nearest name, unless ``protocol`` is one of PROTOCOLS."""
-    if protocol in PROTOCOLS:
-        return
-    near = difflib.get_close_matches(str(protocol).lower(), PROTOCOLS, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise ConfigError(
-        f"unknown binarization '{protocol}'.{hint} There are: {', '.join(PROTOCOLS)}."
-    )

@@ -4,9 +4,10 @@ Small grey levels stay uint8, as the files hold them: a quarter of the memory of
 the training step divides by ``max_level`` when it gathers a batch.
 """
 
+import difflib
 import hashlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, DataError
 
+PROTOCOLS = ("none", "threshold", "dynamic", "static")  # of binarization, see data.binarize
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -22,15 +25,20 @@ class Split:
 
     ``images``: (N, D), uint8 levels or float32 values. ``labels``: (N,) int64, or None.
     ``max_level``: a uint8 pixel k means the grey value k / max_level; None: the images are float32
-    and their values are the grey values.
+    and their values are the grey values. ``binarized``: the protocol under which a model sees
+    them, one of ``PROTOCOLS``; :func:`~scratchvae.data.binarize` sets it, with the seed of a
+    static draw as ``static_seed``. "threshold" and "static" images are binary already; "dynamic"
+    ones are grey values, to be drawn anew each time that a model sees them.
 
-    Raises DataError for shapes, dtypes or levels that do not fit together, and for values that
-    are not finite.
+    Raises DataError for shapes, dtypes, levels or pixels that do not fit together, and for values
+    that are not finite; ConfigError for an unknown protocol.
     """
 
     images: NDArray[Any]
     labels: NDArray[np.int64] | None
     max_level: int | None
+    binarized: str = "none"
+    static_seed: int | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -57,7 +65,29 @@ class Split:
                     f"labels are int64 of shape {images.shape[:1]}, one for each image, "
                     f"not {labels.dtype} of shape {labels.shape}"
                 )
+        self._check_protocol()
         object.__setattr__(self, "images", np.ascontiguousarray(images))
+
+    def _check_protocol(self) -> None:
+        require_protocol(self.binarized)
+        if self.binarized in ("threshold", "static") and self.max_level != 1:
+            raise DataError(
+                f"images binarized by '{self.binarized}' have max_level=1, not {self.max_level}: "
+                "binarize(split, ...) makes them from grey ones"
+            )
+        if self.binarized == "dynamic":
+            require_unit_interval(self, "binarization 'dynamic'")
+        if self.static_seed is not None and self.binarized != "static":
+            raise DataError(
+                f"images binarized by '{self.binarized}' have no static_seed, but it is "
+                f"{self.static_seed}"
+            )
+
+    def __repr__(self) -> str:
+        known = "no labels" if self.labels is None else f"{len(np.unique(self.labels))} labels"
+        values = "float32" if self.max_level is None else f"uint8, max_level {self.max_level}"
+        count, pixels = self.images.shape
+        return f"<Split: {count} x {pixels}, {values}, {known}, binarized={self.binarized!r}>"
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -73,7 +103,7 @@ class Split:
     def take(self, index: Any) -> "Split":
         """The images (and labels) that ``index`` names: a slice, an index array or a mask."""
         labels = None if self.labels is None else self.labels[index]
-        return Split(self.images[index], labels, self.max_level)
+        return replace(self, images=self.images[index], labels=labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +145,24 @@ class Dataset:
                 f"({train.max_level} and {test.max_level}); store both in one dtype"
             )
         object.__setattr__(self, "fingerprint", fingerprint(train, test))
+
+    def __repr__(self) -> str:
+        height, width = self.image_shape
+        return (
+            f"<Dataset {self.name!r}: {len(self.train)} training and {len(self.test)} test images "
+            f"of {height} x {width}>"
+        )
+
+
+def require_protocol(protocol: str) -> None:
+    """Raise ConfigError, with the nearest name, unless ``protocol`` is one of PROTOCOLS."""
+    if protocol in PROTOCOLS:
+        return
+    near = difflib.get_close_matches(str(protocol).lower(), PROTOCOLS, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise ConfigError(
+        f"unknown binarization '{protocol}'.{hint} There are: {', '.join(PROTOCOLS)}."
+    )
 
 
 def require_array(array: Any, what: str) -> None:

@@ -4,22 +4,31 @@ from scratchvae.evaluation.baselines import histogram_nll, mass_of_levels
 from scratchvae.evaluation.completion import Completion, CompletionSettings, complete, log_joint
 from scratchvae.evaluation.elbo import (
     Evaluation,
+    Protocol,
     active_units,
+    as_seen_by_model,
     describe_protocol,
     evaluate,
-    visible,
 )
 from scratchvae.evaluation.interpolation import interpolate
 from scratchvae.evaluation.masks import HALVES, find_mask
-from scratchvae.evaluation.nll import LogLikelihood, importance_sampled, log_likelihood
+from scratchvae.evaluation.nll import (
+    ImportanceSampled,
+    LogLikelihood,
+    importance_sampled,
+    log_likelihood,
+)
 
 __all__ = [
     "HALVES",
     "Completion",
     "CompletionSettings",
     "Evaluation",
+    "ImportanceSampled",
     "LogLikelihood",
+    "Protocol",
     "active_units",
+    "as_seen_by_model",
     "complete",
     "describe_protocol",
     "evaluate",
@@ -30,5 +39,4 @@ __all__ = [
     "log_joint",
     "log_likelihood",
     "mass_of_levels",
-    "visible",
 ]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,29 @@ from scratchvae.data import Split, bernoulli, describe
 from scratchvae.errors import DataError
 from scratchvae.models import Model
 
-# Images whose float values exist at one time: a multiple of the model's block, and, beyond so many
-# images, part of the definition of the draws of `dynamic`.
+# Images whose float values exist at one time: a multiple of the model's block. Splits with more
+# images than this are drawn in chunks, so that it is part of the definition of `dynamic` draws.
 CHUNK = 10_000
 ACTIVE = 0.01  # a latent unit is active when the variance of its μ over images exceeds this
 
 
+class Protocol(NamedTuple):
+    """What a printed number carries: how the pixels were made, the likelihood, the estimate.
+
+    ``str()`` of it is one line for people.
+    """
+
+    pixels: str  # "pixels > 1/2"
+    likelihood: str  # "Bernoulli likelihood"
+    estimate: str  # "1 sample per image"
+
+    def __str__(self) -> str:
+        return "; ".join(self)
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the images, in nats an image, with the protocol they were measured under."""
+    """Means over the images, in nats per image, with the protocol they were measured under."""
 
     elbo: float  # −(reconstruction + kl), a bound of log p(x)
     elbo_standard_error: float  # of the mean over images
@@ -30,7 +44,7 @@ class Evaluation:
     kl_per_unit: list[float]
     active_units: int  # E34
     images: int
-    samples: int  # z an image
+    samples: int  # z per image
     protocol: str
 
     def to_json(self) -> dict[str, Any]:
@@ -38,24 +52,30 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(model: Model, split: Split, binarize: str, seed: int, visit: int = 0) -> Evaluation:
-    """The bound of log p(x) (E1) and its parts, averaged over the images of a split.
+def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Evaluation:
+    """The bound of log p(x) (E1) and its parts in nats, averaged over the images of a split.
 
-    The expectation over q(z|x) is the mean of the model's number of samples.
+    The expectation over q(z|x) is the mean of the model's number of samples, the KL is analytic.
+    The split says under which protocol it is seen: images that are binarized already are evaluated
+    as they are, and of those that are "dynamic" the pixels are drawn here. Noise and draws are
+    functions of (seed, draw): the same two give the same numbers again. A training uses the epoch
+    as ``draw``.
 
-    ``split`` is already binarized where the protocol is a fixed one; under ``dynamic`` its pixels
-    are drawn here. Noise and draws are functions of (seed, visit): the same visit, which is the
-    epoch for the numbers of a training run, gives the same numbers again.
+    Raises ``DataError`` for what is not a split, for one without images, and for images that the
+    model cannot score (another number of pixels, values outside [0, 1] for a Bernoulli);
+    ``ConfigError`` for a seed or draw that is no whole number from 0 to 2⁶⁴ − 1. A model whose
+    numbers overflow gives an ``Evaluation`` that is not finite.
     """
-    if len(split) == 0:
-        raise DataError("there are no images to evaluate the model on")
+    require_images(split)
     nll_sum = kl_sum = square_sum = 0.0
     units = np.zeros(model.vae.latent_dim)
     mu_parts: list[NDArray] = []
     for start in range(0, len(split), CHUNK):
-        images = visible(split.take(slice(start, start + CHUNK)), binarize, seed, visit, start)
-        with model.bk.ignore_float_errors():  # whoever asked looks at the numbers
-            terms = model.terms(images, None, Stream(seed, Purpose.TEST_LATENT, visit, start))
+        chunk = split.take(slice(start, start + CHUNK))
+        images = as_seen_by_model(chunk, seed=seed, draw=draw, start=start)
+        stream = Stream(seed, Purpose.TEST_LATENT, draw, start)
+        with model.bk.ignore_float_errors():  # the caller checks for non-finite results
+            terms = model.terms(images, stream=stream)
         nll = terms.nll.mean(axis=1, dtype=np.float64)
         kl = terms.kl.sum(axis=1, dtype=np.float64)
         nll_sum += float(nll.sum())
@@ -76,31 +96,54 @@ def evaluate(model: Model, split: Split, binarize: str, seed: int, visit: int = 
         active_units=active_units(np.concatenate(mu_parts)),
         images=n,
         samples=model.vae.samples,
-        protocol=describe_protocol(model, binarize, seed),
+        protocol=str(describe_protocol(model, split.binarized, split.static_seed)),
     )
 
 
+def require_images(split: Split) -> None:
+    """Raise ``DataError`` unless ``split`` is a Split that holds an image."""
+    if not isinstance(split, Split):
+        raise DataError(
+            f"a model is evaluated on a Split, which says how its pixels were made, not on a value "
+            f"of type {type(split).__name__}: Split(images, None, None) holds float32 grey values"
+        )
+    if len(split) == 0:
+        raise DataError("there are no images to evaluate the model on")
+
+
 def active_units(mu: NDArray) -> int:
-    """How many latent units have Var_x[μ_j(x)] > 0.01  (E34): Burda et al. 2016, section 5.2."""
+    """How many latent units have Var_x[μ_j(x)] > 0.01  (E34): Burda et al. 2016, section 5.2.
+
+    ``mu``: (N, Z), of any float type.
+    """
     with np.errstate(all="ignore"):  # the variance of an overflow is NaN, and not active
         return int((mu.var(axis=0, dtype=np.float64) > ACTIVE).sum())
 
 
-def visible(split: Split, binarize: str, seed: int, visit: int, start: int = 0) -> NDArray:
-    """The images (N, D) that the model sees at this visit; ``start``: the index of the first."""
-    if binarize == "dynamic":
-        return bernoulli(split, Stream(seed, Purpose.TEST_BINARIZE, visit, start))
+def as_seen_by_model(split: Split, *, seed: int = 0, draw: int = 0, start: int = 0) -> NDArray:
+    """The images (N, D) that a model sees: the grey values or binary pixels of the split, float32.
+
+    Of a "dynamic" split the pixels are drawn, uint8 of 0 and 1, a function of (seed, draw, start),
+    where ``start`` is the index of the first image in the whole split  (E33).
+    """
+    if split.binarized == "dynamic":
+        return bernoulli(split, Stream(seed, Purpose.TEST_BINARIZE, draw, start))
     return split.values()
 
 
-def describe_protocol(model: Model, binarize: str, seed: int) -> str:
+def describe_protocol(model: Model, binarized: str, static_seed: int | None = None) -> Protocol:
     """What every printed number carries: pixels, likelihood, samples.
 
-    A Bernoulli likelihood on grey pixels is a cross-entropy, not a density, and is named so.
+    ``binarized`` and ``static_seed`` as in a Split. A Bernoulli likelihood on grey pixels is a
+    cross-entropy, not a density, and is named so. Raises ``ConfigError`` for unknown protocols.
     """
-    likelihood, pixels = model.vae.likelihood, describe(binarize, seed)
+    likelihood = model.vae.likelihood
     name = f"{likelihood.describe()} likelihood"
-    if likelihood.unit_interval and binarize == "none":
+    if likelihood.unit_interval and binarized == "none":
         name += " on grey values (a cross-entropy, not a density)"
-    samples = model.vae.samples
-    return f"{pixels}; {name}; {samples} sample{'s' if samples > 1 else ''} an image"
+    return Protocol(describe(binarized, static_seed), name, per_image(model.vae.samples))
+
+
+def per_image(samples: int) -> str:
+    """The number of samples in words: "1 sample per image", "5 samples per image"."""
+    return f"{samples} sample{'s' if samples > 1 else ''} per image"

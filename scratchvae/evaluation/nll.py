@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal_scratch_size
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError
-from scratchvae.evaluation.elbo import CHUNK, describe_protocol, visible
+from scratchvae.evaluation.elbo import (
+    CHUNK,
+    as_seen_by_model,
+    describe_protocol,
+    per_image,
+    require_images,
+)
 from scratchvae.models import Model
+from scratchvae.models.inputs import grey_values
 
 Float64 = NDArray[np.float64]
 # −log p(x|z) in nats, (n, S), of images x (n, D) and noise ε (n, S, Z)
@@ -24,12 +31,12 @@ ROWS = 8_000  # decoded z at a time; neither changes a number beyond rounding
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """The importance-sampled log p(x), averaged over the images of a split, in nats an image."""
+    """The importance-sampled log p(x), averaged over the images of a split, in nats per image."""
 
     log_p: float
     standard_error: float  # of the mean over images
     effective_samples: float  # (Σ w)² / Σ w², averaged over images; near 1: too few samples
-    samples: int  # z an image
+    samples: int  # z per image
     images: int
     protocol: str
 
@@ -41,61 +48,75 @@ class LogLikelihood:
 def log_likelihood(
     model: Model,
     split: Split,
-    binarize: str,
-    seed: int,
+    *,
     samples: int,
-    visit: int = 0,
+    seed: int = 0,
+    draw: int = 0,
     score: Score | None = None,
 ) -> LogLikelihood:
-    """The mean of E59 over the images of a split, with its standard error.
+    """The mean of E59 over the images of a split, in nats, with its standard error.
 
-    ``split``, ``binarize``, ``seed`` and ``visit`` as in :func:`~scratchvae.evaluation.evaluate`:
-    under ``dynamic`` both see the same pixels. ``score`` replaces the model's −log p(x|z). Raises
-    ``ConfigError`` for less than one sample.
+    ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`: of a "dynamic"
+    split both see the same pixels. ``score`` replaces the model's −log p(x|z). Raises what
+    ``evaluate`` raises, and ``ConfigError`` for less than one sample.
     """
+    require_images(split)
     parts = []
     for start in range(0, len(split), CHUNK):
-        images = visible(split.take(slice(start, start + CHUNK)), binarize, seed, visit, start)
-        parts.append(importance_sampled(model, images, samples, seed, start, score))
+        chunk = split.take(slice(start, start + CHUNK))
+        images = as_seen_by_model(chunk, seed=seed, draw=draw, start=start)
+        parts.append(
+            importance_sampled(model, images, samples=samples, seed=seed, first=start, score=score)
+        )
     log_p, effective = (np.concatenate(part) for part in zip(*parts, strict=True))
     n = len(log_p)
-    one = model.with_samples(1)
-    pixels, likelihood, _ = describe_protocol(one, binarize, seed).split("; ")
+    estimate = f"importance sampling with {per_image(samples)}"
+    protocol = describe_protocol(model, split.binarized, split.static_seed)
     return LogLikelihood(
         log_p=float(log_p.mean()),
         standard_error=float(log_p.std() / math.sqrt(n)),
         effective_samples=float(effective.mean()),
         samples=samples,
         images=n,
-        protocol=f"{pixels}; {likelihood}; importance sampling with {samples} "
-        f"sample{'s' if samples > 1 else ''} an image",
+        protocol=str(protocol._replace(estimate=estimate)),
     )
+
+
+class ImportanceSampled(NamedTuple):
+    """Of every image, (N,) each: the estimate of log p(x) in nats, and its effective samples."""
+
+    log_p: Float64
+    effective_samples: Float64  # from 1 to the number of samples
 
 
 def importance_sampled(
     model: Model,
-    images: NDArray,
+    images: Any,
+    *,
     samples: int,
     seed: int = 0,
     first: int = 0,
     score: Score | None = None,
     rows: int = ROWS,
-) -> tuple[Float64, Float64]:
-    """log p(x) of every image and its effective number of samples, (N,) each  (E59).
+) -> ImportanceSampled:
+    """log p(x) of every image (N, D) in nats, and its effective number of samples  (E59).
 
     log p(x) ≈ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x): Burda et al. 2016. Its
     expectation rises with K towards log p(x). The noise of sample k of an image is a function of
     (seed, the image's number, k) alone: ``first`` is the number of the first image, and ``rows``,
-    how many z are decoded at a time, bounds the memory and leaves the noise as it is.
+    the number of z decoded at a time, bounds the memory and leaves the noise as it is.
+
+    Raises ``ConfigError`` for less than one sample, ``DataError`` for images as in
+    :class:`~scratchvae.models.Model`.
     """
     if samples < 1:
         raise ConfigError(f"importance sampling needs at least one sample, not {samples}")
+    x = grey_values(images, model.vae)
     parts = [
-        _of_block(model, images[i : i + IMAGES], samples, seed, first + i, score, rows)
-        for i in range(0, len(images), IMAGES)
+        _of_block(model, x[i : i + IMAGES], samples, seed, first + i, score, rows)
+        for i in range(0, len(x), IMAGES)
     ]
-    log_p, effective = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return log_p, effective
+    return ImportanceSampled(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _of_block(

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from scratchvae.backend.noise import Purpose, Stream, normal, permutation
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
-from scratchvae.evaluation import Completion, CompletionSettings, interpolate, log_joint, visible
+from scratchvae.evaluation import (
+    Completion,
+    CompletionSettings,
+    as_seen_by_model,
+    interpolate,
+    log_joint,
+)
 from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
@@ -56,7 +62,7 @@ def draw_run(
     keep(reconstructions(originals, model.reconstruct(originals), shape, caption),
          "reconstructions")  # fmt: skip
 
-    means, draws = model.sample(100, config.seed)
+    means, draws = model.sample(100, seed=config.seed)
     keep(prior_samples(means, draws, shape, caption), "prior_samples")
 
     ends = visible_of(views.train.take(slice(0, 2 * PAIRS)), config)
@@ -134,4 +140,4 @@ def pick(split: Split, count: int, seed: int) -> Split:
 
 def visible_of(split: Split, config: TrainConfig) -> Any:
     """The images as the model sees them."""
-    return visible(split, config.binarize, config.seed, visit=0)
+    return as_seen_by_model(split, seed=config.seed)

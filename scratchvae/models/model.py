@@ -1,13 +1,14 @@
 """A VAE together with its parameters: host arrays in, host arrays out."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from scratchvae.backend import Array, Backend, HostArray
+from scratchvae.backend import Backend, HostArray, get_backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import AnalyticKL
 from scratchvae.memory import FlatBuffer, Workspace
+from scratchvae.models.inputs import grey_values, latent_vectors, noise
 from scratchvae.models.vae import VAE, BoundVAE
 
 BLOCK = 250  # images at a time; part of the definition of evaluation noise, see Model.terms
@@ -15,11 +16,32 @@ FIRST_DRAW = Stream(0, Purpose.TEST_LATENT)
 
 
 class Loss(NamedTuple):
-    """The terms of E2, averaged over images and samples, in nats an image."""
+    """The terms of E2, averaged over images and samples, in nats per image."""
 
     total: float  # the estimator's objective; for E2 reconstruction + beta · kl
     reconstruction: float
     kl: float
+
+
+class Encoding(NamedTuple):
+    """q(z|x) of every image: μ and log σ², (N, Z) each, in the model's float type."""
+
+    mu: HostArray
+    logvar: HostArray
+
+
+class Samples(NamedTuple):
+    """Images drawn from a model, (N, D) each: the means E[x|z], and draws x ~ p(x|z)."""
+
+    means: HostArray
+    draws: HostArray
+
+
+class LossAndGradient(NamedTuple):
+    """The loss of a batch, and its gradient: an array for each parameter, by name."""
+
+    loss: Loss
+    gradient: dict[str, HostArray]
 
 
 class Terms(NamedTuple):
@@ -31,47 +53,82 @@ class Terms(NamedTuple):
 
 
 class Model:
-    """A VAE and its parameters on a backend. Images are (N, D) host arrays of grey values."""
+    """A VAE and its parameters on a backend: host arrays in, host arrays out.
+
+    ``images`` are grey values as the likelihood models them, in [0, 1] for a Bernoulli, one row of
+    D = ``vae.pixels`` numbers per image: an array (N, D) or (N, H, W), one image (D,), or what
+    makes one of these (lists, data frames, tensors). Results are new arrays in the float type of
+    the backend. Every method raises ``DataError``, with a sentence that says what to do, for images
+    of another shape, whole numbers other than 0 and 1 (levels: use ``split.values()``), NaN, masked
+    arrays, and values that the likelihood has no probability for; and ``ConfigError`` for a seed
+    that is no whole number from 0 to 2⁶⁴ − 1.
+
+    ``params`` are the model's own and may be changed in place; everything else stays as it is.
+    """
 
     def __init__(
-        self, vae: VAE, bk: Backend, params: FlatBuffer | None = None, seed: int = 0
+        self,
+        vae: VAE,
+        bk: Backend | None = None,
+        *,
+        params: FlatBuffer | None = None,
+        seed: int = 0,
     ) -> None:
-        """With ``params``, or with fresh ones that ``seed`` determines."""
-        self.vae, self.bk = vae, bk
-        self.params = vae.initial_parameters(bk, seed) if params is None else params
+        """With ``params``, or with fresh ones that ``seed`` determines (E25).
+
+        ``bk``: NumPy in float32 unless given. Raises ``ConfigError`` for parameters of another
+        model.
+        """
+        self.vae, self.bk = vae, get_backend("cpu") if bk is None else bk
+        self.params = vae.initial_parameters(self.bk, seed) if params is None else params
         if self.params.layout != vae.layout:
             raise ConfigError(
                 f"the parameters have the shapes {self.params.layout.shapes}, but this model has "
                 f"{vae.layout.shapes}"
             )
 
+    def __repr__(self) -> str:
+        return f"<Model: {self.vae.layout.n_parameters:,} parameters, {self.bk!r}, {self.vae!r}>"
+
+    def __reduce__(self) -> Any:
+        """For pickle and copy: the parameters as host arrays, and which backend to ask for."""
+        backend = (self.bk.name, str(self.bk.dtype), getattr(self.bk, "tf32", False))
+        return _restore, (self.vae, backend, self.params.to_host())
+
     def to(self, bk: Backend) -> "Model":
         """A copy on another backend or in another float type."""
-        return Model(self.vae, bk, self.params.to(bk))
+        return Model(self.vae, bk, params=self.params.to(bk))
 
     def with_samples(self, samples: int) -> "Model":
-        """The same parameters, not a copy, with another number of samples an image."""
-        return Model(self.vae.with_samples(samples), self.bk, self.params)
+        """The same parameters, not a copy, with another number of samples per image.
+
+        Raises ``ConfigError`` for less than one.
+        """
+        return Model(self.vae.with_samples(samples), self.bk, params=self.params)
 
     def for_evaluation(self) -> "Model":
         """The same parameters with the estimator that numbers are printed by: analytic KL (E2)."""
-        return Model(self.vae.with_estimator(AnalyticKL()), self.bk, self.params)
+        return Model(self.vae.with_estimator(AnalyticKL()), self.bk, params=self.params)
 
     # ---- the five things a VAE does ----------------------------------------------------------
 
-    def encode(self, images: HostArray) -> tuple[HostArray, HostArray]:
-        """μ and log σ² of q(z|x): (N, D) -> (N, Z), (N, Z)."""
-        images, latent = self._rows(images, self.vae.pixels, "images"), self.vae.latent_dim
-        head = self.bk.host_empty((len(images), 2 * latent))
-        for start, stop, bound in self._blocks(len(images)):
-            self.bk.load(images[start:stop], bound.x)
+    def encode(self, images: Any) -> Encoding:
+        """μ and log σ² of q(z|x): (N, D) -> (N, Z) each."""
+        x, latent = grey_values(images, self.vae), self.vae.latent_dim
+        mu, logvar = (self.bk.host_empty((len(x), latent)) for _ in range(2))
+        for start, stop, bound in self._blocks(len(x)):
+            self.bk.load(x[start:stop], bound.x)
             bound.encoder.forward()
-            head[start:stop] = self.bk.to_host(bound.head)
-        return head[:, :latent], head[:, latent:]
+            head = self.bk.to_host(bound.head)
+            mu[start:stop], logvar[start:stop] = head[:, :latent], head[:, latent:]
+        return Encoding(mu, logvar)
 
-    def decode(self, z: HostArray) -> HostArray:
-        """E[x|z]: (N, Z) -> (N, D)."""
-        z = self._rows(z, self.vae.latent_dim, "latent vectors")
+    def decode(self, z: Any) -> HostArray:
+        """E[x|z]: (N, Z), or one vector (Z,), -> (N, D).
+
+        Raises ``DataError`` for latent vectors of another shape and for NaN in them.
+        """
+        z = latent_vectors(z, self.vae.latent_dim)
         means = self.bk.host_empty((len(z), self.vae.pixels))
         model = self if self.vae.samples == 1 else self.with_samples(1)
         for start, stop, bound in model._blocks(len(z)):
@@ -81,15 +138,18 @@ class Model:
             means[start:stop] = self.bk.to_host(bound.x)
         return means
 
-    def pixel_nll(self, images: HostArray, z: HostArray) -> HostArray:
-        """−log p(x_d|z) in nats of every pixel, for pairs of an image and a z: (N, D)."""
-        images = self._rows(images, self.vae.pixels, "images")
-        if tuple(z.shape) != (len(images), self.vae.latent_dim):
-            raise DataError(f"z has shape {z.shape}, expected {(len(images), self.vae.latent_dim)}")
-        bk, nll = self.bk, self.bk.host_empty((len(images), self.vae.pixels))
-        out = bk.empty((min(len(images), BLOCK), 1, self.vae.pixels))
-        for start, stop, bound in self.with_samples(1)._blocks(len(images)):
-            bk.load(images[start:stop], bound.x)
+    def pixel_nll(self, images: Any, z: Any) -> HostArray:
+        """−log p(x_d|z) in nats of every pixel: images (N, D) and a z for each (N, Z) -> (N, D).
+
+        Raises ``DataError`` for another number of latent vectors than images.
+        """
+        x, z = grey_values(images, self.vae), latent_vectors(z, self.vae.latent_dim)
+        if len(z) != len(x):
+            raise DataError(f"z has shape {z.shape}, expected {(len(x), self.vae.latent_dim)}")
+        bk, nll = self.bk, self.bk.host_empty((len(x), self.vae.pixels))
+        out = bk.empty((min(len(x), BLOCK), 1, self.vae.pixels))
+        for start, stop, bound in self.with_samples(1)._blocks(len(x)):
+            bk.load(x[start:stop], bound.x)
             bk.load(z[start:stop, None, :], bound.z)
             bound.decode()
             here = out[: stop - start]
@@ -97,80 +157,81 @@ class Model:
             nll[start:stop] = bk.to_host(here[:, 0])
         return nll
 
-    def reconstruct(self, images: HostArray) -> HostArray:
+    def reconstruct(self, images: Any) -> HostArray:
         """E[x|z] at z = μ(x): (N, D) -> (N, D)."""
-        return self.decode(self.encode(images)[0])
+        return self.decode(self.encode(images).mu)
 
-    def sample(self, n: int, seed: int = 0) -> tuple[HostArray, HostArray]:
-        """n draws from the model: the means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each."""
-        if n < 1:
-            raise ConfigError(f"at least one image can be drawn, not {n}")
-        bk, noise = self.bk, self.bk.empty((n, self.vae.pixels))
-        z = bk.empty((n, self.vae.latent_dim))
+    def sample(self, n: int, *, seed: int = 0) -> Samples:
+        """``n`` images from the model: the means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each.
+
+        z and the noise of the pixels are functions of ``seed``. Raises ``ConfigError`` for n that
+        is no whole number of at least 1.
+        """
+        if not hasattr(n, "__index__") or n < 1:
+            raise ConfigError(f"a whole number of images is drawn, at least one, not {n!r}")
+        bk, pixel_noise = self.bk, self.bk.empty((int(n), self.vae.pixels))
+        z = bk.empty((int(n), self.vae.latent_dim))
         bk.normal(z, Stream(seed, Purpose.PRIOR), bk.noise_scratch(z.size))
         draw = bk.uniform if self.vae.likelihood.noise == "uniform" else bk.normal
-        draw(noise, Stream(seed, Purpose.PIXELS), bk.noise_scratch(noise.size))
-        means, draws = bk.host_empty(noise.shape), bk.empty(noise.shape)
-        for start, stop, bound in self.with_samples(1)._blocks(n):
+        draw(pixel_noise, Stream(seed, Purpose.PIXELS), bk.noise_scratch(pixel_noise.size))
+        means, draws = bk.host_empty(pixel_noise.shape), bk.empty(pixel_noise.shape)
+        for start, stop, bound in self.with_samples(1)._blocks(len(z)):
             bound.z[:, 0] = z[start:stop]
             bound.decode()
             bound.likelihood.mean(bk, bound.logits, bound.x_each)
             means[start:stop] = bk.to_host(bound.x)
             here = slice(start, stop)
             bound.likelihood.sample(
-                bk, bound.p_x, bound.logits, noise[here, None], draws[here, None]
+                bk, bound.p_x, bound.logits, pixel_noise[here, None], draws[here, None]
             )
-        return means, bk.to_host(draws)
+        return Samples(means, bk.to_host(draws))
 
-    def loss(self, images: HostArray, eps: HostArray | None = None, seed: int = 0) -> Loss:
-        """The loss that the model is trained by, averaged over the images.
+    def loss(self, images: Any, eps: Any = None, *, seed: int = 0) -> Loss:
+        """The loss that the model is trained by, averaged over the images, in nats per image.
 
-        E2, or the objective of the model's estimator. ``eps`` (N, K, Z), or the noise that
-        ``seed`` names.
+        E2, or the objective of the model's estimator. ``eps``: the noise (N, K, Z) for K samples
+        per image; unless given, the noise that ``seed`` names. Raises ``DataError`` for noise of
+        another shape.
         """
         return self._average(*self._evaluate(images, eps, Stream(seed, Purpose.TEST_LATENT)))
 
-    def loss_and_gradient(
-        self, images: HostArray, eps: HostArray | None = None, seed: int = 0
-    ) -> tuple[Loss, dict[str, HostArray]]:
-        """The loss as in :meth:`loss`, and its gradient by every parameter, by name."""
-        images = self._rows(images, self.vae.pixels, "images")
+    def loss_and_gradient(self, images: Any, eps: Any = None, *, seed: int = 0) -> LossAndGradient:
+        """The loss as in :meth:`loss`, and its gradient with respect to every parameter, by name.
+
+        ``images`` are one batch: all of them are in memory at once.
+        """
+        x = grey_values(images, self.vae)
         grads = FlatBuffer(self.bk, self.vae.layout)
-        bound = self.vae.bind(Workspace(self.bk, len(images)), self.params, grads)
-        self.bk.load(images, bound.x)
-        self._load_noise(bound, eps, Stream(seed, Purpose.TEST_LATENT))
-        bound.loss_and_gradient(1.0 / len(images))
-        return self._average(*self._read(bound)), grads.to_host()
+        bound = self.vae.bind(Workspace(self.bk, len(x)), self.params, grads)
+        shape = (len(x), self.vae.samples, self.vae.latent_dim)
+        given = None if eps is None else noise(eps, shape)
+        self.bk.load(x, bound.x)
+        self._load_noise(bound, given, Stream(seed, Purpose.TEST_LATENT))
+        bound.loss_and_gradient(1.0 / len(x))
+        return LossAndGradient(self._average(*self._read(bound)), grads.to_host())
 
     # ---- image by image ----------------------------------------------------------------------
 
-    def terms(
-        self,
-        images: HostArray,
-        eps: HostArray | None = None,
-        stream: Stream = FIRST_DRAW,
-    ) -> Terms:
+    def terms(self, images: Any, eps: Any = None, *, stream: Stream = FIRST_DRAW) -> Terms:
         """E2 with the analytic KL term by term for every image, whatever the model's estimator.
 
         Without ``eps`` (N, K, Z), the noise of the block that begins at image i is the stream's,
-        i lanes on: it depends on neither the number of images nor their contents.
+        i lanes on: it depends on neither the number of images nor their contents. Raises
+        ``DataError`` for noise of another shape.
         """
         return self.for_evaluation()._evaluate(images, eps, stream)[0]
 
-    def _evaluate(
-        self, images: HostArray, eps: HostArray | None, stream: Stream
-    ) -> tuple[Terms, HostArray]:
+    def _evaluate(self, images: Any, eps: Any, stream: Stream) -> tuple[Terms, HostArray]:
         """The terms, and the estimator's objective (N,)."""
-        images, vae = self._rows(images, self.vae.pixels, "images"), self.vae
-        n, K, Z = len(images), vae.samples, vae.latent_dim
-        if eps is not None and tuple(eps.shape) != (n, K, Z):
-            raise DataError(f"eps has shape {eps.shape}, expected {(n, K, Z)}")
+        x, vae = grey_values(images, self.vae), self.vae
+        n, K, Z = len(x), vae.samples, vae.latent_dim
+        given = None if eps is None else noise(eps, (n, K, Z))
         shapes = ((n, K), (n, Z), (n, Z), (n,))
         nll, kl, mu, objective = (self.bk.host_empty(shape) for shape in shapes)
         for start, stop, bound in self._blocks(n):
-            self.bk.load(images[start:stop], bound.x)
-            noise = None if eps is None else eps[start:stop]
-            self._load_noise(bound, noise, stream._replace(lane=stream.lane + start))
+            self.bk.load(x[start:stop], bound.x)
+            here = None if given is None else given[start:stop]
+            self._load_noise(bound, here, stream._replace(lane=stream.lane + start))
             bound.loss()
             (nll[start:stop], kl[start:stop], mu[start:stop]), objective[start:stop] = self._read(
                 bound
@@ -180,8 +241,6 @@ class Model:
     def _load_noise(self, bound: BoundVAE, eps: HostArray | None, stream: Stream) -> None:
         if eps is None:
             self.bk.normal(bound.eps, stream, self.bk.noise_scratch(bound.eps.size))
-        elif tuple(eps.shape) != tuple(bound.eps.shape):
-            raise DataError(f"eps has shape {eps.shape}, expected {tuple(bound.eps.shape)}")
         else:
             self.bk.load(eps, bound.eps)
 
@@ -208,11 +267,10 @@ class Model:
                 bound = self.vae.bind(workspace.rows(0, stop - start), self.params)
             yield start, stop, bound
 
-    @staticmethod
-    def _rows(a: Array, width: int, what: str) -> HostArray:
-        shape = tuple(getattr(a, "shape", ()))
-        if len(shape) != 2 or shape[1] != width or shape[0] == 0:
-            raise DataError(f"{what} have shape {shape}, expected (N, {width}) with N at least 1")
-        if a.dtype.kind not in "biuf":
-            raise DataError(f"{what} are real numbers, not {a.dtype}")
-        return a
+
+def _restore(vae: VAE, backend: tuple[str, str, bool], arrays: dict[str, HostArray]) -> Model:
+    """The inverse of ``Model.__reduce__``."""
+    bk = get_backend(*backend)
+    params = FlatBuffer(bk, vae.layout)
+    params.load(arrays)
+    return Model(vae, bk, params=params)

@@ -5,7 +5,7 @@ from statistics import fmean, quantiles, stdev
 
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
-from scratchvae.evaluation import Completion, complete, find_mask, visible
+from scratchvae.evaluation import Completion, as_seen_by_model, complete, find_mask
 from scratchvae.models import Model
 from scratchvae.studies.study import CompletionTarget, compare
 from scratchvae.training import Views
@@ -28,7 +28,7 @@ def complete_as(
 
     def fit(split: str, first: int, count: int) -> Completion:
         part = getattr(views, split).take(slice(first, first + count))
-        images = visible(part, config.binarize, config.seed, 0)
+        images = as_seen_by_model(part, seed=config.seed)
         return complete(model, images, mask, target.settings, range(first, first + len(part)))
 
     found = fit("train", target.image, 1)

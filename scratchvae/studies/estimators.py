@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
@@ -12,7 +11,7 @@ from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
-from scratchvae.evaluation import Evaluation, evaluate, visible
+from scratchvae.evaluation import Evaluation, as_seen_by_model, evaluate
 from scratchvae.evaluation.gradient_noise import GROUPS, Noise, gradient_noise
 from scratchvae.models import Model
 from scratchvae.training import prepare, train
@@ -143,7 +142,7 @@ def first_batch(config: TrainConfig, dataset: Dataset) -> NDArray:
     train_split = prepare(config, dataset).train
     chosen = permutation(len(train_split), Stream(config.seed, Purpose.FIGURE))
     split = train_split.take(chosen[: config.batch_size])
-    return np.asarray(visible(split, config.binarize, config.seed, visit=0))
+    return as_seen_by_model(split, seed=config.seed)
 
 
 def train_once(
@@ -157,7 +156,7 @@ def train_once(
     tests: list[Evaluation] = []
 
     def after(epoch: int, model: Model) -> None:
-        tests.append(evaluate(model, test, config.binarize, config.seed, epoch))
+        tests.append(evaluate(model, test, seed=config.seed, draw=epoch))
         if measure is not None:
             measure(epoch, model)
 

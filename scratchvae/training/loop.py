@@ -245,7 +245,7 @@ class Loop:
     def evaluate(self, split: Split, part: str, epoch: int) -> Evaluation:
         """The numbers after an epoch; stops the run if they are not finite."""
         config = self.config
-        result = evaluate(self.model, split, config.binarize, config.seed, epoch)
+        result = evaluate(self.model, split, seed=config.seed, draw=epoch)
         if not math.isfinite(result.loss):
             raise explain_evaluation(self.model, split, config, epoch, part, self.steps_done)
         return result

@@ -34,8 +34,8 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Views:
     if vae.likelihood.unit_interval:
         for split, part in ((dataset.train, "training"), (dataset.test, "test")):
             require_unit_interval(split, f"{dataset.name}, {part} images")
-    train = binarize(dataset.train, config.binarize, config.seed, TRAIN_LANE)
-    test = binarize(dataset.test, config.binarize, config.seed, TEST_LANE)
+    train = binarize(dataset.train, config.binarize, seed=config.seed, lane=TRAIN_LANE)
+    test = binarize(dataset.test, config.binarize, seed=config.seed, lane=TEST_LANE)
     validation = None
     if config.validation:
         train, validation = hold_out(train, config.validation, config.seed)

@@ -173,7 +173,7 @@ def test_a_model_decodes_encodes_and_samples_as_on_the_cpu():
     gpu = cpu.to(get_backend("cuda", "float64"))
     x = uniform((253, 11), Stream(1, Purpose.FIGURE))  # more than one block
     np.testing.assert_allclose(gpu.reconstruct(x), cpu.reconstruct(x), rtol=0, atol=1e-13)
-    (means, draws), (other_means, other_draws) = gpu.sample(40, 1), cpu.sample(40, 1)
+    (means, draws), (other_means, other_draws) = gpu.sample(40, seed=1), cpu.sample(40, seed=1)
     np.testing.assert_allclose(means, other_means, rtol=0, atol=1e-13)
     np.testing.assert_array_equal(draws, other_draws)
     np.testing.assert_allclose(gpu.loss(x), cpu.loss(x), rtol=1e-12)

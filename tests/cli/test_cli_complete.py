@@ -128,7 +128,7 @@ def test_evaluate_prints_the_importance_sampled_log_p(cli, run) -> None:
     assert 1 <= importance["effective_samples"] <= 200
     text = cli("evaluate", "run", "--nll", 200, "--quiet").out
     assert f"log p(x)        {importance['log_p']:10.3f}" in text
-    assert "importance sampling with 200 samples an image" in text
+    assert "importance sampling with 200 samples per image" in text
 
 
 def test_evaluate_under_another_protocol_and_under_all(cli, run) -> None:

@@ -64,7 +64,7 @@ def test_more_samples_an_image_change_the_reconstruction_and_not_the_kl(cli, run
     assert many["kl"] == few["kl"]
     assert many["reconstruction"] != few["reconstruction"]
     assert many["samples"] == 50
-    assert "50 samples an image" in many["protocol"]
+    assert "50 samples per image" in many["protocol"]
 
 
 def test_evaluating_twice_and_on_the_strict_device_gives_the_same_numbers(cli, run) -> None:

@@ -41,7 +41,7 @@ def test_the_numbers_go_to_stdout_and_everything_else_to_stderr(cli, here, tiny_
         f"epoch 2: train {last['train_loss']:.3f}, test {last['test_loss']:.3f} nats an image "
         f"(reconstruction {last['test_reconstruction']:.3f}, KL {last['test_kl']:.3f})",
         "protocol: grey pixels; Bernoulli likelihood on grey values (a cross-entropy, not a "
-        "density); 1 sample an image",
+        "density); 1 sample per image",
     ]
     lines = answer.err.splitlines()
     assert lines[0] == "device: cpu, float32"

@@ -64,14 +64,14 @@ def a_model(**changes) -> Model:
 @pytest.mark.parametrize("samples", [1, 2, 77])
 def test_e59_with_the_exact_posterior_any_number_of_samples_gives_log_p_of_x(samples) -> None:
     model, x, expected = linear_gaussian()
-    log_p, effective = importance_sampled(model, x, samples)
+    log_p, effective = importance_sampled(model, x, samples=samples)
     np.testing.assert_allclose(log_p, expected, rtol=0, atol=1e-11)
     np.testing.assert_allclose(effective, samples, rtol=1e-9)
 
 
 def test_e59_away_from_the_posterior_it_comes_within_its_error_of_log_p_of_x() -> None:
     model, x, expected = linear_gaussian(off=0.3)
-    log_p, effective = importance_sampled(model, x, 100_000)
+    log_p, effective = importance_sampled(model, x, samples=100_000)
     # the delta method: the error of the logarithm is that of the mean over the mean
     error = np.sqrt((100_000 / effective - 1) / 100_000)
     assert (np.abs(log_p - expected) < 5 * error).all()
@@ -82,7 +82,9 @@ def test_e59_rises_with_the_number_of_samples_and_stays_below_log_p_of_x() -> No
     model, x, expected = linear_gaussian(off=0.8)
     means = []
     for samples in (1, 4, 16, 64):
-        draws = [importance_sampled(model, x, samples, seed)[0].mean() for seed in range(60)]
+        draws = [
+            importance_sampled(model, x, samples=samples, seed=seed)[0].mean() for seed in range(60)
+        ]
         means.append(np.mean(draws))
     assert (np.diff(means) > 0).all()
     assert means[-1] < expected.mean() + 0.05
@@ -97,13 +99,18 @@ def test_e59_one_sample_is_the_elbo_of_that_sample_by_hand() -> None:
     log_q = stats.norm.logpdf(mu + std * e, mu, std).sum(axis=1)
     log_prior = stats.norm.logpdf(mu + std * e).sum(axis=1)
     expected = -model.terms(x, eps).nll[:, 0] + log_prior - log_q
-    np.testing.assert_allclose(importance_sampled(model, x, 1, 5)[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        importance_sampled(model, x, samples=1, seed=5)[0], expected, rtol=1e-12
+    )
 
 
 def test_e59_on_average_one_sample_is_the_elbo() -> None:
     model, split = a_model(), grey(40)
-    draws = [importance_sampled(model, split.values(), 1, seed)[0].mean() for seed in range(200)]
-    elbo = evaluate(model.with_samples(500), split, "none", 0).elbo
+    draws = [
+        importance_sampled(model, split.values(), samples=1, seed=seed)[0].mean()
+        for seed in range(200)
+    ]
+    elbo = evaluate(model.with_samples(500), split).elbo
     assert abs(np.mean(draws) - elbo) < 5 * np.std(draws) / np.sqrt(200)
 
 
@@ -113,18 +120,20 @@ def test_e59_on_average_one_sample_is_the_elbo() -> None:
 @pytest.mark.parametrize("rows", [2, 40, 1_000])
 def test_e59_how_many_samples_are_decoded_at_a_time_changes_nothing(rows) -> None:
     model, x = a_model(latent_dim=3), grey(9).values()
-    whole = importance_sampled(model, x, 101, rows=10**6)
-    parts = importance_sampled(model, x, 101, rows=rows)
+    whole = importance_sampled(model, x, samples=101, rows=10**6)
+    parts = importance_sampled(model, x, samples=101, rows=rows)
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-13)
     np.testing.assert_allclose(parts[1], whole[1], rtol=1e-11)
 
 
 def test_e59_an_image_has_the_same_noise_whatever_stands_beside_it(monkeypatch) -> None:
     model, x = a_model(), grey(30).values()
-    whole, _ = importance_sampled(model, x, 20)
-    np.testing.assert_allclose(importance_sampled(model, x[7:9], 20, first=7)[0], whole[7:9])
+    whole, _ = importance_sampled(model, x, samples=20)
+    np.testing.assert_allclose(
+        importance_sampled(model, x[7:9], samples=20, first=7)[0], whole[7:9]
+    )
     monkeypatch.setattr(nll, "IMAGES", 11)
-    np.testing.assert_allclose(importance_sampled(model, x, 20)[0], whole, rtol=1e-13)
+    np.testing.assert_allclose(importance_sampled(model, x, samples=20)[0], whole, rtol=1e-13)
 
 
 def test_the_noise_of_a_stretch_of_samples_is_that_stretch_of_all_noise() -> None:
@@ -154,12 +163,12 @@ def test_e59_impossible_samples_count_and_are_no_error() -> None:
 
 def test_the_standard_error_is_over_images_and_the_protocol_is_named() -> None:
     model, split = a_model(), grey(50)
-    found = log_likelihood(model, split, "none", 2, 10)
-    log_p, effective = importance_sampled(model, split.values(), 10, 2)
+    found = log_likelihood(model, split, samples=10, seed=2)
+    log_p, effective = importance_sampled(model, split.values(), samples=10, seed=2)
     assert found.log_p == pytest.approx(log_p.mean(), rel=1e-13)
     assert found.standard_error == pytest.approx(log_p.std() / math.sqrt(50), rel=1e-12)
     assert found.effective_samples == pytest.approx(effective.mean())
-    assert found.protocol.endswith("; importance sampling with 10 samples an image")
+    assert found.protocol.endswith("; importance sampling with 10 samples per image")
     assert "grey pixels; Bernoulli" in found.protocol
     assert (found.images, found.samples) == (50, 10)
 
@@ -168,14 +177,14 @@ def test_the_strict_device_gives_the_same_numbers() -> None:
     model, x = a_model(), grey(9).values()
     strict = model.to(get_backend("strict", "float64"))
     np.testing.assert_array_equal(
-        importance_sampled(strict, x, 30)[0], importance_sampled(model, x, 30)[0]
+        importance_sampled(strict, x, samples=30)[0], importance_sampled(model, x, samples=30)[0]
     )
 
 
 @pytest.mark.parametrize("samples", [0, -3])
 def test_less_than_one_sample_is_refused(samples) -> None:
     with pytest.raises(ConfigError, match="at least one sample"):
-        importance_sampled(a_model(), grey(3).values(), samples)
+        importance_sampled(a_model(), grey(3).values(), samples=samples)
 
 
 # ---- what to beat ------------------------------------------------------------------------------
@@ -217,11 +226,11 @@ def test_a_mass_is_the_difference_of_two_normal_probabilities_also_far_out() -> 
 def test_a_gaussian_scored_by_mass_is_its_density_times_the_width_of_a_level() -> None:
     model, split = a_model(likelihood="gaussian", std=5.0), grey(20)
     inner = Split(split.images.clip(1, 15), None, 16)
-    mass = log_likelihood(model, inner, "none", 0, 10, score=mass_of_levels(16)).log_p
-    density = log_likelihood(model, inner, "none", 0, 10).log_p
+    mass = log_likelihood(model, inner, samples=10, score=mass_of_levels(16)).log_p
+    density = log_likelihood(model, inner, samples=10).log_p
     assert mass == pytest.approx(density - 12 * math.log(16), abs=1e-3)
 
 
 def test_mass_of_levels_is_for_gaussians() -> None:
     with pytest.raises(ConfigError, match="for Gaussians, not for Bernoulli"):
-        log_likelihood(a_model(), grey(3), "none", 0, 1, score=mass_of_levels(16))
+        log_likelihood(a_model(), grey(3), samples=1, score=mass_of_levels(16))

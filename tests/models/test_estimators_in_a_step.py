@@ -144,7 +144,7 @@ def test_the_losses_of_a_step_are_the_sums_of_the_objective(case, cpu64):
     step = training_step(vae, cpu64)
     params = step.params.to(cpu64)
     after_an_epoch(step)
-    model = Model(vae, cpu64, params)
+    model = Model(vae, cpu64, params=params)
     x = (cpu64.to_host(step.images)[:8] / 255).astype(float)
     eps = normal((8, K, Z), Stream(3, Purpose.LATENT, 1))
     assert step.losses.shape == (3, 1)
@@ -261,11 +261,11 @@ def test_a_models_loss_is_its_estimators_and_its_terms_are_always_the_elbos(case
     x, eps = data(model.vae)
     loss, _ = model.loss_and_gradient(x, eps)
     assert model.loss(x, eps) == loss
-    plain = Model(make("analytic"), cpu64, model.params)
+    plain = Model(make("analytic"), cpu64, params=model.params)
     for found, expected in zip(model.terms(x, eps), plain.terms(x, eps), strict=True):
         np.testing.assert_array_equal(found, expected)
     split = Split((255 * x).astype(np.uint8), None, 255)
-    a, b = (evaluate(m, split, "none", seed=1) for m in (model, plain))
+    a, b = (evaluate(m, split, seed=1) for m in (model, plain))
     assert a == b
 
 

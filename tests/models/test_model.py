@@ -1,5 +1,10 @@
 """A model from the outside: host arrays in, host arrays out."""
 
+import copy
+import io
+import pickle
+
+import joblib
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -10,6 +15,17 @@ from scratchvae.errors import DataError
 from scratchvae.likelihoods import Gaussian
 from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
+
+
+def pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def dumped(model):
+    file = io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    return joblib.load(file)
 
 
 @pytest.fixture
@@ -52,6 +68,36 @@ def test_a_reconstruction_is_the_decoded_mean(model, batch):
     np.testing.assert_array_equal(model.reconstruct(x), model.decode(model.encode(x)[0]))
 
 
+def test_results_are_arrays_of_their_own(model, batch):
+    x, _ = batch(model.vae)
+    mu, logvar = model.encode(x)
+    for array in (mu, logvar, *model.sample(3), model.reconstruct(x)):
+        assert array.flags.c_contiguous
+        assert array.flags.owndata
+    assert not np.shares_memory(mu, logvar)
+    found = model.loss_and_gradient(x)
+    assert (found.loss, model.sample(3)._fields) == (model.loss(x), ("means", "draws"))
+
+
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, pickled, dumped])
+def test_a_copied_model_gives_the_same_numbers_and_has_its_own_parameters(model, batch, clone):
+    x, eps = batch(model.vae)
+    other = clone(model)
+    assert (other.bk.name, other.bk.dtype) == (model.bk.name, model.bk.dtype)
+    assert other.loss(x, eps) == model.loss(x, eps)
+    expected = model.loss_and_gradient(x, eps).gradient
+    for name, gradient in other.loss_and_gradient(x, eps).gradient.items():
+        np.testing.assert_array_equal(gradient, expected[name])
+    other.params.flat[...] = 0.0
+    assert not other.params["encoder.0.W"].any()
+    assert model.params.flat.any()
+
+
+def test_without_a_backend_a_model_is_on_the_cpu_in_float32(make):
+    model = Model(make("bernoulli"))
+    assert (model.bk.name, model.bk.dtype) == ("cpu", np.float32)
+
+
 def test_more_images_than_a_block_are_treated_like_few(cpu64, make, batch):
     model = Model(make("bernoulli, 4 samples, beta"), cpu64)
     x, eps = batch(model.vae, rows=2 * BLOCK + 3)
@@ -60,8 +106,8 @@ def test_more_images_than_a_block_are_treated_like_few(cpu64, make, batch):
         few = model.encode(x[rows])
         np.testing.assert_allclose(mu[rows], few[0], rtol=0, atol=1e-15)
         np.testing.assert_allclose(logvar[rows], few[1], rtol=0, atol=1e-15)
-        terms = model.terms(x[rows], eps[rows], Stream(0, Purpose.TEST_LATENT))
-        whole = model.terms(x, eps, Stream(0, Purpose.TEST_LATENT))
+        terms = model.terms(x[rows], eps[rows])
+        whole = model.terms(x, eps)
         np.testing.assert_allclose(whole.nll[rows], terms.nll, rtol=1e-14)
         np.testing.assert_allclose(whole.kl[rows], terms.kl, rtol=0, atol=1e-14)
     np.testing.assert_allclose(model.decode(mu)[-1], model.decode(mu[-1:])[0], rtol=0, atol=1e-15)
@@ -70,7 +116,7 @@ def test_more_images_than_a_block_are_treated_like_few(cpu64, make, batch):
 def test_the_loss_is_an_average_over_images_and_samples_with_its_beta(model, batch):
     x, eps = batch(model.vae)
     loss = model.loss(x, eps)
-    terms = model.terms(x, eps, Stream(0, Purpose.TEST_LATENT))
+    terms = model.terms(x, eps)
     assert terms.nll.shape == (len(x), model.vae.samples)
     np.testing.assert_allclose(loss.reconstruction, terms.nll.mean(), rtol=1e-14)
     np.testing.assert_allclose(loss.kl, terms.kl.sum() / len(x), rtol=1e-14)
@@ -93,9 +139,9 @@ def test_without_noise_the_seed_decides_and_more_images_do_not_change_the_first(
     assert model.loss(x, seed=1) == model.loss(x, seed=1)
     assert model.loss(x, seed=1) != model.loss(x, seed=2)
     stream = Stream(1, Purpose.TEST_LATENT)
-    all_of_them, first = model.terms(x, None, stream), model.terms(x[:BLOCK], None, stream)
+    all_of_them, first = (model.terms(images, stream=stream) for images in (x, x[:BLOCK]))
     np.testing.assert_array_equal(all_of_them.nll[:BLOCK], first.nll)
-    twice = model.terms(np.vstack([x[:BLOCK], x[:BLOCK]]), None, stream).nll
+    twice = model.terms(np.vstack([x[:BLOCK], x[:BLOCK]]), stream=stream).nll
     assert not np.isclose(twice[:BLOCK], twice[BLOCK:]).any()  # no block repeats another's noise
     loss, _ = model.loss_and_gradient(x[:9], seed=3)
     assert loss == model.loss(x[:9], seed=3)
@@ -132,7 +178,7 @@ def test_a_model_on_the_strict_device_gives_the_same_numbers_as_on_the_cpu(
     strict = cpu.to(get_backend("strict", dtype))
     x, eps = batch(cpu.vae)
     np.testing.assert_array_equal(strict.reconstruct(x), cpu.reconstruct(x))
-    np.testing.assert_array_equal(strict.sample(5, 1)[1], cpu.sample(5, 1)[1])
+    np.testing.assert_array_equal(strict.sample(5, seed=1).draws, cpu.sample(5, seed=1).draws)
     assert strict.loss(x, eps) == cpu.loss(x, eps)
     assert strict.loss_and_gradient(x, eps)[0] == cpu.loss_and_gradient(x, eps)[0]
 
@@ -144,7 +190,7 @@ def test_a_copy_with_other_samples_shares_the_parameters_and_a_copy_on_a_backend
     assert model.params.flat.any()
 
 
-@pytest.mark.parametrize("shape", [(11,), (0, 11), (4, 12), (2, 11, 1)])
+@pytest.mark.parametrize("shape", [(12,), (0, 11), (4, 12), (2, 11, 2), (11, 2), ()])
 def test_images_of_another_shape_are_refused(cpu64, make, shape):
     model = Model(make("bernoulli"), cpu64)
     for use in (model.encode, model.loss, model.reconstruct, model.loss_and_gradient):

@@ -104,7 +104,7 @@ def test_a_step_descends_the_mean_over_its_own_rows(i: int, rows: int) -> None:
     batch = step.gradient(5, i)
     index = epoch_order(27, 0, 1, True)[8 * i : 8 * i + 8]
     eps = normal((rows, 2, 2), Stream(0, Purpose.LATENT, 5))
-    model = Model(step.vae, step.bk, step.params)
+    model = Model(step.vae, step.bk, params=step.params)
     loss, gradient = model.loss_and_gradient(images[index], eps)
     assert batch.bound.rows == rows
     for name, a in gradient.items():
@@ -225,7 +225,7 @@ def test_a_fixed_protocol_shows_the_same_pixels_at_every_visit(protocol: str) ->
     first = seen(step, 1, 0)
     np.testing.assert_array_equal(first, seen(step, 2, 0))
     np.testing.assert_array_equal(first, views.train.values(epoch_order(27, 0, 1, True)[:8]))
-    expected = binarize(dataset.train, protocol, 0, 0)
+    expected = binarize(dataset.train, protocol)
     np.testing.assert_array_equal(views.train.images, expected.images)
     if protocol != "none":
         assert set(np.unique(first)) == {0.0, 1.0}

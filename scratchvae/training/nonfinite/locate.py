@@ -15,7 +15,7 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.config import TrainConfig
 from scratchvae.data import Split
 from scratchvae.errors import NonFiniteError
-from scratchvae.evaluation import visible
+from scratchvae.evaluation import as_seen_by_model
 from scratchvae.evaluation.elbo import CHUNK
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import Model
@@ -77,9 +77,8 @@ def explain_evaluation(
     model = model.for_evaluation()
     bk, seed = model.bk, config.seed
     for first in range(0, len(split), CHUNK):
-        images = visible(
-            split.take(slice(first, first + CHUNK)), config.binarize, seed, epoch, first
-        )
+        chunk = split.take(slice(first, first + CHUNK))
+        images = as_seen_by_model(chunk, seed=seed, draw=epoch, start=first)
         for start in range(0, len(images), BLOCK):
             block = images[start : start + BLOCK]
             bound = model.vae.bind(Workspace(bk, len(block)), model.params)
