@@ -1,6 +1,7 @@
 """gradcheck: the gradient that code computes against one computed by evaluation alone."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.arguments import require_arrays
 from scratchvae.gradcheck.diagnose import diagnose, factor_named
 from scratchvae.gradcheck.directions import direction
+from scratchvae.gradcheck.in_place import findings_in_place
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
 from scratchvae.gradcheck.methods import METHODS, Curve, Method, kink, method_named
 from scratchvae.gradcheck.prechecks import checked_gradient, complex_unsafe
 from scratchvae.gradcheck.report import Finding, Report
 from scratchvae.gradcheck.subjects import (
+    BufferedSubject,
     FunctionSubject,
     Subject,
     layer_subject,
@@ -118,7 +121,11 @@ def check_subject(
                 f"tolerance {how.tolerance:g}"
             )
     limit = how.tolerance if tolerance is None else tolerance
-    return compare(subject, gradient, w, how, limit, directions, seed, tuple(notes))
+    report = compare(subject, gradient, w, how, limit, directions, seed, tuple(notes))
+    if isinstance(subject, BufferedSubject) and subject.in_place is not None:
+        wrong = findings_in_place(subject, subject.in_place, gradient, w)
+        report = replace(report, findings=(*report.findings, *wrong))
+    return report
 
 
 def compare(
@@ -141,6 +148,7 @@ def compare(
             else:
                 findings.append(_directions(probe, name, g, tolerance, directions, seed))
     coverage = "every element" if directions is None else f"{directions} directions"
+    notes = (*notes, *probe.notes)
     return Report(subject.name, method.name, coverage, probe.evaluations, tuple(findings), notes)
 
 
@@ -152,6 +160,7 @@ class Probe:
         self.weights = np.asarray(subject.expand_cotangent(w))
         self.bound: Bound = subject.bind(get_backend("cpu", method.dtype))
         self.evaluations = 0
+        self.notes: list[str] = []
         self._magnitudes: Arrays | None = None
 
     def cancelled(self, name: str) -> float:
@@ -161,7 +170,14 @@ class Probe:
         saturated units, where 1 − y² has few digits left.
         """
         if self._magnitudes is None:
-            self._magnitudes = self.subject.magnitudes(self.w) or {}
+            try:
+                self._magnitudes = self.subject.magnitudes(self.w) or {}
+            except Exception as error:  # the code may use what arrays of magnitudes have not
+                self._magnitudes = {}
+                self.notes.append(
+                    "terms that cancel inside the backward were not measured "
+                    f"({type(error).__name__}: {error}): a saturated unit may be called wrong"
+                )
         return norm(self._magnitudes[name]) if name in self._magnitudes else 0.0
 
     def curve(self, name: str, v: NDArray) -> Curve:

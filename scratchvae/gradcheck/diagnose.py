@@ -38,7 +38,11 @@ def diagnose(
     for verdict in (_factor(g, reference, sizes, precision), _order(g, reference, precision)):
         if verdict:
             return verdict
-    return _term(g, reference, near, precision) or _where(g, reference, precision)
+    return (
+        _term(g, reference, near, precision)
+        or _at_zero(g, reference, near, precision)
+        or _where(g, reference, precision)
+    )
 
 
 def _factor(
@@ -114,6 +118,21 @@ def _term(
             1.0, norm(reference) / norm(missing)
         ):
             return f"a term is missing: {c:.6g} times {name}"
+    return None
+
+
+def _at_zero(
+    g: NDArray, reference: NDArray, near: Mapping[str, NDArray], precision: float
+) -> str | None:
+    """Wrong only where an argument is exactly zero: at a kink, or by comparing complex numbers."""
+    wrong = np.abs(g - reference) > precision * norm(reference) / np.sqrt(reference.size)
+    for name, array in near.items():
+        if array.shape == wrong.shape and not np.any(array[wrong]) and np.any(array):
+            return (
+                f"{int(np.count_nonzero(wrong))} of {wrong.size} elements are wrong, all where "
+                f"{name} is exactly 0: a kink, or a comparison? A complex step compares complex "
+                "numbers in x > 0: compare x.real > 0"
+            )
     return None
 
 

@@ -11,9 +11,13 @@ from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS, Curve, kink
 from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject
 from scratchvae.gradcheck.subjects.function import FunctionSubject
 
 CONSISTENT = 0.1  # how much closer two differences must be to each other than to the complex step
+MARK = (
+    0.7390851332151607  # what a buffer holds that was not written: no gradient is this everywhere
+)
 AGREEMENT = 1e-5  # between the complex step and the second method, a central difference
 
 
@@ -23,6 +27,8 @@ def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
     Raises ``UncheckableError`` for NaN, a stateful function, one that draws its own noise or
     overwrites its arguments, and for a backward that returns the wrong shape or dtype.
     """
+    if isinstance(subject, BufferedSubject):
+        _require_written(subject, w)
     bound = subject.bind(get_backend("cpu", "float64"))
     generators = list(_generators(subject))
     before = [_state(g) for g in generators]
@@ -49,6 +55,20 @@ def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
                 f"the backward of {subject.name} gave two gradients for {name}: {why}"
             )
     return gradient
+
+
+def _require_written(subject: BufferedSubject, w: NDArray) -> None:
+    """``UncheckableError`` where forward or backward leave a buffer as they were handed it."""
+    bound = subject.bind(get_backend("cpu", "float64"))
+    for name in subject.written_by:
+        bound.buffers[name].fill(MARK)
+    bound.value(subject.args)
+    bound.gradient(subject.args, w)
+    for name, statement in subject.written_by.items():
+        if np.all(bound.buffers[name] == MARK):
+            raise UncheckableError(
+                f"{subject.name} leaves the buffer that it was handed as it was: write {statement}"
+            )
 
 
 def complex_unsafe(subject: Subject, w: NDArray, only: tuple[str, ...]) -> str | None:

@@ -104,6 +104,54 @@ def test_a_wrong_activation_is_seen_and_the_report_says_what_to_do():
     assert "12 images; slope" in report.text()
 
 
+class Laplace(Gaussian):
+    """−log p(x|z) = Σ |x − a| / b + log 2b, written with abs as one writes it first."""
+
+    def __init__(self, factor=1.0):
+        super().__init__(0.5, "identity")
+        self.factor = factor  # of the gradient
+
+    def nll(self, bk, p, logits, x, out, work):
+        bk.xp.sum(abs(x - logits) / 0.5, axis=-1, out=out)
+
+    def nll_and_grad(self, bk, p, g, logits, x, weight, nll, dlogits, work):
+        self.nll(bk, p, logits, x, nll, work)
+        dlogits[...] = bk.xp.sign(logits - x) * (self.factor / 0.5) * weight
+
+
+def test_a_model_that_a_complex_step_cannot_pass_is_checked_by_differences():
+    for factor, right in ((1.0, True), (1.01, False)):
+        vae = VAE.mlp(40, (30,), 3, likelihood=Laplace(factor))
+        params = vae.initial_parameters(get_backend("cpu", "float32"))
+        check = LiveCheck(vae, params.bk, 12)
+        for number in (1, 2):
+            report = check(params, *feed(vae), number=number)
+            assert report.ok is right
+            assert report.method == "central"
+            assert "not complex-safe: it gives" in report.text()
+
+
+def test_a_blank_image_puts_every_unit_at_its_kink_and_is_no_reason_to_distrust():
+    vae, params = new()  # ReLU, and its biases start at zero
+    x, eps = feed(vae)
+    report = verify_live(vae, params, np.zeros_like(x), eps)
+    assert report.ok
+    assert report.method == "complex"
+
+
+def test_a_model_that_refuses_complex_numbers_is_checked_by_differences():
+    class Refuses(Laplace):
+        def nll(self, bk, p, logits, x, out, work):
+            if bk.is_complex:
+                raise TypeError("real numbers only")
+            super().nll(bk, p, logits, x, out, work)
+
+    vae = VAE.mlp(40, (30,), 3, likelihood=Refuses())
+    report = verify_live(vae, vae.initial_parameters(get_backend("cpu", "float32")), *feed(vae))
+    assert report.ok
+    assert "it refuses complex numbers (TypeError: real numbers only)" in report.text()
+
+
 def test_every_number_gets_another_direction_and_the_same_number_the_same():
     vae, params = new()
     slopes = [verify_live(vae, params, *feed(vae), number=n).findings[0].found for n in (1, 2, 1)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.backends import MagnitudeBackend
+from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.memory import Shape
 
@@ -31,6 +32,22 @@ def strided(bk: Backend, shape: Shape) -> Any:
     return view
 
 
+def writes_only(method: Callable[..., Any], statement: str) -> Callable[..., None]:
+    """A method of a layer or likelihood that must return nothing: results go into buffers.
+
+    ``UncheckableError`` for one that returns a value, with the statement to write instead.
+    """
+
+    def call(*args: Any) -> None:
+        if method(*args) is not None:
+            raise UncheckableError(
+                f"{method.__qualname__} returns a value, which is lost: write it into the buffer "
+                f"that was handed in, {statement}, and return nothing"
+            )
+
+    return call
+
+
 @dataclass
 class BufferedSubject(Subject):
     """Buffers by name, and the two calls that work on them.
@@ -39,7 +56,8 @@ class BufferedSubject(Subject):
     cotangent and has the shape ``w_shape``; ``writes`` are all other buffers; ``y`` is the output;
     ``gradients`` says which buffer holds the gradient of which argument. ``batched`` names what
     has a row for each image. ``setup`` may add buffers that the two calls need.
-    ``destroys`` names the inputs that backward may overwrite.
+    ``destroys`` names the inputs that backward may overwrite. ``written_by`` names the statement
+    that fills a buffer, to be named where it was forgotten.
     """
 
     name: str
@@ -59,6 +77,8 @@ class BufferedSubject(Subject):
     value_again: str | None = None  # the buffer into which backward writes the value once more
     by_shares: Step | None = None  # backward once more, as two workers would share it
     runs_forward: bool = False  # backward computes the value itself: no forward before it
+    written_by: dict[str, str] = field(default_factory=dict)  # the statement that fills a buffer
+    in_place: "BufferedSubject | None" = None  # the same with y over x and dx over dy
     accepts_views: bool = True  # its inputs come from the caller: strided, read-only
 
     def bind(self, bk: Backend, place: Place = contiguous) -> "BoundSubject":

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.directions import point
-from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers, writes_only
 from scratchvae.layers import Layer
 from scratchvae.layers.base import WHOLE
 
@@ -39,21 +39,26 @@ def layer_subject(
         return p, SimpleNamespace(**{n: buffers[f"d{n}"] for n in shapes})
 
     def forward(bk: Backend, buffers: Buffers) -> None:
-        layer.forward(bk, namespaces(buffers)[0], buffers["x"], buffers[y])
+        p, _ = namespaces(buffers)
+        writes_only(layer.forward, "y[...] = …")(bk, p, buffers["x"], buffers[y])
 
     def backward(bk: Backend, buffers: Buffers, shares: Sequence[slice] = (WHOLE,)) -> None:
         p, g = namespaces(buffers)
         dy = buffers["w"]
         for share in shares:
-            layer.grad_params(bk, buffers["x"], dy, g, share)
-        layer.grad_input(bk, p, buffers["x"], buffers[y], dy, buffers[dx], buffers.get("tmp"))
+            writes_only(layer.grad_params, "g.W[...] = …")(bk, buffers["x"], dy, g, share)
+        writes_only(layer.grad_input, "dx[...] = …")(
+            bk, p, buffers["x"], buffers[y], dy, buffers[dx], buffers.get("tmp")
+        )
 
     def by_shares(bk: Backend, buffers: Buffers) -> None:
         n = next(iter(shapes.values()))[0]
         backward(bk, buffers, (slice(0, n // 2), slice(n // 2, n)))
 
     writes = {f"d{n}": shape for n, shape in shapes.items()}
+    written_by = {f"d{n}": f"g.{n}[...] = … in grad_params" for n in shapes}
     if not inplace:
+        written_by |= {"y": "y[...] = … in forward", "dx": "dx[...] = … in grad_input"}
         writes |= {"y": (rows, *out), "dx": x.shape}
     if layer.scratch_like:
         writes["tmp"] = x.shape if layer.scratch_like == "x" else (rows, *out)
@@ -71,6 +76,12 @@ def layer_subject(
         by_shares=by_shares if shapes else None,
         destroys=("x", "w") if inplace else (),
         sizes={"the batch size": rows, **_row_sizes(x.shape[1:], out)},
+        written_by=written_by,
+        in_place=(
+            layer_subject(layer, x, values, seed, label, inplace=True)
+            if layer.inplace and not inplace
+            else None
+        ),
     )
 
 

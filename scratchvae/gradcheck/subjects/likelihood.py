@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
+from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers, writes_only
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.likelihoods import Likelihood
 from scratchvae.memory import Workspace
@@ -41,11 +41,13 @@ def likelihood_subject(
 
     def forward(bk: Backend, buffers: Buffers) -> None:
         p, _ = namespaces(buffers)
-        likelihood.nll(bk, p, buffers["logits"], buffers["x"], buffers["nll"], buffers["work"])
+        writes_only(likelihood.nll, "out[...] = …")(
+            bk, p, buffers["logits"], buffers["x"], buffers["nll"], buffers["work"]
+        )
 
     def backward(bk: Backend, buffers: Buffers) -> None:
         p, g = namespaces(buffers)
-        likelihood.nll_and_grad(
+        writes_only(likelihood.nll_and_grad, "nll[...] = … and dlogits[...] = …")(
             bk, p, buffers["logits"], buffers["x"], buffers["w"],
             buffers["nll_again"], buffers["dlogits"], g, buffers["work"],
         )  # fmt: skip
@@ -70,5 +72,11 @@ def likelihood_subject(
         sizes={"the batch size": rows, "the samples": samples, "the pixels": pixels},
         runs_forward=True,
         value_again="nll_again",
+        written_by={
+            "nll": "out[...] = … in nll",
+            "nll_again": "nll[...] = … in nll_and_grad",
+            "dlogits": "dlogits[...] = … in nll_and_grad",
+            **{f"d{n}": f"g.{n}[...] = … in nll_and_grad" for n in shapes},
+        },
         expand_to=(rows, samples),
     )
