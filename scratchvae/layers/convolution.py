@@ -104,14 +104,14 @@ class Conv2D(Convolution):
         Strides s and r; t rows and l columns of zeros before the image.
         """
         work = self._work(bk, x)
-        work.map.down(bk, p.W, p.b, x, y, work)
+        work.map.forward(bk, p.W, p.b, x, y, work)
 
     def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx: each pixel collects W[ijc, o] dy[n, p, q, o] from the windows it is in  (E36)."""
         work = self._work(bk, x)
-        work.map.up(bk, p.W, None, dy, dx, work)
+        work.map.adjoint(bk, p.W, None, dy, dx, work)
 
     def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
         """dW[ijc, o] = Σ_npq x[n, s·p − t + i, r·q − l + j, c] dy[n, p, q, o]  (E37).
@@ -119,7 +119,7 @@ class Conv2D(Convolution):
         db = Σ_npq dy. Of some ``rows`` of W; db goes with the last of them.
         """
         work = self._work(bk, x)
-        work.map.outer(bk, x, dy, g.W, work, rows)
+        work.map.kernel_grad(bk, x, dy, g.W, work, rows)
         if rows.stop in (None, work.map.rows):
             work.sum_pixels(bk, dy, g.b)
 
@@ -147,14 +147,14 @@ class ConvTranspose2D(Convolution):
         Over all c and all p, q, i, j with s·p − t + i = P and r·q − l + j = Q.
         """
         work = self._work(bk, x)
-        work.map.up(bk, p.W, p.b, x, y, work)
+        work.map.adjoint(bk, p.W, p.b, x, y, work)
 
     def grad_input(
         self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx[n, p, q, c] = Σ_ijo dy[n, s·p − t + i, r·q − l + j, o] W[ijo, c]  (E39)."""
         work = self._work(bk, x)
-        work.map.down(bk, p.W, None, dy, dx, work)
+        work.map.forward(bk, p.W, None, dy, dx, work)
 
     def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
         """dW[ijo, c] = Σ_npq dy[n, s·p − t + i, r·q − l + j, o] x[n, p, q, c]  (E40).
@@ -162,6 +162,6 @@ class ConvTranspose2D(Convolution):
         db = Σ_nPQ dy. Of some ``rows`` of W; db goes with the last of them.
         """
         work = self._work(bk, x)
-        work.map.outer(bk, dy, x, g.W, work, rows)
+        work.map.kernel_grad(bk, dy, x, g.W, work, rows)
         if rows.stop in (None, work.map.rows):
             work.sum_pixels(bk, dy, g.b)

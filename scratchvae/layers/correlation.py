@@ -1,11 +1,11 @@
 """What a convolution and its transpose are made of: one linear map, its adjoint, its derivative.
 
 There are two grids of pixels: a larger one with C channels, a smaller one with O. A kernel K
-joins them, (kh, kw, C, O), stored as a matrix of kh · kw · C rows. Down is the correlation
+joins them, (kh, kw, C, O), stored as a matrix of kh · kw · C rows. ``forward`` is the correlation
 
     small[p, q, o] = Σ_ijc big[s·p − t + i, r·q − l + j, c] K[i, j, c, o] ,
 
-up is its adjoint (the same sum read the other way round), and outer the derivative by K. All are
+``adjoint`` the same sum read the other way round, and ``kernel_grad`` ∂/∂K. All three are
 matrix products on *windows* (im2col): each row holds all pixels that one result needs. Windows
 repeat a pixel kh · kw times, so they are made for a few images at a time, in a buffer that stays
 in cache. Every sum has a fixed order, so that a run can be repeated to the bit.
@@ -19,7 +19,7 @@ from scratchvae.layers.base import WHOLE
 from scratchvae.layers.grid import Axis, Phase
 from scratchvae.memory import Shape, Workspace
 
-FEW = 4  # so many times fewer channels in the smaller grid: products first pays (measured)
+MIN_CHANNEL_RATIO = 4  # C / O from which on multiplying first pays (measured), at stride 1
 
 
 class Correlation:
@@ -35,11 +35,11 @@ class Correlation:
         self.padded: Shape = (y.padded, x.padded, C)
         self.small_padded: Shape = (y.small_padded, x.small_padded, O)
         self.phases = [(a, b) for a in y.phases() for b in x.phases()]
-        self.products_first = FEW * y.stride * x.stride * O <= C
+        self.products_first = MIN_CHANNEL_RATIO * y.stride * x.stride * O <= C
 
     # ---- small = big ∗ K + b -----------------------------------------------------------------
 
-    def down(
+    def forward(
         self, bk: Backend, K: Array, bias: Array | None, big: Array, small: Array, work: "Work"
     ) -> None:
         """small = big ∗ K + bias: (B, H, W, C) -> (B, h, w, O)."""
@@ -64,7 +64,7 @@ class Correlation:
 
     # ---- big = Kᵀ ∗ small + b ----------------------------------------------------------------
 
-    def up(
+    def adjoint(
         self, bk: Backend, K: Array, bias: Array | None, small: Array, big: Array, work: "Work"
     ) -> None:
         """big = Kᵀ ∗ small + bias, in gather form: (B, h, w, O) -> (B, H, W, C).
@@ -108,16 +108,16 @@ class Correlation:
 
     # ---- dK = bigᵀ ∗ small -------------------------------------------------------------------
 
-    def outer(
-        self, bk: Backend, big: Array, small: Array, dK: Array, work: "Work", share: slice = WHOLE
+    def kernel_grad(
+        self, bk: Backend, big: Array, small: Array, dK: Array, work: "Work", rows: slice = WHOLE
     ) -> None:
         """dK = Σ_npq big[n, s·p − t + i, r·q − l + j, c] small[n, p, q, o], for some rows ijc."""
         work.clear(work.padded)
-        start, stop, _ = share.indices(self.rows)
+        start, stop, _ = rows.indices(self.rows)
         if self.products_first:
-            self._outer_by_products(bk, big, small, dK, work, slice(start, stop))
+            self._kernel_grad_by_products(bk, big, small, dK, work, slice(start, stop))
             return
-        # A share of K's rows needs the windows of those kernel rows i in which it lies.
+        # Some rows of K need the windows of those kernel rows i in which they lie.
         row = self.x.kernel * self.C
         first, last = start // row, -(-stop // row)
         columns = slice(start - first * row, stop - first * row)
@@ -131,22 +131,22 @@ class Correlation:
             if images.start:
                 out += part
 
-    def _outer_by_products(
-        self, bk: Backend, big: Array, small: Array, dK: Array, work: "Work", share: slice
+    def _kernel_grad_by_products(
+        self, bk: Backend, big: Array, small: Array, dK: Array, work: "Work", rows: slice
     ) -> None:
         """The smaller grid's pixels go where each tap meets them; one product gives all taps."""
         work.products.fill(0)
         for images in work.blocks(big):
-            spread = work.products[: images.stop - images.start]  # (n, Hp, Wp, taps, O)
+            placed = work.products[: images.stop - images.start]  # (n, Hp, Wp, taps, O)
             for t in range(self.taps):
-                spread[self._seen(t)][..., t, :] = small[images]
-            left, right = matrix(work.pad(big[images])), matrix(spread, self.taps * self.O)
+                placed[self._seen(t)][..., t, :] = small[images]
+            left, right = matrix(work.pad(big[images])), matrix(placed, self.taps * self.O)
             bk.gemm(left.T, right, work.columns_part if images.start else work.columns)
             if images.start:
                 work.columns += work.columns_part
         for t in range(self.taps):
             work.gradient[t * self.C : (t + 1) * self.C] = work.columns[:, self._columns(t)]
-        dK[share] = work.gradient[share]
+        dK[rows] = work.gradient[rows]
 
     # ---- shapes ------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class Laplace(Gaussian):
     def nll(self, bk, p, logits, x, out, work):
         bk.xp.sum(abs(x - logits) / 0.5, axis=-1, out=out)
 
-    def nll_and_grad(self, bk, p, g, logits, x, weight, nll, dlogits, work):
+    def nll_and_grad(self, bk, p, logits, x, weight, nll, dlogits, g, work):
         self.nll(bk, p, logits, x, nll, work)
         dlogits[...] = bk.xp.sign(logits - x) * (self.factor / 0.5) * weight
 
