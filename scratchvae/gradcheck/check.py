@@ -49,7 +49,8 @@ def gradcheck(
 
     - a function and its arguments, with ``backward(*arguments, dy)`` that returns a gradient for
       each argument;
-    - a ``Layer`` or ``Sequential`` and x, (B, …);
+    - a ``Layer`` or ``Sequential`` and x, (B, …); a layer that declares itself ``inplace`` is
+      checked in place as well;
     - a ``Likelihood``, logits (B, K, D) and pixels (B, 1, D);
     - a ``VAE``, and optionally images (B, D) and noise (B, K, Z);
     - a ``Subject``.
@@ -65,6 +66,9 @@ def gradcheck(
     """
     subject = as_subject(what, *arrays, backward=backward, parameters=parameters, seed=seed)
     report = check_subject(subject, method, directions, tolerance, seed)
+    if isinstance(subject, BufferedSubject) and subject.in_place is not None:
+        wrong = findings_in_place(subject, subject.in_place, subject.cotangent(seed))
+        report = replace(report, findings=(*report.findings, *wrong))
     return report.raise_if_failed() if raises else report
 
 
@@ -121,11 +125,7 @@ def check_subject(
                 f"tolerance {how.tolerance:g}"
             )
     limit = how.tolerance if tolerance is None else tolerance
-    report = compare(subject, gradient, w, how, limit, directions, seed, tuple(notes))
-    if isinstance(subject, BufferedSubject) and subject.in_place is not None:
-        wrong = findings_in_place(subject, subject.in_place, gradient, w)
-        report = replace(report, findings=(*report.findings, *wrong))
-    return report
+    return compare(subject, gradient, w, how, limit, directions, seed, tuple(notes))
 
 
 def compare(

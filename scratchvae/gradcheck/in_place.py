@@ -14,12 +14,12 @@ SAME = 1e-13  # the same operations on the same numbers, wherever they lie
 
 
 def findings_in_place(
-    apart: BufferedSubject, in_place: BufferedSubject, gradient: Arrays, w: NDArray
+    apart: BufferedSubject, in_place: BufferedSubject, w: NDArray
 ) -> Iterator[Finding]:
     """A finding for each gradient that working in place changes; none for a layer that may.
 
-    ``apart`` is the layer on buffers of their own, where its gradient is ``gradient``; ``in_place``
-    the same layer with y over x and dx over dy.
+    ``apart`` is the layer with x, y, dx and dy in buffers of their own; ``in_place`` the same
+    layer with y over x and dx over dy.
     """
     if apart.args["x"].shape != apart.w_shape:
         said = "declared in place, but y has another shape than x: set inplace = False"
@@ -33,7 +33,7 @@ def findings_in_place(
         said = "forward reads x after writing y, but is declared in place: set inplace = False"
         yield Finding("x, in place", value.shape, error, SAME, said, ok=False)
         return
-    found = bound.gradient(in_place.args, w)
+    found, gradient = bound.gradient(in_place.args, w), apart.bind(bk).gradient(apart.args, w)
     for name, g in gradient.items():
         error = gradient_error(found[name], g)
         if not error <= SAME:

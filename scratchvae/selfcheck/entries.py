@@ -204,7 +204,7 @@ ENTRIES: tuple[Entry, ...] = (
     _layer("Sigmoid", Sigmoid, HIDDEN[0]),
     _layer("Tanh", Tanh, HIDDEN[0]),
     _layer("ReLU", ReLU, HIDDEN[0]),
-    _layer("LogStdHead", LogStdHead, 2 * 3),
+    _layer("LogStdHead", LogStdHead, 2 * HIDDEN[1]),
     _images("Conv2D", lambda: Conv2D(3), (5, 4, 2)),
     _images("Conv2D, stride, valid", lambda: Conv2D(4, (2, 3), (2, 1), "valid"), (5, 7, 3)),
     _images("Conv2D, many channels in", lambda: Conv2D(1, 2), (4, 3, 5)),
