@@ -1,6 +1,7 @@
 """scratchvae's Adam on a model's flat buffers, without the model."""
 
 import time
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,7 @@ from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, 
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim import Adam, BoundOptimizer
-from scratchvae.training.workers import Job as TeamJob
-from scratchvae.training.workers import Team
+from scratchvae.training.workers import WorkerPool
 
 
 class Contender:
@@ -26,31 +26,42 @@ class Contender:
             params[name][...] = rng.normal(0, 0.05, params[name].shape)
             grads[name][...] = rng.normal(0, 0.01, grads[name].shape)
         rule = Adam(LEARNING_RATE, BETA1, BETA2, ADAM_EPS)
-        choices = {}
+        choices: dict[str, Callable[[int], None]] = {}
         for workers in {1, job.threads}:
             cuts = [layout.padded_size * k // workers for k in range(workers + 1)]
             parts = [slice(*cut) for cut in pairwise(cuts)]
             adam = rule.bind(bk, params, grads, parts)
-            choices[f"{workers} worker{'s' * (workers > 1)}"] = Team(workers, update(adam))
+            if workers == 1:
+                choices["1 worker"] = adam.step
+            elif bk.shared_memory is not None:
+                pool = WorkerPool(bk.shared_memory, workers, workers, Update(adam))
+                pool.start()
+                choices[f"{workers} workers"] = pool.run
         self.t = 0
         self.tried: dict[str, list[float]] = {name: [] for name in choices}
         for _ in range(4):
-            for name, self.team in choices.items():
+            for name, self.update in choices.items():
                 self.run(3)
                 started = time.perf_counter()
                 self.run(20)
                 self.tried[name].append((time.perf_counter() - started) / 20)
         self.variant = min(choices, key=lambda name: min(self.tried[name]))
-        self.team = choices[self.variant]
+        self.update = choices[self.variant]
 
     def run(self, n: int) -> float:
         """n updates."""
         for _ in range(n):
             self.t += 1
-            self.team.run(self.t)
+            self.update(self.t)
         return 0.0
 
 
-def update(adam: BoundOptimizer) -> TeamJob:
-    """A worker's part of the update number t."""
-    return lambda worker, t: adam.step(t, worker)
+class Update:
+    """A worker's part of the update number t, as a task of a pool."""
+
+    def __init__(self, adam: BoundOptimizer) -> None:
+        self.adam = adam
+
+    def __call__(self, worker: int, t: int) -> Iterator[None]:
+        self.adam.step(t, worker)
+        yield

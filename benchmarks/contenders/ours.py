@@ -13,7 +13,7 @@ from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim import Adam
 from scratchvae.training import resolve_workers
-from scratchvae.training.step import TrainingStep
+from scratchvae.training.step import Batches, TrainingStep
 
 # With these settings Adam is p ← p − 2¹⁰ g, to within a rounding: g is what the step applied.
 REVEALING: dict[str, Any] = {"lr": 2.0**50, "eps": 2.0**40}
@@ -47,7 +47,7 @@ class Contender:
     def choose_workers(self) -> int:
         """As many as the program would train this model with."""
         config = self.job.spec.config(workers=self.job.options.get("workers", 0))
-        return resolve_workers(config, self.bk, self.job.spec.pixels).workers
+        return resolve_workers(config, self.bk, self.job.spec.vae())
 
     def make_step(self, optimizer: Adam) -> TrainingStep:
         """A training step from the initial weights."""
@@ -56,12 +56,17 @@ class Contender:
         params.load(job.load_weights())
         n = len(self.images) // job.spec.batch * job.spec.batch
         images = self.images[:n]
-        if self.bk.name != "cpu":
+        if self.bk.name != "cpu" or self.workers > 1:
             images = self.bk.array(images, dtype=images.dtype)
-        return TrainingStep(
-            self.bk, vae, params, optimizer, images, job.max_level, job.spec.batch, job.seed,
+        step = TrainingStep(
+            self.bk, vae, params, optimizer,
+            Batches(images, job.max_level, job.spec.batch, job.seed),
             workers=self.workers, captured=job.options.get("captured", True),
         )  # fmt: skip
+        trouble = step.start_workers()
+        if trouble is not None:
+            raise RuntimeError(trouble)
+        return step
 
     @property
     def variant(self) -> str:
@@ -86,12 +91,11 @@ class Contender:
     def workers_memory(self) -> int:
         """The bytes that no one but the step's other processes has, seen after a step of theirs."""
         private = 0
-        with self.step:
-            self.step.gradient(self.t + 1, 0)
-            for member in self.step.team.members:
-                for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Private_"):
-                        private += 1024 * int(line.split()[1])
+        self.run(self.granularity)
+        for process in self.step.pool.pids if self.step.pool else ():
+            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Private_"):
+                    private += 1024 * int(line.split()[1])
         return private
 
     def check(self, index: NDArray, eps: NDArray) -> Checked:

@@ -69,7 +69,7 @@ def draw(rng: np.random.Generator, dataset: Dataset) -> TrainConfig:
         try:
             config = TrainConfig(subset=SUBSET, seed=int(rng.integers(2**63)), **drawn)
             prepare(config, dataset)
-            loop.resolve_workers(config, get_backend("cpu", config.dtype), 64)
+            loop.resolve_workers(config, get_backend("cpu", config.dtype), config.make_vae(64))
         except ConfigError:
             continue
         return config

@@ -18,14 +18,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from scratchvae.backend.allocation import checked_nbytes
+from scratchvae.backend.allocation import SharedMemory, checked_nbytes
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
 from scratchvae.errors import ConfigError
 
 HostArray = NDArray[Any]  # an array on the host, for those who may not name NumPy
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
 Number = Any  # a number of the host, or an array of no dimension that the device's clock sets
-ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}
 
@@ -82,6 +81,7 @@ class Backend:
 
     name = "plain"
     block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
+    shared_memory: SharedMemory | None = None  # where arrays lie that several processes compute in
     records_steps = False  # whether a step is worth recording: it then takes its time from a clock
     fused_forms: Mapping[str, Callable[..., None]] = {}  # by the name that ``fusible`` gives
 
@@ -99,9 +99,10 @@ class Backend:
         return type(self)(self.xp, dtype)
 
     def for_workers(self, count: int) -> "Backend":
-        """The same device, with arrays that ``count`` processes have in common once forked."""
-        if count > 1:
-            raise ConfigError(f"the {self.name} backend has no arrays that processes share")
+        """The same device, with its arrays in ``shared_memory`` if ``count`` processes need it.
+
+        The backend itself where there is no such memory.
+        """
         return self
 
     def __repr__(self) -> str:
@@ -256,8 +257,15 @@ class Backend:
         """The device in words, for people and for result files."""
         return {"name": self.name}
 
-    def blas_threads(self, count: int | None) -> AbstractContextManager[Any]:
-        """Where BLAS keeps to so many threads (None: as it is); the setting before returns."""
+    def blas_threads(self) -> int:
+        """How many threads BLAS multiplies with; 0 where there is no BLAS, or no way to ask it."""
+        return 0
+
+    def limit_blas(self, count: int | None) -> AbstractContextManager[Any]:
+        """Context manager: set BLAS to ``count`` threads (None, 0: unchanged), then restore.
+
+        Their number decides about the last bits of large products.
+        """
         return nullcontext()
 
     # ---- steps that are recorded -------------------------------------------------------------

@@ -6,6 +6,7 @@ possible, the strict device runs a verb as one piece.
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,21 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend import cpu_updates
-from scratchvae.backend.allocation import checked_nbytes, shared_zeros
-from scratchvae.backend.base import ALIGNMENT, Array, Backend, below_one
+from scratchvae.backend.allocation import ALIGNMENT, SharedMemory, checked_nbytes
+from scratchvae.backend.base import Array, Backend, below_one
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
 FEW_ROWS = 128  # up to so many, a product with a transposed matrix is faster turned around
+
+
+@cache
+def _blas() -> Any:
+    """The control of NumPy's BLAS, looked up once because that takes a millisecond."""
+    from threadpoolctl import ThreadpoolController
+
+    np.ones((2, 2)) @ np.ones((2, 2))  # some are loaded by the first product
+    return ThreadpoolController().select(user_api="blas")
 
 
 class NumpyBackend(Backend):
@@ -28,18 +38,27 @@ class NumpyBackend(Backend):
     block_size = 1 << 19  # 2 MB of float32
     fused_forms = cpu_updates.FUSED
 
-    def __init__(self, xp: Any = np, dtype: DTypeLike = "float32", shared: bool = False) -> None:
+    def __init__(
+        self, xp: Any = np, dtype: DTypeLike = "float32", shared_memory: SharedMemory | None = None
+    ) -> None:
         super().__init__(xp, dtype)
-        self.shared = shared
+        self.shared_memory = shared_memory
 
     def for_workers(self, count: int) -> Backend:
-        return self if count == 1 or self.shared else NumpyBackend(self.xp, self.dtype, True)
+        if count == 1 or self.shared_memory is not None:
+            return self
+        try:
+            return NumpyBackend(self.xp, self.dtype, SharedMemory())
+        except (OSError, MemoryError, AttributeError):
+            return self
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """An uninitialized array that starts on a cache line; in shared memory for workers."""
         kind = np.dtype(self.dtype if dtype is None else dtype)
         size = checked_nbytes(shape, kind)
-        room = (shared_zeros if self.shared else np.empty)(size + ALIGNMENT, dtype=np.uint8)
+        if self.shared_memory is not None:
+            return self.shared_memory.zeros(size).view(kind).reshape(shape)
+        room = np.empty(size + ALIGNMENT, dtype=np.uint8)
         start = -room.ctypes.data % ALIGNMENT
         return room[start : start + size].view(kind).reshape(shape)
 
@@ -58,12 +77,11 @@ class NumpyBackend(Backend):
     def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
         fill_normal(out, stream, scratch)
 
-    def blas_threads(self, count: int | None) -> AbstractContextManager[Any]:
-        if count is None:
-            return nullcontext()
-        from threadpoolctl import threadpool_limits
+    def blas_threads(self) -> int:
+        return max((pool["num_threads"] for pool in _blas().info()), default=0)
 
-        return threadpool_limits(count, user_api="blas")
+    def limit_blas(self, count: int | None) -> AbstractContextManager[Any]:
+        return _blas().limit(limits=count) if count else nullcontext()
 
     def gemm(self, a: Array, b: Array, out: Array) -> None:
         self.xp.matmul(a, b, out=out)

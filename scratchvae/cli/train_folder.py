@@ -1,6 +1,7 @@
 """A training with its folder: config.json first, figures last; begun, or taken up again."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def train_in_folder(
 def settled(config: TrainConfig, dataset: Dataset, bk: Backend) -> TrainConfig:
     """The settings with what they leave to the data and to the machine."""
     config = resolve_max_level(config, dataset.train.max_level)
-    return resolve_workers(config, bk, dataset.train.images.shape[1])
+    vae = config.make_vae(dataset.train.images.shape[1])
+    return replace(config, workers=resolve_workers(config, bk, vae))
 
 
 def settings_of(

@@ -169,7 +169,7 @@ def draw_gradients(model: Model, images: NDArray, name: str, draws: int, stream:
     bk.load(images, bound.x)
     scratch = bk.noise_scratch(bound.eps.size)
     found = Draws(vae.layout.padded_size, draws)
-    with bk.blas_threads(1), bk.ignore_float_errors():
+    with bk.limit_blas(1), bk.ignore_float_errors():
         for number in range(draws):
             bk.normal(bound.eps, stream._replace(step=number), scratch)
             bound.loss_and_gradient(1.0 / len(images))

@@ -5,9 +5,10 @@ from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import Views, epoch_order, prepare
 from scratchvae.training.progress import Progress, choose_progress
 from scratchvae.training.state import changed_settings, environment
-from scratchvae.training.step import TrainingStep
+from scratchvae.training.step import Batches, TrainingStep
 
 __all__ = [
+    "Batches",
     "Progress",
     "Training",
     "TrainingStep",

@@ -1,4 +1,4 @@
-"""What tells one training step from another, on the host or on the device."""
+"""The inputs that change from step to step, on the host or on the device."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class StepInputs(NamedTuple):
 
 
 class Clock:
-    """The moment of a recorded step: numbers on the device that the device itself moves on.
+    """The inputs of a recorded step: numbers on the device that the device itself moves on.
 
     ``order`` (S, B), ``rates`` and ``betas`` (S,) hold an epoch of S steps and are loaded from the
     host; ``t`` and ``i`` say which step comes next, in the run and in the epoch. A step begins
@@ -42,8 +42,8 @@ class Clock:
         self.bk.load(betas, self.betas)
         self.next = t, i
 
-    def moment(self, rows: int, beta: float | None) -> StepInputs:
-        """The moment that the clock shows, of a batch of so many rows.
+    def inputs(self, rows: int, beta: float | None) -> StepInputs:
+        """Views of the clock's values, for a batch of ``rows`` images.
 
         ``beta``: the weight of the KL where it never changes; None where the clock sets it.
         """

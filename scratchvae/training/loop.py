@@ -25,8 +25,8 @@ from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import epoch_order, prepare
 from scratchvae.training.progress import Progress
-from scratchvae.training.state import State, changed_settings, differences
-from scratchvae.training.step import TrainingStep
+from scratchvae.training.state import State, changed_settings, differences, possible_blas_threads
+from scratchvae.training.step import Batches, TrainingStep
 from scratchvae.versions import machine
 
 STEPS_UNSEEN = 100  # the loop looks at the losses once so many steps are unseen
@@ -64,7 +64,7 @@ class Loop:
         self.checkpoint_every = checkpoint_every
         self.views = prepare(config, dataset)
         vae = config.make_vae(dataset.train.images.shape[1])
-        workers = resolve_workers(config, bk, vae.pixels).workers
+        workers = resolve_workers(config, bk, vae, progress.note)
         self.bk = bk = bk.for_workers(workers)
         self.run, self.progress, self.on_epoch = run, progress, on_epoch
         self.model = Model(vae, bk, seed=config.seed)
@@ -74,12 +74,15 @@ class Loop:
             vae,
             self.model.params,
             config.make_optimizer(),
-            bk.array(images, dtype=images.dtype),
-            max_level,
-            config.batch_size,
-            config.seed,
-            dynamic=config.binarize == "dynamic",
+            Batches(
+                bk.array(images, dtype=images.dtype),
+                max_level,
+                config.batch_size,
+                config.seed,
+                dynamic=config.binarize == "dynamic",
+            ),
             workers=workers,
+            blas_threads=possible_blas_threads(bk, saved),
             kl_warmup=config.kl_warmup,
         )
         self.state = State(given, dataset, self.step)
@@ -115,8 +118,11 @@ class Loop:
     def run_all(self) -> Training:
         state, started = self.state, time.perf_counter()
         begun = state.epoch * self.step.steps_per_epoch + state.position
-        self.progress.start(self.config.epochs, self.step.steps_per_epoch, begun)
         try:
+            trouble = self.step.start_workers()
+            if trouble is not None:
+                self.progress.note(trouble)
+            self.progress.start(self.config.epochs, self.step.steps_per_epoch, begun)
             with Interruption() as interruption:
                 while not self.has_ended():
                     before, epoch = time.perf_counter(), state.epoch + 1
@@ -147,7 +153,7 @@ class Loop:
     def run_epoch(self, epoch: int, interruption: Interruption) -> bool:
         """All steps that an epoch has left; False if somebody interrupted it, its state saved."""
         step, bk, state = self.step, self.bk, self.state
-        order = epoch_order(step.images.shape[0], self.config.seed, epoch, self.config.shuffle)
+        order = epoch_order(len(step.order), self.config.seed, epoch, self.config.shuffle)
         bk.load(order, step.order)
         state.keep()
         first, seen = self.steps_done + 1 - state.position, state.position
@@ -204,7 +210,7 @@ class Loop:
             raise explain(
                 self.step, self.config, first, epoch, start + int(bad[0]), self.state.kept_at
             )
-        images = min(stop * self.config.batch_size, self.step.images.shape[0])
+        images = min(stop * self.config.batch_size, self.step.batches.images.shape[0])
         images -= start * self.config.batch_size
         self.progress.advance(stop - start, self.mean_loss(losses, images))
 
@@ -218,7 +224,7 @@ class Loop:
         test = self.evaluate(self.views.test, "test", epoch)
         metrics: dict[str, Any] = {
             "epoch": epoch,
-            "train_loss": self.mean_loss(losses, self.step.images.shape[0]),
+            "train_loss": self.mean_loss(losses, self.step.batches.images.shape[0]),
             "test_loss": test.loss,
             "test_reconstruction": test.reconstruction,
             "test_kl": test.kl,
@@ -245,9 +251,10 @@ class Loop:
     def evaluate(self, split: Split, part: str, epoch: int) -> Evaluation:
         """The numbers after an epoch; stops the run if they are not finite."""
         config = self.config
-        result = evaluate(self.model, split, seed=config.seed, draw=epoch)
-        if not math.isfinite(result.loss):
-            raise explain_evaluation(self.model, split, config, epoch, part, self.steps_done)
+        with self.bk.limit_blas(self.step.blas_threads):
+            result = evaluate(self.model, split, seed=config.seed, draw=epoch)
+            if not math.isfinite(result.loss):
+                raise explain_evaluation(self.model, split, config, epoch, part, self.steps_done)
         return result
 
     # ---- state -------------------------------------------------------------------------------

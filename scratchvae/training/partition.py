@@ -1,7 +1,7 @@
 """How the images of a batch, and the parameters of a model, are divided among workers."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,23 +11,23 @@ from scratchvae.errors import ConfigError
 from scratchvae.layers import BoundLayer
 from scratchvae.memory import Layout, Workspace
 from scratchvae.models import VAE, BoundVAE
-from scratchvae.training.workers import can_fork
+from scratchvae.training.workers import can_share, why_unpicklable
 from scratchvae.versions import cores
 
 MOST_WORKERS = 4
-# Multiplications a step, below which the meetings cost as much as they save:
+# Multiplications per step below which the barriers cost as much as they save:
 WORTH_SHARING = 5e6  # among processes
-WORTH_BLAS_THREADS = 5e7  # among threads inside BLAS, which meet in every product
+WORTH_BLAS_THREADS = 5e7  # among threads inside BLAS, which wait for each other in every product
 
 
-class Share(NamedTuple):
+class Partition(NamedTuple):
     """One worker's parameters: a stretch of the flat buffer, and the layers it lies in."""
 
     flat: slice
     layers: tuple[tuple[BoundLayer, slice], ...]  # with the rows of the layer's first parameter
 
-    def on(self, buffers: Workspace) -> "Share":
-        """The same share with layers that work in buffers of its worker's own."""
+    def on(self, buffers: Workspace) -> "Partition":
+        """The same partition, its layers with the private buffers of its worker."""
         own = (
             (s._replace(layer=s.layer.bound_to(buffers, s.x.shape[1:])), rows)
             for s, rows in self.layers
@@ -35,55 +35,54 @@ class Share(NamedTuple):
         return self._replace(layers=tuple(own))
 
 
-def resolve_workers(config: TrainConfig, bk: Backend, pixels: int) -> TrainConfig:
-    """The settings with the number of workers, where they leave it to the rule.
+def resolve_workers(
+    config: TrainConfig, bk: Backend, vae: VAE, note: Callable[[str], object] = lambda text: None
+) -> int:
+    """How many workers divide a step: as many as the settings say, or by rule where they say 0.
 
-    As many as there are cores and at most four, for models whose step is worth sharing; one on
-    any other device or system than Linux, for likelihoods with parameters and for objectives of
-    the whole batch.
-    ``ConfigError`` for what cannot be.
+    By rule, as many as there are cores and at most four, for models whose step is worth sharing;
+    one on any other device or system than Linux, for likelihoods with parameters, for objectives
+    of the whole batch and, with a ``note`` that says why, for models that cannot be pickled.
+    ``ConfigError`` for a number that the model, the device or the batch does not allow.
     """
-    whole_batch = config.make_estimator().whole_batch
-    able = (
-        bk.name == "cpu"
-        and can_fork()
-        and not config.make_likelihood().parameters(pixels)
-        and not whole_batch
-    )
-    if config.workers == 0:
-        worth = multiplications(config.make_vae(pixels), config.batch_size) >= WORTH_SHARING
-        most = min(cores(), MOST_WORKERS, config.batch_size // 2)
-        return replace(config, workers=max(most, 1) if able and worth else 1)
-    if config.workers > 1 and whole_batch:
+    workers, batch_size = config.workers, config.batch_size
+    whole_batch, parameters = vae.estimator.whole_batch, vae.likelihood.parameters(vae.pixels)
+    divisible = bk.name == "cpu" and not parameters and not whole_batch
+    if workers == 0:
+        most = min(cores(), MOST_WORKERS, batch_size // 2)
+        worth = most > 1 and multiplications(vae, batch_size) >= WORTH_SHARING
+        if not (divisible and worth and can_share()):
+            return 1
+        trouble = why_unpicklable(vae)
+        if trouble is not None:
+            note(f"one process computes the step, not {most}: {trouble}")
+        return most if trouble is None else 1
+    if workers > 1 and whole_batch:
         raise ConfigError(
-            f"workers is {config.workers}, but free bits need the mean KL of the whole batch: "
+            f"workers is {workers}, but free bits need the mean KL of the whole batch: "
             "set workers to 1"
         )
-    if config.workers > 1 and not able:
+    if workers > 1 and not divisible:
         raise ConfigError(
-            f"workers is {config.workers}, but only a step on the CPU, on Linux, with a likelihood "
-            "without parameters, can be shared: set it to 1"
+            f"workers is {workers}, but only a step on the CPU, with a likelihood without "
+            "parameters, can be shared: set it to 1"
         )
-    if config.workers > cores():
-        raise ConfigError(f"workers is {config.workers}, but there are {cores()} cores")
-    if config.workers > config.batch_size:
-        raise ConfigError(
-            f"workers is {config.workers}, but a batch has only {config.batch_size} images"
-        )
-    return config
+    if workers > batch_size:
+        raise ConfigError(f"workers is {workers}, but a batch has only {batch_size} images")
+    return workers
 
 
 def multiplications(vae: VAE, batch_size: int) -> int:
-    """Those of a step's matrix products, forward and backward."""
+    """Multiplications in the matrix products of a step, forward and backward."""
     return 3 * batch_size * vae.macs_per_image()
 
 
-def row_shares(rows: int, workers: int) -> list[tuple[int, int]]:
-    """Start and stop of each worker's images."""
+def row_ranges(rows: int, workers: int) -> list[tuple[int, int]]:
+    """Start and stop of each worker's rows of a batch."""
     return list(pairwise(round(rows * k / workers) for k in range(workers + 1)))
 
 
-def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Share]:
+def partition_parameters(bound: BoundVAE, layout: Layout, workers: int) -> list[Partition]:
     """The flat buffer in ``workers`` stretches of about equal work, cut between rows of some W."""
     found: list[Rows] = []
     done = 0.0
@@ -96,15 +95,15 @@ def parameter_shares(bound: BoundVAE, layout: Layout, workers: int) -> list[Shar
             done += slot.layer.macs_per_row(row)
             break  # the other parameters follow in the buffer and go with the last row
     cuts = [0, *(_cut(found, done * k / workers) for k in range(1, workers)), layout.padded_size]
-    shares = []
+    partitions = []
     for start, stop in pairwise(cuts):
         layers = []
         for layer in found:
             first, last = layer.before(start), layer.before(stop)
             if first < last:
                 layers.append((layer.slot, slice(first, last)))
-        shares.append(Share(slice(start, stop), tuple(layers)))
-    return shares
+        partitions.append(Partition(slice(start, stop), tuple(layers)))
+    return partitions
 
 
 class Rows(NamedTuple):

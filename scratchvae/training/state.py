@@ -31,7 +31,7 @@ class State:
     def __init__(self, config: TrainConfig, dataset: Dataset, step: TrainingStep) -> None:
         self.config, self.step = portable_settings(config), step
         self.data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
-        self.environment = environment(step.bk, step.team.size)
+        self.environment = environment(step.bk, step.workers, step.blas_threads)
         self.buffers: dict[str, FlatBuffer] = {"params": step.params} | {
             f"{config.optimizer}.{name}": buffer for name, buffer in step.optimizer.state.items()
         }
@@ -104,15 +104,31 @@ class State:
 OF_AN_EPOCH = ("data", "subset", "validation", "batch_size", "shuffle", "seed")
 
 
-def environment(bk: Backend, workers: int) -> dict[str, Any]:
-    """What of the software decides about the last bits, and goes into every checkpoint."""
+def possible_blas_threads(bk: Backend, saved: Checkpoint | None) -> int:
+    """How many threads BLAS multiplies with in a run: as many as before, if that can be."""
+    wanted = None if saved is None else saved.environment.get("blas_threads")
+    with bk.limit_blas(wanted):
+        return bk.blas_threads()
+
+
+def environment(bk: Backend, workers: int, blas_threads: int | None = None) -> dict[str, Any]:
+    """What of the software decides about the last bits, and goes into every checkpoint.
+
+    ``blas_threads``: those of a run, by default as many as BLAS multiplies with now.
+    """
     about = bk.describe()
     found = versions() | {k: v for k, v in about.items() if k not in ("name", "memory")}
     if bk.name == "cuda":  # the device multiplies
         return {"versions": found, "kernel": about["name"], "workers": workers}
     blas = kernel()
     found["blas"] = blas["blas"]
-    return {"versions": found, "kernel": blas["kernel"], "workers": workers}
+    threads = bk.blas_threads() if blas_threads is None else blas_threads
+    return {
+        "versions": found,
+        "kernel": blas["kernel"],
+        "workers": workers,
+        "blas_threads": threads,
+    }
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -1,11 +1,12 @@
 """One training step: a batch, its noise, the gradient, the update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, WorkerError
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.optim import Optimizer
@@ -13,38 +14,57 @@ from scratchvae.optim.schedules import kl_weight
 from scratchvae.training.clock import Clock, StepInputs
 from scratchvae.training.partition import (
     WORTH_BLAS_THREADS,
-    Share,
+    Partition,
     multiplications,
-    parameter_shares,
-    row_shares,
+    partition_parameters,
+    row_ranges,
 )
-from scratchvae.training.workers import Team
+from scratchvae.training.workers import WorkerPool, can_share
+from scratchvae.versions import cores
 
-MAX_STEPS_PER_LAUNCH = (
-    50  # at most so many recorded steps a launch: launching takes no time beside them
-)
+MAX_STEPS_PER_LAUNCH = 50  # launching takes no time beside this many recorded steps
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Where the batches of a run come from.
+
+    ``images`` (N, D) lie on the device, uint8 levels 0 … ``max_level`` or, where that is None, grey
+    values in [0, 1]; ``seed`` names the noise of every batch. ``dynamic``: a pixel is drawn afresh
+    at each visit, 1 with its grey value as probability (E33).
+    """
+
+    images: Array
+    max_level: int | None
+    batch_size: int
+    seed: int
+    dynamic: bool = False
 
 
 class TrainingStep:
     """A model, an optimizer and a data set on their buffers, bound once.
 
-    ``images`` (N, D) live on the device, as levels (uint8) or grey values. ``order`` (N,) holds
-    the images of an epoch in the order of their visits; whoever runs the epoch loads it. Step t
-    (from 1) of a run draws the noise number t, whichever epoch it belongs to. After binding, a
-    step allocates nothing and does not wait for the device; losses[i] receives the sum over the
-    batch of the estimator's objective at step i of the epoch. Over the first ``kl_warmup`` steps
-    of a run the weight of the KL grows from 0 to the model's beta.
+    ``order`` (N,) int64 holds the images of an epoch in the order of their visits and is loaded by
+    the caller. Step t (from 1) of a run draws the noise number t, whichever epoch it belongs to.
+    After binding, a step allocates nothing and does not wait for the device; losses[i] receives the
+    sum over the batch of the estimator's objective, in nats, at step i of the epoch. Over the first
+    ``kl_warmup`` steps of a run the weight of the KL grows from 0 to the model's beta.
 
-    Several ``workers`` (processes, on a backend ``for_workers``) meet after each of a step's
-    parts: one gathers the images and another draws the noise; each runs its images forward and
-    back to every layer's output; then each computes the gradient of its share of the parameters,
-    from all images, and updates that share. Used as a context, the step keeps BLAS to one thread
-    where there are several workers, or too little work for several threads. Whoever needs it no
-    more calls :meth:`close`.
+    Several ``workers`` divide a step and wait for each other after each of its parts: one gathers
+    the images and another draws the noise; each runs its images forward and back to every layer's
+    output; then each computes the gradient of its partition of the parameters, from all images,
+    and updates it. The number of workers decides about the last bits; the processes that compute
+    them do not. There is one process until :meth:`start_workers`, which needs a backend
+    ``for_workers``; :meth:`close` ends the others.
+
+    As a context manager, the step limits BLAS to one thread if there are several workers or too
+    little work for several threads, else to ``blas_threads`` (None: as it is).
 
     On a device that records, unless ``captured`` is False or the optimizer is not ``recordable``,
-    a step reads its moment from a clock in the device's memory. It is recorded once, alone and
+    a step reads its inputs from a clock in the device's memory. It is recorded once, alone and
     ``steps_per_launch`` of it in a row, and repeated from then on.
+
+    ``ConfigError`` if the parameters lie on another backend than ``bk``.
     """
 
     def __init__(
@@ -53,38 +73,32 @@ class TrainingStep:
         vae: VAE,
         params: FlatBuffer,
         optimizer: Optimizer,
-        images: Array,
-        max_level: int | None,
-        batch_size: int,
-        seed: int,
-        dynamic: bool = False,
+        batches: Batches,
+        *,
         workers: int = 1,
+        blas_threads: int | None = None,
         kl_warmup: int = 0,
         captured: bool = True,
     ) -> None:
-        if bk.for_workers(workers) is not bk:
+        if params.bk is not bk:
             raise ConfigError(
-                f"{workers} workers need parameters that they share: make them, and this step, on "
-                "the backend that for_workers gives"
+                "the parameters lie on another backend than the step: make both on one backend"
             )
-        self.bk, self.vae, self.params = bk, vae, params
-        self.images, self.max_level = images, max_level
-        self.batch_size, self.seed, self.dynamic = batch_size, seed, dynamic
-        self.kl_warmup = kl_warmup
-        n = images.shape[0]
+        self.bk, self.vae, self.params, self.batches = bk, vae, params, batches
+        self.workers, self.blas_threads, self.kl_warmup = workers, blas_threads, kl_warmup
+        n, batch_size = batches.images.shape[0], batches.batch_size
         self.steps_per_epoch = -(-n // batch_size)
         order = bk.zeros((self.steps_per_epoch, batch_size), "int64")
         self.order = order.reshape(-1)[:n]
         self.losses = bk.zeros((self.steps_per_epoch, 1))
         self.grads = FlatBuffer(bk, vae.layout)
-        self.team = Team(workers, self._work)
 
         workspace = Workspace(bk, batch_size)
-        self.desks = [Workspace(bk, batch_size) for _ in range(workers)]
+        self._private = [Workspace(bk, batch_size) for _ in range(workers)]
         self.full = self._bind(workspace)
         rest = n % batch_size
         self.last = self._bind(workspace.rows(0, rest)) if rest else self.full
-        parts = [share.flat for share in self.full.shares]
+        parts = [partition.flat for partition in self.full.partitions]
         self.optimizer = optimizer.bind(bk, params, self.grads, parts)
 
         captured = captured and bk.records_steps and self.optimizer.recordable
@@ -92,57 +106,94 @@ class TrainingStep:
         self.steps_per_launch = whole // -(-whole // MAX_STEPS_PER_LAUNCH) if captured else 1
         self.clock = Clock(bk, order, self.losses) if captured else None
         self._recorded: dict[tuple[bool, int], Callable[[], None]] = {}
+        self.pool: WorkerPool | None = None
 
-    def _bind(self, workspace: Workspace) -> "Batch":
-        bk, vae = self.bk, self.vae
+    def _bind(self, workspace: Workspace) -> "BoundBatch":
+        bk, vae, dynamic = self.bk, self.vae, self.batches.dynamic
         bound = vae.bind(workspace, self.params, self.grads)
         parts = [
             vae.bind(workspace.rows(start, stop), self.params, self.grads)
-            for start, stop in row_shares(workspace.n_rows, self.team.size)
+            for start, stop in row_ranges(workspace.n_rows, self.workers)
             if start < stop  # a short batch may leave a worker without an image
         ]
-        shares = parameter_shares(bound, vae.layout, self.team.size)
-        return Batch(
+        partitions = partition_parameters(bound, vae.layout, self.workers)
+        return BoundBatch(
             bound,
+            bound.objective.reshape(1, -1),
             parts,
-            [share.on(buffers) for share, buffers in zip(shares, self.desks, strict=True)],
-            raw=workspace.buffer("raw", vae.pixels, dtype=self.images.dtype),
-            uniform=workspace.buffer("uniform", vae.pixels) if self.dynamic else None,
-            pixel_scratch=bk.noise_scratch(workspace.n_rows * vae.pixels) if self.dynamic else None,
+            [partition.on(own) for partition, own in zip(partitions, self._private, strict=True)],
+            raw=workspace.buffer("raw", vae.pixels, dtype=self.batches.images.dtype),
+            uniform=workspace.buffer("uniform", vae.pixels) if dynamic else None,
+            pixel_scratch=bk.noise_scratch(workspace.n_rows * vae.pixels) if dynamic else None,
             scratch=bk.noise_scratch(bound.eps.size),
         )
 
+    def start_workers(self) -> str | None:
+        """Start the processes of several workers, as many as there are cores.
+
+        Where they are fewer than the workers, a sentence that says why: the numbers are the same
+        then, to the bit, and take longer.
+        """
+        processes, memory = min(self.workers, cores()), self.bk.shared_memory
+        why = f"there are {processes} cores" if processes > 1 else "there is one core"
+        if processes > 1 and (memory is None or not can_share()):
+            processes, why = 1, "this system has no memory that processes can share"
+        if processes > 1 and memory is not None:
+            pool = WorkerPool(memory, self.workers, processes, self._part)
+            try:
+                pool.start()
+                self.pool = pool
+            except WorkerError as error:
+                processes, why = 1, str(error)
+        if processes == self.workers:
+            return None
+        together = f"{processes} processes compute" if processes > 1 else "one process computes"
+        return f"{together} the parts of {self.workers} workers, because {why}"
+
+    def close(self) -> None:
+        """End the processes that :meth:`start_workers` has started; this one computes alone."""
+        if self.pool is not None:
+            self.pool.close()
+            self.pool = None
+
     def __enter__(self) -> "TrainingStep":
-        work = multiplications(self.vae, self.batch_size)
-        alone = self.team.size > 1 or work < WORTH_BLAS_THREADS
-        self._limit = self.bk.blas_threads(1 if alone else None)
+        work = multiplications(self.vae, self.batches.batch_size)
+        alone = self.workers > 1 or work < WORTH_BLAS_THREADS
+        self._limit = self.bk.limit_blas(1 if alone else self.blas_threads)
         self._limit.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._limit.__exit__(None, None, None)
 
-    def close(self) -> None:
-        """End the workers' processes, which otherwise wait for the next step."""
-        self.team.close()
-
     def __call__(self, t: int, i: int, count: int = 1) -> None:
         """``count`` steps in a row, of which the first is number t of the run and i of its epoch.
 
         No more than the epoch has left; a recording device is fastest with ``steps_per_launch``.
+        ``WorkerError`` if a process that shares the step ends.
         """
-        if self.clock is None:
-            self.team.run(t, i, count, True)
+        if self.clock is not None:
+            self._replay_steps(self.clock, t, i, count)
             return
-        self._set_clock(self.clock, t, i)
-        self.clock.next = None  # nobody knows, should one of them fail
+        for k in range(count):
+            if self.pool is not None:
+                self.pool.run(t + k, i + k, True)
+                continue
+            parts = (self._part(worker, t + k, i + k, True) for worker in range(self.workers))
+            for _ in zip(*parts, strict=True):
+                pass
+
+    def _replay_steps(self, clock: Clock, t: int, i: int, count: int) -> None:
+        """``count`` steps by the clock."""
+        self._set_clock(clock, t, i)
+        clock.next = None  # unknown if a step raises
         stop, short = i + count, self.last is not self.full
         whole = min(stop, self.steps_per_epoch - short)  # where the whole batches end
         while i < stop:
             times = self.steps_per_launch if whole - i >= self.steps_per_launch else 1
-            self._replay(self.clock, i >= whole, times)
+            self._replay(clock, i >= whole, times)
             i += times
-        self.clock.next = t + count, stop
+        clock.next = t + count, stop
 
     def _set_clock(self, clock: Clock, t: int, i: int) -> None:
         """Load the clock unless it shows this step already."""
@@ -155,111 +206,112 @@ class TrainingStep:
         """Steps of one kind by the clock, recorded when they are first asked for."""
         if (short, times) not in self._recorded:
             batch = self.last if short else self.full
-            moment = clock.moment(batch.bound.rows, None if self.kl_warmup else self.vae.beta)
+            inputs = clock.inputs(batch.bound.rows, None if self.kl_warmup else self.vae.beta)
 
             def step() -> None:
                 clock.begin()
-                self._step(batch, moment)
+                for _ in self._step(batch, inputs):
+                    pass
                 clock.end()
 
             self._recorded[short, times] = self.bk.capture(step, times)
         self._recorded[short, times]()
 
-    def moment(self, t: int, i: int) -> StepInputs:
-        """Step number t of the run, which is step i of its epoch, in numbers of the host."""
-        start = i * self.batch_size  # at the end of an epoch the rest of the order is short
-        index, lr = self.order[start : start + self.batch_size], self.optimizer.rule.schedule(t)
+    def inputs(self, t: int, i: int) -> StepInputs:
+        """Those of step number t of the run, which is step i of its epoch, as host numbers."""
+        size = self.batches.batch_size
+        start = i * size  # at the end of an epoch the rest of the order is short
+        index, lr = self.order[start : start + size], self.optimizer.rule.schedule(t)
         return StepInputs(t, index, lr, self.beta(t), self.losses[i])
 
-    def _batch(self, i: int) -> "Batch":
+    def _batch(self, i: int) -> "BoundBatch":
         return self.last if i + 1 == self.steps_per_epoch else self.full
 
-    def _work(self, worker: int, t: int, i: int, count: int, update: int) -> None:
-        """A worker's part of ``count`` steps."""
-        for k in range(count):
-            if k:
-                self.team.meet(worker)
-            self._step(self._batch(i + k), self.moment(t + k, i + k), worker, bool(update))
+    def _part(self, worker: int, t: int, i: int, update: int) -> Iterator[None]:
+        """A worker's part of step number t of the run, which is step i of its epoch."""
+        return self._step(self._batch(i), self.inputs(t, i), worker, bool(update))
 
-    def gradient(self, t: int, i: int) -> "Batch":
+    def gradient(self, t: int, i: int) -> "BoundBatch":
         """The terms of the loss at a step, and the gradient of its mean over the batch.
 
-        The parameters stay as they are.
+        This process computes it alone, and the parameters stay as they are.
         """
-        self.team.run(t, i, 1, False)
+        parts = (self._part(worker, t, i, False) for worker in range(self.workers))
+        for _ in zip(*parts, strict=True):
+            pass
         return self._batch(i)
 
-    def fill(self, t: int, i: int) -> "Batch":
+    def fill(self, t: int, i: int) -> "BoundBatch":
         """The images and the noise of a step, and nothing computed from them yet."""
-        batch, now = self._batch(i), self.moment(t, i)
+        batch, now = self._batch(i), self.inputs(t, i)
         self._gather(batch, now)
         self._draw(batch, now)
         return batch
 
-    def _step(self, batch: "Batch", now: StepInputs, worker: int = 0, update: bool = True) -> None:
-        """A worker's part of a step; after each ``meet``, what all have computed is there."""
-        meet, optimizer = self.team.meet, self.optimizer
+    def _step(
+        self, batch: "BoundBatch", now: StepInputs, worker: int = 0, update: bool = True
+    ) -> Iterator[None]:
+        """A worker's part of a step; after each ``yield``, what all have computed is there."""
+        bk, optimizer = self.bk, self.optimizer
         if worker == 0:
             self._gather(batch, now)
-        if worker == self.team.size - 1:
+        if worker == self.workers - 1:
             self._draw(batch, now)
-        meet(worker)
-        with (
-            self.bk.ignore_float_errors()
-        ):  # infinities are found by their losses; finite ones may sum to one
+        yield
+        # Non-finite losses are found later by the loop; here a sum of finite values may overflow.
+        with bk.ignore_float_errors():
             if worker < len(batch.parts):
                 batch.parts[worker].loss_and_input_grads(1.0 / batch.bound.rows, now.beta)
-            meet(worker)
-            for s, share in batch.shares[worker].layers:
-                s.layer.grad_params(self.bk, s.x, s.dy, s.g, share)
-            if not update:
-                return
-            if optimizer.needs_barrier:
+        yield
+        with bk.ignore_float_errors():
+            for s, rows in batch.partitions[worker].layers:
+                s.layer.grad_params(bk, s.x, s.dy, s.g, rows)
+        if update and optimizer.needs_barrier:
+            with bk.ignore_float_errors():
                 optimizer.measure_norm(worker)
-                meet(worker)  # the norm of the gradient is known when all have measured
-            optimizer.step(now.t, worker, now.lr)
-            if worker == 0:
-                self.bk.xp.sum(batch.objective, axis=1, out=now.loss)
+            yield  # the norm of the gradient is known when all have measured
+        if update:
+            with bk.ignore_float_errors():
+                optimizer.step(now.t, worker, now.lr)
+                if worker == 0:
+                    bk.xp.sum(batch.objective, axis=1, out=now.loss)
+        yield
 
     def beta(self, t: int) -> float:
         """The weight of the KL at step t of the run  (E54)."""
         return kl_weight(self.vae.beta, t, self.kl_warmup)
 
-    def _gather(self, batch: "Batch", now: StepInputs) -> None:
+    def _gather(self, batch: "BoundBatch", now: StepInputs) -> None:
         """The images of a batch.
 
         Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
         each visit.
         """
         bk, x = self.bk, batch.bound.x
-        bk.gather(self.images, now.index, self.max_level, x, batch.raw)
+        bk.gather(self.batches.images, now.index, self.batches.max_level, x, batch.raw)
         if batch.uniform is not None:
-            stream = Stream(self.seed, Purpose.BINARIZE, now.t)
+            stream = Stream(self.batches.seed, Purpose.BINARIZE, now.t)
             bk.binarize(x, stream, batch.uniform, batch.pixel_scratch)
 
-    def _draw(self, batch: "Batch", now: StepInputs) -> None:
+    def _draw(self, batch: "BoundBatch", now: StepInputs) -> None:
         """The noise of a batch."""
-        stream = Stream(self.seed, Purpose.LATENT, now.t)
+        stream = Stream(self.batches.seed, Purpose.LATENT, now.t)
         self.bk.normal(batch.bound.eps, stream, batch.scratch)
 
 
-class Batch:
-    """A batch as a whole (``bound``), in its workers' parts, and the parameters in shares.
+@dataclass(frozen=True)
+class BoundBatch:
+    """A batch as a whole (``bound``), its rows in ``parts`` and the parameters in ``partitions``.
 
-    ``raw``, ``uniform`` and the two scratches are what its images and noise are made in.
+    There is a partition per worker, and a part per worker that has a row. Images are made in
+    ``raw``, ``uniform`` and ``pixel_scratch``, noise in ``scratch``.
     """
 
-    def __init__(
-        self,
-        bound: BoundVAE,
-        parts: list[BoundVAE],
-        shares: list[Share],
-        raw: Array,
-        uniform: Array | None,
-        pixel_scratch: Any,
-        scratch: Any,
-    ) -> None:
-        self.bound, self.parts, self.shares = bound, parts, shares
-        self.raw, self.uniform = raw, uniform
-        self.pixel_scratch, self.scratch = pixel_scratch, scratch
-        self.objective = bound.objective.reshape(1, -1)  # all of the batch in a row, to be summed
+    bound: BoundVAE
+    objective: Array  # (1, B): the estimator's objective of each image, in a row, to be summed
+    parts: list[BoundVAE]
+    partitions: list[Partition]
+    raw: Array
+    uniform: Array | None
+    pixel_scratch: Any
+    scratch: Any

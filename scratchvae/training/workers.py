@@ -1,157 +1,272 @@
-"""A few processes that do one thing together, and meet where one needs what another has made.
+"""Processes that compute one task together and wait for each other at barriers inside it.
 
 Threads of one interpreter wait for its lock between any two calls of NumPy; processes have an
-interpreter each. The members are forked from the caller: they have its objects as they were then,
-and the arrays that lie in shared memory (``Backend.for_workers``) are the same numbers for all.
+interpreter each. The others are new programs, not forks: a fork would inherit locks that another
+thread of the caller (a notebook's, or one that uses BLAS) happened to hold, and wait for them for
+ever. They receive the task pickled; its arrays in ``Backend.shared_memory`` are the same memory.
 """
 
-import gc
-import mmap
+import ctypes
 import os
+import pickle
 import signal
+import socket
+import subprocess
 import sys
-import warnings
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
+from scratchvae.backend.allocation import SharedMemory, dumps, loads
 from scratchvae.errors import WorkerError
 
-SPINS = 2000  # attempts, about 0.1 ms, before a member that waits leaves its core to others
-PATIENCE = 0.1  # seconds that it then sleeps, at most, before it looks whether all are still there
-PAGE = 4096  # bytes that all share: the numbers of a job, then what a member died of
-NUMBERS = 8
+SPINS = 400  # attempts, about 0.1 ms, before a process that waits leaves its core to others
+PATIENCE = 0.1  # seconds that it then sleeps at most before it checks that the others are alive
+MOST_NAPS = 6000  # of them, ten minutes, until a process that is alive counts as lost
+START_SECONDS = 60.0  # until a process that has been started must be ready
+READY = b"ready"
+WORDS = 1000  # bytes that a process says of its error at most
+HEADER = 64  # bytes before the pickled task: the process's number, the caller and the task's length
+NUMBERS = 8  # the numbers of a run: how many there are, then they
+SEMAPHORE = 64  # bytes; at least a sem_t, and a cache line of its own
+# Every process of a pool multiplies on one core, with whichever BLAS NumPy has.
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1"
+)
+UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError)
+PROGRAM = "import sys; sys.path[:] = {}; from scratchvae.training.workers import serve; serve()"
 
-Job = Callable[..., None]  # job(member, *numbers) is what this member does
+# task(worker, *numbers) yields wherever all workers wait for all, the last time when it has done.
+Task = Callable[..., Iterator[object]]
 
 
-def can_fork() -> bool:
-    """Whether processes can share a step here: elsewhere a fork is missing, or not safe."""
-    return sys.platform == "linux"
+def can_share() -> bool:
+    """Whether this system has what processes need to share a step, and a Python to start them."""
+    return sys.platform == "linux" and not getattr(sys, "frozen", False)
 
 
-class Team:
-    """``size`` members that do a ``job``, the caller being number 0.
+def why_unpicklable(obj: object) -> str | None:
+    """Why another process cannot be given ``obj``; None if it can."""
+    try:
+        dumps(obj)
+    except UNPICKLABLE as error:
+        return str(error)
+    return None
 
-    The others are forked when the first job is due, so they see nothing that the caller changes
-    later but shared memory and the numbers that :meth:`run` is given.
+
+class Timespec(ctypes.Structure):
+    """A time of the system's clock."""
+
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class Barrier:
+    """Where ``size`` processes wait for each other: POSIX semaphores in memory that they share.
+
+    Semaphore (a, b) counts the arrivals of process a that process b has not yet taken.
     """
 
-    def __init__(self, size: int, job: Job) -> None:
-        self.size, self.job = size, job
-        self.members: list[int] = []  # their processes, from number 1
+    def __init__(self, memory: SharedMemory, size: int) -> None:
+        self.size = size
+        self.semaphores = memory.zeros(size * size * SEMAPHORE)
+        for a in range(size):
+            for b in range(size):
+                if ctypes.CDLL(None).sem_init(self._semaphore(a, b), 1, 0):
+                    raise OSError("the system refuses semaphores")
 
-    def run(self, *numbers: int) -> None:
-        """Every member does its part of the job; returns, or raises, when all have finished.
+    def _semaphore(self, a: int, b: int) -> ctypes.c_void_p:
+        return ctypes.c_void_p(self.semaphores.ctypes.data + (a * self.size + b) * SEMAPHORE)
 
-        ``WorkerError`` if a process of the team fails, or cannot be started.
+    def join(self, me: int, check: Callable[[int], None]) -> Callable[[], None]:
+        """What process ``me`` calls to wait until all are there and see what they have written.
+
+        While it waits, it calls ``check`` every 0.1 s with the number of calls before; an error
+        that ``check`` raises ends the wait.
         """
-        if self.size == 1:
-            self.job(0, *numbers)
-            return
+        others = [other for other in range(self.size) if other != me]
+        arrivals = [self._semaphore(me, other) for other in others]
+        awaited = [self._semaphore(other, me) for other in others]
+        keeping, releasing = ctypes.PyDLL(None), ctypes.CDLL(None)  # the interpreter's lock
+        post, try_to_take, take_within = (
+            keeping.sem_post, keeping.sem_trywait, releasing.sem_timedwait,
+        )  # fmt: skip
+
+        def wait() -> None:
+            for semaphore in arrivals:
+                post(semaphore)
+            for semaphore in awaited:
+                # Trying again is sooner than sleeping if the wait is short.
+                for _ in range(SPINS):
+                    if not try_to_take(semaphore):
+                        break
+                else:
+                    naps = 0
+                    while take_within(semaphore, ctypes.byref(_from_now(PATIENCE))):
+                        check(naps)
+                        naps += 1
+
+        return wait
+
+
+def _from_now(seconds: float) -> Timespec:
+    whole, rest = divmod(time.time() + seconds, 1.0)
+    return Timespec(int(whole), int(rest * 1e9))
+
+
+class WorkerPool:
+    """Several ``workers`` that compute a task, shared among ``processes``, the caller being one.
+
+    Worker k computes ``task(k, *numbers)``, an iterator that yields wherever all have to wait for
+    what the others have computed, and when it has done; all yield equally often. Process p
+    computes the workers p, p + processes, … in turn, so the number of processes changes no result.
+    """
+
+    def __init__(self, memory: SharedMemory, workers: int, processes: int, task: Task) -> None:
+        self.memory = memory
+        self.workers, self.processes, self.task = workers, processes, task
+        self.numbers = memory.zeros(8 * NUMBERS).view("int64")
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._sockets: list[socket.socket] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """The other processes, from number 1; none before :meth:`start` and after :meth:`close`."""
+        return [process.pid for process in self._started]
+
+    def start(self) -> None:
+        """Start the other processes and wait until they are ready.
+
+        ``WorkerError`` says why they are not: the system refuses a process, or the task cannot be
+        pickled, or one of them fails or is not ready within a minute.
+        """
         try:
-            if not self.members:
-                self._start()
-            for place, number in enumerate((len(numbers), *numbers)):
-                self._numbers[place] = number
-            self.meet(0)
-            self.job(0, *numbers)
-            self.meet(0)
+            barrier = Barrier(self.memory, self.processes)
+            self._wait = barrier.join(0, self._raise_if_worker_died)
+            share = (self.workers, self.processes, self.task, self.numbers, barrier)
+            content, files = dumps(share, self.memory)
+            for number in range(1, self.processes):
+                self._start(number, content, files)
+            until = time.monotonic() + START_SECONDS
+            for ours in self._sockets:
+                ours.settimeout(max(until - time.monotonic(), 1e-3))
+                answer = ours.recv(WORDS)
+                if answer != READY:
+                    raise WorkerError(answer.decode(errors="replace") or "a process ended at once")
+        except TimeoutError:
+            self.close()
+            raise WorkerError(f"no process was ready within {START_SECONDS:.0f} s") from None
+        except (OSError, MemoryError, *UNPICKLABLE) as error:
+            self.close()
+            raise WorkerError(str(error)) from error
         except BaseException:
-            self.close()  # nobody knows how far the others are
+            self.close()
             raise
 
-    def meet(self, me: int) -> None:
-        """Wait until all members are here; each then sees what the others have written."""
-        if self.size == 1:
-            return
-        for arrival in self._arrivals[me]:
-            arrival.release()
-        for arrival in self._awaited[me]:
-            self._take(arrival, me)
+    def _start(self, number: int, content: bytes, files: list[int]) -> None:
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        ours, theirs = socket.socketpair()
+        self._sockets.append(ours)
+        # Ctrl-C and the like are the caller's business: the process is born with them blocked.
+        ignored = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ignored)
+        try:
+            with theirs:
+                self._started.append(
+                    subprocess.Popen(
+                        [sys.executable, "-c", PROGRAM.format(path)],
+                        stdin=theirs.fileno(),
+                        env=os.environ | ONE_THREAD,
+                    )
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        ours.settimeout(START_SECONDS)
+        header = b"%d %d %d" % (number, os.getpid(), len(content))
+        socket.send_fds(ours, [header.ljust(HEADER)], files)
+        ours.sendall(content)
 
-    def _take(self, arrival: Any, me: int) -> None:
-        """Wait for one member. Spinning is sooner than sleeping, where it does not take long."""
-        for _ in range(SPINS):
-            if arrival.acquire(False):
-                return
-        while not arrival.acquire(True, PATIENCE):
-            if me:
-                self._leave_an_orphan()
-            else:
-                self._look_after()
+    def run(self, *numbers: int) -> None:
+        """Let every worker compute its part of the task; returns, or raises, when all have.
+
+        ``WorkerError`` if another process fails; all are then ended.
+        """
+        try:
+            self.numbers[0] = len(numbers)
+            self.numbers[1 : 1 + len(numbers)] = numbers
+            compute_part(0, self.workers, self.processes, self.task, self.numbers, self._wait)
+        except BaseException:
+            self.close()  # it is unknown how far the others are
+            raise
 
     def close(self) -> None:
-        """End the processes; the next job would start new ones."""
-        for member in self.members:
-            with suppress(ProcessLookupError):
-                os.kill(member, signal.SIGKILL)  # it owns nothing that could be lost
-        for member in self.members:
-            with suppress(ChildProcessError):  # a program may leave its dead to the system
-                os.waitpid(member, 0)
-        self.members = []
+        """End the other processes."""
+        for process in self._started:
+            with suppress(OSError):
+                process.kill()  # it owns nothing that could be lost
+        for process in self._started:
+            process.wait()
+        for ours in self._sockets:
+            ours.close()
+        self._started, self._sockets = [], []
 
-    def _start(self) -> None:
-        self._caller = os.getpid()
-        page = memoryview(mmap.mmap(-1, PAGE))
-        self._numbers, self._words = page[: 8 * NUMBERS].cast("q"), page[8 * NUMBERS :]
-        try:
-            from multiprocessing import get_context
-
-            semaphore, all_of = get_context("fork").Semaphore, range(self.size)
-            # Member a releases those of pairs (a, b), and takes those of pairs (b, a).
-            pairs = {(a, b): semaphore(0) for a in all_of for b in all_of if a != b}
-            self._arrivals = [[s for (a, _), s in pairs.items() if a == me] for me in all_of]
-            self._awaited = [[s for (_, b), s in pairs.items() if b == me] for me in all_of]
-            for number in range(1, self.size):
-                self.members.append(self._fork(number))
-        except (OSError, ImportError) as error:
-            raise WorkerError(
-                f"{self.size} processes cannot share a step here ({error}): set workers to 1"
-            ) from error
-
-    def _fork(self, number: int) -> int:
-        with warnings.catch_warnings():
-            # Python warns that other threads' locks stay locked in a forked process. A member
-            # takes none of them: it runs its job, on one BLAS thread, and nothing else.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            member = os.fork()
-        if member == 0:
-            try:
-                self._serve(number)
-            except BaseException as error:
-                words = f"{type(error).__name__}: {error}".encode()[: len(self._words)]
-                self._words[: len(words)] = words
-            finally:
-                os._exit(1)
-        return member
-
-    def _serve(self, number: int) -> None:
-        """What a member does as long as it lives."""
-        gc.disable()  # the caller's garbage is not this process's to finalize
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # nor are its files, and the locks on them
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(name, signal.SIG_IGN)  # the caller answers, and ends the team
-        while True:
-            self.meet(number)
-            self.job(number, *self._numbers[1 : 1 + self._numbers[0]])
-            self.meet(number)
-
-    def _leave_an_orphan(self) -> None:
-        """End this member if the caller is no more."""
-        if os.getppid() != self._caller:
-            os._exit(1)
-
-    def _look_after(self) -> None:
-        """``WorkerError`` if a member is no more."""
-        for member in self.members:
-            try:
-                ended, status = os.waitpid(member, os.WNOHANG)
-            except ChildProcessError:  # the system has taken it away already
-                ended, status = member, 0
-            if ended:
-                self.members.remove(member)
-                words = bytes(self._words).rstrip(b"\0").decode(errors="replace")
-                if os.WIFSIGNALED(status):
-                    words = f"signal {signal.Signals(os.WTERMSIG(status)).name}"
+    def _raise_if_worker_died(self, naps: int) -> None:
+        """``WorkerError`` if a process has ended, or has not answered for ten minutes."""
+        for process, ours in zip(self._started, self._sockets, strict=True):
+            code = process.poll()
+            if code is not None:
+                words = f"exit status {code}"
+                if code < 0:
+                    words = f"signal {signal.Signals(-code).name}"
+                else:
+                    ours.setblocking(False)
+                    with suppress(OSError):
+                        words = ours.recv(WORDS).decode(errors="replace") or words
                 raise WorkerError(f"a process that shared the training step ended ({words})")
+        if naps > MOST_NAPS:
+            raise WorkerError(
+                "a process that shares the training step has not answered for "
+                f"{MOST_NAPS * PATIENCE / 60:.0f} minutes"
+            )
+
+
+def serve() -> NoReturn:
+    """What another process of a pool does as long as it lives; its standard input is the pool."""
+    pool = socket.socket(fileno=0)
+    try:
+        header, files, _, _ = socket.recv_fds(pool, HEADER, 253)
+        number, caller, length = map(int, header.split())
+        content = b""
+        while len(content) < length:
+            content += pool.recv(length - len(content)) or os._exit(1)
+        workers, processes, task, numbers, barrier = loads(content, files)
+
+        def exit_if_orphaned(naps: int) -> None:
+            if os.getppid() != caller:
+                os._exit(1)
+
+        wait = barrier.join(number, exit_if_orphaned)
+        pool.sendall(READY)
+        while True:
+            compute_part(number, workers, processes, task, numbers, wait)
+    except BaseException as error:
+        with suppress(OSError):
+            pool.sendall(f"{type(error).__name__}: {error}".encode()[:WORDS])
+    finally:
+        os._exit(1)
+
+
+def compute_part(
+    process: int,
+    workers: int,
+    processes: int,
+    task: Task,
+    numbers: Any,
+    wait: Callable[[], None],
+) -> None:
+    """One run of the task in one process, between a barrier before it and those inside it."""
+    wait()
+    given = numbers[1 : 1 + int(numbers[0])].tolist()
+    mine = [task(worker, *given) for worker in range(process, workers, processes)]
+    for _ in zip(*mine, strict=True):
+        wait()

@@ -4,7 +4,7 @@ import numpy as np
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
-from scratchvae.training import TrainingStep, epoch_order
+from scratchvae.training import Batches, TrainingStep, epoch_order
 
 STEPS, ROWS, BATCH, SIDE, LEVELS = 50, 23, 5, 4, 3
 BASE = {"hidden": (7,), "latent_dim": 2, "batch_size": BATCH, "dtype": "float32"}
@@ -61,11 +61,13 @@ def make_step(
         vae,
         vae.initial_parameters(bk, config.seed),
         config.make_optimizer(),
-        bk.array(images, dtype="uint8"),
-        max_level,
-        config.batch_size,
-        config.seed,
-        dynamic=config.binarize == "dynamic",
+        Batches(
+            bk.array(images, dtype="uint8"),
+            max_level,
+            config.batch_size,
+            config.seed,
+            dynamic=config.binarize == "dynamic",
+        ),
         kl_warmup=config.kl_warmup,
         captured=captured,
     )
@@ -79,7 +81,7 @@ def run(
     while t < steps:
         i = t % per_epoch
         if i == 0:
-            order = epoch_order(step.images.shape[0], config.seed, 1 + t // per_epoch, True)
+            order = epoch_order(len(step.order), config.seed, 1 + t // per_epoch, True)
             step.bk.load(order, step.order)
         count = min(steps_per_launch, per_epoch - i, steps - t)
         step(t + 1, i, count)

@@ -1,5 +1,6 @@
 """Estimators in a step and in a model: buffers, workers, devices, settings, reported numbers."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +20,7 @@ from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
 from scratchvae.optim import Adam
 from scratchvae.optim.schedules import kl_weight
-from scratchvae.training import TrainingStep, resolve_workers
+from scratchvae.training import Batches, TrainingStep, resolve_workers
 
 D, H, Z, B, K = 11, 7, 3, 6, 4
 ALL = {**{name: (name, 0.0) for name in ESTIMATORS}, "free bits": ("analytic", 0.2)}
@@ -114,8 +115,8 @@ def training_step(vae, bk, batch_size=8, **options):
     levels = np.random.default_rng(1).integers(0, 256, (19, D), dtype=np.uint8)
     bk = bk.for_workers(options.get("workers", 1))
     step = TrainingStep(
-        bk, vae, vae.initial_parameters(bk, 2), Adam(lr=0.01), bk.array(levels, dtype="uint8"),
-        255, batch_size, 3, **options,
+        bk, vae, vae.initial_parameters(bk, 2), Adam(lr=0.01),
+        Batches(bk.array(levels, dtype="uint8"), 255, batch_size, 3), **options,
     )  # fmt: skip
     bk.load(np.arange(19), step.order)
     return step
@@ -145,7 +146,7 @@ def test_the_losses_of_a_step_are_the_sums_of_the_objective(case, cpu64):
     params = step.params.to(cpu64)
     after_an_epoch(step)
     model = Model(vae, cpu64, params=params)
-    x = (cpu64.to_host(step.images)[:8] / 255).astype(float)
+    x = (cpu64.to_host(step.batches.images)[:8] / 255).astype(float)
     eps = normal((8, K, Z), Stream(3, Purpose.LATENT, 1))
     assert step.losses.shape == (3, 1)
     np.testing.assert_allclose(step.losses[0, 0] / 8, model.loss(x, eps).total, rtol=1e-13)
@@ -231,9 +232,10 @@ def test_a_live_check_passes_and_sees_a_gradient_that_is_off(case, cpu64, monkey
 
 def test_e55_free_bits_need_the_whole_batch_in_one_place(cpu64):
     free = TrainConfig(free_bits=0.1, hidden=(400, 400))
+    vae = free.make_vae(784)
     with pytest.raises(ConfigError, match="free bits need the mean KL of the whole batch"):
-        resolve_workers(TrainConfig(free_bits=0.1, workers=2), cpu64, 784)
-    assert resolve_workers(free, cpu64, 784).workers == 1
+        resolve_workers(replace(free, workers=2), cpu64, vae)
+    assert resolve_workers(free, cpu64, vae) == 1
     with pytest.raises(ConfigError, match="free bits"):
         TrainConfig(free_bits=0.1, estimator="monte-carlo")
 

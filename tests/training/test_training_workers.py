@@ -1,10 +1,10 @@
-"""Several threads that share a step: the same training, whoever computes which part of it."""
+"""Several workers that divide a step: the same training, whichever worker computes which part."""
 
 import numpy as np
 import pytest
 from training_helpers import numbers, settings, tiny, trained
 
-import scratchvae.training.partition as shares
+import scratchvae.training.step as step_module
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.optim import BoundOptimizer
@@ -13,8 +13,9 @@ from scratchvae.training import train
 
 
 @pytest.fixture(autouse=True)
-def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "cores", lambda: 4)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It computes the parts of all workers, with the same results as a process for each."""
+    monkeypatch.setattr(step_module, "cores", lambda: 1)
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
@@ -74,7 +75,7 @@ def test_an_infinity_in_the_last_workers_parameters_is_found(workers: int, monke
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"workers": 5}, "workers is 5, but there are 4 cores"),
+        ({"workers": 9}, "workers is 9, but a batch has only 8 images"),
         ({"workers": 2, "likelihood": "gaussian-learned"}, "likelihood without parameters"),
         ({"workers": 2, "batch_size": 1}, "a batch has only 1 image"),
     ],
@@ -82,7 +83,7 @@ def test_an_infinity_in_the_last_workers_parameters_is_found(workers: int, monke
 def test_workers_that_cannot_share_are_refused(changes, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         trained(settings(**changes))
-    if "cores" not in complaint:
+    if "images" not in complaint:
         assert trained(settings(**(changes | {"workers": 0}))).stopped == "completed"
 
 

@@ -19,7 +19,7 @@ from scratchvae.data import Dataset, Split
 from scratchvae.models import Model
 from scratchvae.reference import VAE, adam, loss_and_gradient
 from scratchvae.runs import Checkpoint
-from scratchvae.training import Progress, Training, TrainingStep, epoch_order, train
+from scratchvae.training import Batches, Progress, Training, TrainingStep, epoch_order, train
 
 SHAPE = (3, 4)
 PIXELS = 12
@@ -49,9 +49,24 @@ def settings(**changes: Any) -> TrainConfig:
     return TrainConfig(**(chosen | changes))
 
 
-def trained(config: TrainConfig, dataset: Dataset | None = None, device: str = "cpu") -> Training:
+def trained(
+    config: TrainConfig,
+    dataset: Dataset | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Training:
     """A training without a folder."""
-    return train(config, dataset or tiny(), get_backend(device, config.dtype))
+    return train(config, dataset or tiny(), get_backend(device, config.dtype), progress=progress)
+
+
+class Notes(Progress):
+    """Keeps the notes of a training."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.seen.append(text)
 
 
 def numbers(training: Training) -> list[dict[str, Any]]:
@@ -111,11 +126,13 @@ def make_step(
         vae,
         vae.initial_parameters(bk, config.seed),
         config.make_optimizer(),
-        bk.array(split.images, dtype=split.images.dtype),
-        split.max_level,
-        config.batch_size,
-        config.seed,
-        dynamic=config.binarize == "dynamic",
+        Batches(
+            bk.array(split.images, dtype=split.images.dtype),
+            split.max_level,
+            config.batch_size,
+            config.seed,
+            dynamic=config.binarize == "dynamic",
+        ),
     )
     bk.load(epoch_order(len(split), config.seed, 1, config.shuffle), step.order)
     return step

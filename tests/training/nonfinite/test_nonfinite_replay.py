@@ -62,7 +62,8 @@ def poison_the_end(
         if t >= when and part + 1 == len(self.parts):
             self.parts[part][0][-4 - count : -4] = value  # 12 numbers and 4 that pad them
 
-    monkeypatch.setattr(BoundOptimizer, "step", poisoned)
+    monkeypatch.setattr(BoundOptimizer, "step", poisoned)  # in this process, which computes alone
+    monkeypatch.setattr("scratchvae.training.step.cores", lambda: 1)
 
 
 def agree(sentence: str, replay: Replay, diagnosis: Diagnosis) -> bool:
