@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NoReturn
+from weakref import finalize
 
 from scratchvae.backend.allocation import SharedMemory, dumps, loads
 from scratchvae.errors import WorkerError
@@ -128,6 +129,7 @@ class WorkerPool:
         self.numbers = memory.zeros(8 * NUMBERS).view("int64")
         self._started: list[subprocess.Popen[bytes]] = []
         self._sockets: list[socket.socket] = []
+        finalize(self, _end, os.getpid(), self._started, self._sockets)
 
     @property
     def pids(self) -> list[int]:
@@ -201,14 +203,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """End the other processes."""
-        for process in self._started:
-            with suppress(OSError):
-                process.kill()  # it owns nothing that could be lost
-        for process in self._started:
-            process.wait()
-        for ours in self._sockets:
-            ours.close()
-        self._started, self._sockets = [], []
+        _end(os.getpid(), self._started, self._sockets)
 
     def _raise_if_worker_died(self, naps: int) -> None:
         """``WorkerError`` if a process has ended, or has not answered for ten minutes."""
@@ -228,6 +223,23 @@ class WorkerPool:
                 "a process that shares the training step has not answered for "
                 f"{MOST_NAPS * PATIENCE / 60:.0f} minutes"
             )
+
+
+def _end(
+    caller: int, started: list["subprocess.Popen[bytes]"], sockets: list[socket.socket]
+) -> None:
+    """End the processes that ``caller`` has started, and empty both lists."""
+    if os.getpid() != caller:
+        return  # a fork of the caller: they are not its own
+    for process in started:
+        with suppress(OSError):
+            process.kill()  # it owns nothing that could be lost
+    for process in started:
+        process.wait()
+    for ours in sockets:
+        ours.close()
+    started.clear()
+    sockets.clear()
 
 
 def serve() -> NoReturn:

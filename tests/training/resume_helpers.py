@@ -15,7 +15,7 @@ from training_helpers import leftovers, settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.runs import RunFolder, Snapshots
-from scratchvae.training import train
+from scratchvae.training import Progress, train
 from scratchvae.training.step import TrainingStep
 
 
@@ -48,14 +48,20 @@ def kill_in(owner: Any, name: str, count: int, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(owner, name, killed)
 
 
-def run(folder: RunFolder, resume: bool = False, every: int = 0, **more: Any) -> Any:
+def run(
+    folder: RunFolder,
+    resume: bool = False,
+    every: int = 0,
+    progress: Progress | None = None,
+    **more: Any,
+) -> Any:
     """Train as the folder says, with snapshots."""
     config = folder.config()
     snapshots = Snapshots(tiny().test.values()[:3], config.epochs, folder.snapshots_path)
     if resume:
         snapshots.resume()
     bk = get_backend(more.pop("device", "cpu"), config.dtype)
-    return train(config, tiny(), bk, folder, None, snapshots, every, resume, **more)
+    return train(config, tiny(), bk, folder, progress, snapshots, every, resume, **more)
 
 
 def folder_of(path: Path, **changes: Any) -> RunFolder:
@@ -71,8 +77,10 @@ def left(folder: RunFolder) -> dict[str, Any]:
     return files | {"metrics": numbers, "leftovers": leftovers(folder.path)}
 
 
-def stopped(path: Path, monkeypatch: pytest.MonkeyPatch, step: int = 7) -> RunFolder:
-    folder = folder_of(path)
+def stopped(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: int = 7, **changes: Any
+) -> RunFolder:
+    folder = folder_of(path, **changes)
     with monkeypatch.context() as patch:
         kill_at(step, patch)
         with pytest.raises(Killed):

@@ -1,6 +1,7 @@
 """Processes that compute a task together: they wait, they fail, and they leave nothing behind."""
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -116,6 +117,15 @@ def test_the_callers_own_error_is_raised_as_it_is_and_ends_the_pool(memory) -> N
         with pytest.raises(ValueError, match="no such thing"):
             some.run(0)
         assert not some.pids
+
+
+def test_a_pool_that_is_forgotten_ends_its_processes(memory) -> None:
+    some = WorkerPool(memory, 2, 2, pool_tasks.sleep)
+    some.start()
+    pids = some.pids
+    del some
+    gc.collect()
+    assert not any(map(is_alive, pids))
 
 
 def test_a_worker_that_is_killed_is_missed(memory) -> None:
