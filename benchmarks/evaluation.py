@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{name}: {error}", file=sys.stderr)
                 return 1
             print(f"{name} done", file=sys.stderr, flush=True)
-    headers = ["ms an image", "ours", "torch", "÷", "MB ours", "MB torch", "log p ours", "torch"]
+    headers = ["ms per image", "ours", "torch", "÷", "MB ours", "MB torch", "log p ours", "torch"]
     print(harness.table(headers, [row(name, result) for name, result in results.items()]))
     source = images(1)[1]
     print(f"\n{args.images} test images, {args.samples:,} samples each: {source}; ", end="")

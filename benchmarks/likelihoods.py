@@ -7,7 +7,7 @@ categorical over the levels and with Gaussians (one learned σ, and one a pixel)
 that is best on 200 held-out images. A Gaussian is a density; to be compared with a probability it
 is scored by the mass that it gives to each pixel's level (differences of Φ, the end levels open).
 Beside them a histogram a pixel, which knows nothing of images. All on the test images: −ELBO with
-one sample an image, and −log p(x) by importance sampling.
+one sample per image, and −log p(x) by importance sampling.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SETTINGS = TrainConfig(hidden=(200, 200), latent_dim=8, epochs=300, validation=2
 
 
 def score(likelihood: str, seed: int, samples: int) -> dict[str, float]:
-    """Train one model and score its best epoch on the test images, in nats an image."""
+    """Train one model and score its best epoch on the test images, in nats per image."""
     dataset = load_dataset("digits")
     max_level = dataset.train.max_level
     assert max_level is not None
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = load_dataset("digits")
     histogram = float(histogram_nll(dataset.train, dataset.test).mean())
     rows: dict[str, Any] = {"histogram": {"nll": summary([histogram])}}
-    print(f"{'nats an image':<22}{'−ELBO':>16}{'−log p(x)':>16}")
+    print(f"{'nats per image':<22}{'−ELBO':>16}{'−log p(x)':>16}")
     print(f"{'histogram':<22}{'':>16}{histogram:>16.2f}")
     for likelihood in LIKELIHOODS:
         scores = [score(likelihood, seed, args.samples) for seed in range(args.seeds)]

@@ -4,8 +4,8 @@
 
 784-512-512-16 with ReLU and PyTorch's default initial weights, Bernoulli on grey pixels, the
 Monte-Carlo KL of one sample, Adam 1e-3, batches of 16, 50 epochs of the 500 images that the study
-names. Losses as defined here, in nats an image; the tutorial's own formula is 13.78 lower. The test
-loss is that of `scratchvae evaluate`: reconstruction at one sample, analytic KL.
+names. Losses as defined here, in nats per image; the tutorial's own formula is 13.78 lower. The
+test loss is that of `scratchvae evaluate`: reconstruction at one sample, analytic KL.
 """
 
 import argparse

@@ -18,7 +18,7 @@ def page(results: Path) -> str:
     parts = [
         "# Results",
         "Written by `python docs/make_results.py` from the files under "
-        "[`benchmarks/results`](../benchmarks/results). Losses in nats an image.",
+        "[`benchmarks/results`](../benchmarks/results). Losses in nats per image.",
         "## Tutorials",
     ]
     for name in STUDIES:

@@ -101,7 +101,7 @@ def startup(c: Content) -> list[str]:
 
 def evaluation(c: Content) -> list[str]:
     """The importance-sampled log p(x)."""
-    head = ["model", "images", "samples", "ours, ms an image", "PyTorch, ms an image", "÷"]
+    head = ["model", "images", "samples", "ours, ms per image", "PyTorch, ms per image", "÷"]
     rows = []
     for name, r in ordered(c["rows"]):
         times, peaks = r["image_ms"], r["peak_mb"]
@@ -119,12 +119,12 @@ def evaluation(c: Content) -> list[str]:
 
 
 def likelihoods(c: Content) -> list[str]:
-    """Likelihoods of grey levels; nats an image."""
+    """Likelihoods of grey levels; nats per image."""
     rows = [
         [name, *(mean(r[key]) if key in r else "" for key in ("negative_elbo", "nll"))]
         for name, r in c["rows"].items()
     ]
-    return [table(["nats an image", "−ELBO", "−log p(x)"], rows)]
+    return [table(["nats per image", "−ELBO", "−log p(x)"], rows)]
 
 
 SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (

@@ -7,22 +7,24 @@ from typing import Any
 
 from scratchvae.data import PROTOCOLS, SUBSETS, is_subset
 from scratchvae.errors import ConfigError, DataError
-from scratchvae.latent import ESTIMATORS, Estimator, estimator_named
-from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Sequential
-from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
+from scratchvae.latent import ESTIMATORS, Estimator
+from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Layer, Sequential
+from scratchvae.likelihoods import LIKELIHOODS, Likelihood
+from scratchvae.likelihoods.base import LikelihoodSettings
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import VAE
 from scratchvae.models.specs import parse_layers, with_head
 from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
+from scratchvae.tables import look_up
 
-LIKELIHOODS = ("bernoulli", "categorical", "gaussian", "gaussian-learned", "gaussian-per-pixel")
 HEADS = ("logvar", "logstd")
 FORMER_NAMES = {"levels": "max_level"}  # of settings, in the files of older runs
+FORMER_DEFAULTS = {"start_std": 1.0}  # of settings that those files lack
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of a run; ``ConfigError`` for values that cannot be.
+    """The settings of a run; ``ConfigError`` for invalid ones.
 
     The defaults train on the digits that come with scikit-learn in well under a minute.
     """
@@ -32,20 +34,23 @@ class TrainConfig:
     binarize: str = "none"  # none, threshold, dynamic or static
     hidden: tuple[int, ...] = (400, 400)  # of the encoder; the decoder has them in reverse
     activation: str = "relu"
-    encoder: tuple[str, ...] = ()  # layers in words (models.specs) instead of hidden sizes,
+    encoder: tuple[str, ...] = ()  # layers as text (models.specs) instead of hidden sizes,
     decoder: tuple[str, ...] = ()  # both or neither; the encoder's head is added
     latent_dim: int = 2
     likelihood: str = "bernoulli"
     max_level: int = 0  # of the categorical, grey values k / max_level; 0: the data's
     std: float = 0.5  # of the fixed Gaussian
-    mean: str = "sigmoid"  # of the Gaussians: sigmoid or identity
+    start_std: float = 0.0  # of a learned Gaussian, before the first step; 0: the data's spread
+    mean: str = "auto"  # of the Gaussians: sigmoid or identity; auto: what the data's range needs
     head: str = "logvar"  # what the encoder's second half means: logvar or logstd
     init: str = "glorot-uniform"
     beta: float = 1.0
-    samples: int = 1  # z an image
+    samples: int = 1  # draws of z per image
     estimator: str = "analytic"  # of the bound and its gradient, a key of latent.ESTIMATORS
     kl_warmup: int = 0  # steps over which the KL's weight grows from 0 to beta
-    free_bits: float = 0.0  # nats of KL a latent unit may have without paying; `analytic` alone
+    free_bits: float = (
+        0.0  # nats of KL that a latent unit may have without paying; `analytic` alone
+    )
     optimizer: str = "adam"
     lr: float | str = 1e-3  # a number, or a schedule such as "cosine:1e-3:1e-5:10000"
     clip: float = 0.0  # the largest norm that a gradient may have; 0: any
@@ -57,14 +62,17 @@ class TrainConfig:
     validation: int = 0  # images of the training set held out to choose the best epoch by
     verify_every: int = 0  # steps between checks of the live gradient; 0: none
     workers: int = 0  # processes that share a step on the CPU; 0: by rule, see resolve_workers
-    patience: int = 0  # stop after so many epochs without a better one; 0: never
+    patience: int = 0  # stop after this many epochs without a better one; 0: never
 
     def __post_init__(self) -> None:
-        """Check everything that can be checked without the data."""
+        """Check everything that can be checked without the data. NumPy's numbers count."""
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+        hidden: Any = (self.hidden,) if _is_int(self.hidden, 1) else self.hidden
+        self._require("hidden", isinstance(hidden, list | tuple), "sizes, or one size")
+        object.__setattr__(self, "hidden", tuple(map(_plain, hidden)))
         self._require("data", isinstance(self.data, str), "a data set's name or a path, as text")
         self._require("shuffle", isinstance(self.shuffle, bool), "true or false")
-        self._require("hidden", isinstance(self.hidden, list | tuple), "a list of sizes")
-        object.__setattr__(self, "hidden", tuple(self.hidden))
         for name in ("encoder", "decoder"):
             words = getattr(self, name)
             fine = isinstance(words, list | tuple) and all(isinstance(w, str) for w in words)
@@ -93,24 +101,23 @@ class TrainConfig:
             raise ConfigError(
                 f"lr is {self.lr!r}, but it must be a positive number or a schedule: {error}"
             ) from None
-        for name in ("beta", "free_bits", "clip"):
+        for name in ("beta", "free_bits", "clip", "start_std"):
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0,
                           "a number, not negative")  # fmt: skip
         for name, known in (
             ("binarize", PROTOCOLS),
-            ("activation", tuple(ACTIVATIONS)),
-            ("likelihood", LIKELIHOODS),
-            ("mean", MEANS),
+            ("mean", ("auto", *MEANS)),
             ("head", HEADS),
             ("init", tuple(INITIALIZATIONS)),
-            ("estimator", tuple(ESTIMATORS)),
-            ("optimizer", tuple(OPTIMIZERS)),
             ("dtype", ("float32", "float64")),
         ):
             value = getattr(self, name)
             self._require(name, value in known, f"one of {', '.join(known)}")
         if self.patience and not self.validation:
             raise ConfigError("patience needs a validation split: set validation too")
+        look_up("activation", self.activation, ACTIVATIONS, Layer)
+        look_up("likelihood", self.likelihood, LIKELIHOODS, Likelihood)
+        look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
         self._check_estimator()
 
     def _check_estimator(self) -> None:
@@ -142,28 +149,25 @@ class TrainConfig:
         unknown = set(settings) - {field.name for field in fields(cls)} - FORMER_NAMES.keys()
         if unknown:
             raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
-        return cls(**{FORMER_NAMES.get(name, name): settings[name] for name in settings})
+        renamed = {FORMER_NAMES.get(name, name): settings[name] for name in settings}
+        older = FORMER_DEFAULTS if FORMER_NAMES.keys() & set(settings) else {}
+        return cls(**(older | renamed))
 
     # ---- what the settings mean --------------------------------------------------------------
 
     def make_likelihood(self) -> Likelihood:
         """The likelihood that the settings name."""
-        if self.likelihood == "bernoulli":
-            return Bernoulli()
-        if self.likelihood == "categorical":
-            if self.max_level == 0:
-                raise ConfigError(
-                    "the levels of a categorical likelihood are those of the data: "
-                    "set max_level to 16 for the digits, to 255 for MNIST, to 1 for binary pixels"
-                )
-            return Categorical(self.max_level + 1)
-        if self.likelihood == "gaussian":
-            return Gaussian(self.std, self.mean)
-        return LearnedGaussian(self.likelihood == "gaussian-per-pixel", mean=self.mean)
+        kind = look_up("likelihood", self.likelihood, LIKELIHOODS, Likelihood)
+        mean = "sigmoid" if self.mean == "auto" else self.mean
+        start_std = self.start_std or 1.0
+        return kind.from_settings(
+            LikelihoodSettings(self.likelihood, self.max_level, self.std, start_std, mean)
+        )
 
     def make_estimator(self) -> Estimator:
         """The estimator that the settings name."""
-        return estimator_named(self.estimator, self.free_bits)
+        kind = look_up("estimator", self.estimator, ESTIMATORS, Estimator)
+        return kind.from_settings(self.free_bits)
 
     def make_vae(self, pixels: int) -> VAE:
         """The model that the settings describe, for images of so many pixels."""
@@ -194,7 +198,8 @@ class TrainConfig:
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer that the settings name."""
-        return OPTIMIZERS[self.optimizer](lr=self.lr, clip=self.clip or None)
+        rule = look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
+        return rule(lr=self.lr, clip=self.clip)
 
     @property
     def trains_what_is_tested(self) -> bool:
@@ -203,10 +208,10 @@ class TrainConfig:
 
     def describe_train_loss(self) -> str:
         """The protocol of the training loss: what is minimized, by which samples."""
-        words = self.make_estimator().describe(self.samples)
+        loss = self.make_estimator().describe(self.samples)
         if self.kl_warmup:
-            words += f", the KL's weight growing over {self.kl_warmup} steps"
-        return words
+            loss += f", the KL's weight growing over {self.kl_warmup} steps"
+        return loss
 
     def describe_model(self, pixels: int) -> str:
         """For captions: "784-400-400-2, relu"."""
@@ -214,6 +219,18 @@ class TrainConfig:
             return f"{' · '.join(self.encoder)} → {self.latent_dim} → {' · '.join(self.decoder)}"
         sizes = "-".join(map(str, (pixels, *self.hidden, self.latent_dim)))
         return f"{sizes}, {self.activation}"
+
+
+def resolve_gaussian(config: TrainConfig, low: float, high: float, spread: float) -> TrainConfig:
+    """The settings with what a Gaussian likelihood takes from the data, where it is left to them.
+
+    ``low``, ``high`` and ``spread`` are the smallest value, the largest and the standard deviation
+    of the training images. A sigmoid cannot reach means outside [0, 1].
+    """
+    mean = ("sigmoid" if low >= 0 and high <= 1 else "identity") if config.mean == "auto" else ""
+    return replace(
+        config, mean=mean or config.mean, start_std=config.start_std or max(spread, 1e-3)
+    )
 
 
 def resolve_max_level(config: TrainConfig, max_level: int | None) -> TrainConfig:
@@ -250,6 +267,11 @@ def require_same_max_level(config: TrainConfig, max_level: int | None) -> None:
             f"the model knows the grey values k / {config.max_level}, but the pixels "
             + ("are float numbers" if found is None else f"have the levels 0 to {found}")
         )
+
+
+def _plain(value: Any) -> Any:
+    """A number of Python's for one of NumPy's; anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
 def _is_int(value: Any, least: int) -> bool:

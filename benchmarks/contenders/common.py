@@ -49,7 +49,7 @@ class Job:
 class Checked:
     """What a contender computed in the check, as host arrays under scratchvae's names."""
 
-    loss: float  # of the first batch, in nats an image
+    loss: float  # of the first batch, in nats per image
     grads: dict[str, NDArray]  # of the first batch
     updated: dict[str, NDArray]  # the weights after as many steps as there are batches
 

@@ -27,7 +27,7 @@ class Contender:
         self.images = Split(np.load(job.data), None, job.max_level)
 
     def estimate(self, options: dict[str, Any]) -> dict[str, Any]:
-        """log p of all images: seconds, and the mean in nats an image with its standard error."""
+        """log p of all images: seconds, and the mean in nats per image with its standard error."""
         started = time.perf_counter()
         found = log_likelihood(
             self.model, self.images, samples=options["samples"], seed=self.job.seed

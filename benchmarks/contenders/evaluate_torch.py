@@ -41,7 +41,7 @@ class Contender:
         return torch.logsumexp(torch.stack(sums), 0) - math.log(samples)
 
     def estimate(self, options: dict[str, Any]) -> dict[str, Any]:
-        """log p of all images: seconds, and the mean in nats an image with its standard error."""
+        """log p of all images: seconds, and the mean in nats per image with its standard error."""
         latent = self.spec.latent
         started = time.perf_counter()
         parts = []

@@ -70,7 +70,7 @@ def kernel(layer: Layer, W: Any) -> Any:
 
 
 def elbo(params: Any, x: Any, eps: Any, spec: Spec) -> Any:
-    """The loss in nats an image; with several samples the importance-weighted bound."""
+    """The loss in nats per image; with several samples the importance-weighted bound."""
     encoder, decoder = spec.networks
     weighted = sum(layer.weights is not None for layer in encoder)
     mu, logvar = jnp.split(forward(encoder, params[:weighted], x), 2, axis=1)

@@ -24,9 +24,9 @@ FORMATS = {"contiguous": False, "channels last": True}  # for images
 
 
 def elbo(spec: Spec, params: Sequence[Any], x: Any, eps: Any, channels_last: bool = False) -> Any:
-    """The loss in nats an image, as a tensor; ``params`` as :func:`torch_network.load` has them.
+    """The loss in nats per image, as a tensor; ``params`` as :func:`torch_network.load` has them.
 
-    With several samples an image it is the importance-weighted bound.
+    With several samples per image it is the importance-weighted bound.
     """
     encoder, decoder = spec.networks
     weights = 2 * sum(layer.weights is not None for layer in encoder)

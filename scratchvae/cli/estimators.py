@@ -120,7 +120,7 @@ def protocol_of(found: EstimatorComparison) -> dict[str, str]:
     """What the numbers mean, apart for gradients and for curves."""
     config = found.config
     model = found.curves["analytic"].model
-    each = f"{config.samples} samples an image"
+    each = f"{config.samples} samples per image"
     return {
         "gradients": (
             f"{describe_protocol(model, config.binarize, config.seed)}; the gradient of the mean "
@@ -172,7 +172,7 @@ def describe(found: EstimatorComparison) -> str:
             lines.append(f"{name:14}" + "".join(cell(by_layer[layer]) for layer in layers))
         lines.append("")
     config = found.config
-    lines.append(f"after {config.epochs} epochs: −ELBO, reconstruction, KL (test, nats an image)")
+    lines.append(f"after {config.epochs} epochs: −ELBO, reconstruction, KL (test, nats per image)")
     ended = {name: trained.final for name, trained in found.curves.items()}
     for name, test in (ended | {"beta = 0": found.autoencoder.final}).items():
         lines.append(f"{name:16}{-test.elbo:9.3f} {test.reconstruction:9.3f} {test.kl:9.3f}")

@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--split", choices=("test", "train", "validation"), default="test",
                         help="which images (default: test)")  # fmt: skip
     parser.add_argument("--samples", type=int, metavar="K",
-                        help="draws of z an image (default: as in training)")  # fmt: skip
+                        help="draws of z per image (default: as in training)")  # fmt: skip
     parser.add_argument("--nll", type=int, metavar="SAMPLES",
                         help="log p(x) by importance sampling, so many z an image")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors",
@@ -128,7 +128,7 @@ def describe(
     """The numbers as text."""
     units = "  ".join(f"{kl:.3f}" for kl in result.kl_per_unit)
     lines = [
-        f"{state}, {result.images} {split} images, nats an image",
+        f"{state}, {result.images} {split} images, nats per image",
         f"ELBO            {result.elbo:10.3f} ± {result.elbo_standard_error:.3f}",
         f"reconstruction  {result.reconstruction:10.3f}",
         f"KL              {result.kl:10.3f}",

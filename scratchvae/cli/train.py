@@ -74,7 +74,7 @@ def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: T
     if last:
         lines.append(
             f"epoch {last['epoch']}: train {last['train_loss']:.3f}, test {last['test_loss']:.3f} "
-            f"nats an image (reconstruction {last['test_reconstruction']:.3f}, "
+            f"nats per image (reconstruction {last['test_reconstruction']:.3f}, "
             f"KL {last['test_kl']:.3f})"
         )
     lines.append(f"protocol: {content['protocol']}")

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.cli.common import add_device_arguments, add_output_arguments
-from scratchvae.config import HEADS, LIKELIHOODS, TrainConfig
+from scratchvae.config import HEADS, TrainConfig
 from scratchvae.data import DATASETS, PROTOCOLS
 from scratchvae.latent import ESTIMATORS
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.optim import OPTIMIZERS
 
@@ -53,22 +54,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", nargs="*", default=[], metavar="LAYER",
                             help='layers in words instead of hidden sizes, for example '
                             '"reshape 28 28 1" "conv 32 3 2" relu flatten')  # fmt: skip
-    option("--activation", default=d.activation, choices=tuple(ACTIVATIONS), help="of hidden units")
+    option(
+        "--activation",
+        default=d.activation,
+        metavar="NAME",
+        help=f"of hidden units: {', '.join(ACTIVATIONS)}, or module:Class",
+    )
     option("--latent-dim", default=d.latent_dim, type=int, metavar="Z", help="latent units")
-    option("--likelihood", default=d.likelihood, choices=LIKELIHOODS, help="of the pixels")
+    option(
+        "--likelihood",
+        default=d.likelihood,
+        metavar="NAME",
+        help=f"of the pixels: {', '.join(LIKELIHOODS)}, or module:Class",
+    )
     option("--std", default=d.std, type=float, help="of the likelihood `gaussian`")
-    option("--mean", default=d.mean, choices=MEANS, help="of the Gaussians")
+    option(
+        "--mean",
+        default=d.mean,
+        choices=("auto", *MEANS),
+        help="of the Gaussians; auto: the sigmoid for data in [0, 1]",
+    )
+    option(
+        "--start-std",
+        default=d.start_std,
+        type=float,
+        metavar="STD",
+        help="of the learned Gaussians before the first step; 0: the data's spread",
+    )
     option("--head", default=d.head, choices=HEADS, help="the encoder's second half")
     option("--init", default=d.init, choices=tuple(INITIALIZATIONS), help="initial weights")
     option("--beta", default=d.beta, type=float, help="weight of the KL")
-    option("--samples", default=d.samples, type=int, metavar="K", help="draws of z an image")
-    option("--estimator", default=d.estimator, choices=tuple(ESTIMATORS),
-           help="of the bound and its gradient")  # fmt: skip
+    option("--samples", default=d.samples, type=int, metavar="K", help="draws of z per image")
+    option("--estimator", default=d.estimator, metavar="NAME", help="of the bound and its "
+           f"gradient: {', '.join(ESTIMATORS)}, or module:Class")  # fmt: skip
     option("--kl-warmup", default=d.kl_warmup, type=int, metavar="STEPS",
            help="steps over which the KL's weight grows from 0 to beta")  # fmt: skip
     option("--free-bits", default=d.free_bits, type=float, metavar="NATS",
            help="KL that a latent unit may have without paying")  # fmt: skip
-    option("--optimizer", default=d.optimizer, choices=tuple(OPTIMIZERS), help="update rule")
+    option(
+        "--optimizer",
+        default=d.optimizer,
+        metavar="NAME",
+        help=f"update rule: {', '.join(OPTIMIZERS)}, or module:Class",
+    )
     option("--lr", default=d.lr, type=rate, help="learning rate, or a schedule such as "
            "cosine:1e-3:1e-5:10000")  # fmt: skip
     option("--clip", default=d.clip, type=float, metavar="NORM",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
-from scratchvae.latent import estimator_named
+from scratchvae.latent import ESTIMATORS
 from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models import Model
 
@@ -163,7 +163,7 @@ def layers_of(layout: Layout) -> dict[str, slice]:
 
 def draw_gradients(model: Model, images: NDArray, name: str, draws: int, stream: Stream) -> Draws:
     """Gradients of the mean over ``images`` (B, D) by all parameters, with noise drawn afresh."""
-    bk, vae = model.bk, model.vae.with_estimator(estimator_named(name))
+    bk, vae = model.bk, model.vae.with_estimator(ESTIMATORS[name]())
     grads = FlatBuffer(bk, vae.layout)
     bound = vae.bind(Workspace(bk, len(images)), model.params, grads)
     bk.load(images, bound.x)

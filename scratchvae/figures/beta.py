@@ -23,7 +23,7 @@ WORDS = 40  # a second line under a title
 
 
 class Side(NamedTuple):
-    """One model's half of the comparison; numbers in nats an image."""
+    """One model's half of the comparison; numbers in nats per image."""
 
     mu: ArrayLike  # posterior means of the test images (N, 2)
     samples: ArrayLike  # decoder means at z ~ p(z) (S, D)

@@ -26,7 +26,7 @@ class Estimator:
     """
 
     name = ""
-    words = ""  # for protocols and captions
+    label = ""  # for protocols and captions
     min_samples = 1  # z an image that its gradient needs
     allows_beta = True  # a bound that is no sum of two parts has no β between them
     gradient_matches_value = True  # its gradient is that of its value: a complex step can check it
@@ -37,11 +37,25 @@ class Estimator:
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
+    @classmethod
+    def from_settings(cls, free_bits: float) -> "Estimator":
+        """The estimator that settings call by its name, with what they say of it.
+
+        ``free_bits``: nats of KL that a latent unit may have without paying. Raises
+        ``ConfigError`` where they go with another estimator alone.
+        """
+        if free_bits:
+            raise ConfigError(
+                "free bits limit the KL of a latent unit in closed form: they need the estimator "
+                f"'analytic', not {cls.name!r}"
+            )
+        return cls()
+
     def require(self, samples: int, beta: Number) -> None:
         """``ConfigError`` unless it can be trained with so many samples and this β."""
         if samples < self.min_samples:
             raise ConfigError(
-                f"the estimator {self.name!r} needs at least {self.min_samples} samples an "
+                f"the estimator {self.name!r} needs at least {self.min_samples} samples per "
                 f"image, not {samples}: set samples to {self.min_samples} or more"
             )
         if not self.allows_beta and beta != 1:
@@ -52,7 +66,7 @@ class Estimator:
 
     def describe(self, samples: int) -> str:
         """A short phrase that names what the training loss is."""
-        return f"{self.words}, {samples} sample{'s' if samples > 1 else ''} an image"
+        return f"{self.label}, {samples} sample{'s' if samples > 1 else ''} per image"
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
         """The buffers that it needs beside the node's."""
@@ -109,7 +123,11 @@ class AnalyticKL(Estimator):
     """E2: the mean of nll over the samples, and the KL in closed form."""
 
     name = "analytic"
-    words = "ELBO with the analytic KL"
+    label = "ELBO with the analytic KL"
+
+    @classmethod
+    def from_settings(cls, free_bits: float) -> "Estimator":
+        return FreeBits(free_bits) if free_bits else cls()
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k nll + β Σ_j KL_j  (E2, E16)."""
@@ -133,7 +151,7 @@ class MonteCarloKL(Estimator):
     """E2 with KL_j replaced by the mean of log q(z_j|x) − log p(z_j) over the K samples."""
 
     name = "monte-carlo"
-    words = "ELBO with a Monte-Carlo KL"
+    label = "ELBO with a Monte-Carlo KL"
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k (nll + β (log q − log p))  (E45)."""
@@ -166,7 +184,7 @@ class FreeBits(AnalyticKL):
         if not (math.isfinite(nats) and nats >= 0):
             raise ConfigError(f"free bits are a number of nats, not negative: {nats}")
         self.nats = float(nats)
-        self.words = f"ELBO with the analytic KL and {self.nats:g} free nats a unit"
+        self.label = f"ELBO with the analytic KL and {self.nats:g} free nats per unit"
 
     def __repr__(self) -> str:
         return f"FreeBits({self.nats:g})"

@@ -37,7 +37,7 @@ class ImportanceWeighted(Estimator):
     """
 
     name = "iwae"
-    words = "importance-weighted bound"
+    label = "importance-weighted bound"
     allows_beta = False
     sums_terms = False
     uses_importance_weights = True
@@ -85,7 +85,7 @@ class StickingTheLanding(ImportanceWeighted):
     """
 
     name = "stl"
-    words = "importance-weighted bound, sticking-the-landing gradient"
+    label = "importance-weighted bound, sticking-the-landing gradient"
     gradient_matches_value = False
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
@@ -111,7 +111,7 @@ class DoublyReparameterized(ImportanceWeighted):
     """
 
     name = "dreg"
-    words = "importance-weighted bound, doubly reparameterized gradient"
+    label = "importance-weighted bound, doubly reparameterized gradient"
     gradient_matches_value = False
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:

@@ -19,7 +19,7 @@ class Detached(Estimator):
     """
 
     name = "detached"
-    words = "ELBO with a Monte-Carlo KL, no gradient through z"
+    label = "ELBO with a Monte-Carlo KL, no gradient through z"
     gradient_matches_value = False
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
@@ -48,7 +48,7 @@ class ScoreFunction(Estimator):
     """
 
     name = "score"
-    words = "ELBO with a Monte-Carlo KL, score-function gradient"
+    label = "ELBO with a Monte-Carlo KL, score-function gradient"
     gradient_matches_value = False
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
@@ -89,7 +89,7 @@ class ScoreFunctionBaseline(ScoreFunction):
     """
 
     name = "score-baseline"
-    words = "ELBO with a Monte-Carlo KL, score-function gradient with a leave-one-out baseline"
+    label = "ELBO with a Monte-Carlo KL, score-function gradient with a leave-one-out baseline"
     min_samples = 2
 
     def advantage(self, latent: LatentBuffers) -> None:

@@ -18,11 +18,22 @@ from scratchvae.layers.initializers import (
 from scratchvae.layers.reshape import Flatten, Reshape
 from scratchvae.layers.sequential import BoundLayer, BoundSequential, Parameter, Sequential
 
-ACTIVATIONS: dict[str, type[Elementwise]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+
+# What settings call a layer; numbers may follow the name, as its class says.
+LAYERS: dict[str, type[Layer]] = {
+    "dense": Dense,
+    "conv": Conv2D,
+    "conv-transpose": ConvTranspose2D,
+    "reshape": Reshape,
+    "flatten": Flatten,
+    **ACTIVATIONS,
+}
 
 __all__ = [
     "ACTIVATIONS",
     "INITIALIZATIONS",
+    "LAYERS",
     "BoundLayer",
     "BoundSequential",
     "Constant",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scratchvae.backend import Array, Backend
-from scratchvae.layers.initializers import Initializer
+from scratchvae.layers.initializers import Initialization, Initializer
 from scratchvae.memory import Shape, Workspace
 
 WHOLE = slice(None)
@@ -23,10 +23,19 @@ class Layer:
     ``grad_input``; with parameters also ``parameters``, ``fans`` and ``grad_params``.
     """
 
+    numbers = ""  # what follows its name in settings, for example "N K [S]" (see from_numbers)
     inplace = False  # y may be x, and dx may be dy
     grad_input_reads_y = False  # so the next layer may not overwrite y
     scratch_like = ""  # grad_input wants a scratch buffer of the shape of "x" or of "y"
     is_view = False  # y is x in another shape: a Sequential lets them share their memory
+
+    @classmethod
+    def from_numbers(cls, *numbers: int, init: Initialization) -> "Layer":
+        """The layer that settings describe by its name and ``numbers``, with initial weights.
+
+        ``TypeError`` or ``ConfigError`` for numbers that make no layer.
+        """
+        return cls(*numbers)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -23,6 +23,13 @@ class Convolution(Layer):
     for images that the kernel does not fit.
     """
 
+    numbers = "N K [S]"
+
+    @classmethod
+    def from_numbers(cls, *numbers: int, init: Initialization) -> Self:
+        channels, kernel, stride = numbers if len(numbers) == 3 else (*numbers, 1)
+        return cls(channels, kernel, stride, init=init)
+
     def __init__(
         self,
         channels: int,

@@ -13,7 +13,13 @@ from scratchvae.memory import Shape
 class Dense(Layer):
     """An affine map of each row: (B, I) -> (B, O). Parameters: W (I, O) and b (O,)."""
 
+    numbers = "N"
     scratch_like = "x"
+
+    @classmethod
+    def from_numbers(cls, *numbers: int, init: Initialization) -> "Dense":
+        (units,) = numbers
+        return cls(units, init)
 
     def __init__(
         self, units: int, init: Initialization = INITIALIZATIONS["glorot-uniform"]

@@ -6,6 +6,7 @@ from typing import Any
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers.base import Layer
+from scratchvae.layers.initializers import Initialization
 from scratchvae.memory import Shape
 
 
@@ -29,6 +30,12 @@ class View(Layer):
 
 class Reshape(View):
     """Rows of the given shape."""
+
+    numbers = "N …"
+
+    @classmethod
+    def from_numbers(cls, *numbers: int, init: Initialization) -> "Reshape":
+        return cls(numbers)
 
     def __init__(self, shape: Shape) -> None:
         self.shape = tuple(shape)

@@ -5,7 +5,17 @@ from scratchvae.likelihoods.bernoulli import Bernoulli
 from scratchvae.likelihoods.categorical import Categorical
 from scratchvae.likelihoods.gaussian import Gaussian, GaussianLikelihood, LearnedGaussian
 
+# What settings call a likelihood.
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
+    "gaussian": Gaussian,
+    "gaussian-learned": LearnedGaussian,
+    "gaussian-per-pixel": LearnedGaussian,
+}
+
 __all__ = [
+    "LIKELIHOODS",
     "Bernoulli",
     "Categorical",
     "Gaussian",

@@ -2,11 +2,21 @@
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import Shape, Workspace
+
+
+class LikelihoodSettings(NamedTuple):
+    """What the settings of a run say of the likelihood."""
+
+    name: str  # that it was looked up by
+    max_level: int = 0  # of grey values k / max_level; 0 if unknown
+    std: float = 1.0  # of a fixed Gaussian
+    start_std: float = 1.0  # of a learned one, before the first step
+    mean: str = "sigmoid"  # a key of likelihoods.gaussian.MEANS
 
 
 class Likelihood:
@@ -21,6 +31,14 @@ class Likelihood:
     logits_per_pixel = 1  # how many numbers the decoder gives for each pixel
     unit_interval = False  # x must lie in [0, 1]
     noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
+
+    @classmethod
+    def from_settings(cls, settings: LikelihoodSettings) -> "Likelihood":
+        """The likelihood that settings call by its name, with what they say of it."""
+        return cls()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
     def parameters(self, pixels: int) -> Mapping[str, tuple[Shape, Initializer]]:
         """The shape and the initializer of each parameter by name, for images of ``pixels``."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
-from scratchvae.likelihoods.base import Likelihood
+from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings
 from scratchvae.memory import Workspace
 
 
@@ -24,6 +24,18 @@ class Categorical(Likelihood):
         if n_levels < 2:
             raise ConfigError(f"a categorical pixel has at least two levels, not {n_levels}")
         self.n_levels = self.logits_per_pixel = n_levels
+
+    @classmethod
+    def from_settings(cls, settings: LikelihoodSettings) -> "Categorical":
+        if settings.max_level == 0:
+            raise ConfigError(
+                "the levels of a categorical likelihood are those of the data: "
+                "set max_level to 16 for the digits, to 255 for MNIST, to 1 for binary pixels"
+            )
+        return cls(settings.max_level + 1)
+
+    def __repr__(self) -> str:
+        return f"Categorical({self.n_levels})"
 
     def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
         L, D, K = self.n_levels, pixels, samples

@@ -8,7 +8,7 @@ from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Constant, sigmoid
 from scratchvae.layers.initializers import Initializer
-from scratchvae.likelihoods.base import Likelihood
+from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings
 from scratchvae.memory import Shape, Workspace
 
 MEANS = ("sigmoid", "identity")
@@ -130,6 +130,13 @@ class Gaussian(GaussianLikelihood):
             )
         self.fixed = float(std)
 
+    @classmethod
+    def from_settings(cls, settings: LikelihoodSettings) -> "Gaussian":
+        return cls(settings.std, settings.mean)
+
+    def __repr__(self) -> str:
+        return f"Gaussian({self.fixed:g}, mean={self.mean_map!r})"
+
     def precision(self, bk: Backend, p: Any, pixels: int, work: Any) -> tuple[float, float]:
         variance = self.fixed**2
         return 1.0 / variance, 0.5 * pixels * math.log(2 * math.pi * variance)
@@ -138,7 +145,7 @@ class Gaussian(GaussianLikelihood):
         return self.fixed
 
     def describe(self) -> str:
-        return f"Gaussian with standard deviation {self.fixed:g}"
+        return f"Gaussian with standard deviation {self.fixed:g} and {self.mean_map} mean"
 
 
 class LearnedGaussian(GaussianLikelihood):
@@ -149,7 +156,11 @@ class LearnedGaussian(GaussianLikelihood):
     """
 
     def __init__(
-        self, per_pixel: bool = False, min_std: float = 0.01, mean: str = "sigmoid"
+        self,
+        per_pixel: bool = False,
+        min_std: float = 0.01,
+        mean: str = "sigmoid",
+        start_std: float = 1.0,
     ) -> None:
         super().__init__(mean)
         if not (math.isfinite(min_std) and min_std >= 0):
@@ -158,11 +169,30 @@ class LearnedGaussian(GaussianLikelihood):
             raise ConfigError(
                 f"a Gaussian's variance has no room for a standard deviation of {min_std}"
             )
+        if not (math.isfinite(start_std) and 0 < start_std <= LARGEST_STD):
+            raise ConfigError(f"a standard deviation starts at a positive number, not {start_std}")
         self.per_pixel = per_pixel
-        self.min_std = float(min_std)
+        self.min_std, self.start_std = float(min_std), float(start_std)
+
+    @classmethod
+    def from_settings(cls, settings: LikelihoodSettings) -> "LearnedGaussian":
+        per_pixel = settings.name == "gaussian-per-pixel"
+        return cls(per_pixel, mean=settings.mean, start_std=settings.start_std)
+
+    def __repr__(self) -> str:
+        return (
+            f"LearnedGaussian(per_pixel={self.per_pixel}, min_std={self.min_std:g}, "
+            f"mean={self.mean_map!r}, start_std={self.start_std:g})"
+        )
 
     def parameters(self, pixels: int) -> Mapping[str, tuple[Shape, Initializer]]:
-        return {"logvar": ((pixels if self.per_pixel else 1,), Constant(0.0))}
+        """logvar, which starts at 2 log ``start_std``.
+
+        It moves by about the learning rate per step: a σ that starts far from the spread of the
+        data takes thousands of steps to arrive.
+        """
+        start = Constant(2.0 * math.log(self.start_std))
+        return {"logvar": ((pixels if self.per_pixel else 1,), start)}
 
     def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
         count = pixels if self.per_pixel else 1
@@ -206,4 +236,5 @@ class LearnedGaussian(GaussianLikelihood):
         return bk.xp.sqrt(bk.xp.exp(p.logvar) + self.min_std**2)
 
     def describe(self) -> str:
-        return f"Gaussian with a learned variance {'a pixel' if self.per_pixel else 'for all'}"
+        each = "per pixel" if self.per_pixel else "for all pixels"
+        return f"Gaussian with a learned variance {each} and {self.mean_map} mean"

@@ -1,6 +1,6 @@
-"""Layers from words, so that a configuration can describe any network.
+"""Layers from text, so that a configuration can describe any network.
 
-| words | layer |
+| text | layer |
 |---|---|
 | ``dense 400`` | Dense(400) |
 | ``relu``, ``tanh``, ``sigmoid`` | the activation |
@@ -8,53 +8,38 @@
 | ``conv-transpose 32 3 2`` | ConvTranspose2D: channels, kernel, stride |
 | ``reshape 28 28 1`` | Reshape |
 | ``flatten`` | Flatten |
+| ``mymodule:MyLayer 3`` | a layer of your own |
 """
 
 from collections.abc import Sequence
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
-from scratchvae.layers import (
-    ACTIVATIONS,
-    Conv2D,
-    Dense,
-    Flatten,
-    Initialization,
-    Layer,
-    Reshape,
-    Sequential,
-)
-from scratchvae.layers.convolution import ConvTranspose2D
+from scratchvae.layers import LAYERS, Dense, Initialization, Layer, Sequential
+from scratchvae.tables import look_up
 
-FORMS = "dense N, conv N K [S], conv-transpose N K [S], reshape N …, flatten, relu, tanh, sigmoid"
+FORMS = ", ".join(f"{name} {kind.numbers}".strip() for name, kind in LAYERS.items())
 
 
-def parse_layer(words: str, init: Initialization) -> Layer:
-    """One layer from its words; ``ConfigError`` for words that name none."""
-    name, *rest = words.split() or [""]
-    if not all(part.isdecimal() for part in rest):
-        raise ConfigError(f"the layer {words!r} is not one of: {FORMS}")
-    numbers = [int(part) for part in rest]
-    stride = numbers[2] if len(numbers) > 2 else 1
-    match name, len(numbers):
-        case "dense", 1:
-            return Dense(numbers[0], init)
-        case "conv", 2 | 3:
-            return Conv2D(numbers[0], numbers[1], stride, init=init)
-        case "conv-transpose", 2 | 3:
-            return ConvTranspose2D(numbers[0], numbers[1], stride, init=init)
-        case "reshape", n if n >= 1:
-            return Reshape(tuple(numbers))
-        case "flatten", 0:
-            return Flatten()
-        case activation, 0 if activation in ACTIVATIONS:
-            return ACTIVATIONS[activation]()
-    raise ConfigError(f"the layer {words!r} is not one of: {FORMS}")
+def parse_layer(text: str, init: Initialization) -> Layer:
+    """One layer from its text; ``ConfigError`` for a text that names none."""
+    name, *rest = text.split() or [""]
+    known = name in LAYERS or ":" in name
+    if known and all(part.isdecimal() for part in rest):
+        kind = look_up("the layer", name, LAYERS, Layer)
+        try:
+            return kind.from_numbers(*map(int, rest), init=init)
+        except TypeError:  # too few numbers, or too many
+            pass
+        except ValueError as error:
+            if isinstance(error, ConfigError):
+                raise
+    raise ConfigError(f"the layer {text!r} is not one of: {FORMS}, or module:Class of your own")
 
 
-def parse_layers(words: Sequence[str], init: Initialization) -> list[Layer]:
+def parse_layers(texts: Sequence[str], init: Initialization) -> list[Layer]:
     """One layer for each text."""
-    return [parse_layer(text, init) for text in words]
+    return [parse_layer(text, init) for text in texts]
 
 
 def with_head(

@@ -20,6 +20,7 @@ from scratchvae.layers import (
 from scratchvae.likelihoods import Bernoulli, Likelihood
 from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models.specs import with_head
+from scratchvae.tables import look_up
 
 
 class VAE:
@@ -27,7 +28,7 @@ class VAE:
 
     The encoder maps a row of ``pixels`` numbers to [μ | log σ²] (2 · latent_dim numbers), the
     decoder a z to the logits of the likelihood. The loss is E2: reconstruction + beta · KL, in
-    nats an image, with ``samples`` draws of z an image; or another bound, by the ``estimator``.
+    nats per image, with ``samples`` draws of z per image; or another bound, by the ``estimator``.
     With beta = 0 it is an autoencoder: the KL weighs nothing, z is drawn with σ all the same, and
     nothing keeps the encoder from making σ small.
     """
@@ -90,7 +91,6 @@ class VAE:
         a Bernoulli unless given.
         """
         for name, value, known in (
-            ("activation", activation, ACTIVATIONS),
             ("initialization", init, INITIALIZATIONS),
             ("head", head, ("logvar", "logstd")),
         ):
@@ -99,12 +99,13 @@ class VAE:
         if latent_dim < 1:
             raise ConfigError(f"latent_dim must be at least 1, not {latent_dim}")
 
+        hidden_unit = look_up("activation", activation, ACTIVATIONS, Layer)
         start = INITIALIZATIONS[init]
 
         def dense_layers(sizes: Sequence[int]) -> list[Layer]:
             layers: list[Layer] = []
             for units in sizes:
-                layers += [Dense(units, start), ACTIVATIONS[activation]()]
+                layers += [Dense(units, start), hidden_unit()]
             return layers
 
         likelihood = Bernoulli() if likelihood is None else likelihood
@@ -143,7 +144,7 @@ class VAE:
         return params
 
     def with_samples(self, samples: int) -> "VAE":
-        """The same model with another number of samples an image."""
+        """The same model with another number of samples per image."""
         if samples < 1:
             raise ConfigError(f"samples must be at least 1, not {samples}")
         other = copy.copy(self)

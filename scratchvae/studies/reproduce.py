@@ -138,9 +138,9 @@ def _notes(
 
 
 def table(result: Reproduction) -> str:
-    """The comparison as text: one line a figure, nats an image."""
+    """The comparison as text: one line a figure, nats per image."""
     other_formula = any(row.in_tutorial_units != row.mean for row in result.rows)
-    head = f"{'nats an image':<24}{'published':>10}"
+    head = f"{'nats per image':<24}{'published':>10}"
     lines = [head + (f"{'its formula':>16}" if other_formula else "") + f"{'scratchvae':>16}"]
     for row in result.rows:
         name = f"{row.metric.replace('_', ' ')}, epoch {row.epoch}"

@@ -8,7 +8,7 @@ from scratchvae.evaluation import CompletionSettings
 
 @dataclass(frozen=True)
 class Figure:
-    """A number that a tutorial prints: a metric at an epoch, in nats an image."""
+    """A number that a tutorial prints: a metric at an epoch, in nats per image."""
 
     metric: str  # a key of metrics.jsonl
     epoch: int

@@ -19,7 +19,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Each line may import from the lines above it, and from its own where the table below says so.
 ORDER = (
-    {"errors", "versions", "reference"},
+    {"errors", "versions", "reference", "tables"},
     {"backend"},
     {"memory"},
     {"layers", "latent", "likelihoods", "optim"},
@@ -33,7 +33,7 @@ ORDER = (
     {"cli"},
     {"__main__"},
 )
-BESIDE = {"latent": {"layers"}, "likelihoods": {"layers"}}
+BESIDE = {"tables": {"errors"}, "latent": {"layers"}, "likelihoods": {"layers"}}
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 
 

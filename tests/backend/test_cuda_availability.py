@@ -134,7 +134,7 @@ def test_too_little_memory_says_how_much_there_is(pretend, monkeypatch):
         bk.empty((2**28, 10))
     assert str(error.value) == (
         "not enough GPU memory: 10.0 GiB more are needed, and 1.0 of 4.0 GiB are free; "
-        "choose a smaller batch, fewer samples an image or --device cpu"
+        "choose a smaller batch, fewer samples per image or --device cpu"
     )
 
 

@@ -10,9 +10,10 @@ from steps import CASES, make_step, run, settings
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.strict import CaptureError
-from scratchvae.config import HEADS, LIKELIHOODS
+from scratchvae.config import HEADS
 from scratchvae.latent import ESTIMATORS
 from scratchvae.layers import ACTIVATIONS
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.optim import OPTIMIZERS
 
 

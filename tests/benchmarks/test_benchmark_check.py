@@ -154,7 +154,7 @@ def test_same_padding_is_the_one_that_keras_has():
 
 
 def test_importance_weights_are_allowed_what_their_costs_round_off(job, tmp_path):
-    """With one sample an image, an error of 2e-5 is too large."""
+    """With one sample per image, an error of 2e-5 is too large."""
     path, *_ = inputs_of(job, tmp_path)
     wanted = check.reference(job, path)
     weights, name = job.load_weights(), "decoder.0.W"

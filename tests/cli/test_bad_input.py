@@ -159,7 +159,7 @@ ROWS: Table = {
         f"{ESTIMATORS} --binarize sharp", "it must be one of none, threshold, dynamic, static",
     ),
     "estimators: a hidden layer of nothing": (f"{ESTIMATORS} --hidden 0", "hidden is (0,), but it"),
-    "estimators: one sample": (f"{ESTIMATORS} --samples 1", "needs at least 2 samples an image"),
+    "estimators: one sample": (f"{ESTIMATORS} --samples 1", "needs at least 2 samples per image"),
     "estimators: no samples": (f"{ESTIMATORS} --samples 0", "samples is 0, but it must be a whole"),
     "estimators: too few draws": (f"{ESTIMATORS} --draws 19", "draws must be at least 20, not 19"),
     "estimators: no epochs": (f"{ESTIMATORS} --epochs 0", "epochs is 0, but it must be a whole"),

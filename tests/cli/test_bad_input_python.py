@@ -104,7 +104,7 @@ ROWS = [
     Row(VAE.initial_parameters, "seed", lambda: SMALL.initial_parameters(CPU, 2**64), "from 0 to"),
     Row(VAE.with_samples, "samples", lambda: SMALL.with_samples(0), "samples must be at least 1"),
     Row(VAE.with_estimator, "estimator", lambda: SMALL.with_estimator(ScoreFunctionBaseline()),
-        "needs at least 2 samples an image"),
+        "needs at least 2 samples per image"),
     Row(Model, "params", lambda: Model(SMALL, params=other_layout()), "parameters have the shap"),
     Row(Model, "seed", lambda: Model(SMALL, CPU, seed=-1), "the seed of a stream is -1"),
     Row(Model.with_samples, "samples", lambda: MODEL.with_samples(0), "samples must be at least 1"),

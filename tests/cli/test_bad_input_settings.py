@@ -81,7 +81,7 @@ CASES: Table = {
         "--estimator monte-carlo --free-bits 1", "they need the estimator 'analytic'",
     ),
     "too few samples for a baseline": (
-        "--estimator score-baseline", "needs at least 2 samples an image, not 1: set samples to",
+        "--estimator score-baseline", "needs at least 2 samples per image, not 1: set samples to",
     ),
     "a beta for a bound without one": ("--estimator iwae --beta 2", "beta must be 1, not 2.0"),
     "a live check of what is no derivative": (
@@ -101,7 +101,7 @@ CASES: Table = {
             ("a layer of no kind", "'magic 3'", "'dense 12'", "'magic 3' is not one of: dense N"),
             ("a layer of no name", "''", "'dense 12'", "the layer '' is not one of: dense N"),
             ("a size in words", "'dense few'", "'dense 12'", "'dense few' is not one of: dense N"),
-            ("no units", "'dense 0'", "'dense 12'", "needs at least 1, not 0"),
+            ("no units", "'dense 0'", "'dense 12'", "at least 1, not 0"),
             ("a decoder of other pixels", "'dense 5'", "'dense 11'", "shape (11,), expected 12"),
             ("a convolution of vectors", "'conv 3 3'", "'dense 12'", "a Reshape makes images"),
             ("images of other pixels", "'reshape 5 5 1'", "'dense 12'", "cannot become (5, 5, 1)"),
@@ -110,7 +110,7 @@ CASES: Table = {
             ("no stride", "'reshape 3 4 1' 'conv 3 3 0' flatten", "'dense 12'",
              "the stride must be a whole number of at least 1, or a pair of them, not 0"),
             ("no channels", "'reshape 3 4 1' 'conv 0 3' flatten", "'dense 12'",
-             "needs at least one channel, not 0"),
+             "at least 1, not 0"),
             ("an image for an encoder's end", "'reshape 3 4 1' 'conv 3 3'", "'dense 12'",
              "takes rows of one dimension, not of shape (3, 4, 3)"),
         )
@@ -118,9 +118,18 @@ CASES: Table = {
     # choices: argparse lists what there is
     **{
         f"an unknown {name}": (f"--{name} magic", f"argument --{name}: invalid choice: 'magic'")
-        for name in ("binarize", "activation", "likelihood", "mean", "head", "init", "optimizer",
-                     "estimator", "dtype", "device")
+        for name in ("binarize", "mean", "head", "init", "dtype", "device")
     },
+    **{
+        f"an unknown {name}": (f"--{name} {near}", f"did you mean '{meant}'?")
+        for name, near, meant in (
+            ("activation", "rellu", "relu"), ("likelihood", "gauss", "gaussian"),
+            ("optimizer", "adm", "adam"), ("estimator", "iwea", "iwae"),
+        )
+    },
+    "a likelihood of no module": ("--likelihood nowhere:Laplace", "cannot be imported"),
+    "a likelihood of no class": ("--likelihood math:Laplace", "Laplace is not there"),
+    "a likelihood that is none": ("--likelihood pathlib:Path", "is not a subclass of Likelihood"),
     **{
         f"words for {name}": (f"--{name} many", f"argument --{name}: invalid")
         for name in ("latent-dim", "hidden", "samples", "epochs", "batch-size", "seed", "clip",

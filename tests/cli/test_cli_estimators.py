@@ -28,7 +28,7 @@ def test_it_leaves_numbers_and_figures_and_prints_a_table(cli, here) -> None:
     for layer in ("encoder, layer 1", "encoder, [μ | log σ²]", "decoder, layer 1", "decoder, log"):
         assert layer in lines[1]
     assert [line.split()[0] for line in lines[2:10]] == list(ESTIMATORS)
-    assert "after 3 epochs: −ELBO, reconstruction, KL (test, nats an image)" in lines
+    assert "after 3 epochs: −ELBO, reconstruction, KL (test, nats per image)" in lines
     assert lines[-1] == "folder: e"
     assert "4 standard errors" in answer.out
     for name in TRAINED:
@@ -57,7 +57,7 @@ def test_json_is_the_file_and_says_how_the_numbers_came_about(cli, here) -> None
     assert detached["bias"] == pytest.approx(1, abs=0.3)
     protocol = content["protocol"]
     assert "one batch of 9 training images; 20 draws of each estimator" in protocol["gradients"]
-    assert "bound of 3 samples an image: iwae, stl, dreg" in protocol["bound"]
+    assert "bound of 3 samples per image: iwae, stl, dreg" in protocol["bound"]
     assert content["settings"]["latent_dim"] == 2
     assert content["versions"]["numpy"]
     assert content["device"]["name"] == "cpu"

@@ -49,7 +49,7 @@ def test_evaluate_gives_the_numbers_of_the_best_epoch_exactly(cli, run) -> None:
 def test_evaluate_prints_a_text_with_the_same_numbers(cli, run) -> None:
     content = json.loads(cli("evaluate", "run", "--json").out)
     lines = cli("evaluate", "run", "--quiet").out.splitlines()
-    assert lines[0] == f"epoch {content['epoch']}, 10 test images, nats an image"
+    assert lines[0] == f"epoch {content['epoch']}, 10 test images, nats per image"
     assert lines[1].split() == [
         "ELBO", f"{content['elbo']:.3f}", "±", f"{content['elbo_standard_error']:.3f}",
     ]  # fmt: skip

@@ -36,7 +36,7 @@ def test_exported_weights_evaluate_as_the_run_does(cli, run) -> None:
     back = json.loads(cli("evaluate", "run", "--weights", "a.safetensors", "--json").out)
     assert back == own | {"weights": "a.safetensors"}
     text = cli("evaluate", "run", "--weights", "a.safetensors", "--quiet").out
-    assert text.startswith("the weights of a.safetensors, 10 test images, nats an image\n")
+    assert text.startswith("the weights of a.safetensors, 10 test images, nats per image\n")
 
 
 def test_weights_from_elsewhere_are_evaluated_instead_of_the_runs(cli, run, here) -> None:

@@ -41,7 +41,7 @@ def test_one_epoch_of_gluon_sets_its_numbers_beside_the_published(cli, here) -> 
     assert lines[3].startswith("test loss, epoch 1          171.09")
     assert "±" in lines[3]
     assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[5]
-    assert lines[6] == "training loss: ELBO with the analytic KL, 1 sample an image"
+    assert lines[6] == "training loss: ELBO with the analytic KL, 1 sample per image"
     assert lines[7] == "gluon: cut short at 1 epochs: the published figure is that of epoch 46"
     assert lines[8:-1] == [f"the tutorial {erratum}" for erratum in find_study("gluon").errata]
     assert lines[-1] == "report: g/report.html"

@@ -38,7 +38,7 @@ def test_the_numbers_go_to_stdout_and_everything_else_to_stderr(cli, here, tiny_
     last = metrics(here / "run")[-1]
     assert answer.out.splitlines() == [
         "run: run",
-        f"epoch 2: train {last['train_loss']:.3f}, test {last['test_loss']:.3f} nats an image "
+        f"epoch 2: train {last['train_loss']:.3f}, test {last['test_loss']:.3f} nats per image "
         f"(reconstruction {last['test_reconstruction']:.3f}, KL {last['test_kl']:.3f})",
         "protocol: grey pixels; Bernoulli likelihood on grey values (a cross-entropy, not a "
         "density); 1 sample per image",

@@ -8,12 +8,12 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
 from scratchvae.latent import (
     ESTIMATORS,
     AnalyticKL,
     FreeBits,
-    estimator_named,
     kl_per_unit,
     reparameterize,
 )
@@ -177,25 +177,27 @@ def test_every_estimator_answers_to_its_name():
         "analytic", "monte-carlo", "detached", "score", "score-baseline", "iwae", "stl", "dreg",
     ]  # fmt: skip
     for name, cls in ESTIMATORS.items():
-        made = estimator_named(name)
+        made = ESTIMATORS[name].from_settings(0.0)
         assert type(made) is cls
         assert made.name == name
-        assert made.describe(3).endswith(", 3 samples an image")
-    assert AnalyticKL().describe(1) == "ELBO with the analytic KL, 1 sample an image"
+        assert made.describe(3).endswith(", 3 samples per image")
+    assert AnalyticKL().describe(1) == "ELBO with the analytic KL, 1 sample per image"
 
 
 def test_free_bits_come_with_the_analytic_kl():
-    made = estimator_named("analytic", 0.25)
+    made = TrainConfig(free_bits=0.25).make_estimator()
     assert isinstance(made, FreeBits)
     assert made.nats == 0.25
-    assert "0.25 free nats a unit" in made.describe(1)
+    assert "0.25 free nats per unit" in made.describe(1)
 
 
 def test_names_and_numbers_that_cannot_be_are_refused():
-    with pytest.raises(ConfigError, match=r"estimator 'magic' is not one of analytic, monte"):
-        estimator_named("magic")
+    with pytest.raises(
+        ConfigError, match="estimator is 'magic', but it must be one of analytic"
+    ):
+        TrainConfig(estimator="magic")
     with pytest.raises(ConfigError, match=r"free bits .* need the estimator 'analytic', not"):
-        estimator_named("iwae", 0.5)
+        TrainConfig(estimator="iwae", free_bits=0.5)
     for nats in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="free bits are a number of nats"):
             FreeBits(nats)

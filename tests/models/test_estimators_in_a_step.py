@@ -13,7 +13,7 @@ from scratchvae.data import Split
 from scratchvae.errors import ConfigError, ScratchVAEError
 from scratchvae.evaluation import evaluate
 from scratchvae.gradcheck.live import LiveCheck
-from scratchvae.latent import ESTIMATORS, FreeBits, estimator_named
+from scratchvae.latent import ESTIMATORS, FreeBits
 from scratchvae.likelihoods import LearnedGaussian
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import VAE, Model
@@ -23,13 +23,13 @@ from scratchvae.optim.schedules import kl_weight
 from scratchvae.training import Batches, TrainingStep, resolve_workers
 
 D, H, Z, B, K = 11, 7, 3, 6, 4
-ALL = {**{name: (name, 0.0) for name in ESTIMATORS}, "free bits": ("analytic", 0.2)}
+ALL = {**ESTIMATORS, "free bits": partial(FreeBits, 0.2)}
 SPLITS = [name for name in ALL if name != "free bits"]
 BOUNDS = ("iwae", "stl", "dreg")
 
 
 def make(case, samples=K, **options):
-    return VAE.mlp(D, (H,), Z, samples=samples, estimator=estimator_named(*ALL[case]), **options)
+    return VAE.mlp(D, (H,), Z, samples=samples, estimator=ALL[case](), **options)
 
 
 def data(vae, rows=B):
@@ -191,7 +191,7 @@ def test_a_bound_of_log_p_has_no_beta(name, cpu64, assemble):
     with pytest.raises(ConfigError, match="beta must be 1"):
         a.bound.loss(0.5)
     with pytest.raises(ConfigError, match="beta must be 1"):
-        make("analytic", beta=0.5).with_estimator(estimator_named(name))
+        make("analytic", beta=0.5).with_estimator(ESTIMATORS[name]())
 
 
 def test_a_leave_one_out_baseline_needs_two_samples(cpu64, assemble):
@@ -246,8 +246,8 @@ def test_the_settings_name_the_estimator_and_what_it_minimizes():
     assert TrainConfig.from_json(TrainConfig(estimator="stl").to_json()).estimator == "stl"
     assert TrainConfig().trains_what_is_tested
     for changes, words in (
-        ({"estimator": "iwae", "samples": 5}, "importance-weighted bound, 5 samples an image"),
-        ({"kl_warmup": 30}, "analytic KL, 1 sample an image, the KL's weight growing over 30 st"),
+        ({"estimator": "iwae", "samples": 5}, "importance-weighted bound, 5 samples per image"),
+        ({"kl_warmup": 30}, "analytic KL, 1 sample per image, the KL's weight growing over 30 st"),
         ({"free_bits": 0.5}, "and 0.5 free nats a unit"),
     ):
         config = TrainConfig(**changes)

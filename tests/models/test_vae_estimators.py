@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
-from scratchvae.latent import ESTIMATORS, FreeBits, estimator_named
+from scratchvae.latent import ESTIMATORS, FreeBits
 from scratchvae.likelihoods import Bernoulli, LearnedGaussian
 from scratchvae.models import VAE
 
@@ -23,7 +23,7 @@ def make(name, samples, beta=1.0, likelihood="bernoulli", free_bits=0.0):
     p_x = Bernoulli() if likelihood == "bernoulli" else LearnedGaussian(True, FLOOR, "identity")
     return VAE.mlp(
         D, (H,), Z, "tanh", p_x, beta=beta, samples=samples,
-        estimator=estimator_named(name, free_bits),
+        estimator=FreeBits(free_bits) if free_bits else ESTIMATORS[name](),
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def test_a_decoder_with_another_number_of_pixels_is_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"activation": "gelu"}, "activation 'gelu' is not one of relu, tanh, sigmoid"),
+        ({"activation": "gelu"}, "activation is 'gelu', but it must be one of relu, tanh, sigmoid"),
         ({"init": "zeros"}, "initialization 'zeros' is not one of glorot-uniform, "),
         ({"head": "std"}, "head 'std' is not one of logvar, logstd"),
         ({"hidden": (7, 0)}, "at least 1, not 0"),

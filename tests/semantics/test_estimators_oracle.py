@@ -11,7 +11,7 @@ import pytest
 from test_linear_gaussian_oracle import LENGTHS, D, Truth, Z, exact
 
 from scratchvae.backend.noise import Purpose, Stream, normal
-from scratchvae.latent import estimator_named
+from scratchvae.latent import ESTIMATORS
 
 SHIFT = np.array([0.5, -0.3, 0.2])  # of μ, in posterior standard deviations
 WIDER = np.array([0.5, -0.4, 0.3])  # of log σ²
@@ -35,7 +35,7 @@ def run(truth, image, cpu64, assemble):
 
     def draws(name, samples=1, n=20_000, off=True, spread=1.0, seed=7):
         vae, parameters = exact(truth, samples)
-        a = assemble(vae.with_estimator(estimator_named(name)), cpu64, n)
+        a = assemble(vae.with_estimator(ESTIMATORS[name]()), cpu64, n)
         a.params.load(parameters)
         if off:
             shift = SHIFT * np.sqrt(truth.posterior_variance)

@@ -235,7 +235,7 @@ def test_the_seconds_are_those_of_a_mean_run() -> None:
 def test_the_table_sets_ours_beside_the_published() -> None:
     lines = table(run([1.0, 2.0, 6.0])).splitlines()
     assert lines == [
-        "nats an image            published      scratchvae",
+        "nats per image            published      scratchvae",
         "train loss, epoch 1         150.00   134.00 ± 1.53",
         "test loss, epoch 1          140.00   133.00 ± 1.53",
         "test loss, epoch 3          100.00   113.00 ± 1.53",
@@ -243,7 +243,7 @@ def test_the_table_sets_ours_beside_the_published() -> None:
         "test loss, epoch 4                   103.00 ± 1.53",
         "seconds, 4 epochs               60              13",
         "seeds: 3; protocol: words",
-        "training loss: ELBO with the analytic KL, 1 sample an image",
+        "training loss: ELBO with the analytic KL, 1 sample per image",
         "toy: falls short of the published figure by 13.00 nats",
     ]
 

@@ -4,9 +4,11 @@ import json
 from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from scratchvae.config import TrainConfig
+from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.config import TrainConfig, resolve_gaussian
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
 
@@ -76,11 +78,11 @@ BAD: list[tuple[str, Any]] = [
     *((name, value) for name in ("validation", "patience", "workers", "verify_every", "kl_warmup")
       for value in (-1, 1.5, "2", True)),
     *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
-    *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 400, None, (True,))),
+    *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 0, None, True, (True,))),
     *((name, value) for name in ("lr", "std")
       for value in (0, -1e-3, float("nan"), float("inf"), "fast", True, None)),
     *(("lr", value) for value in ("0", "-1", "nan", "cosine", "cosine:1e-3", "warmup:0:1e-3")),
-    *((name, value) for name in ("beta", "free_bits", "clip")
+    *((name, value) for name in ("beta", "free_bits", "clip", "start_std")
       for value in (-0.1, float("nan"), float("inf"), "1", None)),
     *(("max_level", value) for value in (-1, 256, 16.0, "16", True)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
@@ -140,7 +142,7 @@ def test_patience_needs_a_validation_split() -> None:
         ({}, Bernoulli, "Bernoulli"),
         ({"likelihood": "gaussian", "std": 0.25}, Gaussian, "standard deviation 0.25"),
         ({"likelihood": "gaussian-learned"}, LearnedGaussian, "learned variance for all"),
-        ({"likelihood": "gaussian-per-pixel"}, LearnedGaussian, "learned variance a pixel"),
+        ({"likelihood": "gaussian-per-pixel"}, LearnedGaussian, "learned variance per pixel"),
     ],
 )
 def test_the_name_of_a_likelihood_means_that_likelihood(changes, kind, described) -> None:
@@ -168,3 +170,29 @@ def test_settings_of_an_older_run_say_levels() -> None:
     old = {**TrainConfig(likelihood="categorical", max_level=16).to_json(), "levels": 16}
     del old["max_level"]
     assert TrainConfig.from_json(old) == TrainConfig(likelihood="categorical", max_level=16)
+
+
+def test_one_size_and_numpys_numbers_are_settings_too() -> None:
+    found = TrainConfig(hidden=np.int64(64), lr=np.float32(0.125), epochs=np.int32(3), beta=1)
+    assert found == TrainConfig(hidden=(64,), lr=0.125, epochs=3, beta=1.0)
+    assert json.loads(json.dumps(found.to_json()))["hidden"] == [64]
+    assert TrainConfig(hidden=(np.int16(8), 4)).hidden == (8, 4)
+
+
+def test_what_a_gaussian_leaves_to_the_data_follows_from_their_range_and_spread() -> None:
+    left = TrainConfig(likelihood="gaussian-learned")
+    assert resolve_gaussian(left, 0.0, 1.0, 0.25) == replace(left, mean="sigmoid", start_std=0.25)
+    table = resolve_gaussian(left, -2.0, 3.0, 1.0)
+    assert (table.mean, table.start_std) == ("identity", 1.0)
+    said = TrainConfig(likelihood="gaussian", mean="sigmoid", start_std=2.0)
+    assert resolve_gaussian(said, -2.0, 3.0, 1.0) == said
+    with_start = LearnedGaussian(start_std=0.25, min_std=0.0)
+    (_, init) = with_start.parameters(5)["logvar"]
+    logvar = init((1,), 1, 1, Stream(0, Purpose.INITIAL_WEIGHTS))
+    np.testing.assert_allclose(np.exp(0.5 * logvar), 0.25, rtol=1e-15)
+
+
+def test_settings_of_older_files_mean_what_they_meant() -> None:
+    old = {name: value for name, value in TrainConfig().to_json().items() if name != "start_std"}
+    old["levels"] = old.pop("max_level")
+    assert TrainConfig.from_json(old).start_std == 1.0

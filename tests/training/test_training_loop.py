@@ -32,7 +32,7 @@ KINDS = {
     "threshold": {"binarize": "threshold"},
     "static": {"binarize": "static"},
     "dynamic": {"binarize": "dynamic"},
-    "four samples an image": {"samples": 4},
+    "four samples per image": {"samples": 4},
     "a head of log sigma": {"head": "logstd"},
     "beta and tanh": {"beta": 0.3, "activation": "tanh"},
     "sigmoid, three latents": {"activation": "sigmoid", "latent_dim": 3},

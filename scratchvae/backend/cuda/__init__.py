@@ -80,7 +80,7 @@ class CupyBackend(CudaVerbs):
         return (
             f"not enough GPU memory: {size / 2**30:.1f} GiB more are needed, and "
             f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB are free; choose a smaller batch, "
-            "fewer samples an image or --device cpu"
+            "fewer samples per image or --device cpu"
         )
 
     def load(self, host: ArrayLike, out: Array) -> None:

@@ -10,10 +10,11 @@ from training_helpers import leftovers, settings, tiny
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
-from scratchvae.config import LIKELIHOODS, TrainConfig
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.latent import ESTIMATORS
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.optim import SGD, BoundOptimizer
 from scratchvae.runs import RunFolder
 from scratchvae.training import train

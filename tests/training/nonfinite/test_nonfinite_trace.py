@@ -10,8 +10,9 @@ import pytest
 from training_helpers import PIXELS, settings
 
 from scratchvae.backend import get_backend
-from scratchvae.config import LIKELIHOODS, TrainConfig
+from scratchvae.config import TrainConfig
 from scratchvae.latent import ESTIMATORS
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.training.nonfinite.trace import Watch, computes_kl, labels_of
 

@@ -1,0 +1,59 @@
+"""Names in settings: each stands in a table of this package, or is ``module:Class`` of your own.
+
+A layer, likelihood, estimator or optimizer is one class in one file and one line in its folder's
+table. Configuration and command line ask the table which names there are, and the class what it
+needs. A class of your own needs no line: settings name its module and the class.
+"""
+
+import difflib
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TypeVar
+
+from scratchvae.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def look_up(kind: str, name: str, table: Mapping[str, type[T]], base: type[T]) -> type[T]:
+    """The class that settings call ``name``.
+
+    ``kind`` says in the message what is looked for. Raises ``ConfigError`` for a name that is
+    neither in the table nor a subclass of ``base`` in a module that can be imported.
+    """
+    if isinstance(name, str):
+        if name in table:
+            return table[name]
+        if ":" in name:
+            return _import_class(kind, name, base)
+    near = difflib.get_close_matches(str(name), table, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(
+        f"{kind} is {name!r}, but it must be one of {', '.join(table)}, or module:Class of your "
+        f"own{meant}"
+    )
+
+
+def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
+    module, _, attribute = name.partition(":")
+    here = "" not in sys.path  # a command does not search the folder that it is called from
+    if here:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except ImportError as error:
+        raise ConfigError(f"{kind} {name!r}: the module cannot be imported ({error})") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{kind} {name!r}: importing the module fails ({reason})") from error
+    finally:
+        if here:
+            sys.path.remove("")
+    if not (isinstance(found, type) and issubclass(found, base)):
+        what = "is not there" if found is None else f"is not a subclass of {base.__name__}"
+        raise ConfigError(
+            f"{kind} {name!r}: {attribute or 'a class'} {what} in the module {module}; "
+            f"write module:Class, with a class that derives from {base.__module__}.{base.__name__}"
+        )
+    return found
