@@ -192,9 +192,7 @@ def test_free_bits_come_with_the_analytic_kl():
 
 
 def test_names_and_numbers_that_cannot_be_are_refused():
-    with pytest.raises(
-        ConfigError, match="estimator is 'magic', but it must be one of analytic"
-    ):
+    with pytest.raises(ConfigError, match="estimator is 'magic', but it must be one of analytic"):
         TrainConfig(estimator="magic")
     with pytest.raises(ConfigError, match=r"free bits .* need the estimator 'analytic', not"):
         TrainConfig(estimator="iwae", free_bits=0.5)

@@ -78,7 +78,7 @@ BAD: list[tuple[str, Any]] = [
     *((name, value) for name in ("validation", "patience", "workers", "verify_every", "kl_warmup")
       for value in (-1, 1.5, "2", True)),
     *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
-    *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 0, None, True, (True,))),
+    *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 0, True, (True,))),
     *((name, value) for name in ("lr", "std")
       for value in (0, -1e-3, float("nan"), float("inf"), "fast", True, None)),
     *(("lr", value) for value in ("0", "-1", "nan", "cosine", "cosine:1e-3", "warmup:0:1e-3")),
