@@ -35,4 +35,4 @@ def run(args: argparse.Namespace) -> int:
     """Run it again, and say what was seen."""
     diagnosis = diagnose(load_replay(args.file))
     print_result(args.json, diagnosis.to_json(), diagnosis.text())
-    return 0 if diagnosis.found is not None else 1
+    return 0 if diagnosis.first_nonfinite is not None else 1

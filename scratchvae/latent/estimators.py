@@ -32,6 +32,8 @@ class Estimator:
     gradient_matches_value = True  # its gradient is that of its value: a complex step can check it
     sums_terms = True  # its value is E2 of nll and kl as they stand in their buffers
     uses_importance_weights = False  # the decoder's weight of a sample depends on the values
+    kl_labels: tuple[str, ...] = ()  # the equation of its kl (B, Z)
+    value_writes: tuple[str, ...] = ()  # the buffers of its work that value fills, by name
     whole_batch = False  # its value is no sum over images: the batch can't be split
 
     def __repr__(self) -> str:
@@ -124,6 +126,7 @@ class AnalyticKL(Estimator):
 
     name = "analytic"
     label = "ELBO with the analytic KL"
+    kl_labels = ("E16",)
 
     @classmethod
     def from_settings(cls, free_bits: float) -> "Estimator":
@@ -152,6 +155,7 @@ class MonteCarloKL(Estimator):
 
     name = "monte-carlo"
     label = "ELBO with a Monte-Carlo KL"
+    kl_labels = ("E45",)
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k (nll + β (log q − log p))  (E45)."""

@@ -38,6 +38,8 @@ class ImportanceWeighted(Estimator):
 
     name = "iwae"
     label = "importance-weighted bound"
+    kl_labels = ("E45",)
+    value_writes = ("cost", "weights")
     allows_beta = False
     sums_terms = False
     uses_importance_weights = True

@@ -20,6 +20,7 @@ class Detached(Estimator):
 
     name = "detached"
     label = "ELBO with a Monte-Carlo KL, no gradient through z"
+    kl_labels = ("E45",)
     gradient_matches_value = False
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
@@ -49,6 +50,8 @@ class ScoreFunction(Estimator):
 
     name = "score"
     label = "ELBO with a Monte-Carlo KL, score-function gradient"
+    kl_labels = ("E45",)
+    value_writes = ("cost",)
     gradient_matches_value = False
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Any:

@@ -30,6 +30,7 @@ class Likelihood:
 
     logits_per_pixel = 1  # how many numbers the decoder gives for each pixel
     unit_interval = False  # x must lie in [0, 1]
+    grad_labels: tuple[str, ...] = ()  # the equation of its parameters' gradients: ("E23",)
     noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
 
     @classmethod

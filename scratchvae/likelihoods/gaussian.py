@@ -155,6 +155,8 @@ class LearnedGaussian(GaussianLikelihood):
     never changes is unbounded, and training finds that out. Parameter: logvar, (1,) or (D,).
     """
 
+    grad_labels = ("E23",)
+
     def __init__(
         self,
         per_pixel: bool = False,

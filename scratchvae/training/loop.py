@@ -20,7 +20,7 @@ from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines, how_it_ended, keep_lines
 from scratchvae.training.interrupt import SIGNALS, Interruption, interrupt
-from scratchvae.training.nonfinite.locate import explain, explain_evaluation
+from scratchvae.training.nonfinite.locate import locate_first_nonfinite, locate_in_evaluation
 from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import epoch_order, prepare
@@ -207,7 +207,7 @@ class Loop:
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
             self.state.rewind()
-            raise explain(
+            raise locate_first_nonfinite(
                 self.step, self.config, first, epoch, start + int(bad[0]), self.state.kept_at
             )
         images = min(stop * self.config.batch_size, self.step.batches.images.shape[0])
@@ -254,7 +254,9 @@ class Loop:
         with self.bk.limit_blas(self.step.blas_threads):
             result = evaluate(self.model, split, seed=config.seed, draw=epoch)
             if not math.isfinite(result.loss):
-                raise explain_evaluation(self.model, split, config, epoch, part, self.steps_done)
+                raise locate_in_evaluation(
+                    self.model, split, config, epoch, part, self.steps_done
+                )
         return result
 
     # ---- state -------------------------------------------------------------------------------
@@ -272,7 +274,9 @@ class Loop:
         if not self.state.parameters_are_finite():
             position = self.state.position
             self.state.rewind()
-            raise explain(self.step, self.config, first, epoch, position - 1, self.state.kept_at)
+            raise locate_first_nonfinite(
+                self.step, self.config, first, epoch, position - 1, self.state.kept_at
+            )
         self.save()
 
 

@@ -1,68 +1,68 @@
-"""What a replay says: which array was first, how its forerunners grew, whether float64 copes."""
+"""The diagnosis of a replayed step: the first bad array, what came before it, what to do."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from scratchvae.training.nonfinite.locate import rerun
+from scratchvae.training.nonfinite.locate import data_advice, rerun
 from scratchvae.training.nonfinite.replay import Replay
-from scratchvae.training.nonfinite.trace import Sight, Watch
+from scratchvae.training.nonfinite.trace import ArrayRecord, StepTrace
 
-FORERUNNERS = 6  # arrays shown before the first bad one
+PREDECESSORS = 6  # arrays shown before the first one that is not finite
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A replayed step in its own float type and, where that is float32, in float64."""
+    """A replayed step, traced in the float type of the run and, if that is another, in float64."""
 
     replay: Replay
-    native: Watch
-    precise: Watch | None
+    native: StepTrace
+    precise: StepTrace | None
 
     @property
-    def found(self) -> Sight | None:
-        """The first array that holds an infinity or NaN, in the run's float type."""
-        return self.native.found
+    def first_nonfinite(self) -> ArrayRecord | None:
+        """The first array that holds an infinity or NaN, in the float type of the run."""
+        return self.native.first_nonfinite
 
     def about_float64(self) -> str:
-        """Whether the float type is to blame, in words."""
-        if self.found is None:
+        """Whether the float type is the cause, in words; "" if every array is finite."""
+        if self.first_nonfinite is None:
             return ""
         if self.precise is None:
             return "the run computes in float64 already"
-        if self.precise.found is None:
+        if self.precise.first_nonfinite is None:
             return "in float64 every array is finite: the numbers are too large for float32"
-        if self.precise.found.name == self.found.name:
-            return "in float64 the same array is the first: precision is not the reason"
-        labels = in_brackets(self.precise.found)
-        return f"in float64 the first is {self.precise.found.name}{labels}"
+        if self.precise.first_nonfinite.name == self.first_nonfinite.name:
+            return "in float64 the same array is the first: precision is not the cause"
+        labels = in_brackets(self.precise.first_nonfinite)
+        return f"in float64 the first is {self.precise.first_nonfinite.name}{labels}"
 
     def advice(self) -> str:
         """What to try."""
-        if self.found is None:
+        if self.first_nonfinite is None:
             return (
-                "run again by one worker on this CPU, every array is finite: the order of a sum "
-                "decided (other workers, BLAS or device); try a smaller learning rate"
+                "run again by one worker on this CPU, every array is finite: it depended on the "
+                "order of a sum (the number of workers, BLAS, the device); try a smaller learning "
+                "rate"
             )
-        if self.found.name == "the images":
-            image = self.found.first[0]
-            return f"look at the data: image {image} of this batch holds what is not a number"
-        if self.found.place.startswith("a parameter"):
+        if advice := data_advice(self.replay.x):
+            return advice
+        if self.first_nonfinite.place.startswith("a parameter"):
             return (
-                "the update before this step left it: try a smaller learning rate, or a clipped "
+                "the update before this step wrote it: try a smaller learning rate, or a clipped "
                 "gradient (--clip 1)"
             )
-        if self.precise is not None and self.precise.found is None:
+        if self.precise is not None and self.precise.first_nonfinite is None:
             return (
                 "try a smaller learning rate or a clipped gradient (--clip 1), which keep the "
                 "numbers small, or --dtype float64, which has room for larger ones"
             )
         return (
-            "try a smaller learning rate or a clipped gradient (--clip 1); for a Gaussian a larger "
-            "--std, or pixels scaled to [0, 1]"
+            "try a smaller learning rate or a clipped gradient (--clip 1); for a Gaussian, a "
+            "larger --std"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary that JSON can hold."""
+        """The diagnosis as a dictionary that JSON can hold (``scratchvae replay --json``)."""
         return {
             "kind": self.replay.kind,
             "where": self.replay.where,
@@ -70,31 +70,31 @@ class Diagnosis:
             "step": self.replay.step,
             "dtype": self.replay.settings().dtype,
             "images": len(self.replay.x),
-            "found": None if self.found is None else as_json(self.found),
+            "found": None if self.first_nonfinite is None else as_json(self.first_nonfinite),
             "before": [as_json(s) for s in self.native.before],
             "float64": self.about_float64(),
             "float64_found": (
-                None if self.precise is None or self.precise.found is None
-                else as_json(self.precise.found)
+                None if self.precise is None or self.precise.first_nonfinite is None
+                else as_json(self.precise.first_nonfinite)
             ),
             "advice": self.advice(),
         }  # fmt: skip
 
     def text(self) -> str:
-        """The same for people: the array, its forerunners, what to try."""
+        """The same for people: the array, the arrays before it, what to try."""
         config = self.replay.settings()
         lines = [
             f"{self.replay.where}: {len(self.replay.x)} images, {config.dtype}, "
             f"{config.describe_model(self.replay.pixels)}",
         ]
-        if (found := self.found) is not None:
+        if (found := self.first_nonfinite) is not None:
             lines += [
                 f"first not finite: {found.name}{in_brackets(found)}",
                 f"  {found.place}, shape {found.shape}",
                 f"  {found.bad} of {found.size} entries; the first at {found.first}: "
                 f"{found.value}; the largest finite one: {found.largest:.3g}",
             ]
-        shown = self.native.before[-FORERUNNERS:]
+        shown = self.native.before[-PREDECESSORS:]
         if shown:
             lines.append("largest magnitudes before it:" if found else "largest magnitudes:")
             width = max(len(s.name) for s in shown)
@@ -106,17 +106,17 @@ class Diagnosis:
 
 
 def diagnose(replay: Replay) -> Diagnosis:
-    """Run the step again, in the run's float type and in float64."""
+    """Run the step again, in the float type of the run and in float64."""
     dtype = replay.settings().dtype
     native = rerun(replay, dtype)
     return Diagnosis(replay, native, None if dtype == "float64" else rerun(replay, "float64"))
 
 
-def in_brackets(sight: Sight) -> str:
-    """The equations' labels behind a name."""
-    return f" ({', '.join(sight.equations)})" if sight.equations else ""
+def in_brackets(record: ArrayRecord) -> str:
+    """The labels of the equations, as they follow a name: " (E2, E16)"."""
+    return f" ({', '.join(record.equations)})" if record.equations else ""
 
 
-def as_json(sight: Sight) -> dict[str, Any]:
-    """A sight as a dictionary; an infinity or NaN as text, which JSON has no number for."""
-    return sight._asdict() | {"value": str(sight.value)}
+def as_json(record: ArrayRecord) -> dict[str, Any]:
+    """A record as a dictionary; infinity and NaN as text, because JSON has no number for them."""
+    return record._asdict() | {"value": str(record.value)}

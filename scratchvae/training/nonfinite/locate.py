@@ -1,14 +1,17 @@
-"""Where an infinity or NaN first appeared, found by running the step again.
+"""Find the first infinity or NaN of a training by running its steps again.
 
 A step does not wait for the device, so the loop learns of a loss that is not finite only some
-steps later. Nothing random is stored and the epoch's first state is at hand: the same steps give
-the same numbers again, and this time every array is recorded
-(:mod:`scratchvae.training.nonfinite.trace`).
-The step that was found goes into a :class:`Replay`, which :func:`rerun` runs once more, in the
-same float type or in a wider one, without the data set.
+steps later. No random number is stored, and the state that the epoch began with is kept: the same
+steps give the same numbers again, and this time every array is recorded
+(:mod:`scratchvae.training.nonfinite.trace`). The step in which the first one appears goes into a
+:class:`Replay`, which :func:`rerun` runs once more without the data set, in the same float type or
+in a wider one.
 """
 
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream
@@ -21,19 +24,23 @@ from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import Model
 from scratchvae.models.model import BLOCK
 from scratchvae.training.nonfinite.replay import EVALUATION, STEP, Replay
-from scratchvae.training.nonfinite.trace import Watch
+from scratchvae.training.nonfinite.trace import StepTrace
 from scratchvae.training.step import TrainingStep
 
+# The root mean square of a batch beyond which its scale is named as the cause. It is at most 1 for
+# grey values in [0, 1] and about 1 for standardized columns; for levels up to 255 it is about 100.
+LARGE = 10.0
 
-def explain(
+
+def locate_first_nonfinite(
     step: TrainingStep, config: TrainConfig, first_step: int, epoch: int, until: int, since: int = 0
 ) -> NonFiniteError:
     """Repeat the epoch's steps ``since`` … ``until``; the error that names step, layer and array.
 
     The step's parameters and moments are those before step ``since`` of the epoch, 0 unless the
-    run went on in its middle; ``first_step`` is the number of the epoch's first step. Each step is
-    watched as one worker computes it; then the gradient is computed as it was in training, by all
-    workers, so that the next step begins where it did.
+    run was resumed in its middle; ``first_step`` is the number of the epoch's first step in the
+    run. Each step is traced as one worker computes it; then the gradient is computed as it was in
+    training, by all workers, so that the next step begins where it did.
     """
     bk = step.bk
     step.grads.flat.fill(0)  # a clipped NaN has made NaN of the padding, which no layer writes
@@ -53,23 +60,23 @@ def explain(
             bk.to_host(bound.eps),
             step.params.to_host(),
         )
-        watch = Watch(bk)
-        watch.inputs(bound, step.params)
-        watch.gradient(bound, replay.weight, replay.beta)
-        if watch.found is None:
+        trace = StepTrace(bk)
+        trace.inputs(bound, step.params)
+        trace.gradient(bound, replay.weight, replay.beta)
+        if trace.first_nonfinite is None:
             step.gradient(t, i)
             moments = {name: moment.to_host() for name, moment in step.optimizer.state.items()}
             replay = replace(replay, gradient=step.grads.to_host(), moments=moments)
-            watch.update(step.optimizer, step.params, step.grads, t)
-        if watch.found is not None:
-            return _error(watch.found.name, replay)
+            trace.update(step.optimizer, step.params, step.grads, t)
+        if trace.first_nonfinite is not None:
+            return _error(trace.first_nonfinite.name, replay)
     return _error("the sum of the losses", replay)
 
 
-def explain_evaluation(
+def locate_in_evaluation(
     model: Model, split: Split, config: TrainConfig, epoch: int, part: str, step: int
 ) -> NonFiniteError:
-    """Repeat the evaluation after ``epoch``, which was not finite; the error that names an array.
+    """Repeat the evaluation after ``epoch``; the error that names the first array not finite.
 
     The images (those of the ``part`` "test" or "validation"), their draws and the noise are those
     of ``evaluation.evaluate``; ``step`` is the last step of the run before it.
@@ -85,9 +92,9 @@ def explain_evaluation(
             bk.load(block, bound.x)
             stream = Stream(seed, Purpose.TEST_LATENT, epoch, first + start)
             bk.normal(bound.eps, stream, bk.noise_scratch(bound.eps.size))
-            watch = Watch(bk)
-            watch.inputs(bound, model.params)
-            watch.loss(bound, model.vae.beta)
+            trace = StepTrace(bk)
+            trace.inputs(bound, model.params)
+            trace.loss(bound, model.vae.beta)
             replay = Replay(
                 EVALUATION,
                 f"the {part} images after epoch {epoch} (step {step} of the run)",
@@ -101,16 +108,15 @@ def explain_evaluation(
                 bk.to_host(bound.eps),
                 model.params.to_host(),
             )
-            if watch.found is not None:
-                return _error(watch.found.name, replay)
+            if trace.first_nonfinite is not None:
+                return _error(trace.first_nonfinite.name, replay)
     return _error("the sum of the losses", replay)
 
 
-def rerun(replay: Replay, dtype: str) -> Watch:
-    """The step once more on this machine's CPU, in a float type: what was seen of it.
+def rerun(replay: Replay, dtype: str) -> StepTrace:
+    """The trace of the step, run once more on this machine's CPU in a float type.
 
-    The update follows where it was the update that made the infinity, from the gradient that it
-    was handed.
+    If the update made the infinity, it is run too, from the gradient that it had.
     """
     bk, vae = get_backend("cpu", dtype), replay.vae()
     params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
@@ -118,25 +124,43 @@ def rerun(replay: Replay, dtype: str) -> Watch:
     bound = vae.bind(Workspace(bk, len(replay.x)), params, grads)
     bk.load(replay.x, bound.x)
     bk.load(replay.eps, bound.eps)
-    watch = Watch(bk)
-    watch.inputs(bound, params)
+    trace = StepTrace(bk)
+    trace.inputs(bound, params)
     if replay.kind == EVALUATION:
-        watch.loss(bound, replay.beta)
-        return watch
-    watch.gradient(bound, replay.weight, replay.beta)
+        trace.loss(bound, replay.beta)
+        return trace
+    trace.gradient(bound, replay.weight, replay.beta)
     if replay.gradient is not None:
         optimizer = replay.settings().make_optimizer().bind(bk, params, grads)
         for name, moment in optimizer.state.items():
             moment.load(replay.moments[name])
         grads.load(replay.gradient)
-        watch.update(optimizer, params, grads, replay.step)
-    return watch
+        trace.update(optimizer, params, grads, replay.step)
+    return trace
+
+
+def data_advice(x: NDArray) -> str:
+    """What a batch x (B, D) itself explains, and what to do; "" if its numbers are unremarkable."""
+    finite = np.isfinite(x)
+    if not finite.all():
+        image = int(np.argmin(finite.all(axis=1)))
+        return f"look at the data: image {image} of this batch holds an infinity or NaN"
+    with np.errstate(over="ignore"):
+        scale = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+    if scale <= LARGE:
+        return ""
+    return (
+        f"the scale of the data is the likely cause: this batch ranges from {x.min():.4g} to "
+        f"{x.max():.4g}, and the initial weights suit numbers of about 1; scale the data to "
+        "[0, 1], or standardize it"
+    )
 
 
 def _error(what: str, replay: Replay) -> NonFiniteError:
+    advice = data_advice(replay.x) or "try a smaller learning rate, or float64"
     error = NonFiniteError(
         f"training stopped: an infinity or NaN first appeared in {what}, at {replay.where}; "
-        "try a smaller learning rate, or float64"
+        f"{advice}"
     )
     error.replay = replay
     return error

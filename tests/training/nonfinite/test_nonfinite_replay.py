@@ -68,8 +68,8 @@ def poison_the_end(
 
 
 def agree(sentence: str, replay: Replay, diagnosis: Diagnosis) -> bool:
-    assert diagnosis.found is not None
-    return f"first appeared in {diagnosis.found.name}, at {replay.where};" in sentence
+    assert diagnosis.first_nonfinite is not None
+    return f"first appeared in {diagnosis.first_nonfinite.name}, at {replay.where};" in sentence
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -77,11 +77,11 @@ def test_the_replay_finds_the_array_that_the_sentence_names(way: str, tmp_path) 
     config = settings(**({"lr": 1e30, "epochs": 5} | WAYS[way]))
     sentence, replay, diagnosis = stopped(tmp_path, config)
     assert agree(sentence, replay, diagnosis)
-    assert diagnosis.found.equations
+    assert diagnosis.first_nonfinite.equations
     assert all(np.isfinite(s.largest) and not s.bad for s in diagnosis.native.before)
     assert (diagnosis.precise is None) == (config.dtype == "float64")
     json.dumps(diagnosis.to_json(), allow_nan=False)
-    assert diagnosis.found.name in diagnosis.text()
+    assert diagnosis.first_nonfinite.name in diagnosis.text()
 
 
 def dataset_of(images: np.ndarray) -> Dataset:
@@ -105,7 +105,7 @@ def test_the_file_holds_the_batch_and_the_noise_of_its_step(
     eps = normal((rows, 1, 2), Stream(config.seed, Purpose.LATENT, when + 1))
     np.testing.assert_array_equal(replay.eps, eps.astype(np.float32))
     assert agree(sentence, replay, diagnosis)
-    assert diagnosis.found.name == "the reconstruction term"
+    assert diagnosis.first_nonfinite.name == "the reconstruction term"
     assert diagnosis.about_float64().startswith("in float64 every array is finite")
     assert "--dtype float64" in diagnosis.advice()
 
@@ -123,8 +123,8 @@ def test_an_update_that_overflows_is_replayed_from_its_gradient_and_moments(clip
     assert agree(sentence, replay, diagnosis)
     assert replay.gradient is not None
     assert list(replay.moments) == list(SGD().moments)
-    assert diagnosis.found.equations == ("E42",)
-    assert diagnosis.found.place == "the update by sgd"
+    assert diagnosis.first_nonfinite.equations == ("E42",)
+    assert diagnosis.first_nonfinite.place == "the update by sgd"
     assert "--clip" in diagnosis.advice()
 
 
@@ -135,7 +135,7 @@ def test_an_evaluation_is_replayed_with_the_analytic_kl(tmp_path) -> None:
     assert replay.kind == "evaluation"
     assert replay.where == "the test images after epoch 1 (step 1 of the run)"
     assert agree(sentence, replay, diagnosis)
-    assert {"the cost of the samples"}.isdisjoint(s.name for s in diagnosis.native.sights)
+    assert {"the cost of the samples"}.isdisjoint(s.name for s in diagnosis.native.records)
     assert replay.gradient is None
 
 
@@ -146,9 +146,9 @@ def test_parameters_that_are_no_numbers_are_named_as_what_the_step_began_with(
     sentence, replay, diagnosis = stopped(tmp_path, settings(epochs=4))
     assert "the test images after epoch 3" in sentence
     assert agree(sentence, replay, diagnosis)
-    assert diagnosis.found.name == "decoder.2.b"
-    assert np.isnan(diagnosis.found.value)
-    assert diagnosis.advice().startswith("the update before this step left it")
+    assert diagnosis.first_nonfinite.name == "decoder.2.b"
+    assert np.isnan(diagnosis.first_nonfinite.value)
+    assert diagnosis.advice().startswith("the update before this step wrote it")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -158,8 +158,11 @@ def test_pixels_that_are_no_numbers_are_named(value: float, tmp_path) -> None:
     dataset.train.images[20, 7] = value  # spoiled after the splits have been checked
     sentence, replay, diagnosis = stopped(tmp_path, config, dataset)
     assert agree(sentence, replay, diagnosis)
-    assert (diagnosis.found.name, diagnosis.found.first) == ("the images", (4, 7))
-    assert diagnosis.found.bad == 1
+    assert (diagnosis.first_nonfinite.name, diagnosis.first_nonfinite.first) == (
+        "the images",
+        (4, 7),
+    )
+    assert diagnosis.first_nonfinite.bad == 1
     assert "image 4 of this batch" in diagnosis.advice()
     assert "same array is the first" in diagnosis.about_float64()
 
@@ -168,7 +171,7 @@ def test_losses_that_only_their_sum_makes_infinite_are_named_so(tmp_path, monkey
     poison_the_end(monkeypatch, 9, 3e38, count=1)  # of one pixel; the mean would have room
     sentence, replay, diagnosis = stopped(tmp_path, settings(epochs=4))
     assert agree(sentence, replay, diagnosis)
-    assert diagnosis.found.name == "the sum of the losses"
+    assert diagnosis.first_nonfinite.name == "the sum of the losses"
     assert diagnosis.native.before[-1].name == "the objective"
     assert diagnosis.native.before[-1].largest > 1e38
     assert diagnosis.about_float64().startswith("in float64 every array is finite")
@@ -178,7 +181,7 @@ def test_a_step_that_is_finite_this_time_is_said_to_be(tmp_path) -> None:
     _, replay, _ = stopped(tmp_path, settings(lr=1e30))
     tame = {name: np.zeros_like(a) for name, a in replay.params.items()}
     diagnosis = diagnose(Replay(**(vars(replay) | {"params": tame})))
-    assert diagnosis.found is None
+    assert diagnosis.first_nonfinite is None
     assert diagnosis.about_float64() == ""
     assert "every array is finite" in diagnosis.advice()
     assert "not finite" not in diagnosis.text()
