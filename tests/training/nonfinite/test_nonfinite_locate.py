@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from training_helpers import PlainRun, after_steps, leftovers, settings, tiny, trained
+from training_helpers import PlainRun, after_steps, grey, leftovers, settings, tiny, trained
 
 import scratchvae.training.loop as loop
 from scratchvae.backend import cpu_updates, get_backend
@@ -167,6 +167,24 @@ def test_data_too_large_for_float32_stop_at_the_first_step(scale, init, where) -
     config = settings(likelihood="gaussian", mean="identity", init=init)
     sentence = stops(config, dataset_of(images))
     assert f"{where}, at epoch 1, step 1 of it (step 1 of the run)" in sentence
+
+
+@pytest.mark.parametrize("mean", ["sigmoid", "identity"])
+def test_float_pixels_up_to_255_are_named_as_the_cause_and_not_the_learning_rate(mean: str) -> None:
+    images = grey(27).astype(np.float32)
+    images[:, 0], images[:, 1] = 0, 255  # of every batch
+    config = settings(likelihood="gaussian", mean=mean, std=1e-2, epochs=9)
+    sentence = stops(config, dataset_of(images))
+    assert "the scale of the data is the likely cause: this batch ranges from 0 to 255," in sentence
+    assert "scale the data to [0, 1], or standardize it" in sentence
+    assert "learning rate" not in sentence
+
+
+def test_a_standardized_table_with_an_outlier_is_not_named_as_the_cause() -> None:
+    table = np.random.default_rng(0).standard_normal((27, 12)).astype(np.float32)
+    table[:, 3] = 20
+    sentence = stops(settings(lr=1e30, likelihood="gaussian", mean="identity"), dataset_of(table))
+    assert sentence.endswith("; try a smaller learning rate, or float64")
 
 
 def test_a_gradient_that_overflows_is_named_before_its_update() -> None:

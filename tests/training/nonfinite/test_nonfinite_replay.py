@@ -164,6 +164,7 @@ def test_pixels_that_are_no_numbers_are_named(value: float, tmp_path) -> None:
     )
     assert diagnosis.first_nonfinite.bad == 1
     assert "image 4 of this batch" in diagnosis.advice()
+    assert diagnosis.advice() in sentence
     assert "same array is the first" in diagnosis.about_float64()
 
 
