@@ -1,9 +1,9 @@
 """The figures of a paper or a lecture, from plain host arrays to a matplotlib Figure.
 
-Every function of the table takes arrays that somebody else computed; none knows a model. A
-figure never touches pyplot, a display or the reader's matplotlibrc, and `save` writes the same
-bytes whenever it gets the same numbers. matplotlib and SciPy are imported when the first figure is
-drawn, not by importing this package.
+The functions of the table take host arrays of any real dtype and know no model; an array of the
+wrong shape is a `ConfigError` that names it. A figure touches neither pyplot nor a display nor the
+reader's matplotlibrc, and `save` writes the same bytes for the same numbers. matplotlib and SciPy
+are imported when the first figure is drawn, not by importing this package.
 
 | function | shows |
 |---|---|
@@ -16,7 +16,7 @@ drawn, not by importing this package.
 | `completions` | whole images, what was observed of them, and their completions |
 | `posterior_contours` | p(observed, z) of a 2-D latent, and the q(z) that was fitted to it |
 | `gradient_noise` | variance and bias of every estimator's gradient, layer by layer |
-| `estimator_curves` | test loss and KL over the epochs, one line an estimator |
+| `estimator_curves` | test loss and KL over the epochs, one line per estimator |
 | `beta_comparison` | posterior means and prior samples of an autoencoder beside a VAE's |
 | `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |
 | `latent_grid` | decoder means over the 2-D latent plane, at `latent_grid_points` |

@@ -23,7 +23,7 @@ WORDS = 40  # a second line under a title
 
 
 class Side(NamedTuple):
-    """One model's half of the comparison; numbers in nats per image."""
+    """One model's half of the comparison; the numbers are in nats per image."""
 
     mu: ArrayLike  # posterior means of the test images (N, 2)
     samples: ArrayLike  # decoder means at z ~ p(z) (S, D)
@@ -41,11 +41,11 @@ def beta_comparison(
     columns: int = 10,
     colormap: str = "Greys",
 ) -> "Figure":
-    """Posterior means μ of the same images under two (or more) models, and what z ~ p(z) decodes
-    to beneath, a column for each model by its title.
+    """One column per model: posterior means μ of the same images, and decoder means at z ~ p(z).
 
-    Each panel has axes of its own: without a KL the means lie far outside of the prior. A circle
-    holds 95 % of the prior.
+    `sides` maps a model's title to its half; `labels` (N,) colour the points. Each panel has axes
+    of its own, because without a KL the means lie far outside the prior. The circle holds 95 % of
+    the prior.
     """
     if not sides:
         raise ConfigError("sides must hold at least one model")

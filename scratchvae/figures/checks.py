@@ -1,8 +1,7 @@
-"""What a figure accepts: arrays of the right shape, and a clear sentence about all others."""
+"""Checks of what a figure is given; an error names the argument and the shape it should have."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +12,7 @@ Float64 = NDArray[np.float64]
 
 
 def as_float64(name: str, values: ArrayLike) -> Float64:
-    """Any real host array as float64; `name` is what the sentence calls it."""
+    """Any real host array as float64; `ConfigError` with its `name` otherwise."""
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":
@@ -36,15 +35,15 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int]:
 def image_rows(name: str, images: ArrayLike, shape: Sequence[int]) -> Float64:
     """Images (N, H·W) with N ≥ 1 and pixels in [0, 1].
 
-    What lies outside [0, 1] is clipped, since a Gaussian's mean or draw may. NaN stays NaN: it is
-    drawn in the grey of the separators.
+    Pixels outside [0, 1] are clipped: the mean or a draw of a Gaussian may lie there. NaN stays
+    NaN and is drawn in the grey of the separators.
     """
     height, width = image_shape(shape)
     rows = as_float64(name, images)
     if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] != height * width:
         raise ConfigError(
             f"{name} must have shape (N, {height * width}), one flattened image of "
-            f"{height}×{width} pixels a row, got {rows.shape}"
+            f"{height}×{width} pixels per row, got {rows.shape}"
         )
     if np.asarray(images).dtype.kind in "iu" and rows.max() > 1:
         raise ConfigError(
@@ -54,7 +53,7 @@ def image_rows(name: str, images: ArrayLike, shape: Sequence[int]) -> Float64:
     return np.clip(rows, 0.0, 1.0)
 
 
-def whole(name: str, value: Any) -> int:
+def whole(name: str, value: object) -> int:
     """A count: a whole number ≥ 1."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")

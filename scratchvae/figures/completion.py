@@ -1,4 +1,4 @@
-"""Partly seen images beside what the model makes of them."""
+"""Partly observed images beside their completions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -30,11 +30,11 @@ def completions(
     *,
     colormap: str = "Greys",
 ) -> "Figure":
-    """Whole images (N, H·W), what was observed of them, and their completions; a row an image.
+    """One row per image: the whole image (N, H·W), its observed pixels, and its completions.
 
     `observed` holds booleans, (N, H·W) or (H·W,); hidden pixels are drawn in the grey of the
-    separators. `filled` (N, H·W) has their mean over q(z), `draws` (N, S, H·W) one completion for
-    each of a few z from q(z).
+    separators. `filled` (N, H·W) is the mean completion over q(z), `draws` (N, S, H·W) are the
+    completions at S draws of z from q(z).
     """
     images = image_rows("whole", whole, shape)
     n, pixels = images.shape

@@ -43,12 +43,11 @@ def posterior_contours(
     after: tuple[ArrayLike, ArrayLike],
     caption: str = "",
 ) -> "Figure":
-    """Contours of p(observed, z), and of q(z) before and after it was fitted.
+    """Contours of p(observed, z), and of q(z) before and after the fit.
 
-    `wide` is the plane on which both are shown, `near` the neighbourhood of the fitted q, enlarged
-    in a panel of its own. `before` and `after` are (μ, log σ), (2,) each. Lines join points of 1,
-    10, 50 and 90 % of the largest value of each density, on either plane; a cross marks the mean
-    of q.
+    `wide` is the plane of the first two panels, `near` the neighbourhood of the fitted q, enlarged
+    in the third. `before` and `after` are (μ, log σ), (2,) each. The contours are at 1, 10, 50 and
+    90 % of the largest value of each density on the two planes; a cross marks the mean of q.
     """
     planes = [_checked("wide", wide), _checked("near", near)]
     q = [_gaussian("before", before), _gaussian("after", after)]

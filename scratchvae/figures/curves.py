@@ -54,7 +54,7 @@ def loss_curves(
     `epochs` (E,) ascend; `series` maps any of `train_loss`, `test_loss`, `test_reconstruction` and
     `test_kl` to values (E,) in nats per image. `published` maps names to values that others
     reported, drawn as dashed lines. Values that are not finite are left out, and counted in the
-    figure. When the first epochs dwarf the rest they run out of the top of the panel.
+    figure. If the first epochs dwarf the rest, they are cut off at the top of the panel.
     """
     x, curves = _checked(epochs, series)
     others = {name: as_float64(name, value).item() for name, value in (published or {}).items()}
@@ -100,8 +100,8 @@ def loss_curves(
 def view(values: Float64, published: Float64) -> tuple[float, float]:
     """Lower and upper limit for curves (C, E) so that the epochs that matter fill the panel.
 
-    Nothing is cut off at the bottom. At the top, the first tenth of the epochs is, if showing it
-    would squeeze all the rest into less than half of the height.
+    Nothing is cut off at the bottom. The first tenth of the epochs is cut off at the top if showing
+    it would squeeze the rest into less than half of the height.
     """
     start = max(1, values.shape[1] // 10) if values.shape[1] > 2 else 0
     whole = np.concatenate([values[np.isfinite(values)], published])
@@ -137,7 +137,7 @@ def spread(wanted: Float64, gap: float) -> Float64:
 def _checked(
     epochs: ArrayLike, series: Mapping[str, ArrayLike]
 ) -> tuple[Float64, dict[str, Float64]]:
-    """The epochs (E,) and the curves (E,), or a sentence about what is wrong with them."""
+    """The epochs (E,) and the curves (E,); `ConfigError` if they do not fit together."""
     x = as_float64("epochs", epochs)
     if x.ndim != 1 or not len(x) or not np.isfinite(x).all() or np.any(np.diff(x) <= 0):
         raise ConfigError("epochs must be a sequence of ascending numbers, at least one")

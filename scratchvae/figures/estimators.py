@@ -1,4 +1,4 @@
-"""Estimators of a gradient beside each other: their noise layer by layer, and what they train."""
+"""Gradient estimators compared: variance and bias by layer, and the losses they train to."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,13 +35,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW, PANEL, BETWEEN = (
-    50,
-    430,
-    36,
-)  # pixels: an estimator's row; the least width of a panel; two panels
-UNDER = 84  # the ticks and the label of an axis
-LEGEND = 50  # its height
+ROW = 50  # pixels: the height of an estimator's row
+PANEL, BETWEEN = 430, 36  # the least width of a panel; the gap between two panels
+UNDER = 84  # room for the ticks and the label of an axis
+LEGEND = 50  # the height of the legend
 KEY, APART = 26, 44  # from a mark to its name; from a name to the next mark
 NO_BIAS = "no bias found: an upper limit"
 MARKERS = "osD^v"  # by depth in the encoder or the decoder
@@ -52,9 +49,9 @@ HEIGHT, WIDE, NARROW, LEFT, BELOW = 560, 640, 430, 120, 80
 
 
 class Dots(NamedTuple):
-    """One number for each moment, estimator and layer (M, E, L), what it is, and how sure.
+    """Values (M, E, L) by moment, estimator and layer, with a title and the label of their axis.
 
-    ``low`` and ``high`` bound it; where ``shown`` is false the number is an upper limit.
+    ``low`` and ``high`` are their error bars; where ``shown`` is 0, the value is an upper limit.
     """
 
     title: str
@@ -80,11 +77,11 @@ def gradient_noise(
 ) -> "Figure":
     """Variance above bias of every estimator's gradient by layer, a column for each moment.
 
-    ``layers`` maps a layer's name to what is written for it; the name begins with ``encoder`` or
-    ``decoder``. All arrays are (M, E, L) and relative to the norm of the true gradient. ``limit``
-    is finite where no bias could be told from noise: an open triangle marks the limit that a bias
-    would have had to exceed. Zero lies on the left edge; what is not finite is left out, and
-    counted. A line separates the first ``rule_after`` estimators from the others.
+    ``layers`` maps a layer's name, which begins with ``encoder`` or ``decoder``, to its text in the
+    legend. All arrays are (M, E, L) and relative to the norm of the true gradient. ``limit`` is
+    finite where no bias is significant: an open triangle marks the smallest bias that would have
+    been. Zero lies on the left edge; values that are not finite are left out, and counted in the
+    figure. A line separates the first ``rule_after`` estimators from the others.
     """
     shape = (len(moments), len(estimators), len(layers))
     if 0 in shape:
@@ -157,7 +154,7 @@ def _rows(
 
 
 def power(value: float) -> str:
-    """A power of ten as people write it: 0.01, 1, 100, 10⁴."""
+    """A power of ten as text: 0.01, 1, 100, 10⁴."""
     exponent = round(np.log10(value)) if value > 0 else 0
     if -3 <= exponent <= 3:
         return f"{10.0**exponent:.{max(0, -exponent)}f}"

@@ -1,4 +1,4 @@
-"""The same images reconstructed after each epoch, one below the other, as a film strip."""
+"""The same images reconstructed after each epoch, one row per epoch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ def film_strip(
     """Originals (n, H·W) above their reconstructions (E, n, H·W) after the `epochs` (E,).
 
     At most `rows` epochs are shown: the first, the last, and others between them at equal ratios,
-    because most happens early.
+    because most of the change happens early.
     """
     images = image_rows("originals", originals, shape)
     n, pixels = images.shape

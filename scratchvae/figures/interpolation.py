@@ -1,4 +1,4 @@
-"""On the way from one image to another, through the latent space."""
+"""Interpolations between two images through the latent space."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -30,10 +30,10 @@ def interpolations(
     *,
     colormap: str = "Greys",
 ) -> "Figure":
-    """Two images at the ends of each row, and decoder means on the way from one to the other.
+    """Two images at the ends of each row, and the decoder means between their encodings.
 
     `first` and `second` (P, H·W) are the images; `ways` maps a name ("Linear") to decoder means
-    (P, n, H·W), from the first image's encoding to the second's. One panel a way.
+    (P, n, H·W), from the first image's encoding to the second's. One panel per way.
     """
     ends = [image_rows(name, a, shape) for name, a in (("first", first), ("second", second))]
     height, width = image_shape(shape)

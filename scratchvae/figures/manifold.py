@@ -62,8 +62,8 @@ def latent_grid(
 ) -> "Figure":
     """Decoder means (n, n, H·W) at `latent_grid_points`, with the values of z along both axes.
 
-    `quantiles` (n,) are the levels of `latent_grid_levels`, ascending. `decoded[0, 0]` is drawn at
-    the upper left: what the decoder returns for the points, reshaped to (n, n, H·W).
+    `quantiles` (n,) are the levels of `latent_grid_levels`, ascending. `decoded` is
+    what the decoder returns for the points, reshaped; `decoded[0, 0]` is drawn at the upper left.
     """
     from scipy.special import ndtri
 
@@ -77,7 +77,7 @@ def latent_grid(
         )
     levels = as_float64("quantiles", quantiles)
     if levels.shape != (n,) or np.any(np.diff(levels) <= 0):
-        raise ConfigError(f"quantiles must be {n} ascending levels, one a column of the grid")
+        raise ConfigError(f"quantiles must be {n} ascending levels, one per column of the grid")
     z = ndtri([quantile_level("a quantile", level) for level in levels.tolist()])
 
     scale = fit(shape, n, n, SIDE, SIDE)

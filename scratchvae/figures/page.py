@@ -1,4 +1,4 @@
-"""A page measured in whole pixels: panels are placed by hand, the caption makes its own room.
+"""A page measured in whole pixels: panels are placed by hand, and the caption below them.
 
 matplotlib's automatic layouts iterate, and put an image anywhere between two pixels. Here one
 pixel of a composed canvas is one pixel of the PNG, so nothing is resampled, and a figure drawn

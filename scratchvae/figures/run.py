@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from scratchvae.models import Model
 from scratchvae.runs import Snapshots
 from scratchvae.training import Views
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SCATTER = 5_000  # points; more of them hide each other
 PAIRS = 3  # of images to go from one to the other
 COMPLETED, DRAWS = 8, 5  # images in the figure of a completion, and completions of each
@@ -41,18 +44,20 @@ def draw_run(
     config: TrainConfig,
     dataset: Dataset,
     views: Views,
-    metrics: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, float]],
     caption: str,
     snapshots: Snapshots | None = None,
     published: Mapping[str, float] | None = None,
 ) -> list[Path]:
-    """Draw and save: data, reconstructions, prior samples, interpolations, snapshots, losses and,
-    for a latent space of two dimensions, the scatters of μ and the decoded plane. Answers with the
-    files written; the first is written when the last has been drawn, and other files stay.
+    """Draw the figures of a trained model and save them in ``folder``; returns the files' paths.
+
+    Data, reconstructions, prior samples, interpolations, snapshots, losses and, if the latent space
+    has two dimensions, the scatters of μ and the decoded plane. The first file is written when the
+    last figure has been drawn; other files in the folder stay.
     """
     shape, files = dataset.image_shape, dict[str, bytes]()
 
-    def keep(figure: Any, name: str) -> None:
+    def keep(figure: "Figure", name: str) -> None:
         files.update(render(figure, name))
 
     shown = pick(views.train, 100, config.seed)
@@ -105,8 +110,9 @@ def draw_completion(
     shape: tuple[int, int],
     caption: str,
 ) -> list[Path]:
-    """Draw and save the completed images and, for a latent space of two dimensions, the contours
-    of the first one's posterior. Answers with the files written.
+    """Draw the completed ``images`` (N, D) and save them in ``folder``; returns the files' paths.
+
+    If the latent space has two dimensions, also the contours of the first image's posterior.
     """
     n = min(len(images), COMPLETED)
     noise = normal((n, DRAWS, model.vae.latent_dim), Stream(settings.seed, Purpose.FIGURE))
@@ -128,16 +134,16 @@ def draw_completion(
     return write(files, folder)
 
 
-def figure_originals(views: Views, config: TrainConfig) -> Any:
-    """The ten test images that are shown beside their reconstructions: (10, D), as seen."""
+def figure_originals(views: Views, config: TrainConfig) -> NDArray:
+    """The test images (10, D) that are reconstructed in figures, as the model sees them."""
     return visible_of(pick(views.test, 10, config.seed), config)
 
 
 def pick(split: Split, count: int, seed: int) -> Split:
-    """So many images of a split (or all), chosen by the seed."""
+    """``count`` images of a split, or all of them, chosen by the seed."""
     return split.take(permutation(len(split), Stream(seed, Purpose.FIGURE))[:count])
 
 
-def visible_of(split: Split, config: TrainConfig) -> Any:
-    """The images as the model sees them."""
+def visible_of(split: Split, config: TrainConfig) -> NDArray:
+    """The images (N, D) as the model sees them: grey values, or binarized as in evaluation."""
     return as_seen_by_model(split, seed=config.seed)

@@ -26,6 +26,7 @@ def save(fig: "Figure", folder: str | os.PathLike[str], name: str) -> list[Path]
     """Write `name.png` and `name.svg` into `folder` (made if missing) and return their paths.
 
     Both formats are rendered before anything is written, and each file appears whole or not at all.
+    `ConfigError` for a name with a folder in it, or a `folder` that is a file.
     """
     return write(render(fig, name), folder)
 

@@ -1,4 +1,4 @@
-"""Where the encoder puts the images of a 2-D latent space."""
+"""Posterior means of a 2-D latent space, coloured by label."""
 
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None, caption: str 
 def finite_points(
     name: str, mu: ArrayLike, labels: ArrayLike | None
 ) -> tuple[Float64, NDArray[np.int64] | None, int]:
-    """The points (N, 2) that can be drawn, their classes, and how many cannot be."""
+    """The finite points (n, 2), their classes (n,), and the number of points left out."""
     points = as_float64(name, mu)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ConfigError(f"{name} must have shape (N, 2), a 2-D latent, got {points.shape}")
@@ -62,14 +62,16 @@ def _classes(labels: ArrayLike, count: int) -> NDArray[np.int64]:
     """Labels as whole numbers from 0, one for each point."""
     values = as_float64("labels", labels)
     if values.shape != (count,):
-        raise ConfigError(f"labels must have shape ({count},) one a row of mu, got {values.shape}")
+        raise ConfigError(
+            f"labels must have shape ({count},) one per row of mu, got {values.shape}"
+        )
     if not np.isfinite(values).all() or np.any(values % 1) or np.any(values < 0):
         raise ConfigError("labels must be whole numbers from 0 up")
     return values.astype(np.int64)
 
 
 def scatter(axes: "Axes", points: Float64, classes: NDArray[np.int64] | None) -> None:
-    """One dot a point, in the order of the data so that no class covers the others."""
+    """One dot per point, in the order of the data so that no class covers the others."""
     if not len(points):
         return
     area = float(np.clip(12000.0 / len(points), 2.0, 8.0))  # square points

@@ -12,7 +12,7 @@ INK = "#222222"  # text and axes
 GREY = "#6b6b6b"  # the caption, and what others published
 HAIRLINE = "#d2d2d2"  # between two images
 
-BLUE, VERMILLION = "#0072b2", "#d55e00"  # Okabe and Ito's palette: told apart by everybody
+BLUE, VERMILLION = "#0072b2", "#d55e00"  # Okabe and Ito's palette: distinct under colour blindness
 
 # Ten colours that stay apart under the common kinds of colour blindness (M. A. Petroff, "Accessible
 # Color Sequences for Data Visualization", arXiv 2107.02270). Their order is ours: digits that a
