@@ -1,6 +1,6 @@
 """All randomness, defined once: a function of (seed, purpose, step, lane, position) alone.
 
-Nothing random is ever stored. Whoever knows the seed can draw the noise of any step again, on any
+Nothing random is ever stored. From the seed, the noise of any step can be drawn again, on any
 machine and any backend, so a run can be repeated, resumed, or split over workers. These functions
 run on the host; a backend copies the numbers to its device.
 """
@@ -38,7 +38,11 @@ class Purpose(IntEnum):
 
 
 class Stream(NamedTuple):
-    """The name of one stream: E26's key is (seed, purpose), its counter (block, step, lane, 0)."""
+    """The name of one stream: E26's key is (seed, purpose), its counter (block, step, lane, 0).
+
+    ``lane`` tells apart streams of one seed, purpose and step: for initial weights it is a hash of
+    the parameter's name. All but the purpose are whole numbers from 0 to 2⁶⁴ − 1.
+    """
 
     seed: int
     purpose: Purpose
@@ -47,13 +51,16 @@ class Stream(NamedTuple):
 
     @staticmethod
     def named(seed: int, purpose: Purpose, name: str) -> "Stream":
-        """The stream that belongs to ``name``, whatever else is drawn beside it."""
+        """The stream of ``name``: adding or removing other names does not change its numbers."""
         lane = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
         return Stream(seed, purpose, 0, lane)
 
 
 def generator(stream: Stream, position: int = 0) -> np.random.Generator:
-    """NumPy's Philox4x64-10, set to the stream and advanced past ``position`` words of 64 bits."""
+    """NumPy's Philox4x64-10, set to the stream and advanced past ``position`` words of 64 bits.
+
+    ``ConfigError`` for a seed, step or lane that is negative or needs more than 64 bits.
+    """
     for name in ("seed", "step", "lane"):
         value = getattr(stream, name)
         if not isinstance(value, int | np.integer) or not 0 <= value < 2**64:
@@ -72,12 +79,15 @@ def generator(stream: Stream, position: int = 0) -> np.random.Generator:
 
 
 def fill_uniform(out: Float64, stream: Stream, position: int = 0) -> None:
-    """Write U[0, 1) into ``out`` (float64, contiguous): u = (word >> 11) · 2⁻⁵³ (E26)."""
+    """Write U[0, 1) into ``out`` (float64, contiguous): u = (word >> 11) · 2⁻⁵³ (E26).
+
+    The first number is that of the stream's word ``position``.
+    """
     generator(stream, position).random(out=out)
 
 
 def normal_scratch_size(size: int) -> int:
-    """How many float64 numbers :func:`fill_normal` needs beside its output."""
+    """The length of the float64 scratch array of :func:`fill_normal`, for ``size`` numbers."""
     pairs = (size + 1) // 2
     return 4 * pairs
 
@@ -89,8 +99,8 @@ def fill_normal(
 
     The words 2k and 2k+1 of the stream give u₁ and u₂, these the elements 2k and 2k+1:
     √(−2 ln(1 − u₁)) cos 2πu₂ and √(−2 ln(1 − u₁)) sin 2πu₂. ``out`` begins with the element
-    ``position``, an even number. The arithmetic is float64 whatever ``out`` is, so that every
-    dtype gets the same noise, rounded. ``scratch``: float64, at least
+    ``position`` of the stream, an even number. The arithmetic is float64 for every dtype of
+    ``out``, so that all dtypes get the same noise, rounded. ``scratch``: float64, at least
     ``normal_scratch_size(out.size)`` long; nothing is allocated.
     """
     flat = out.reshape(-1)
@@ -128,5 +138,5 @@ def normal(shape: tuple[int, ...], stream: Stream) -> Float64:
 
 
 def permutation(n: int, stream: Stream) -> NDArray[np.int64]:
-    """The order that sorts ``n`` uniforms of the stream: a permutation fixed by E26 alone."""
+    """A permutation of 0 … n − 1, int64 (n,): the order that sorts ``n`` uniforms of the stream."""
     return np.argsort(uniform((n,), stream), kind="stable").astype(np.int64)

@@ -1,13 +1,14 @@
-"""What the strict device counts and records.
+"""The counters and the recorder of the strict device.
 
-A recording works as a CUDA graph does: while it is made, nothing is computed; every call of the
-device is noted, with its arrays and with the host's numbers as they are. Replayed, the same calls
-run on the same memory, whatever the host's variables say by then.
+A recording works like a CUDA graph: while it is made, nothing is computed; every call of the device
+is stored with its arrays and with the current values of the host's numbers. When it is replayed,
+the same calls run on the same memory, and later changes of the host's variables have no effect.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+
+Launch = Callable[[], object]  # a call of the device with its arguments
 
 
 class CaptureError(RuntimeError):
@@ -20,7 +21,7 @@ class Device:
     def __init__(self) -> None:
         self.allocations = 0
         self.synchronizations = 0
-        self.recording: list[Callable[[], Any]] | None = None
+        self.recording: list[Launch] | None = None
 
     def allocated(self, shape: tuple[int, ...]) -> None:
         self.allocations += 1
@@ -32,17 +33,17 @@ class Device:
         if self.recording is not None:
             raise CaptureError(f"{what} waits for the device inside a captured step")
 
-    def launch(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Run a call that writes to memory of the device; while recording, note it instead."""
+    def launch(self, call: Callable[..., object], *args: object, **kwargs: object) -> None:
+        """Run a call that writes to memory of the device; while recording, store it instead."""
         if self.recording is None:
             call(*args, **kwargs)
         else:
             self.recording.append(lambda: call(*args, **kwargs))
 
     @contextmanager
-    def capture(self) -> Iterator[list[Callable[[], Any]]]:
-        """Record instead of computing; the launches, in order, are what it yields."""
-        launches: list[Callable[[], Any]] = []
+    def capture(self) -> Iterator[list[Launch]]:
+        """Record instead of computing; yields the list that the launches are appended to."""
+        launches: list[Launch] = []
         self.recording = launches
         try:
             yield launches

@@ -1,7 +1,7 @@
-"""Whether a GPU can be used here; if not, one sentence that says what to install or change."""
+"""Whether a GPU can be used; if not, one sentence that says what to install or change."""
 
 import ctypes
-from typing import Any
+from types import ModuleType
 
 REINSTALL = "install scratchvae[cuda12] or scratchvae[cuda13], as the driver asks for"
 
@@ -17,7 +17,7 @@ def unavailable() -> str | None:
     return _no_device(cupy.cuda.runtime) or _no_library()
 
 
-def _no_device(runtime: Any) -> str | None:
+def _no_device(runtime: ModuleType) -> str | None:
     try:
         count = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
@@ -45,20 +45,20 @@ def _no_library() -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without its details."""
+    """The first line of an error's message, or the name of its type."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def load_compiler() -> tuple[int, int]:
-    """The version of NVRTC; an error of CuPy's where it cannot be loaded."""
+    """The version of NVRTC; raises CuPy's error if it cannot be loaded."""
     from cupy_backends.cuda.libs import nvrtc
 
     version: tuple[int, int] = nvrtc.getVersion()
     return version
 
 
-def load_cublas() -> Any:
-    """cuBLAS as ctypes sees it: the very library that CuPy would load."""
+def load_cublas() -> ctypes.CDLL:
+    """cuBLAS as a ctypes library: the same file that CuPy would load."""
     from cuda import pathfinder
 
     return ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
