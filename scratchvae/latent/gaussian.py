@@ -148,6 +148,7 @@ class LogStdHead(Layer):
     """[μ | log σ] -> [μ | log σ²], the last layer of an encoder that declares it: (B, 2Z)."""
 
     inplace = True
+    torch_class = "LogStdHead"  # none of PyTorch's: docs/pytorch.md has it
 
     def infer_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1 or shape[0] % 2:

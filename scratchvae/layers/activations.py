@@ -29,6 +29,8 @@ def sigmoid(bk: Backend, x: Array, y: Array) -> None:
 class Sigmoid(Elementwise):
     """y = 1 / (1 + e⁻ˣ), element by element."""
 
+    torch_class = "Sigmoid"
+
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
         """y = 1 / (1 + e⁻ˣ)  (E6)."""
         sigmoid(bk, x, y)
@@ -44,6 +46,8 @@ class Sigmoid(Elementwise):
 
 class Tanh(Elementwise):
     """y = tanh x, element by element."""
+
+    torch_class = "Tanh"
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
         """y = tanh x  (E8)."""
@@ -64,6 +68,8 @@ class Tanh(Elementwise):
 
 class ReLU(Elementwise):
     """y = x where x is positive, else 0. Its derivative at 0 is taken as 0."""
+
+    torch_class = "ReLU"
 
     def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
         """y = max(x, 0)  (E10)."""

@@ -2,13 +2,27 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initialization, Initializer
 from scratchvae.memory import Shape, Workspace
 
 WHOLE = slice(None)
+
+
+class TorchTensor(NamedTuple):
+    """How PyTorch holds a parameter: our array in the shape ``view``, its axes in another order.
+
+    PyTorch orders the numbers of a flattened image differently. ``x_axis`` and ``y_axis`` are the
+    axes there that run over the numbers of a row of x and of y, if rows are vectors.
+    """
+
+    name: str  # "weight"
+    view: Shape
+    axes: tuple[int, ...]
+    x_axis: int | None = None
+    y_axis: int | None = None
 
 
 class Layer:
@@ -28,6 +42,7 @@ class Layer:
     grad_input_reads_y = False  # so the next layer may not overwrite y
     scratch_like = ""  # grad_input wants a scratch buffer of the shape of "x" or of "y"
     is_view = False  # y is x in another shape: a Sequential lets them share their memory
+    torch_class = ""  # the class in torch.nn that computes the same, where there is one
 
     @classmethod
     def from_numbers(cls, *numbers: int, init: Initialization) -> "Layer":
@@ -98,3 +113,14 @@ class Layer:
         ``rows``: the rows of the first parameter whose gradient is wanted, where several workers
         divide a layer. The other parameters belong to the worker that has the last of them.
         """
+
+    def torch_module(self, shape: Shape) -> dict[str, object] | None:
+        """PyTorch's module for rows of x of ``shape``, as JSON can hold it; None: there is none.
+
+        {"module": its class, and its arguments by name}. PyTorch's images are (C, H, W).
+        """
+        return {"module": self.torch_class} if self.torch_class else None
+
+    def torch_tensors(self, shape: Shape) -> Mapping[str, TorchTensor]:
+        """How that module holds each parameter, by our name of it."""
+        return {}

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError, whole_number
-from scratchvae.layers.base import WHOLE, Layer
+from scratchvae.layers.base import WHOLE, Layer, TorchTensor
 from scratchvae.layers.correlation import Correlation, Work
 from scratchvae.layers.grid import PADDINGS, contracting, expanding, pair
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
@@ -80,6 +80,22 @@ class Convolution(Layer):
             return self.work
         return Work(self.correlation(x.shape[1:]), Workspace(bk, x.shape[0]))
 
+    def torch_tensors(self, shape: Shape) -> Mapping[str, TorchTensor]:
+        """weight = the kernel (kh, kw, C, O), last axes first: (O, C, kh, kw); bias = b."""
+        c = self.correlation(shape)
+        return {
+            "W": TorchTensor("weight", (*self.kernel, c.C, c.O), (3, 2, 0, 1)),
+            "b": TorchTensor("bias", (self.channels,), (0,)),
+        }
+
+    def _torch_sizes(self, shape: Shape) -> dict[str, object]:
+        return {
+            "in_channels": shape[2],
+            "out_channels": self.channels,
+            "kernel_size": list(self.kernel),
+            "stride": list(self.stride),
+        }
+
     def _require_image(self, shape: Shape) -> None:
         if len(shape) != 3 or math.prod(shape) < 1:
             raise ConfigError(
@@ -130,6 +146,13 @@ class Conv2D(Convolution):
         if rows.stop in (None, work.map.rows):
             work.sum_pixels(bk, dy, g.b)
 
+    def torch_module(self, shape: Shape) -> dict[str, object]:
+        """``pad``: the zeros (left, right, top, bottom) of the image, before the convolution."""
+        y, x = self.correlation(shape).y, self.correlation(shape).x
+        below, right = (axis.padded - axis.before - axis.big for axis in (y, x))
+        pad = [x.before, right, y.before, below]
+        return {"module": "Conv2d"} | self._torch_sizes(shape) | {"pad": pad}
+
 
 class ConvTranspose2D(Convolution):
     """What sends a convolution's output gradient back to its input: (B, h, w, C) -> (B, H, W, O).
@@ -172,3 +195,14 @@ class ConvTranspose2D(Convolution):
         work.map.kernel_grad(bk, dy, x, g.W, work, rows)
         if rows.stop in (None, work.map.rows):
             work.sum_pixels(bk, dy, g.b)
+
+    def torch_module(self, shape: Shape) -> dict[str, object]:
+        """``crop``: what to cut off (left, right, top, bottom), after the convolution."""
+        axes = y, x = self.correlation(shape).y, self.correlation(shape).x
+        # PyTorch's output ends with the last tap of the last kernel, unless it is asked for more.
+        ends = [(axis.small - 1) * axis.stride + axis.kernel for axis in axes]
+        wanted = [axis.before + axis.big for axis in axes]
+        more = [max(0, end - last) for end, last in zip(wanted, ends, strict=True)]
+        below, right = (max(0, last - end) for end, last in zip(wanted, ends, strict=True))
+        sizes = self._torch_sizes(shape) | {"output_padding": more}
+        return {"module": "ConvTranspose2d"} | sizes | {"crop": [x.before, right, y.before, below]}

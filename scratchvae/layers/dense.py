@@ -5,7 +5,7 @@ from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError, whole_number
-from scratchvae.layers.base import WHOLE, Layer
+from scratchvae.layers.base import WHOLE, Layer, TorchTensor
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
 from scratchvae.memory import Shape
 
@@ -61,3 +61,13 @@ class Dense(Layer):
         bk.gemm(x.T[rows], dy, g.W[rows])
         if rows.stop in (None, x.shape[1]):
             bk.sum_rows(dy, g.b)
+
+    def torch_module(self, shape: Shape) -> dict[str, object]:
+        return {"module": "Linear", "in_features": shape[0], "out_features": self.units}
+
+    def torch_tensors(self, shape: Shape) -> Mapping[str, TorchTensor]:
+        """weight = Wᵀ (O, I) and bias = b."""
+        return {
+            "W": TorchTensor("weight", (shape[0], self.units), (1, 0), x_axis=1, y_axis=0),
+            "b": TorchTensor("bias", (self.units,), (0,), y_axis=0),
+        }

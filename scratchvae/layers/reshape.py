@@ -27,6 +27,16 @@ class View(Layer):
         if dx is not dy:
             dx[...] = dy.reshape(dx.shape)
 
+    def torch_module(self, shape: Shape) -> dict[str, object] | None:
+        """Between images and vectors only: the order of the numbers is known for these."""
+        after = self.infer_shape(shape)
+        if len(after) == 1:
+            return {"module": "Flatten"}
+        if len(shape) == 1 and len(after) == 3:
+            size = [after[2], *after[:2]]
+            return {"module": "Unflatten", "dim": 1, "unflattened_size": size}
+        return None
+
 
 class Reshape(View):
     """Rows of the given shape."""

@@ -183,7 +183,7 @@ class StepTrace:
         likelihood = bound.likelihood
 
         def nll(_: object) -> None:
-            labels = labels_of(likelihood.nll)
+            labels = labels_of(likelihood.nll) or labels_of(likelihood.pixel_nll)
             self.record("the reconstruction term", bound.nll, LIKELIHOOD, labels)
 
         def nll_and_grad(_: object) -> None:
