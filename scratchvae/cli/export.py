@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     folder = RunFolder.open(args.run)
     config = folder.config()
     model, checkpoint = folder.load(get_backend("cpu", config.dtype))
-    tensors = write_weights(args.file, model, config, checkpoint.epoch)
+    tensors = write_weights(args.file, model, config=config, epoch=checkpoint.epoch)
     shapes = {name: list(a.shape) for name, a in tensors.items()}
     content = {"file": str(args.file), "epoch": checkpoint.epoch, "dtype": config.dtype}
     lines = [f"{name:<24}{tuple(shape)}" for name, shape in shapes.items()]

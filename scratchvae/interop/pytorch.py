@@ -134,8 +134,8 @@ def _wanted_after(following: Sequence[Layer], shapes: Sequence[Shape]) -> Order:
 def _require_same(order: Order, wanted: Order, what: str) -> None:
     if not np.array_equal(order, wanted):
         raise ConfigError(
-            f"PyTorch's images are (C, H, W), so {what} has its numbers in another order there, and "
-            "no dense layer beside it can absorb that"
+            f"PyTorch's images are (C, H, W), so {what} has its numbers in another order there, "
+            "and no dense layer beside it can absorb that"
         )
 
 

@@ -42,16 +42,16 @@ ROWS: Table = {
     "evaluate: an unknown device": ("evaluate run --device tpu", "invalid choice: 'tpu'"),
     # weights of others, and for others
     "evaluate: weights that are not there": (
-        "evaluate run --weights no.safetensors --quiet", "no file of weights at no.safetensors",
+        "evaluate run --weights no.safetensors --quiet", "no weights file at no.safetensors",
     ),
     "evaluate: weights that are a folder": (
-        "evaluate run --weights thesis --quiet", "there is no file of weights at thesis",
+        "evaluate run --weights thesis --quiet", "there is no weights file at thesis",
     ),
     "evaluate: weights that are something else": (
-        "evaluate run --weights tiny.npz --quiet", "tiny.npz is no safetensors file, or damaged",
+        "evaluate run --weights tiny.npz --quiet", "tiny.npz is not a safetensors file, or damaged",
     ),
     "evaluate: weights cut off": (
-        "evaluate run --weights cut.safetensors --quiet", "is no safetensors file, or damaged",
+        "evaluate run --weights cut.safetensors --quiet", "is not a safetensors file, or damaged",
     ),
     "evaluate: a flipped bit in the weights": (
         "evaluate run --weights flipped.safetensors --quiet", "flipped.safetensors is damaged",
@@ -62,7 +62,7 @@ ROWS: Table = {
     "export: no file named": ("export run", "arguments are required: FILE.safetensors"),
     "export: no run": ("export nowhere x.safetensors", "nowhere holds no run"),
     "export: a damaged run": ("export damaged-checkpoint x.safetensors", "is damaged, or no file"),
-    "export: another ending": ("export run x.npz", "a file of weights ends in .safetensors"),
+    "export: another ending": ("export run x.npz", "weights file must end in .safetensors"),
     "export: a name that is taken": ("export run run.safetensors", "exists already: choose"),
     "export: below a file": ("export run table.csv/x.safetensors", "cannot be written: Not a dir"),
     "export: below nothing": ("export run no/x.safetensors", "cannot be written: No such file"),

@@ -78,7 +78,7 @@ def fresh(config: TrainConfig = SMALL) -> Model:
 
 
 def written(path: Path, config: TrainConfig = SMALL) -> dict[str, np.ndarray]:
-    return write_weights(path, model_of(config), config, epoch=4)
+    return write_weights(path, model_of(config), config=config, epoch=4)
 
 
 def metadata_of(path: Path) -> dict[str, Any]:

@@ -71,13 +71,13 @@ def test_a_file_without_metadata_is_read_by_its_names_but_makes_no_model(path: P
 
 
 BAD_BYTES: dict[str, tuple[Any, str]] = {
-    "nothing": (lambda b: b"", "is no safetensors file, or damaged"),
-    "text": (lambda b: b"a,b\n1,2\n" * 9, "is no safetensors file, or damaged"),
-    "a header of 2⁶⁴ bytes": (lambda b: b"\xff" * 8 + b[8:], "is no safetensors file, or damaged"),
-    "a header cut off": (lambda b: b[:100], "is no safetensors file, or damaged"),
-    "a header that is no JSON": (lambda b: b[:8] + b"[" + b[9:], "is no safetensors file"),
-    "one byte missing": (lambda b: b[:-1], "is no safetensors file, or damaged"),
-    "one byte too many": (lambda b: b + b"!", "is no safetensors file, or damaged"),
+    "nothing": (lambda b: b"", "is not a safetensors file, or damaged"),
+    "text": (lambda b: b"a,b\n1,2\n" * 9, "is not a safetensors file, or damaged"),
+    "a header of 2⁶⁴ bytes": (lambda b: b"\xff" * 8 + b[8:], "is not a safetensors file"),
+    "a header cut off": (lambda b: b[:100], "is not a safetensors file, or damaged"),
+    "a header that is no JSON": (lambda b: b[:8] + b"[" + b[9:], "is not a safetensors file"),
+    "one byte missing": (lambda b: b[:-1], "is not a safetensors file, or damaged"),
+    "one byte too many": (lambda b: b + b"!", "is not a safetensors file, or damaged"),
     "a flipped bit": (lambda b: b[:-9] + bytes([b[-9] ^ 1]) + b[-8:], "of the SHA-256 in its"),
     "offsets exchanged": (
         lambda b: b.replace(b"encoder.0.bias", b"encoder.0.bios"), "lacks encoder.0.bias",
@@ -98,7 +98,7 @@ def test_damaged_bytes_are_refused(path: Path, name: str) -> None:
 
 def test_what_is_no_file_is_refused(path: Path) -> None:
     for place in (path, path.parent, Path("nul\0byte")):
-        with pytest.raises(CheckpointError, match="there is no file of weights at"):
+        with pytest.raises(CheckpointError, match="there is no weights file at"):
             read_weights(place, fresh())
 
 

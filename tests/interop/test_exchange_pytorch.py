@@ -52,7 +52,7 @@ def case(request, load, tmp_path):
     config = CONFIGS[request.param]
     model = model_of(config)
     path = tmp_path / "weights.safetensors"
-    write_weights(path, model, config, epoch=3)
+    write_weights(path, model, config=config, epoch=3)
     z = np.random.default_rng(3).standard_normal((5, model.vae.latent_dim))
     return model, config, path, load(path), images(), z
 
@@ -97,7 +97,7 @@ def test_a_training_goes_on_in_pytorch_and_its_result_is_better_here(
     """Adam of theirs on the loss of theirs, and the evaluation here sees the loss go down."""
     config = CONFIGS["keras-conv"]
     model, x = model_of(config), np.tile(np.arange(PIXELS) % 8 < 3, (20, 1)).astype(float)
-    write_weights(tmp_path / "a.safetensors", model, config)
+    write_weights(tmp_path / "a.safetensors", model, config=config)
     network = load(tmp_path / "a.safetensors")
     torch.manual_seed(0)
     adam, pixels = torch.optim.Adam(network.parameters(), lr=1e-2), torch.tensor(x)

@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 def test_there_and_back_not_a_bit_changes(path: Path, name: str, dtype: str) -> None:
     config = TrainConfig.from_json(CONFIGS[name].to_json() | {"dtype": dtype})
     model = model_of(config)
-    write_weights(path, model, config)
+    write_weights(path, model, config=config)
     read, settings = read_model(str(path), "cpu")
     into = fresh(config)
     read_weights(path, into)
@@ -146,9 +146,9 @@ def test_a_network_that_pytorch_cannot_express_is_refused(path: Path, name: str)
 
 def test_the_settings_of_another_model_are_refused(path: Path) -> None:
     with pytest.raises(ConfigError, match="another network"):
-        write_weights(path, model_of(SMALL), KERAS_CONV)
+        write_weights(path, model_of(SMALL), config=KERAS_CONV)
     with pytest.raises(ConfigError, match="the model is float64, but its settings say float32"):
-        write_weights(path, model_of(SMALL), TrainConfig(hidden=(5,)))
+        write_weights(path, model_of(SMALL), config=TrainConfig(hidden=(5,)))
 
 
 def test_a_name_that_is_taken_or_has_another_ending_is_refused(path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_name_that_is_taken_or_has_another_ending_is_refused(path: Path) -> No
     with pytest.raises(RunError, match="exists already"):
         written(path)
     assert path.read_bytes() == before
-    with pytest.raises(RunError, match=r"ends in \.safetensors"):
+    with pytest.raises(RunError, match=r"must end in \.safetensors"):
         written(path.with_suffix(".pt"))
     with pytest.raises(RunError, match="cannot be written"):
         written(path.parent / "nowhere" / path.name)
