@@ -8,7 +8,6 @@ follow. Everything else that a step writes to belongs to the workspace.
 import math
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
@@ -16,6 +15,7 @@ from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 
 Shape = tuple[int, ...]
+Views = SimpleNamespace  # arrays as attributes: parameters p.W and p.b, buffers work.tmp
 ALIGNED_ELEMENTS = 16  # every view starts on a cache line, in float32 and in every wider type
 
 
@@ -64,10 +64,10 @@ class FlatBuffer:
     def __iter__(self) -> Iterator[str]:
         return iter(self.views)
 
-    def namespace(self, prefix: str) -> Any:
+    def namespace(self, prefix: str) -> Views:
         """The views whose names begin with ``prefix.``, as attributes: ``p.W``, ``p.b``."""
         start = prefix + "."
-        return SimpleNamespace(
+        return Views(
             **{name[len(start) :]: a for name, a in self.views.items() if name.startswith(start)}
         )
 

@@ -25,6 +25,7 @@ from scratchvae.errors import ConfigError
 HostArray = NDArray[Any]  # an array on the host, for those who may not name NumPy
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
 Number = Any  # a number of the host, or an array of no dimension that the device's clock sets
+Weight = float | Array  # of the terms of a sum: a number, or an array that broadcasts
 ArrayModule = Any  # NumPy's functions on such arrays: numpy, cupy or strict.Namespace
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}

@@ -1,9 +1,7 @@
 """The buffers between encoder and decoder, for the estimators that work on them."""
 
-from typing import Any
-
 from scratchvae.backend import Array, Number
-from scratchvae.memory import Workspace
+from scratchvae.memory import Views, Workspace
 
 
 class LatentBuffers:
@@ -16,7 +14,7 @@ class LatentBuffers:
     """
 
     def __init__(
-        self, workspace: Workspace, samples: int, latent: int, head: Array, dhead: Any
+        self, workspace: Workspace, samples: int, latent: int, head: Array, dhead: Array | None
     ) -> None:
         def a_sample(name: str) -> Array:
             return workspace.buffer(f"latent.{name}", latent, per=samples).reshape(
@@ -24,7 +22,8 @@ class LatentBuffers:
             )
 
         self.bk, self.samples, self.latent = workspace.bk, samples, latent
-        self.head, self.dhead = head, dhead
+        self.head: Array = head
+        self.dhead: Array = dhead
         self.std = workspace.buffer("latent.std", latent)
         self.eps, self.z, self.tmp = a_sample("eps"), a_sample("z"), a_sample("tmp")
         self.nll = workspace.buffer("likelihood.nll", per=samples).reshape(-1, samples)
@@ -32,8 +31,8 @@ class LatentBuffers:
         self.kl_tmp = workspace.buffer("latent.kl_tmp", latent)
         self.objective = workspace.buffer("latent.objective")
         self.row_tmp = workspace.buffer("latent.row_tmp")
-        self.dz: Any = a_sample("dz") if dhead is not None else None
-        self.work: Any = None
+        self.dz: Array = a_sample("dz") if dhead is not None else None
+        self.work = Views()
         self.product = workspace.private("latent.product")  # one number
 
     def times(self, beta: Number, factor: float) -> Number:

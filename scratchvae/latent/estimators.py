@@ -1,8 +1,6 @@
 """Estimators of the bound E2: a value for each image, and what it sends back to the encoder."""
 
 import math
-from types import SimpleNamespace
-from typing import Any
 
 from scratchvae.backend import Array, HostArray, Number
 from scratchvae.errors import ConfigError
@@ -15,7 +13,7 @@ from scratchvae.latent.gaussian import (
     monte_carlo_kl,
     reparameterize_grad,
 )
-from scratchvae.memory import Workspace
+from scratchvae.memory import Views, Workspace
 
 
 class Estimator:
@@ -70,9 +68,9 @@ class Estimator:
         """A short phrase that names what the training loss is."""
         return f"{self.label}, {samples} sample{'s' if samples > 1 else ''} per image"
 
-    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
         """The buffers that it needs beside the node's."""
-        return None
+        return Views()
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """Write kl (B, Z) and objective (B,), from nll, z, eps and head."""
@@ -193,12 +191,10 @@ class FreeBits(AnalyticKL):
     def __repr__(self) -> str:
         return f"FreeBits({self.nats:g})"
 
-    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
         """The mean KL of a unit, 1 where it exceeds λ, and the weight that follows: (Z,) each."""
         names = ("kl_mean", "above_floor", "kl_weight")
-        return SimpleNamespace(
-            **{name: workspace.shared(f"latent.{name}", latent) for name in names}
-        )
+        return Views(**{name: workspace.shared(f"latent.{name}", latent) for name in names})
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k nll + β Σ_j (KL_j where its mean exceeds λ, else λ)  (E55).

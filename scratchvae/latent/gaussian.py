@@ -1,11 +1,9 @@
 """q(z|x) = N(μ, diag σ²): samples, divergence from the prior, log density, and their gradients."""
 
-from typing import Any
-
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Weight
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Layer
-from scratchvae.memory import Shape
+from scratchvae.memory import Shape, Views
 
 
 def standard_deviation(bk: Backend, head: Array, std: Array) -> None:
@@ -52,7 +50,7 @@ def kl_per_unit(bk: Backend, head: Array, std: Array, out: Array, tmp: Array) ->
     out *= 0.5
 
 
-def kl_grad(bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array) -> None:
+def kl_grad(bk: Backend, head: Array, std: Array, weight: Weight, dhead: Array, tmp: Array) -> None:
     """Add the gradient of weight · KL to dhead (B, 2Z)  (E17).
 
     dμ += w μ, d log σ² += w ½ (σ² − 1). ``weight``: a number, (B, 1) or (Z,); tmp: (B, Z). The sum
@@ -69,7 +67,9 @@ def kl_grad(bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp
     dlogvar += tmp
 
 
-def monte_carlo_kl(bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: Any) -> None:
+def monte_carlo_kl(
+    bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: tuple[Array, Array]
+) -> None:
     """KL_j ≈ 1/K Σ_k ½ (z_j² − ε_j² − log σ_j²) in nats  (E45).
 
     head (B, 2Z), z and eps (B, K, Z) -> out (B, Z). ``tmp``: two buffers, like z and like out.
@@ -86,7 +86,9 @@ def monte_carlo_kl(bk: Backend, head: Array, z: Array, eps: Array, out: Array, t
     out *= 0.5
 
 
-def log_ratio(bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: Any) -> None:
+def log_ratio(
+    bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: tuple[Array, Array, Array]
+) -> None:
     """log q(z_k|x) − log p(z_k) of every sample, summed over the units  (E45).
 
     As :func:`monte_carlo_kl`, but out is (B, K). ``tmp``: like z, like out, and (B,).
@@ -103,7 +105,7 @@ def log_ratio(bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: A
     out *= 0.5
 
 
-def log_ratio_grad(bk: Backend, z: Array, weight: Any, dz: Array, tmp: Array) -> None:
+def log_ratio_grad(bk: Backend, z: Array, weight: Weight, dz: Array, tmp: Array) -> None:
     """Add what log q − log p sends to z: dz += weight · z  (E46).
 
     With z = μ + σ ε, log q does not depend on μ, and on log σ² only through −½ log σ²; whoever
@@ -114,7 +116,7 @@ def log_ratio_grad(bk: Backend, z: Array, weight: Any, dz: Array, tmp: Array) ->
 
 
 def path_grad(
-    bk: Backend, std: Array, z: Array, eps: Array, weight: Any, dz: Array, tmp: Array
+    bk: Backend, std: Array, z: Array, eps: Array, weight: Weight, dz: Array, tmp: Array
 ) -> None:
     """Add what log q − log p sends to z while μ and σ inside q are held: dz += weight (z − ε/σ).
 
@@ -126,7 +128,9 @@ def path_grad(
     dz += tmp
 
 
-def score_grad(bk: Backend, std: Array, eps: Array, weight: Any, dhead: Array, tmp: Array) -> None:
+def score_grad(
+    bk: Backend, std: Array, eps: Array, weight: Weight, dhead: Array, tmp: Array
+) -> None:
     """The gradient of Σ_k weight · log q(z_k|x) at fixed z  (E47). Assigns dhead (B, 2Z).
 
     dμ = Σ_k weight · ε/σ, d log σ² = Σ_k weight · ½ (ε² − 1), with ε = (z − μ)/σ. ``weight``: a
@@ -155,7 +159,7 @@ class LogStdHead(Layer):
             raise ConfigError(f"[mu | logstd] has an even number of columns, not shape {shape}")
         return shape
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """log σ² = 2 log σ; μ as it is  (E14)."""
         if y is not x:
             y[...] = x
@@ -163,7 +167,7 @@ class LogStdHead(Layer):
         logvar *= 2.0
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """d log σ = 2 d log σ²; dμ as it is  (E15)."""
         if dx is not dy:

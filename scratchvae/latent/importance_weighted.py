@@ -1,14 +1,12 @@
 """The importance-weighted bound, and two gradients of it that differ in a line each."""
 
 import math
-from types import SimpleNamespace
-from typing import Any
 
 from scratchvae.backend import Array, Backend, HostArray, Number
 from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.estimators import Estimator, sample_cost, sampled_kl
 from scratchvae.latent.gaussian import log_ratio_grad, path_grad, reparameterize_grad
-from scratchvae.memory import Workspace
+from scratchvae.memory import Views, Workspace
 
 
 def importance_bound(bk: Backend, cost: Array, bound: Array, weights: Array, shift: Array) -> None:
@@ -44,14 +42,14 @@ class ImportanceWeighted(Estimator):
     sums_terms = False
     uses_importance_weights = True
 
-    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
         """cost = −log w, weights = w_k / Σ_l w_l, dcost (B, K); shift (B, 1)."""
         names = ("cost", "weights", "dcost")
         buffers = {
             name: workspace.buffer(f"latent.{name}", per=samples).reshape(-1, samples)
             for name in names
         }
-        return SimpleNamespace(**buffers, shift=workspace.buffer("latent.shift", 1))
+        return Views(**buffers, shift=workspace.buffer("latent.shift", 1))
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = −log 1/K Σ_k w_k, −log w = nll + log q − log p  (E50)."""

@@ -1,13 +1,10 @@
 """Estimators without reparameterization: z as a constant, and the score function."""
 
-from types import SimpleNamespace
-from typing import Any
-
 from scratchvae.backend import Number
 from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.estimators import Estimator, sample_cost, sampled_kl, sum_terms
 from scratchvae.latent.gaussian import score_grad
-from scratchvae.memory import Workspace
+from scratchvae.memory import Views, Workspace
 
 
 class Detached(Estimator):
@@ -54,9 +51,9 @@ class ScoreFunction(Estimator):
     value_writes = ("cost",)
     gradient_matches_value = False
 
-    def work(self, workspace: Workspace, samples: int, latent: int) -> Any:
+    def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
         """cost and tmp (B, K)."""
-        return SimpleNamespace(
+        return Views(
             cost=workspace.buffer("latent.cost", per=samples).reshape(-1, samples),
             tmp=workspace.buffer("latent.cost_tmp", per=samples).reshape(-1, samples),
         )

@@ -1,9 +1,8 @@
 """The activations: sigmoid, tanh and ReLU, each with the derivative from its own output."""
 
-from typing import Any
-
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.base import Layer
+from scratchvae.memory import Views
 
 
 class Elementwise(Layer):
@@ -31,12 +30,12 @@ class Sigmoid(Elementwise):
 
     torch_class = "Sigmoid"
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = 1 / (1 + e⁻ˣ)  (E6)."""
         sigmoid(bk, x, y)
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy · y (1 − y)  (E7). In the tails, |x| > 9 in float64, 1 − y has few digits."""
         bk.xp.subtract(1.0, y, out=tmp)
@@ -49,12 +48,12 @@ class Tanh(Elementwise):
 
     torch_class = "Tanh"
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = tanh x  (E8)."""
         bk.xp.tanh(x, out=y)
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy · (1 − y²)  (E9). In the tails, |x| > 5 in float64, 1 − y² has few digits.
 
@@ -71,12 +70,12 @@ class ReLU(Elementwise):
 
     torch_class = "ReLU"
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = max(x, 0)  (E10)."""
         bk.relu(x, y)
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy where y > 0, else 0  (E11)."""
         bk.relu_grad(y, dy, dx, tmp)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scratchvae.backend import Array, Backend
 from scratchvae.layers.initializers import Initialization, Initializer
-from scratchvae.memory import Shape, Workspace
+from scratchvae.memory import Shape, Views, Workspace
 
 WHOLE = slice(None)
 
@@ -87,7 +87,7 @@ class Layer:
         """
         return self
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """Write y = f(x; p)."""
         raise NotImplementedError(
             f"{type(self).__name__} needs forward(self, bk, p, x, y), which writes f(x) into y: "
@@ -95,7 +95,7 @@ class Layer:
         )
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """Write dx = (∂y/∂x)ᵀ dy. Leaves ``dy`` as it is unless the layer is ``inplace``.
 
@@ -107,7 +107,7 @@ class Layer:
             "the gradient with respect to x into dx: dx[...] = …"
         )
 
-    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Views, rows: slice = WHOLE) -> None:
         """Write g = (∂y/∂p)ᵀ dy, summed over the rows of x and dy.
 
         ``rows``: the rows of the first parameter whose gradient is wanted, where several workers

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError, whole_number
@@ -11,7 +11,7 @@ from scratchvae.layers.base import WHOLE, Layer, TorchTensor
 from scratchvae.layers.correlation import Correlation, Work
 from scratchvae.layers.grid import PADDINGS, contracting, expanding, pair
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
-from scratchvae.memory import Shape, Workspace
+from scratchvae.memory import Shape, Views, Workspace
 
 
 class Convolution(Layer):
@@ -121,7 +121,7 @@ class Conv2D(Convolution):
     def infer_shape(self, shape: Shape) -> Shape:
         return self.correlation(shape).small
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y[n, p, q, o] = b[o] + Σ_ijc x[n, s·p − t + i, r·q − l + j, c] W[ijc, o]  (E35).
 
         Strides s and r; t rows and l columns of zeros before the image.
@@ -130,13 +130,13 @@ class Conv2D(Convolution):
         work.map.forward(bk, p.W, p.b, x, y, work)
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx: each pixel collects W[ijc, o] dy[n, p, q, o] from the windows it is in  (E36)."""
         work = self._work(bk, x)
         work.map.adjoint(bk, p.W, None, dy, dx, work)
 
-    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Views, rows: slice = WHOLE) -> None:
         """dW[ijc, o] = Σ_npq x[n, s·p − t + i, r·q − l + j, c] dy[n, p, q, o]  (E37).
 
         db = Σ_npq dy. Of some ``rows`` of W; db goes with the last of them.
@@ -171,7 +171,7 @@ class ConvTranspose2D(Convolution):
     def infer_shape(self, shape: Shape) -> Shape:
         return self.correlation(shape).big
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y[n, P, Q, o] = b[o] + Σ W[ijo, c] x[n, p, q, c]  (E38).
 
         Over all c and all p, q, i, j with s·p − t + i = P and r·q − l + j = Q.
@@ -180,13 +180,13 @@ class ConvTranspose2D(Convolution):
         work.map.adjoint(bk, p.W, p.b, x, y, work)
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx[n, p, q, c] = Σ_ijo dy[n, s·p − t + i, r·q − l + j, o] W[ijo, c]  (E39)."""
         work = self._work(bk, x)
         work.map.forward(bk, p.W, None, dy, dx, work)
 
-    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Views, rows: slice = WHOLE) -> None:
         """dW[ijo, c] = Σ_npq dy[n, s·p − t + i, r·q − l + j, o] x[n, p, q, c]  (E40).
 
         db = Σ_nPQ dy. Of some ``rows`` of W; db goes with the last of them.

@@ -1,13 +1,12 @@
 """The dense layer: y = xW + b."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError, whole_number
 from scratchvae.layers.base import WHOLE, Layer, TorchTensor
 from scratchvae.layers.initializers import INITIALIZATIONS, Initialization, Initializer
-from scratchvae.memory import Shape
+from scratchvae.memory import Shape, Views
 
 
 class Dense(Layer):
@@ -45,18 +44,18 @@ class Dense(Layer):
     def fans(self, shape: Shape) -> tuple[int, int]:
         return shape[0], self.units
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = x W + b  (E3): (B, I) -> (B, O)."""
         bk.gemm(x, p.W, y)
         y += p.b
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy Wᵀ  (E4): (B, O) -> (B, I)."""
         bk.gemm_nt(dy, p.W, dx, tmp)
 
-    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Any, rows: slice = WHOLE) -> None:
+    def grad_params(self, bk: Backend, x: Array, dy: Array, g: Views, rows: slice = WHOLE) -> None:
         """dW = xᵀ dy, db = Σ_rows dy  (E5); of some ``rows`` of W, and db with the last."""
         bk.gemm(x.T[rows], dy, g.W[rows])
         if rows.stop in (None, x.shape[1]):

@@ -1,13 +1,12 @@
 """Another shape for the same numbers: vectors to images and back."""
 
 import math
-from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.layers.base import Layer
 from scratchvae.layers.initializers import Initialization
-from scratchvae.memory import Shape
+from scratchvae.memory import Shape, Views
 
 
 class View(Layer):
@@ -15,13 +14,13 @@ class View(Layer):
 
     is_view = True
 
-    def forward(self, bk: Backend, p: Any, x: Array, y: Array) -> None:
+    def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = x, in another shape."""
         if y is not x:
             y[...] = x.reshape(y.shape)
 
     def grad_input(
-        self, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy, in the shape of x."""
         if dx is not dy:

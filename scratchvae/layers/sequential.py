@@ -1,13 +1,13 @@
 """Layers one after the other, and the same once their buffers are known."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scratchvae.backend import Array
 from scratchvae.errors import ConfigError
 from scratchvae.layers.base import Layer
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import FlatBuffer, Shape, Workspace
+from scratchvae.memory import FlatBuffer, Shape, Views, Workspace
 
 
 class Parameter(NamedTuple):
@@ -98,7 +98,7 @@ class Sequential:
             if layer.scratch_like and dx is not None:
                 like = before if layer.scratch_like == "x" else shape
                 tmp = workspace.buffer(f"tmp{like}x{per}", *like, per=per)  # one for all of a shape
-            p, g = params.namespace(label), None if grads is None else grads.namespace(label)
+            p, g = params.namespace(label), Views() if grads is None else grads.namespace(label)
             bound = layer.bound_to(workspace, before, per)
             layers.append(BoundLayer(label, bound, p, g, x, y, dy, dx, tmp))
             x, dx = y, dy
@@ -145,8 +145,8 @@ class BoundLayer(NamedTuple):
 
     label: str
     layer: Layer
-    p: Any
-    g: Any
+    p: Views
+    g: Views
     x: Array
     y: Array
     dy: Array | None

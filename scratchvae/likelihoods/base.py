@@ -1,12 +1,11 @@
 """What a likelihood is: everything that depends on how pixels are distributed, in one class."""
 
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Weight
 from scratchvae.layers.initializers import Initializer
-from scratchvae.memory import Shape, Workspace
+from scratchvae.memory import Shape, Views, Workspace
 
 
 class LikelihoodSettings(NamedTuple):
@@ -45,9 +44,9 @@ class Likelihood:
         """The shape and the initializer of each parameter by name, for images of ``pixels``."""
         return {}
 
-    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Views:
         """The named work buffers that the maps below are handed: tmp and terms (B, K, D)."""
-        return SimpleNamespace(
+        return Views(
             **{
                 name: workspace.buffer(f"likelihood.{name}", pixels, per=samples).reshape(
                     -1, samples, pixels
@@ -57,12 +56,12 @@ class Likelihood:
         )
 
     def pixel_nll(
-        self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
+        self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views
     ) -> None:
         """out = −log p(x_d | z) of each pixel: (B, K, D)."""
         raise NotImplementedError
 
-    def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
+    def nll(self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views) -> None:
         """out = −log p(x | z) = Σ_d of :meth:`pixel_nll`: (B, K)."""
         self.pixel_nll(bk, p, logits, x, work.terms, work)
         bk.xp.sum(work.terms, axis=-1, out=out)
@@ -70,14 +69,14 @@ class Likelihood:
     def nll_and_grad(
         self,
         bk: Backend,
-        p: Any,
+        p: Views,
         logits: Array,
         x: Array,
-        weight: Any,
+        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Any,
-        work: Any,
+        g: Views,
+        work: Views,
     ) -> None:
         """The value as in :meth:`nll`, and the gradient of Σ weight · nll.
 
@@ -91,7 +90,7 @@ class Likelihood:
         """out = E[x | z]. ``out`` may be ``logits`` where there is one per pixel."""
         raise NotImplementedError
 
-    def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
+    def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """out ~ p(x | z), from noise of the kind that the class names. Overwrites the logits."""
         raise NotImplementedError
 

@@ -1,10 +1,9 @@
 """Independent Bernoulli pixels, parameterized by logits."""
 
-from typing import Any
-
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Weight
 from scratchvae.layers import sigmoid
 from scratchvae.likelihoods.base import Likelihood
+from scratchvae.memory import Views
 
 
 class Bernoulli(Likelihood):
@@ -17,7 +16,7 @@ class Bernoulli(Likelihood):
     unit_interval = True
 
     def pixel_nll(
-        self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
+        self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views
     ) -> None:
         """−log p(x_d|z) = log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
         bk.bernoulli_nll_terms(logits, x, out, work.tmp)
@@ -25,14 +24,14 @@ class Bernoulli(Likelihood):
     def nll_and_grad(
         self,
         bk: Backend,
-        p: Any,
+        p: Views,
         logits: Array,
         x: Array,
-        weight: Any,
+        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Any,
-        work: Any,
+        g: Views,
+        work: Views,
     ) -> None:
         """da = weight · (sigmoid(a) − x)  (E19), in one pass with the value (E18)."""
         bk.bernoulli(logits, x, weight, nll, dlogits, work.tmp)
@@ -41,7 +40,7 @@ class Bernoulli(Likelihood):
         """E[x|z] = sigmoid(a)  (E20)."""
         sigmoid(bk, logits, out)
 
-    def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
+    def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """x = 1 where u < E[x|z], else 0, with u ~ U[0, 1)  (E20)."""
         self.mean(bk, logits, logits)
         bk.xp.less(noise, logits, out=out)

@@ -1,13 +1,11 @@
 """Independent categorical pixels: a probability for every grey level, parameterized by logits."""
 
 import math
-from types import SimpleNamespace
-from typing import Any
 
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Weight
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings
-from scratchvae.memory import Workspace
+from scratchvae.memory import Views, Workspace
 
 
 class Categorical(Likelihood):
@@ -37,7 +35,7 @@ class Categorical(Likelihood):
     def __repr__(self) -> str:
         return f"Categorical({self.n_levels})"
 
-    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Views:
         L, D, K = self.n_levels, pixels, samples
 
         def per_sample(name: str, *shape: int) -> Array:
@@ -46,7 +44,7 @@ class Categorical(Likelihood):
 
         levels = workspace.shared("likelihood.levels", L, 1)
         levels[...] = workspace.bk.array(range(L)).reshape(L, 1)
-        return SimpleNamespace(
+        return Views(
             levels=levels,
             level=workspace.buffer("likelihood.level", D).reshape(-1, 1, D),
             one_hot=workspace.buffer("likelihood.one_hot", L * D).reshape(-1, 1, L, D),
@@ -59,7 +57,7 @@ class Categorical(Likelihood):
         )
 
     def pixel_nll(
-        self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
+        self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views
     ) -> None:
         """−log p(x_d|z) = log Σ_l e^(a_l − m) − (a_x − m) with m = max_l a_l  (E56).
 
@@ -82,14 +80,14 @@ class Categorical(Likelihood):
     def nll_and_grad(
         self,
         bk: Backend,
-        p: Any,
+        p: Views,
         logits: Array,
         x: Array,
-        weight: Any,
+        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Any,
-        work: Any,
+        g: Views,
+        work: Views,
     ) -> None:
         """da_l = weight · (softmax(a)_l − 1 where l is the pixel's level)  (E57)."""
         self.nll(bk, p, logits, x, nll, work)
@@ -104,7 +102,7 @@ class Categorical(Likelihood):
         grey = bk.array([[level / (self.n_levels - 1)] for level in range(self.n_levels)])
         bk.xp.divide(bk.xp.sum(weights * grey, axis=2), bk.xp.sum(weights, axis=2), out=out)
 
-    def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
+    def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """The lowest level whose cumulative probability exceeds u ~ U[0, 1), as grey value  (E58).
 
         One uniform per pixel: the level is the number of cumulative sums that are at most u.

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Number, Weight
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Constant, sigmoid
 from scratchvae.layers.initializers import Initializer
 from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings
-from scratchvae.memory import Shape, Workspace
+from scratchvae.memory import Shape, Views, Workspace
 
 MEANS = ("sigmoid", "identity")
 LARGEST_STD = 1e150  # whose square, and its inverse, are Python floats
@@ -29,27 +28,27 @@ class GaussianLikelihood(Likelihood):
             raise ConfigError(f"a Gaussian's mean is one of {', '.join(MEANS)}, not {mean!r}")
         self.mean_map = mean
 
-    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Views:
         work = super().work(workspace, pixels, samples)
         mean = workspace.buffer("likelihood.mean", pixels, per=samples)
         work.mean = mean.reshape(-1, samples, pixels)
         return work
 
-    def precision(self, bk: Backend, p: Any, pixels: int, work: Any) -> tuple[Any, Any]:
+    def precision(self, bk: Backend, p: Views, pixels: int, work: Views) -> tuple[Weight, Number]:
         """1/σ², a number or (1,) or (D,), and Σ_d ½ log 2πσ_d², a number or (1,)."""
         raise NotImplementedError
 
     def variance_grad(
-        self, bk: Backend, p: Any, square: Array, weight: Any, g: Any, work: Any
+        self, bk: Backend, p: Views, square: Array, weight: Weight, g: Views, work: Views
     ) -> None:
         """The gradient of σ's parameters, from r²/σ² (B, K, D), which it may overwrite."""
 
-    def std(self, bk: Backend, p: Any) -> Any:
+    def std(self, bk: Backend, p: Views) -> Weight:
         """σ: a number or (1,) or (D,)."""
         raise NotImplementedError
 
     def pixel_nll(
-        self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any
+        self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views
     ) -> None:
         """−log p(x_d|z) = ½ ((x_d − m_d)²/σ_d² + log 2πσ_d²)  (E21)."""
         variance = self.std(bk, p) ** 2
@@ -60,7 +59,7 @@ class GaussianLikelihood(Likelihood):
         out += bk.xp.log(2 * math.pi * variance)
         out *= 0.5
 
-    def nll(self, bk: Backend, p: Any, logits: Array, x: Array, out: Array, work: Any) -> None:
+    def nll(self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views) -> None:
         """−log p(x|z) = Σ_d ½ (x_d − m_d)²/σ_d² + ½ log 2πσ_d²  (E21)."""
         tmp, mean = work.tmp, work.mean
         precision, constant = self.precision(bk, p, x.shape[-1], work)
@@ -75,14 +74,14 @@ class GaussianLikelihood(Likelihood):
     def nll_and_grad(
         self,
         bk: Backend,
-        p: Any,
+        p: Views,
         logits: Array,
         x: Array,
-        weight: Any,
+        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Any,
-        work: Any,
+        g: Views,
+        work: Views,
     ) -> None:
         """da = weight · (m − x)/σ² · m′(a)  (E22), with m′ = m (1 − m) for the sigmoid."""
         tmp, mean = work.tmp, work.mean
@@ -110,7 +109,7 @@ class GaussianLikelihood(Likelihood):
         else:
             out[...] = logits
 
-    def sample(self, bk: Backend, p: Any, logits: Array, noise: Array, out: Array) -> None:
+    def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """x = m + σ ε with ε ~ N(0, I)."""
         self.mean(bk, logits, logits)
         bk.xp.multiply(noise, self.std(bk, p), out=out)
@@ -137,11 +136,11 @@ class Gaussian(GaussianLikelihood):
     def __repr__(self) -> str:
         return f"Gaussian({self.fixed:g}, mean={self.mean_map!r})"
 
-    def precision(self, bk: Backend, p: Any, pixels: int, work: Any) -> tuple[float, float]:
+    def precision(self, bk: Backend, p: Views, pixels: int, work: Views) -> tuple[float, float]:
         variance = self.fixed**2
         return 1.0 / variance, 0.5 * pixels * math.log(2 * math.pi * variance)
 
-    def std(self, bk: Backend, p: Any) -> float:
+    def std(self, bk: Backend, p: Views) -> float:
         return self.fixed
 
     def describe(self) -> str:
@@ -196,7 +195,7 @@ class LearnedGaussian(GaussianLikelihood):
         start = Constant(2.0 * math.log(self.start_std))
         return {"logvar": ((pixels if self.per_pixel else 1,), start)}
 
-    def work(self, workspace: Workspace, pixels: int, samples: int) -> Any:
+    def work(self, workspace: Workspace, pixels: int, samples: int) -> Views:
         count = pixels if self.per_pixel else 1
         work = super().work(workspace, pixels, samples)
         work.exp_logvar = workspace.shared("likelihood.exp_logvar", count)
@@ -206,7 +205,7 @@ class LearnedGaussian(GaussianLikelihood):
         work.row_sum = workspace.shared("likelihood.row_sum", pixels)
         return work
 
-    def precision(self, bk: Backend, p: Any, pixels: int, work: Any) -> tuple[Array, Array]:
+    def precision(self, bk: Backend, p: Views, pixels: int, work: Views) -> tuple[Array, Array]:
         """From logvar: 1/σ² and Σ_d ½ log 2πσ_d²  (E21)."""
         bk.xp.exp(p.logvar, out=work.exp_logvar)
         bk.xp.add(work.exp_logvar, self.min_std**2, out=work.precision)  # σ²
@@ -220,7 +219,7 @@ class LearnedGaussian(GaussianLikelihood):
         return work.precision, work.constant
 
     def variance_grad(
-        self, bk: Backend, p: Any, square: Array, weight: Any, g: Any, work: Any
+        self, bk: Backend, p: Views, square: Array, weight: Weight, g: Views, work: Views
     ) -> None:
         """d logvar = Σ weight · ½ (1 − r²/σ²) · exp(logvar)/σ²  (E23)."""
         bk.xp.subtract(1.0, square, out=square)
@@ -234,7 +233,7 @@ class LearnedGaussian(GaussianLikelihood):
         g.logvar *= work.exp_logvar
         g.logvar *= work.precision
 
-    def std(self, bk: Backend, p: Any) -> Array:
+    def std(self, bk: Backend, p: Views) -> Array:
         return bk.xp.sqrt(bk.xp.exp(p.logvar) + self.min_std**2)
 
     def describe(self) -> str:

@@ -3,9 +3,8 @@
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from scratchvae.backend import Array, Backend, Number
+from scratchvae.backend import Array, Backend, Number, Weight
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
@@ -255,7 +254,7 @@ class BoundVAE:
         self.estimator.grad_head(self.latent, weight, beta)
         self.encoder.grad_inputs()
 
-    def _backward_to_logits(self, weight: Any) -> None:
+    def _backward_to_logits(self, weight: Weight) -> None:
         """nll of every sample, and its weighted gradient by the logits."""
         self.likelihood.nll_and_grad(
             self.bk, self.p_x, self.logits, self.x_each, weight,

@@ -254,9 +254,7 @@ class Loop:
         with self.bk.limit_blas(self.step.blas_threads):
             result = evaluate(self.model, split, seed=config.seed, draw=epoch)
             if not math.isfinite(result.loss):
-                raise locate_in_evaluation(
-                    self.model, split, config, epoch, part, self.steps_done
-                )
+                raise locate_in_evaluation(self.model, split, config, epoch, part, self.steps_done)
         return result
 
     # ---- state -------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_the_divergence_is_written_by_the_function_whose_label_it_gets(name: str
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_an_estimator_names_the_buffers_that_its_value_fills(name: str) -> None:
     bound, _, _ = bound_of(settings(estimator=name, samples=3))
-    buffers = vars(bound.latent.work) if bound.latent.work is not None else {}
+    buffers = vars(bound.latent.work)
     for buffer in buffers.values():
         buffer.fill(np.nan)
     bound.loss(1.0)
