@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from operator import methodcaller
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Protocol
@@ -25,7 +24,7 @@ from scratchvae.data import DATASETS
 from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.interop.pytorch import modules, places
 from scratchvae.models import VAE, Model
-from scratchvae.runs.atomic import write_atomically
+from scratchvae.runs.atomic import write_bytes
 
 FORMAT = 1
 ENDING = ".safetensors"
@@ -106,7 +105,7 @@ def write_weights(
     }
     metadata = {"format": "pt", "scratchvae": json.dumps(about, sort_keys=True)}
     try:
-        write_atomically(path, methodcaller("write", library.numpy.save(tensors, metadata)))
+        write_bytes(path, library.numpy.save(tensors, metadata))
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
     return tensors
