@@ -62,4 +62,4 @@ def test_the_checkpoint_of_a_run_is_no_replay_file(cli, here, tiny_train) -> Non
     assert cli(*tiny_train, "--out", "run", "--quiet").code == 0
     answer = cli("replay", "run/checkpoint.npz")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == "scratchvae: run/checkpoint.npz is no replay file of scratchvae\n"
+    assert answer.err == "scratchvae: run/checkpoint.npz is not a replay file of scratchvae\n"

@@ -9,6 +9,7 @@ from training_helpers import settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.errors import NonFiniteError, ReplayError
 from scratchvae.runs import RunFolder
+from scratchvae.runs.archive import save_archive
 from scratchvae.training import train
 from scratchvae.training.nonfinite.replay import FILE, Replay, load_replay, save_replay
 
@@ -46,25 +47,18 @@ def test_a_file_cut_off_anywhere_is_refused_in_a_sentence(good: Path, tmp_path) 
     content, path = good.read_bytes(), tmp_path / "cut.npz"
     for size in {0, 1, 3, 4, 30, len(content) - 1, *range(0, len(content), 97)}:
         path.write_bytes(content[:size])
-        with pytest.raises(ReplayError, match=r"cut\.npz is no replay file of scratchvae|damaged"):
+        with pytest.raises(ReplayError, match=r"cut\.npz is damaged, or no file of scratchvae"):
             load_replay(path)
 
 
-def test_a_changed_byte_is_refused_or_changes_nothing(good: Path, tmp_path) -> None:
-    """The zip's sums vouch for every array and for the manifest; dates and the like may differ."""
+def test_a_changed_byte_is_refused(good: Path, tmp_path) -> None:
     content, path = good.read_bytes(), tmp_path / "changed.npz"
-    whole, refused = load_replay(good), 0
     for at in range(0, len(content), 7):
         changed = bytearray(content)
         changed[at] ^= 0x10
         path.write_bytes(changed)
-        try:
-            loaded = load_replay(path)
-        except ReplayError:
-            refused += 1
-        else:
-            assert same(loaded, whole)
-    assert refused > len(content) / 7 / 2
+        with pytest.raises(ReplayError, match=r"changed\.npz"):
+            load_replay(path)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +68,8 @@ def test_a_changed_byte_is_refused_or_changes_nothing(good: Path, tmp_path) -> N
         ({"step": 0}, "its step is 0"),
         ({"weight": float("nan")}, "its weight is nan"),
         ({"beta": -1.0}, "its beta -1.0"),
-        ({"where": 7}, "it lacks where"),
-        ({"config": [1]}, "it lacks config"),
+        ({"where": 7}, "its where is 7"),
+        ({"config": [1]}, r"its config is \[1\]"),
         ({"pixels": 11}, "this model has float32 of"),
         ({"pixels": 0}, "at least 1, not 0"),
         ({"config": {"colour": "red"}}, "unknown settings: colour"),
@@ -105,16 +99,16 @@ def test_files_of_another_kind_are_refused(good: Path, tmp_path) -> None:
     np.savez(tmp_path / "images.npz", x=np.zeros((3, 12)))
     np.save(tmp_path / "one.npy", np.zeros(3))
     np.savez(tmp_path / "list.npz", manifest=np.frombuffer(b"[1]", np.uint8))
-    np.savez(tmp_path / "new.npz", manifest=np.frombuffer(b'{"replay": 2}', np.uint8))
+    save_archive(tmp_path / "other.npz", {"kind": "step"}, {"x": np.zeros((3, 12))})
     np.savez(tmp_path / "objects.npz", manifest=np.array([None, {}], dtype=object))
     (tmp_path / "text.npz").write_text("hello")
     for name, complaint in {
-        "images.npz": "is no replay file of scratchvae",
-        "one.npy": "is no replay file of scratchvae",
-        "list.npz": "is no replay file of scratchvae",
-        "objects.npz": "is no replay file of scratchvae",
-        "text.npz": "is no replay file of scratchvae",
-        "new.npz": "has format 2, but this version reads format 1",
+        "images.npz": "is damaged, or no file of scratchvae",
+        "one.npy": "is damaged, or no file of scratchvae",
+        "list.npz": "is damaged, or no file of scratchvae",
+        "objects.npz": "is damaged, or no file of scratchvae",
+        "text.npz": "is damaged, or no file of scratchvae",
+        "other.npz": "is not a replay file of scratchvae",
         "nothing.npz": "there is no replay file at",
         ".": "cannot be read: Is a directory",
     }.items():
