@@ -122,7 +122,10 @@ def _assemble(manifest: Mapping[str, Any], arrays: Arrays) -> Replay:
         raise ConfigError(f"missing or surplus arrays {sorted(set(inputs) ^ {'x', 'eps'})}")
     moments = {name.removeprefix("moments."): views for name, views in groups.items()}
     facts = {name: manifest[name] for name in FACTS}
-    return Replay(**facts, **inputs, params=params, gradient=gradient or None, moments=moments)
+    return Replay(
+        **facts, x=inputs["x"], eps=inputs["eps"], params=params, gradient=gradient or None,
+        moments=moments,
+    )  # fmt: skip
 
 
 def _check(replay: Replay) -> None:

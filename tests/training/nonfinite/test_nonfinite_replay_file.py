@@ -73,7 +73,7 @@ def test_a_changed_byte_is_refused(good: Path, tmp_path) -> None:
         ({"pixels": 11}, "this model has float32 of"),
         ({"pixels": 0}, "at least 1, not 0"),
         ({"config": {"colour": "red"}}, "unknown settings: colour"),
-        ({"config": {"hidden": 3}}, "hidden is 3"),
+        ({"config": {"hidden": "3"}}, "hidden is '3'"),
         ({"config": {"likelihood": "categorical"}}, "max_level"),
         ({"config": {"optimizer": "adam"}}, r"missing or surplus arrays .*moments\.m/"),
         ({"config": {"dtype": "float64"}}, "this model has float64"),
