@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from scratchvae.data import PROTOCOLS, SUBSETS, is_subset
+from scratchvae.data import PROTOCOLS, SUBSETS, Reading, is_subset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import ESTIMATORS, Estimator
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Layer, Sequential
@@ -18,8 +18,12 @@ from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
 from scratchvae.tables import look_up
 
 HEADS = ("logvar", "logstd")
+LISTS = ("image_shape", "hidden", "encoder", "decoder")
 FORMER_NAMES = {"levels": "max_level"}  # of settings, in the files of older runs
-FORMER_DEFAULTS = {"start_std": 1.0}  # of settings that those files lack
+FORMER_DEFAULTS: dict[str, Any] = {
+    "start_std": 1.0,
+    "split": "last",
+}  # of settings that those files lack
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class TrainConfig:
     """
 
     data: str = "digits"  # a data set's name, or the path of a file
+    image_shape: tuple[int, ...] = ()  # of flattened images; these five as in data.Reading
+    full_scale: int = 0
+    split: str = "auto"
+    label_column: str = ""
+    colormap: str = ""
     subset: str = ""  # of the data: first:N, last:N or draw:SEED:N:M; all where empty
     binarize: str = "none"  # none, threshold, dynamic or static
     hidden: tuple[int, ...] = (400, 400)  # of the encoder; the decoder has them in reverse
@@ -73,6 +82,7 @@ class TrainConfig:
         object.__setattr__(self, "hidden", tuple(map(_plain, hidden)))
         self._require("data", isinstance(self.data, str), "a data set's name or a path, as text")
         self._require("shuffle", isinstance(self.shuffle, bool), "true or false")
+        object.__setattr__(self, "image_shape", self.reading.image_shape)
         for name in ("encoder", "decoder"):
             words = getattr(self, name)
             fine = isinstance(words, list | tuple) and all(isinstance(w, str) for w in words)
@@ -140,7 +150,7 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that JSON can hold."""
-        lists = {name: list(getattr(self, name)) for name in ("hidden", "encoder", "decoder")}
+        lists = {name: list(getattr(self, name)) for name in LISTS}
         return asdict(self) | lists
 
     @classmethod
@@ -154,6 +164,11 @@ class TrainConfig:
         return cls(**(older | renamed))
 
     # ---- what the settings mean --------------------------------------------------------------
+
+    @property
+    def reading(self) -> Reading:
+        """How the data are read; ``ConfigError`` for settings of it that cannot be."""
+        return Reading(**{field.name: getattr(self, field.name) for field in fields(Reading)})
 
     def make_likelihood(self) -> Likelihood:
         """The likelihood that the settings name."""

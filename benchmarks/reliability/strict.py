@@ -22,7 +22,7 @@ class Reading(NamedTuple):
     train_labels: NDArray[Any] | None
     test_labels: NDArray[Any] | None
     max_level: int | None
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...] | None
 
 
 def read(content: bytes) -> Reading:
@@ -70,36 +70,48 @@ def one_idx(content: bytes) -> NDArray[Any]:
 
 def meaning(arrays: list[NDArray[Any]], labels: list[NDArray[Any] | None]) -> Reading:
     """Pixels and labels of one array, to be cut, or of two."""
-    shapes = {image_shape(array) for array in arrays}
-    require(len(shapes) == 1)
-    for array, known in zip(arrays, labels, strict=True):
-        require(known is None or (known.dtype.kind in "bui" and known.shape == array.shape[:1]))
-        require(known is None or int(known.max()) < 2**63)
-    max_level = None
+    shapes = {array.shape[1:] for array in arrays}
+    require(len(shapes) == 1 and all(array.ndim in (2, 3, 4) for array in arrays))
+    known = [None if some is None else whole_numbers(some) for some in labels]
+    for array, some in zip(arrays, known, strict=True):
+        require(some is None or some.shape == array.shape[:1])
+    floats = {array.dtype.kind == "f" for array in arrays}
+    require(len(floats) == 1)
+    low, high = min(a.min() for a in arrays), max(a.max() for a in arrays)
+    shape = image_shape(shapes.pop(), low >= 0 and high <= (1 if floats == {True} else 255))
     rows = [array.reshape(len(array), -1) for array in arrays]
-    if all(array.dtype.kind == "f" for array in rows):
-        rows = [array.astype(np.float32) for array in rows]
+    max_level = None
+    if floats == {True} or (shape is None and (low < 0 or high > 255)):
+        rows = [array.astype(np.float64).astype(np.float32) for array in rows]
         require(all(bool(np.isfinite(array).all()) for array in rows))
+    elif high > 255 and all(array.dtype == np.uint16 for array in rows):
+        rows = [(array / 65535).astype(np.float32) for array in rows]
     else:
-        require(all(array.dtype.kind in "bui" for array in rows))
-        require(all(int(a.min()) >= 0 and int(a.max()) <= 255 for a in rows))
-        max_level = 1 if max(int(array.max()) for array in rows) == 1 else 255
+        require(low >= 0 and high <= 255)
+        max_level = 1 if high == 1 else 255
         rows = [array.astype(np.uint8) for array in rows]
     if len(rows) == 1:
         require(len(rows[0]) >= 2)
         cut = len(rows[0]) - max(1, len(rows[0]) // 10)
         rows = [rows[0][:cut], rows[0][cut:]]
-        labels = [None, None] if labels[0] is None else [labels[0][:cut], labels[0][cut:]]
-    return Reading(rows[0], rows[1], labels[0], labels[1], max_level, shapes.pop())
+        known = [None, None] if known[0] is None else [known[0][:cut], known[0][cut:]]
+    return Reading(rows[0], rows[1], known[0], known[1], max_level, shape)
 
 
-def image_shape(array: NDArray[Any]) -> tuple[int, int]:
-    """(height, width) of images (N, H, W) or (N, D), where a square D is a square."""
-    require(array.ndim in (2, 3))
-    if array.ndim == 3:
-        return array.shape[1], array.shape[2]
-    side = math.isqrt(array.shape[1])
-    return (side, side) if side**2 == array.shape[1] else (1, array.shape[1])
+def whole_numbers(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Labels from −1 up, however they are stored."""
+    require(bool(np.isfinite(labels).all()) and int(labels.max()) < 2**63 and labels.min() >= -1)
+    require(bool((labels == np.floor(labels.astype(np.float64))).all()))
+    return labels.astype(np.int64)
+
+
+def image_shape(shape: tuple[int, ...], grey: bool) -> tuple[int, ...] | None:
+    """(H, W) or (H, W, C) of an image; of a flattened one where it is a square of grey values."""
+    if len(shape) == 1:
+        side = math.isqrt(shape[0])
+        return (side, side) if side**2 == shape[0] and side >= 4 and grey else None
+    require(len(shape) == 2 or shape[2] <= 4 or shape[0] not in (1, 3, 4))  # channels come last
+    return shape[:2] if shape[2:] == (1,) else shape
 
 
 def require(fine: bool) -> None:

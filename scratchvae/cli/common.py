@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.backend import DEVICES, Backend, get_backend, why_no_gpu
+from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
 from scratchvae.errors import DataError
 from scratchvae.runs import RunFolder, numbered_folder
@@ -72,9 +73,13 @@ def open_backend(device: str, dtype: str, quiet: bool, tf32: bool = False) -> Ba
     return bk
 
 
-def open_dataset(source: str, subset: str, data_dir: Path | None, quiet: bool) -> Dataset:
-    """The data set of --data, or its --subset, with its notes on stderr."""
-    dataset = select(load_dataset(source, data_dir, quiet=quiet), subset)
+def open_dataset(
+    config: TrainConfig, data_dir: Path | None, quiet: bool, source: str = ""
+) -> Dataset:
+    """The data that the settings name, or lie at ``source`` by now, with their notes on stderr."""
+    source = source or config.data
+    whole = load_dataset(source, data_dir, quiet=quiet, reading=config.reading)
+    dataset = select(whole, config.subset)
     for note in dataset.notes:
         print_message(note, quiet)
     return dataset
@@ -88,7 +93,7 @@ def data_of_run(run: RunFolder, data_dir: Path | None, quiet: bool) -> Dataset:
         data_dir = Path(str(known["data_dir"]))
     if source not in DATASETS and not Path(source).expanduser().exists():
         source = str(known.get("path") or source)  # the run was started from another folder
-    dataset = open_dataset(source, config.subset, data_dir, quiet)
+    dataset = open_dataset(config, data_dir, quiet, source)
     if dataset.fingerprint != known.get("fingerprint"):
         raise DataError(
             f"the data set {dataset.name} is not the one that {run.path} was trained on: "

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     # Images are counted as in the file, so none is held out here.
     config = replace(folder.config(), validation=0, patience=0)
     dataset = data_of_run(folder, args.data_dir, args.quiet)
-    mask = find_mask(mask_name, dataset.image_shape)
+    mask = find_mask(mask_name, dataset.row_shape)
     split = getattr(prepare(config, dataset), split_name)
     if args.count < 1 or not 0 <= first <= len(split) - args.count:
         raise ConfigError(
@@ -124,8 +124,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_figures:
         from scratchvae.figures import draw_completion
 
-        shape = dataset.image_shape
-        paths = draw_completion(out, model, images, found, settings, shape, caption)
+        paths = draw_completion(out, model, images, found, settings, dataset, caption)
         content["figures"] = [str(path) for path in paths]
         print_message(f"figures: {out}", args.quiet)
     out.mkdir(parents=True, exist_ok=True)

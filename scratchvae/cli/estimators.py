@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace, config: TrainConfig, out: Path) -> int:
     """Train, measure, and leave numbers and figures in a folder; the exit code."""
-    dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
+    dataset = open_dataset(config, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     tell = partial(print_message, quiet=args.quiet)
     found = compare_estimators(config, dataset, bk, args.draws, tell)
@@ -238,9 +238,10 @@ def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
         means, _ = trained.model.sample(SHOWN, seed=config.seed)
         sides[title] = Side(mu, means, trained.final.reconstruction, trained.final.kl)
     figure = beta_comparison(
-        sides, test.labels, dataset.image_shape,
+        sides, test.labels, dataset.image_shape or (1, pixels),
         f"{model} · {config.epochs} epochs, seed {config.seed} · {len(test)} test images · "
         f"{describe_protocol(trained.model, config.binarize, config.seed)} · the circle holds "
         "95 % of the prior; both decode the same z",
+        colormap=dataset.colormap,
     )  # fmt: skip
     return paths + save(figure, out, "beta_0_beside_1")

@@ -101,7 +101,7 @@ def run_studies(studies: list[Study], args: argparse.Namespace, out: Path) -> in
 def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[str, Any], str]:
     """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
     settings = study.config
-    dataset = open_dataset(settings.data, settings.subset, args.data_dir, args.quiet)
+    dataset = open_dataset(settings, args.data_dir, args.quiet)
     settings = resolve_max_level(settings, dataset.train.max_level)
     study = replace(study, config=settings)
     bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
@@ -164,6 +164,5 @@ def complete_one(
         shown = views.train.take(slice(target.image, target.image + 1))
         images = as_seen_by_model(shown, seed=config.seed)
         caption = f"training image {target.image} · {how(model, target.mask, target.settings)}"
-        shape = dataset.image_shape
-        draw_completion(figures, model, images, found, target.settings, shape, caption)
+        draw_completion(figures, model, images, found, target.settings, dataset, caption)
     return completed

@@ -63,9 +63,9 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
 
 def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -> Dataset:
     """The run's data, where they are now; ``DataError`` where they are others."""
-    if not {"data", "subset"} & set(args.typed):
+    if not {"data", "subset", *vars(config.reading)} & set(args.typed):
         return data_of_run(folder, args.data_dir, args.quiet)
-    dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
+    dataset = open_dataset(config, args.data_dir, args.quiet)
     if dataset.fingerprint != folder.settings()["data"].get("fingerprint"):
         raise DataError(
             f"the data set {dataset.name} is not the one that {folder.path} was trained on: "

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.change_settings:
         raise ConfigError("--change-settings belongs to --resume: name the run to go on with")
     config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig().to_json()})
-    dataset = open_dataset(config.data, config.subset, args.data_dir, args.quiet)
+    dataset = open_dataset(config, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     with results_folder(args.out, re.sub(r"\W+", "-", Path(dataset.name).stem)) as out:
         training = train_in_folder(

@@ -70,7 +70,7 @@ def settings_of(
         "data": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,
-            "image_shape": list(dataset.image_shape),
+            "image_shape": dataset.image_shape and list(dataset.image_shape),
             "data_dir": None if data_dir is None else str(data_dir.resolve()),
             "path": None if path is None else str(path.resolve()),
         },

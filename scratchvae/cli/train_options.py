@@ -6,7 +6,7 @@ from typing import Any
 
 from scratchvae.cli.common import add_device_arguments, add_output_arguments
 from scratchvae.config import HEADS, TrainConfig
-from scratchvae.data import DATASETS, PROTOCOLS
+from scratchvae.data import DATASETS, PROTOCOLS, SPLITS
 from scratchvae.latent import ESTIMATORS
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
 from scratchvae.likelihoods import LIKELIHOODS
@@ -38,7 +38,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     def option(*flags: str, help: str, default: Any, **more: Any) -> None:
         parser.add_argument(*flags, default=default, help=f"{help} (default: {default})", **more)
 
-    option("--data", default=d.data, help=f"{', '.join(DATASETS)}, or a .npy, .npz or IDX file")
+    option(
+        "--data",
+        default=d.data,
+        help=f"{', '.join(DATASETS)}, a .npy, .npz, IDX "
+        "or CSV file, or a folder of PNG or JPEG files",
+    )
+    parser.add_argument("--image-shape", type=int, nargs="+", default=[], metavar="SIZE",
+                        help="height and width of flattened images, and their channels "
+                        "(default: a square)")  # fmt: skip
+    parser.add_argument("--full-scale", type=int, default=d.full_scale, metavar="WHITE",
+                        help="the number that means white in your own data (default: 255, or 1 "
+                        "where nothing is larger)")  # fmt: skip
+    option(
+        "--split",
+        default=d.split,
+        metavar="HOW",
+        help=f"which images are the test part where your own data have none: {SPLITS}",
+    )
+    parser.add_argument("--label-column", default=d.label_column, metavar="NAME",
+                        help="of a table (default: label, if there is one)")  # fmt: skip
+    parser.add_argument("--colormap", default=d.colormap, metavar="NAME",
+                        help="matplotlib's, for grey images (default: Greys, ink on paper, where "
+                        "most pixels are black, else gray)")  # fmt: skip
     parser.add_argument("--subset", default=d.subset, metavar="PART",
                         help="first:N, last:N or draw:SEED:N:M (default: all)")  # fmt: skip
     option("--binarize", default=d.binarize, choices=PROTOCOLS, help="what pixels become")

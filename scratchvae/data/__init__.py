@@ -8,13 +8,16 @@ from scratchvae.data.binarize import bernoulli, binarize, describe
 from scratchvae.data.dataset import PROTOCOLS, Dataset, Split, require_unit_interval
 from scratchvae.data.download import cache_folder
 from scratchvae.data.load import DATASETS, load_dataset
+from scratchvae.data.reading import SPLITS, Reading
 from scratchvae.data.subset import SUBSETS, hold_out, is_subset, select
 
 __all__ = [
     "DATASETS",
     "PROTOCOLS",
+    "SPLITS",
     "SUBSETS",
     "Dataset",
+    "Reading",
     "Split",
     "bernoulli",
     "binarize",

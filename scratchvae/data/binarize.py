@@ -16,7 +16,7 @@ from scratchvae.data.dataset import (
     require_unit_interval,
     stream_of,
 )
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, DataError
 
 BLOCK = 1 << 20  # uniforms drawn at a time: 8 MiB, however many images there are
 
@@ -31,7 +31,8 @@ def binarize(split: Split, protocol: str, *, seed: int = 0, lane: int = 0) -> Sp
     for "static" the seed) is returned as it is.
 
     Raises ConfigError for an unknown protocol and for a split that has another one already,
-    DataError for grey values outside [0, 1] where the protocol needs them inside.
+    DataError for grey values outside [0, 1] where the protocol needs them inside, and where a
+    threshold leaves nothing of them but black or white.
     """
     require_protocol(protocol)
     if split.binarized != "none":
@@ -45,7 +46,9 @@ def binarize(split: Split, protocol: str, *, seed: int = 0, lane: int = 0) -> Sp
     if protocol == "threshold":
         # 2k > max_level without leaving uint8: k > floor(max_level / 2) is the same, k being whole
         half = 0.5 if split.max_level is None else split.max_level // 2
-        return Split((split.images > half).view(np.uint8), split.labels, 1, protocol)
+        pixels = (split.images > half).view(np.uint8)
+        require_both_values(pixels, split)
+        return Split(pixels, split.labels, 1, protocol)
     pixels = bernoulli(split, stream_of(seed, Purpose.STATIC, lane))
     return Split(pixels, split.labels, 1, protocol, seed)
 
@@ -77,6 +80,18 @@ def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.ui
         x = source[part] if split.max_level is None else source[part] / np.float32(split.max_level)
         np.less(here, x, out=pixels[part].view(np.bool_))
     return pixels.reshape(split.images.shape)
+
+
+def require_both_values(pixels: NDArray[np.uint8], split: Split) -> None:
+    """Raise DataError where a threshold has left nothing of grey images but black, or white."""
+    if pixels.size and pixels.min() == pixels.max() and np.ptp(split.images) > 0:
+        left = "black" if pixels[0, 0] == 0 else "white"
+        low, high = split.range
+        raise DataError(
+            f"a threshold of 1/2 leaves every pixel {left}: the grey values lie from {low:g} to "
+            f"{high:g}. Name the number that means white (--full-scale), rescale the images, or "
+            f"choose another binarization"
+        )
 
 
 def describe(protocol: str, seed: int | None = None) -> str:

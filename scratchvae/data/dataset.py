@@ -6,7 +6,9 @@ the training step divides by ``max_level`` when it gathers a batch.
 
 import difflib
 import hashlib
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,16 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.data.arrays import (
+    as_labels,
+    as_numbers,
+    as_pixels,
+    require_array,
+    require_finite,
+)
+from scratchvae.data.reading import Reading, choose_test_rows, is_whole
 from scratchvae.errors import ConfigError, DataError
 
 PROTOCOLS = ("none", "threshold", "dynamic", "static")  # of binarization, see data.binarize
+FEW = 1000  # images by which the ground of a data set is judged: black, or none
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and, where they are known, their labels.
 
-    ``images``: (N, D), uint8 levels or float32 values. ``labels``: (N,) int64, or None.
+    ``images``: (N, D), uint8 levels or float32 values. ``labels``: (N,) int64 from 0,
+    −1 for an image without one, or None.
     ``max_level``: a uint8 pixel k means the grey value k / max_level; None: the images are float32
     and their values are the grey values. ``binarized``: the protocol under which a model sees
     them, one of ``PROTOCOLS``; :func:`~scratchvae.data.binarize` sets it, with the seed of a
@@ -65,6 +77,11 @@ class Split:
                     f"labels are int64 of shape {images.shape[:1]}, one for each image, "
                     f"not {labels.dtype} of shape {labels.shape}"
                 )
+            if labels.min(initial=0) < -1:
+                raise DataError(
+                    f"label {int(labels.min())} cannot be: labels are whole numbers from 0, "
+                    f"and −1 for an image without one"
+                )
         self._check_protocol()
         object.__setattr__(self, "images", np.ascontiguousarray(images))
 
@@ -100,6 +117,26 @@ class Split:
             return np.array(chosen, dtype=np.float32)
         return np.divide(chosen, np.float32(self.max_level), dtype=np.float32)
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest grey value."""
+        scale = self.max_level or 1
+        return float(self.images.min() / scale), float(self.images.max() / scale)
+
+    def spread(self) -> float:
+        """√ of the mean squared difference of a value from its feature's mean, 0 if none differs.
+
+        A model that knows nothing but the mean image leaves an error of this size: a scale for the
+        σ of a Gaussian likelihood.
+        """
+        total = np.zeros((2, self.images.shape[1]))
+        shift = self.values(slice(0, 1)).astype(np.float64)  # sums of squares then cancel little
+        for start in range(0, len(self), FEW):
+            values = self.values(slice(start, start + FEW)) - shift
+            total += values.sum(axis=0), (values**2).sum(axis=0)
+        mean, mean_square = total / len(self)
+        return float(np.sqrt(np.maximum(mean_square - mean**2, 0.0).mean()))
+
     def take(self, index: Any) -> "Split":
         """The images (and labels) that ``index`` names: a slice, an index array or a mask."""
         labels = None if self.labels is None else self.labels[index]
@@ -108,49 +145,145 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images to train on and images to test on.
+    """Images (or rows of a table) to train on and to test on.
 
-    ``image_shape``: (height, width), whose product is D. ``notes``: lines that a person should
-    see, such as a test split that was cut off the end. ``fingerprint``: SHA-256 over ``max_level``,
+    ``image_shape``: (height, width) or (height, width, channels), whose product is D; None: the
+    rows are no images but a table of D features. ``notes``: lines that a person should see, such
+    as a test split that was cut off the end. ``feature_names``: of a table's columns, D or none.
+    ``class_names``: label k is called the k-th; empty: its number. ``colormap``: matplotlib's
+    name of the colours that grey images are drawn in; empty: "Greys", ink on paper, where most
+    pixels are nearly black, else "gray", light. ``fingerprint``: SHA-256 over ``max_level``,
     shapes, dtypes and bytes, so that a checkpoint can tell whether it meets its data again.
 
-    Raises DataError for splits that do not fit each other or ``image_shape``.
+    Raises DataError for splits that do not fit each other, ``image_shape`` or the names.
     """
 
     name: str
     train: Split
     test: Split
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...] | None
     notes: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    colormap: str = ""
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
         name, train, test = self.name, self.train, self.test
         if not isinstance(name, str):
             raise DataError(f"the name of a data set is a text, not {name!r}")
-        height, width = require_image_shape(self.image_shape, name)
+        shape = require_image_shape(self.image_shape, name)
+        object.__setattr__(self, "image_shape", shape)
         for part, split in (("train", train), ("test", test)):
             if not isinstance(split, Split):
                 raise DataError(f"{name}: the {part} part is a Split, not {type(split).__name__}")
             if len(split) == 0:
                 raise DataError(f"{name}: the {part} split holds no image; at least one is needed")
-            if split.images.shape[1] != height * width:
+            if shape is not None and split.images.shape[1] != math.prod(shape):
                 raise DataError(
                     f"{name}: the {part} images have {split.images.shape[1]} pixels, "
-                    f"but {height} x {width} were expected"
+                    f"but {' x '.join(map(str, shape))} were expected"
                 )
+        features = train.images.shape[1]
+        if test.images.shape[1] != features:
+            raise DataError(
+                f"{name}: train rows have {features} values and test rows {test.images.shape[1]}"
+            )
         if train.max_level != test.max_level:
             raise DataError(
                 f"{name}: train and test images differ in max_level "
                 f"({train.max_level} and {test.max_level}); store both in one dtype"
             )
+        if self.feature_names and len(self.feature_names) != features:
+            raise DataError(f"{name}: {len(self.feature_names)} names for {features} features")
+        if not self.colormap:
+            object.__setattr__(self, "colormap", default_colormap(train))
         object.__setattr__(self, "fingerprint", fingerprint(train, test))
 
     def __repr__(self) -> str:
-        height, width = self.image_shape
+        size = " x ".join(map(str, self.row_shape))
+        what = f"rows of {size} features" if self.image_shape is None else f"images of {size}"
         return (
-            f"<Dataset {self.name!r}: {len(self.train)} training and {len(self.test)} test images "
-            f"of {height} x {width}>"
+            f"<Dataset {self.name!r}: {len(self.train)} training and {len(self.test)} test {what}>"
+        )
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of an image, (H, W) or (H, W, C), or (D,) of a row of a table."""
+        return self.image_shape or self.train.images.shape[1:]
+
+    @classmethod
+    def from_arrays(
+        cls,
+        train: Any,
+        test: Any = None,
+        *,
+        labels: Any = None,
+        test_labels: Any = None,
+        image_shape: Sequence[int] | None = None,
+        full_scale: int = 0,
+        split: str = "auto",
+        colormap: str = "",
+        channels_first: bool = False,
+        name: str = "arrays",
+    ) -> "Dataset":
+        """A data set of the images, or the table, in ``train`` and perhaps ``test``.
+
+        ``train`` and ``test``: (N, H, W) or (N, H, W, C) images, (N, D) flattened images or a
+        table: NumPy arrays of booleans, integers or floats of any size, nested lists, DataFrames
+        (their column names are kept), tensors. With ``channels_first`` images are (N, C, H, W).
+        ``labels``, ``test_labels``: (N,) whole numbers from 0, −1 for an image without a label, or
+        texts; or None. The arrays are copied.
+
+        Whole numbers 0..255 of images are grey levels of 255 (of 1 if the brightest is 1), booleans
+        are 0 and 1; floats, and numbers of a table, mean themselves. What is guessed is said in
+        ``notes``, and ``image_shape``, ``full_scale`` and ``colormap`` (see :class:`Reading`) say
+        it instead. Where ``test`` is None a tenth of the images, at least one, becomes the test
+        part, as ``split`` says: the last ones, or a draw ("random:SEED", "stratified:SEED").
+
+        Raises DataError for arrays of other kinds, shapes or ranges, masked elements, values that
+        are not finite, and labels that do not fit; ConfigError for settings that cannot be.
+
+        >>> data = Dataset.from_arrays([[0.1, 2.0], [0.3, 1.0], [0.2, 3.0]])
+        >>> len(data.train), len(data.test), data.image_shape
+        (2, 1, None)
+        """
+        shape = () if image_shape is None else tuple(image_shape)
+        reading = Reading(shape, full_scale, split, colormap=colormap)
+        given = [train] if test is None else [train, test]
+        titles = [name] if test is None else [f"{name}, train part", f"{name}, test part"]
+        read = [as_numbers(value, title) for value, title in zip(given, titles, strict=True)]
+        arrays, names = [array for array, _ in read], read[0][1]
+        if any(other != names for _, other in read):
+            raise DataError(f"{name}: train and test have columns of different names")
+        if channels_first:
+            arrays = [np.moveaxis(a, 1, -1) if a.ndim == 4 else a for a in arrays]
+        pixels = as_pixels(arrays, bool(names), reading, name)
+        known, class_names = as_labels(
+            [labels] if test is None else [labels, test_labels],
+            [len(array) for array in arrays],
+            name,
+        )
+        parts = [
+            Split(images, some, pixels.max_level)
+            for images, some in zip(pixels.parts, known, strict=True)
+        ]
+        notes = pixels.notes
+        if test is None:
+            if test_labels is not None:
+                raise DataError(f"{name}: there are labels of a test part, but no test part")
+            rows = choose_test_rows(len(parts[0]), parts[0].labels, reading.split, name)
+            parts = [parts[0].take(some) for some in rows[:2]]
+            notes.append(rows[2])
+        return cls(
+            name,
+            parts[0],
+            parts[1],
+            pixels.image_shape,
+            tuple(notes),
+            names if pixels.image_shape is None else (),
+            class_names,
+            reading.colormap,
         )
 
 
@@ -165,31 +298,37 @@ def require_protocol(protocol: str) -> None:
     )
 
 
-def require_array(array: Any, what: str) -> None:
-    """Raise DataError unless ``array`` is NumPy's, and whole: a mask would be lost in silence."""
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{what} are a NumPy array, not {type(array).__name__}")
-    if isinstance(array, np.ma.MaskedArray):
-        raise DataError(f"{what} are a masked array; fill what is masked, or leave it out")
-
-
 def require_max_level(max_level: Any) -> int:
     """``max_level`` as an int; raises DataError unless it is a whole number from 1 to 255."""
-    fine = isinstance(max_level, int | np.integer) and not isinstance(max_level, bool)
-    if not fine or not 1 <= max_level <= 255:
+    if not is_whole(max_level, 1) or max_level > 255:
         raise DataError(f"max_level={max_level!r} cannot be: a whole number from 1 to 255, or None")
     return int(max_level)
 
 
-def require_image_shape(shape: Any, name: str) -> tuple[int, int]:
-    """(height, width); raises DataError unless they are two whole numbers of at least 1."""
-    pair = shape if isinstance(shape, tuple) and len(shape) == 2 else ()
-    if not pair or not all(isinstance(n, int) and n >= 1 for n in pair):
+def require_image_shape(shape: Any, name: str) -> tuple[int, ...] | None:
+    """(height, width) or (height, width, channels) as Python ints, or None for a table.
+
+    Raises DataError unless they are whole numbers of at least 1.
+    """
+    if shape is None:
+        return None
+    fine = isinstance(shape, tuple) and len(shape) in (2, 3)
+    if not fine or not all(is_whole(n, 1) for n in shape):
         raise DataError(
-            f"{name}: the shape of an image is (height, width), two whole numbers of at least 1, "
-            f"not {shape!r}"
+            f"{name}: the shape of an image is (height, width) or (height, width, channels), whole "
+            f"numbers of at least 1, or None for a table, not {shape!r}"
         )
-    return pair[0], pair[1]
+    return tuple(int(n) for n in shape)
+
+
+def default_colormap(split: Split) -> str:
+    """ "Greys" where half of the pixels and more lie in the lowest quarter of the range: ink.
+
+    Drawings on a black ground are shown as ink on paper, everything else as light.
+    """
+    values = split.values(slice(0, FEW))
+    low, high = float(values.min()), float(values.max())
+    return "Greys" if np.median(values) <= low + (high - low) / 4 else "gray"
 
 
 def fingerprint(*splits: Split) -> str:
@@ -206,19 +345,6 @@ def fingerprint(*splits: Split) -> str:
             digest.update(f"{array.dtype.newbyteorder('<').str} {array.shape};".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def require_finite(images: NDArray[np.floating], name: str) -> None:
-    """Raise DataError, with their number and the first index, if a NaN or infinity is there."""
-    finite = np.isfinite(images)
-    if finite.all():
-        return
-    count = images.size - int(np.count_nonzero(finite))
-    first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), finite.shape))
-    raise DataError(
-        f"{name}: {count} of {images.size} values are NaN or infinite as float32, the first at "
-        f"index {first} ({images[first]}). Repair or drop these images."
-    )
 
 
 def require_unit_interval(split: Split, name: str) -> None:

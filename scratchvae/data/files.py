@@ -54,10 +54,7 @@ def require_file(path: Path) -> None:
     if os.path.isfile(path):
         return
     if os.path.isdir(path):
-        raise DataError(
-            f"{path}: is a folder; give a .npy, .npz or IDX file, or a dataset's name "
-            f"and this folder as the data folder"
-        )
+        raise DataError(f"{path}: is a folder, and a file was expected")
     if os.path.exists(path):
         raise DataError(f"{path}: is not a regular file")
     raise DataError(f"{str(path)!r}: no such file; check the path")

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,15 @@ import numpy as np
 from scratchvae.data.dataset import Dataset, Split
 from scratchvae.data.mirrors import ARCHIVES
 from scratchvae.data.mnist import load_archive
+from scratchvae.data.reading import Reading
 from scratchvae.data.user_files import load_file
 from scratchvae.errors import DataError
 
 DATASETS = ("digits", "mnist", "fashion-mnist")
+KINDS = (
+    f"there are: {', '.join(DATASETS)}; the path of a .npy, .npz, IDX or CSV file of your own, or "
+    f"of a folder of PNG or JPEG files, works too"
+)
 
 
 def load_dataset(
@@ -21,8 +27,12 @@ def load_dataset(
     *,
     download: bool = True,
     quiet: bool = False,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> Dataset:
-    """The dataset of this name (one of DATASETS), or the images of this .npy, .npz or IDX file.
+    """The dataset of this name (one of DATASETS), or what this file or folder of the user's holds.
+
+    Files are .npy, .npz and IDX files of images, and .csv, .tsv and .txt files of tables; a folder
+    holds PNG or JPEG files. ``reading`` says how they are read where they leave it open.
 
     ``digits`` needs neither files nor network. ``mnist`` and ``fashion-mnist`` are looked for in
     ``data_dir`` (else in the folder that SCRATCHVAE_DATA names), then in the cache, and then,
@@ -30,19 +40,25 @@ def load_dataset(
     file of the same name: write ``./mnist`` for the file.
 
     Raises DataError for an unknown name, a file that cannot be used, and data that are damaged
-    or foreign; DownloadError if the files are on no mirror that can be reached.
+    or foreign; ConfigError for a ``reading`` of data that have a name; DownloadError if the files
+    are on no mirror that can be reached.
     """
     for what in (source, "" if data_dir is None else data_dir):
         if not isinstance(what, str | os.PathLike):
             raise DataError(f"data are named by a text or a path, not by {what!r}")
-    if source == "digits":
-        return load_digits()
-    if isinstance(source, str) and source in ARCHIVES:
-        return load_archive(ARCHIVES[source], data_dir, download=download, quiet=quiet)
+    if not os.fspath(source):
+        raise DataError(f"data are named by a text, and this one is empty; {KINDS}")
+    if isinstance(source, str) and source in DATASETS:
+        reading.require_default(source)
+        if source == "digits":
+            named = load_digits()
+        else:
+            named = load_archive(ARCHIVES[source], data_dir, download=download, quiet=quiet)
+        return replace(named, colormap=reading.colormap or named.colormap)
     path = Path(os.path.expanduser(source))
     if isinstance(source, str) and not looks_like_a_path(source) and not os.path.exists(path):
         raise unknown_name(source)
-    return load_file(path)
+    return load_file(path, reading)
 
 
 def looks_like_a_path(source: str) -> bool:
@@ -54,10 +70,7 @@ def unknown_name(source: str) -> DataError:
     """The error for a name that is none, with the nearest one."""
     near = difflib.get_close_matches(source.lower(), DATASETS, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return DataError(
-        f"unknown dataset {source!r}.{hint} There are: {', '.join(DATASETS)}; "
-        f"the path of a .npy, .npz or IDX file of your own works too."
-    )
+    return DataError(f"unknown dataset {source!r}.{hint} {KINDS[0].upper()}{KINDS[1:]}.")
 
 
 LEVELS = 16  # each pixel counts the dark dots among 4 x 4

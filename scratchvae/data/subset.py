@@ -6,6 +6,7 @@ and then M test images, drawn with replacement by NumPy's legacy generator, as t
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def select(dataset: Dataset, text: str) -> Dataset:
         if n > len(train):
             raise ConfigError(f"the subset {text!r} asks for more than {len(train)} images")
         train = train.take(slice(0, n) if match[1] == "first" else slice(len(train) - n, None))
-    return Dataset(dataset.name, train, test, dataset.image_shape, dataset.notes)
+    return replace(dataset, train=train, test=test)
 
 
 def hold_out(train: Split, count: int, seed: int) -> tuple[Split, Split]:

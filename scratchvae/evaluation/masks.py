@@ -1,5 +1,6 @@
 """Which pixels of an image are observed: halves by name, or booleans from a file."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,15 +16,20 @@ Bools = NDArray[np.bool_]
 
 
 def find_mask(name: str, shape: Sequence[int]) -> Bools:
-    """True where a pixel is observed, (H · W,): one of ``HALVES``, or the path of a .npy file.
+    """True where a value is observed, (D,): one of ``HALVES``, or the path of a .npy file.
 
-    Of an odd number of rows (or columns), the one in the middle is hidden. The file holds booleans
-    of shape (H, W) or (H · W,). Raises ``DataError`` for another size or dtype, and where nothing
-    is observed.
+    ``shape`` is that of an image, (H, W) or (H, W, C), or (D,) of a table's row. Of an odd number
+    of rows (or columns), the one in the middle is hidden; a pixel is observed in all its channels.
+    The file holds booleans of that shape, of (H, W) or of (D,).
+
+    Raises ``DataError`` for another size or dtype, and where nothing is observed; ``ConfigError``
+    for another name, or half of a table.
     """
-    height, width = shape
-    if name in HALVES:
-        mask = np.zeros((height, width), dtype=np.bool_)
+    shape, size = tuple(shape), math.prod(shape)
+    mask: Bools
+    if name in HALVES and len(shape) > 1:
+        height, width = shape[:2]
+        mask = np.zeros(shape, dtype=np.bool_)
         half = {
             "top": np.s_[: height // 2, :],
             "bottom": np.s_[height - height // 2 :, :],
@@ -31,18 +37,20 @@ def find_mask(name: str, shape: Sequence[int]) -> Bools:
             "right": np.s_[:, width - width // 2 :],
         }
         mask[half[name]] = True
-        return observed_pixels(mask.reshape(-1), height * width, f"the mask {name!r}")
+        return observed_pixels(mask.reshape(-1), size, f"the mask {name!r}")
+    if name in HALVES:
+        raise ConfigError(f"a table has no {name} half: name a .npy file of {size} booleans")
     if Path(name).suffix != ".npy":
         raise ConfigError(f"the mask {name!r} is not one of {', '.join(HALVES)}, nor a .npy file")
     mask = read_npy(Path(name))
     if mask.dtype != np.bool_:
         raise DataError(f"{name}: a mask holds booleans, True where observed, not {mask.dtype}")
-    if mask.shape not in ((height, width), (height * width,)):
-        raise DataError(
-            f"{name}: the mask has the shape {mask.shape}, but the images have {height} x {width} "
-            "pixels"
-        )
-    return observed_pixels(mask.reshape(-1), height * width, name)
+    if len(shape) == 3 and mask.shape == shape[:2]:
+        mask = np.repeat(mask.reshape(-1), shape[2])
+    elif mask.shape not in (shape, (size,)):
+        what = f"the images have {' x '.join(map(str, shape))} pixels"
+        raise DataError(f"{name}: the mask has the shape {mask.shape}, but {what}")
+    return observed_pixels(mask.reshape(-1), size, name)
 
 
 def observed_pixels(mask: NDArray, pixels: int, what: str = "the mask") -> Bools:

@@ -18,6 +18,9 @@ are imported when the first figure is drawn, not by importing this package.
 | `gradient_noise` | variance and bias of every estimator's gradient, layer by layer |
 | `estimator_curves` | test loss and KL over the epochs, one line per estimator |
 | `beta_comparison` | posterior means and prior samples of an autoencoder beside a VAE's |
+| `feature_reconstructions` | reconstructed over actual values of a table, a panel a feature |
+| `feature_errors` | the part of each feature's variance that is left unexplained |
+| `feature_distributions` | each feature in the data and in the model's draws |
 | `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |
 | `latent_grid` | decoder means over the 2-D latent plane, at `latent_grid_points` |
 
@@ -29,6 +32,11 @@ from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
 from scratchvae.figures.estimators import estimator_curves, gradient_noise
+from scratchvae.figures.features import (
+    feature_distributions,
+    feature_errors,
+    feature_reconstructions,
+)
 from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
@@ -46,6 +54,9 @@ __all__ = [
     "draw_completion",
     "draw_run",
     "estimator_curves",
+    "feature_distributions",
+    "feature_errors",
+    "feature_reconstructions",
     "film_strip",
     "gradient_noise",
     "interpolations",

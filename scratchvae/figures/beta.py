@@ -60,7 +60,7 @@ def beta_comparison(
         down = -(-count // across)
         scale = fit(shape, down, across, SIDE, SIDE)
         canvases.append(tile(rows, shape, down, across, scale))
-    tall, wide = canvases[0].shape
+    tall, wide = canvases[0].shape[:2]
 
     second = TITLE_ROOM + WORDS + SIDE + BELOW + TITLE_ROOM
     figure = new_page(len(sides) * (LEFT + max(SIDE, wide)) + MARGIN, second + tall, caption)

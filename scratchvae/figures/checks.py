@@ -25,25 +25,40 @@ def as_float64(name: str, values: ArrayLike) -> Float64:
         ) from trouble
 
 
-def image_shape(shape: Sequence[int]) -> tuple[int, int]:
-    """The (height, width) of an image as two positive Python ints."""
-    if np.shape(shape) != (2,):
-        raise ConfigError(f"shape must be (height, width), got {shape!r}")
-    return whole("the height of an image", shape[0]), whole("the width of an image", shape[1])
+def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """The (height, width, channels) of an image as positive Python ints; 1 channel for (H, W)."""
+    if np.shape(shape) not in ((2,), (3,)):
+        raise ConfigError(
+            f"shape must be (height, width) or (height, width, channels), got {shape!r}"
+        )
+    return (
+        whole("the height of an image", shape[0]),
+        whole("the width of an image", shape[1]),
+        whole("the number of channels", shape[2]) if len(shape) == 3 else 1,
+    )
+
+
+def drawn_size(shape: Sequence[int]) -> tuple[int, int]:
+    """(height, width) of what is drawn of an image: one or three channels are one picture.
+
+    Other channels stand side by side, as grey pictures.
+    """
+    height, width, channels = image_shape(shape)
+    return height, width if channels in (1, 3) else width * channels
 
 
 def image_rows(name: str, images: ArrayLike, shape: Sequence[int]) -> Float64:
-    """Images (N, H·W) with N ≥ 1 and pixels in [0, 1].
+    """Images (N, H·W) or (N, H·W·C) with N ≥ 1 and pixels in [0, 1].
 
     Pixels outside [0, 1] are clipped: the mean or a draw of a Gaussian may lie there. NaN stays
     NaN and is drawn in the grey of the separators.
     """
-    height, width = image_shape(shape)
+    size = math.prod(image_shape(shape))
     rows = as_float64(name, images)
-    if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] != height * width:
+    if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] != size:
         raise ConfigError(
-            f"{name} must have shape (N, {height * width}), one flattened image of "
-            f"{height}×{width} pixels per row, got {rows.shape}"
+            f"{name} must have shape (N, {size}), one flattened image of "
+            f"{'×'.join(map(str, shape))} pixels per row, got {rows.shape}"
         )
     if np.asarray(images).dtype.kind in "iu" and rows.max() > 1:
         raise ConfigError(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures.checks import as_float64, image_rows, image_shape
+from scratchvae.figures.checks import as_float64, image_rows
 from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, place, text_width
 from scratchvae.figures.style import LABEL, house_style
 from scratchvae.figures.tiles import fit, show, tile
@@ -57,7 +57,7 @@ def completions(
         raise ConfigError(f"{len(completed)} completions cannot stand beside {n} images")
 
     columns = sum(count for _, _, count in panels)
-    scale = fit(image_shape(shape), n, max(columns, 6), WIDTH, HEIGHT)
+    scale = fit(shape, n, max(columns, 6), WIDTH, HEIGHT)
     left, width, placed = MARGIN, MARGIN, []
     for title, part, count in panels:
         canvas = tile(part, shape, n, count, scale)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures.checks import as_float64, image_rows, image_shape, whole
+from scratchvae.figures.checks import as_float64, drawn_size, image_rows, whole
 from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, place, text_width
 from scratchvae.figures.style import LABEL, house_style
 from scratchvae.figures.tiles import centres, fit, show, tile
@@ -47,7 +47,7 @@ def film_strip(
     if not len(numbers) or (np.diff(numbers) <= 0).any() or (numbers < 0).any():
         raise ConfigError("epochs must be ascending numbers, not negative, at least one")
     chosen = shown(numbers, whole("rows", rows))
-    count, height = len(chosen), image_shape(shape)[0]
+    count, height = len(chosen), drawn_size(shape)[0]
     scale = fit(shape, count + 1, max(n, 5), WIDTH, HEIGHT)
     above = tile(images, shape, 1, n, scale)
     names = [f"epoch {numbers[i]:g}" for i in chosen]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures.checks import image_rows, image_shape, whole
+from scratchvae.figures.checks import drawn_size, image_rows, whole
 from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, place, text_width
 from scratchvae.figures.style import LABEL, house_style
 from scratchvae.figures.tiles import centres, fit, show, tile
@@ -32,7 +32,8 @@ def data_samples(
 ) -> "Figure":
     """A grid of images (N, H·W) in reading order, at most the first rows · columns of them.
 
-    `colormap="Greys"` shows ink on paper; `"gray"` shows light, as in photographs of faces.
+    `colormap="Greys"` shows ink on paper; `"gray"` shows light, as in photographs of faces. Images
+    of shape (H, W, 3) are drawn in their own colours, here as in every figure of images.
     """
     return _panels([(title, images)], shape, caption, rows, columns, colormap)
 
@@ -80,14 +81,14 @@ def reconstructions(
     if len(above) != len(below):
         raise ConfigError(f"{len(above)} originals cannot stand above {len(below)} reconstructions")
     count = min(whole("columns", columns), len(above))
-    height = image_shape(shape)[0]
+    height = drawn_size(shape)[0]
     # Fewer than five columns would fill the strip with pixels as large as stamps.
     scale = fit(shape, 2, max(count, 5), STRIP, STRIP)
     names = ("original", "reconstruction")
     both = [tile(part[:count], shape, 1, count, scale) for part in (above, below)]
 
     left = MARGIN + round(max(text_width(name, LABEL) for name in names)) + 20
-    tall, wide = both[0].shape
+    tall, wide = both[0].shape[:2]
     step = tall + 8  # the two rows are two things: a little more than a hairline between them
     right = max(left + wide, MARGIN + round(text_width(title, LABEL * 1.2)))
     figure = new_page(right + MARGIN, TITLE_ROOM + step + tall, caption)
@@ -114,7 +115,7 @@ def _panels(
     scale = fit(shape, rows, columns, PANEL, PANEL)
     canvases = [tile(part, shape, rows, columns, scale) for part in parts]
 
-    tall, wide = canvases[0].shape
+    tall, wide = canvases[0].shape[:2]
     titles = max(round(text_width(title, LABEL * 1.2)) for title, _ in panels)
     step = max(wide, titles) + BETWEEN
     figure = new_page(2 * MARGIN + len(panels) * step - BETWEEN, TITLE_ROOM + tall, caption)

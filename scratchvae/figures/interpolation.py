@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures.checks import Float64, as_float64, image_rows, image_shape
+from scratchvae.figures.checks import Float64, as_float64, drawn_size, image_rows
 from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, place
 from scratchvae.figures.style import house_style
 from scratchvae.figures.tiles import centres, fit, show, tile
@@ -36,21 +36,21 @@ def interpolations(
     (P, n, H·W), from the first image's encoding to the second's. One panel per way.
     """
     ends = [image_rows(name, a, shape) for name, a in (("first", first), ("second", second))]
-    height, width = image_shape(shape)
+    width, size = drawn_size(shape)[1], ends[0].shape[1]
     pairs = len(ends[0])
     between: dict[str, Float64] = {name: as_float64(name, a) for name, a in ways.items()}
     steps = {a.shape[1] for a in between.values() if a.ndim == 3}
-    fits = [a.ndim == 3 and a.shape[::2] == (pairs, height * width) for a in between.values()]
+    fits = [a.ndim == 3 and a.shape[::2] == (pairs, size) for a in between.values()]
     if not between or len(ends[1]) != pairs or not all(fits) or len(steps) != 1:
         raise ConfigError(
-            f"each way must have shape ({pairs}, n, {height * width}) with one n for all, for "
+            f"each way must have shape ({pairs}, n, {size}) with one n for all, for "
             f"{pairs} first and {len(ends[1])} second images; got "
             f"{', '.join(str(a.shape) for a in between.values()) or 'no way at all'}"
         )
     (n,) = steps
     scale = fit(shape, 1, n + 2, STRIP, STRIP)
     left, right = (tile(a, shape, pairs, 1, scale) for a in ends)
-    tall, one = left.shape
+    tall, one = left.shape[:2]
     middle = n * (width * scale + 2) + 2
     start = MARGIN + one + APART
     page = start + middle + APART + one + MARGIN

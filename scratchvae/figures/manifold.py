@@ -1,5 +1,6 @@
 """The decoder's means over a 2-D latent plane: the learned manifold."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.figures.checks import (
     Float64,
     as_float64,
+    drawn_size,
     image_rows,
     image_shape,
     quantile_level,
@@ -67,13 +69,14 @@ def latent_grid(
     """
     from scipy.special import ndtri
 
-    height, width = image_shape(shape)
+    height, width = drawn_size(shape)
+    size = math.prod(image_shape(shape))
     grid = as_float64("decoded", decoded)
     n = len(grid) if grid.ndim else 0
-    if n < 1 or grid.shape != (n, n, height * width):
+    if n < 1 or grid.shape != (n, n, size):
         raise ConfigError(
-            f"decoded must have shape (n, n, {height * width}), a square of flattened images of "
-            f"{height}×{width} pixels, got {grid.shape}"
+            f"decoded must have shape (n, n, {size}), a square of flattened images of "
+            f"{'×'.join(map(str, shape))} pixels, got {grid.shape}"
         )
     levels = as_float64("quantiles", quantiles)
     if levels.shape != (n,) or np.any(np.diff(levels) <= 0):
@@ -82,7 +85,7 @@ def latent_grid(
 
     scale = fit(shape, n, n, SIDE, SIDE)
     canvas = tile(image_rows("decoded", grid.reshape(n * n, -1), shape), shape, n, n, scale)
-    tall, wide = canvas.shape
+    tall, wide = canvas.shape[:2]
     figure = new_page(LEFT + wide + MARGIN, TITLE_ROOM + tall + BELOW, caption)
     axes = place(figure, LEFT, TITLE_ROOM, wide, tall, title)
     show(axes, canvas, colormap)

@@ -1,6 +1,6 @@
 """The figures of a run and of a completion, from the model, its data and its numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,11 @@ from scratchvae.evaluation import (
 from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
+from scratchvae.figures.features import (
+    feature_distributions,
+    feature_errors,
+    feature_reconstructions,
+)
 from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
@@ -37,6 +42,8 @@ SCATTER = 5_000  # points; more of them hide each other
 PAIRS = 3  # of images to go from one to the other
 COMPLETED, DRAWS = 8, 5  # images in the figure of a completion, and completions of each
 
+Keep = Callable[["Figure", str], None]  # a figure, the name of its files
+
 
 def draw_run(
     folder: Path,
@@ -51,48 +58,30 @@ def draw_run(
 ) -> list[Path]:
     """Draw the figures of a trained model and save them in ``folder``; returns the files' paths.
 
-    Data, reconstructions, prior samples, interpolations, snapshots, losses and, if the latent space
-    has two dimensions, the scatters of μ and the decoded plane. The first file is written when the
-    last figure has been drawn; other files in the folder stay.
+    Of images: data, reconstructions, prior samples, interpolations, snapshots and, if the latent
+    space has two dimensions, the decoded plane. Of a table: reconstructions and errors by feature,
+    and the distribution of each. Of both: losses and, in two dimensions, the scatters of μ. The
+    first file is written when the last figure has been drawn; other files in the folder stay.
     """
-    shape, files = dataset.image_shape, dict[str, bytes]()
+    files: dict[str, bytes] = {}
 
     def keep(figure: "Figure", name: str) -> None:
         files.update(render(figure, name))
 
-    shown = pick(views.train, 100, config.seed)
-    keep(data_samples(visible_of(shown, config), shape, "Training images", caption), "data")
-
-    originals = figure_originals(views, config)
-    keep(reconstructions(originals, model.reconstruct(originals), shape, caption),
-         "reconstructions")  # fmt: skip
-
-    means, draws = model.sample(100, seed=config.seed)
-    keep(prior_samples(means, draws, shape, caption), "prior_samples")
-
-    ends = visible_of(views.train.take(slice(0, 2 * PAIRS)), config)
-    first, second = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
-    if len(second):
-        ways = {path.capitalize(): interpolate(model, first, second, path=path)
-                for path in ("linear", "spherical")}  # fmt: skip
-        keep(interpolations(first, ways, second, shape, caption), "interpolations")
-
-    if snapshots is not None and snapshots.epochs:
-        keep(
-            film_strip(snapshots.originals, snapshots.frames, snapshots.epochs, shape, caption),
-            "film_strip",
-        )
-
+    if dataset.image_shape is None:
+        draw_features(keep, model, config, dataset, views, caption)
+    else:
+        draw_images(keep, model, config, dataset, views, caption, snapshots)
     if model.vae.latent_dim == 2:
+        what = "images" if dataset.image_shape else "rows"
         for name, split in (("latent_scatter", views.test), ("latent_scatter_train", views.train)):
             some = split.take(slice(0, SCATTER))
             mu, _ = model.encode(visible_of(some, config))
-            of = f"{len(some):,} {'training' if split is views.train else 'test'} images"
-            keep(latent_scatter(mu, some.labels, f"{of} · {caption}"), name)
-        levels, points = latent_grid_levels(), latent_grid_points()
-        decoded = model.decode(points).reshape(len(levels), len(levels), -1)
-        keep(latent_grid(decoded, shape, levels, caption), "latent_grid")
-
+            of = f"{len(some):,} {'training' if split is views.train else 'test'} {what}"
+            keep(
+                latent_scatter(mu, some.labels, f"{of} · {caption}", names=dataset.class_names),
+                name,
+            )
     if metrics:
         names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
         series = {name: [m[name] for m in metrics] for name in names}
@@ -101,26 +90,109 @@ def draw_run(
     return write(files, folder)  # the losses last: their file says that all the others are there
 
 
+def draw_images(
+    keep: Keep,
+    model: Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    views: Views,
+    caption: str,
+    snapshots: Snapshots | None,
+) -> None:
+    """Add the figures that are made of images."""
+    shape, colours = dataset.row_shape, dataset.colormap
+    as_drawn, scale = drawing_scale(dataset)
+    caption += scale
+    shown = as_drawn(visible_of(pick(views.train, 100, config.seed), config))
+    keep(data_samples(shown, shape, "Training images", caption, colormap=colours), "data")
+
+    originals = figure_originals(views, config)
+    below = as_drawn(model.reconstruct(originals))
+    keep(
+        reconstructions(as_drawn(originals), below, shape, caption, colormap=colours),
+        "reconstructions",
+    )
+
+    means, draws = (as_drawn(a) for a in model.sample(100, seed=config.seed))
+    keep(prior_samples(means, draws, shape, caption, colormap=colours), "prior_samples")
+
+    ends = visible_of(views.train.take(slice(0, 2 * PAIRS)), config)
+    first, second = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
+    if len(second):
+        ways = {path.capitalize(): as_drawn(interpolate(model, first, second, path=path))
+                for path in ("linear", "spherical")}  # fmt: skip
+        keep(
+            interpolations(
+                as_drawn(first), ways, as_drawn(second), shape, caption, colormap=colours
+            ),
+            "interpolations",
+        )
+    if snapshots is not None and snapshots.epochs:
+        above, frames = as_drawn(snapshots.originals), as_drawn(np.asarray(snapshots.frames))
+        keep(
+            film_strip(above, frames, snapshots.epochs, shape, caption, colormap=colours),
+            "film_strip",
+        )
+    if model.vae.latent_dim == 2:
+        levels, points = latent_grid_levels(), latent_grid_points()
+        decoded = as_drawn(model.decode(points)).reshape(len(levels), len(levels), -1)
+        keep(latent_grid(decoded, shape, levels, caption, colormap=colours), "latent_grid")
+
+
+def draw_features(
+    keep: Keep,
+    model: Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    views: Views,
+    caption: str,
+) -> None:
+    """Add the figures of a table."""
+    names = dataset.feature_names
+    some = views.test.take(slice(0, SCATTER))
+    x = visible_of(some, config)
+    y = model.reconstruct(x)
+    of = f"{len(some):,} test rows · {caption}"
+    keep(feature_reconstructions(x, y, names, of), "feature_reconstructions")
+    keep(feature_errors(x, y, names, of), "feature_errors")
+    _, draws = model.sample(max(1000, len(some)), seed=config.seed)
+    keep(
+        feature_distributions(x, draws, names, f"draws from p(x | z), z ~ p(z) · {of}"),
+        "feature_distributions",
+    )
+
+
+def drawing_scale(dataset: Dataset) -> tuple[Callable[[NDArray], NDArray], str]:
+    """(what turns values into grey between 0 and 1; a piece of caption that says so).
+
+    Values of images between 0 and 1 are grey values; on another scale the smallest value of the
+    training images is drawn as 0 and the largest as 1.
+    """
+    low, high = dataset.train.range
+    if (low >= 0.0 and high <= 1.0) or high == low:
+        return lambda values: values, ""
+    text = f" · drawn from {low:.3g} to {high:.3g}".replace("-", "−")
+    return lambda values: (np.asarray(values) - low) / (high - low), text
+
+
 def draw_completion(
     folder: Path,
     model: Model,
     images: NDArray,
     found: Completion,
     settings: CompletionSettings,
-    shape: tuple[int, int],
+    dataset: Dataset,
     caption: str,
 ) -> list[Path]:
     """Draw the completed ``images`` (N, D) and save them in ``folder``; returns the files' paths.
 
-    If the latent space has two dimensions, also the contours of the first image's posterior.
+    If the latent space has two dimensions, also the contours of the first image's posterior; a
+    table has the contours alone.
     """
-    n = min(len(images), COMPLETED)
-    noise = normal((n, DRAWS, model.vae.latent_dim), Stream(settings.seed, Purpose.FIGURE))
-    z = found.mu[:n, None] + np.exp(found.logstd[:n, None]) * noise
-    draws = model.decode(z.reshape(-1, z.shape[-1])).reshape(n, DRAWS, -1)
-    draws = np.where(found.observed[:n, None], images[:n, None], draws)
-    figure = completions(images[:n], found.observed[:n], found.filled[:n], draws, shape, caption)
-    files = render(figure, "completion")
+    files: dict[str, bytes] = {}
+    if dataset.image_shape is not None:
+        figure = completed(model, images, found, settings, dataset, caption)
+        files |= render(figure, "completion")
     if model.vae.latent_dim == 2:
         q = (found.mu[0], found.logstd[0])
         reach = 6.0 * float(np.exp(q[1]).max())
@@ -132,6 +204,27 @@ def draw_completion(
         figure = posterior_contours(planes[0], planes[1], settings.start(2), q, caption)
         files |= render(figure, "posterior")
     return write(files, folder)
+
+
+def completed(
+    model: Model,
+    images: NDArray,
+    found: Completion,
+    settings: CompletionSettings,
+    dataset: Dataset,
+    caption: str,
+) -> "Figure":
+    """The figure of the completed images, the first few."""
+    n = min(len(images), COMPLETED)
+    noise = normal((n, DRAWS, model.vae.latent_dim), Stream(settings.seed, Purpose.FIGURE))
+    z = found.mu[:n, None] + np.exp(found.logstd[:n, None]) * noise
+    draws = model.decode(z.reshape(-1, z.shape[-1])).reshape(n, DRAWS, -1)
+    draws = np.where(found.observed[:n, None], images[:n, None], draws)
+    as_drawn, scale = drawing_scale(dataset)
+    return completions(
+        as_drawn(images[:n]), found.observed[:n], as_drawn(found.filled[:n]), as_drawn(draws),
+        dataset.row_shape, caption + scale, colormap=dataset.colormap,
+    )  # fmt: skip
 
 
 def figure_originals(views: Views, config: TrainConfig) -> NDArray:

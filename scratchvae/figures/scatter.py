@@ -1,6 +1,7 @@
 """Posterior means of a 2-D latent space, coloured by label."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scratchvae.errors import ConfigError
 from scratchvae.figures.checks import Float64, as_float64
 from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place
-from scratchvae.figures.style import BLUE, INK, TEN, TITLE, house_style
+from scratchvae.figures.style import BLUE, HAIRLINE, INK, MANY, TICK, TITLE, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,15 +18,25 @@ if TYPE_CHECKING:
 SIDE = 560  # pixels: a square panel
 LEFT, BELOW = 110, 80  # room for the labels of the axes
 NEAR = 26.0  # pixels: two class labels are kept this far apart
+CLASSES = len(MANY)  # labels beyond this many are numbers on a scale, not classes
+SCALE = "viridis"
 
 
 @house_style()
-def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None, caption: str = "") -> "Figure":
+def latent_scatter(
+    mu: ArrayLike,
+    labels: ArrayLike | None = None,
+    caption: str = "",
+    *,
+    names: Sequence[str] = (),
+) -> "Figure":
     """Posterior means μ (N, 2) by label (N,), and beside them Φ(μ) on the unit square.
 
     Under a perfect fit of the aggregate posterior to the prior, Φ(μ) would nearly fill the square
     evenly; μ itself varies less than z, whose variance also counts σ². A label is written at its
-    class's median. Points that are not finite are left out, and counted in the figure.
+    class's median, as the name of that class where `names` has one; −1, no label, is grey. More
+    labels than can be told apart as classes are colours on a scale. Points that are not finite are
+    left out, and counted in the figure.
     """
     from scipy.special import ndtr
 
@@ -39,7 +50,7 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None, caption: str 
     right.spines[:].set_visible(True)
     for axes, values in ((left, points), (right, ndtr(points))):
         axes.locator_params(nbins=6)
-        scatter(axes, values, classes)
+        scatter(axes, values, classes, names)
     if dropped:
         note(left, f"not finite, not drawn: {dropped}")
     return figure
@@ -59,46 +70,87 @@ def finite_points(
 
 
 def _classes(labels: ArrayLike, count: int) -> NDArray[np.int64]:
-    """Labels as whole numbers from 0, one for each point."""
+    """Labels as whole numbers from −1, one for each point."""
     values = as_float64("labels", labels)
     if values.shape != (count,):
         raise ConfigError(
             f"labels must have shape ({count},) one per row of mu, got {values.shape}"
         )
-    if not np.isfinite(values).all() or np.any(values % 1) or np.any(values < 0):
-        raise ConfigError("labels must be whole numbers from 0 up")
+    if not np.isfinite(values).all() or np.any(values % 1) or np.any(values < -1):
+        raise ConfigError("labels must be whole numbers from 0 up, or −1 for a point without one")
     return values.astype(np.int64)
 
 
-def scatter(axes: "Axes", points: Float64, classes: NDArray[np.int64] | None) -> None:
+def scatter(
+    axes: "Axes", points: Float64, classes: NDArray[np.int64] | None, names: Sequence[str] = ()
+) -> None:
     """One dot per point, in the order of the data so that no class covers the others."""
     if not len(points):
         return
+    known = np.zeros(0, np.int64) if classes is None else np.unique(classes[classes >= 0])
     area = float(np.clip(12000.0 / len(points), 2.0, 8.0))  # square points
-    # By value, not by rank: a 7 has the same colour in a figure that shows only 7s.
-    palette = np.array(TEN)
-    colours = BLUE if classes is None else palette[classes % len(TEN)].tolist()
+    colours = BLUE if classes is None else _colours(classes, known)
     # Rasterized: ten thousand dots would make an SVG of megabytes.
     x, y = points.T
     axes.scatter(x, y, s=area, c=colours, alpha=0.7, linewidths=0, rasterized=True)
-    if classes is not None:
-        _name_classes(axes, points, classes)
+    if classes is not None and len(known) > CLASSES:
+        _name_scale(axes, int(known[0]), int(known[-1]))
+    elif classes is not None and len(known):
+        _name_classes(axes, points, classes, known, names)
 
 
-def _name_classes(axes: "Axes", points: Float64, classes: NDArray[np.int64]) -> None:
-    """Write each label at the median of its class, with a white halo."""
+def _colours(classes: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A colour (N, 4) for each point: of its class, or on a scale; grey for −1."""
+    import matplotlib
+    from matplotlib.colors import to_rgba, to_rgba_array
+
+    if len(known) > CLASSES:
+        span = float(known[-1] - known[0])
+        colours = np.asarray(matplotlib.colormaps[SCALE]((classes - known[0]) / span))
+    else:
+        # By value where that is possible: a 7 has the same colour in a figure that shows only 7s.
+        small = not len(known) or known[-1] < CLASSES
+        index = classes if small else np.searchsorted(known, classes)
+        colours = to_rgba_array(list(MANY))[index]
+    colours[classes < 0] = to_rgba(HAIRLINE)
+    return colours
+
+
+def _name_scale(axes: "Axes", low: int, high: int) -> None:
+    """The scale of the labels in the lower right corner, from the lowest to the highest."""
+    bar = axes.inset_axes((0.70, 0.035, 0.27, 0.025))
+    bar.imshow(np.linspace(0.0, 1.0, 256)[None], cmap=SCALE, aspect="auto")
+    bar.set(xticks=[], yticks=[])
+    bar.spines[:].set_visible(False)
+    for x, text, side in ((0.0, str(low), "left"), (1.0, f"label {high}", "right")):
+        written = bar.text(x, 1.3, text, transform=bar.transAxes, ha=side, size=TICK, color=INK)
+        written.set_path_effects(_halo())
+
+
+def _halo() -> list[Any]:
+    """A white rim, so that a text can be read on points."""
     from matplotlib.patheffects import withStroke
 
-    names = np.unique(classes)
-    medians = np.stack([np.median(points[classes == name], axis=0) for name in names])
+    return [withStroke(linewidth=2.6, foreground="white")]
+
+
+def _name_classes(
+    axes: "Axes",
+    points: Float64,
+    classes: NDArray[np.int64],
+    known: NDArray[np.int64],
+    names: Sequence[str],
+) -> None:
+    """Write each label at the median of its class, with a white halo."""
+    medians = np.stack([np.median(points[classes == name], axis=0) for name in known])
     low = np.array([axes.get_xlim()[0], axes.get_ylim()[0]])
     span = np.array([axes.get_xlim()[1], axes.get_ylim()[1]]) - low
     inside = spread((medians - low) / span * SIDE, NEAR).clip(NEAR / 2.0, SIDE - NEAR / 2.0)
     places = low + span * inside / SIDE
-    halo = [withStroke(linewidth=2.6, foreground="white")]
-    for name, (x, y) in zip(names, places, strict=True):
-        text = axes.text(x, y, str(name), ha="center", va="center", size=TITLE, weight="bold")
-        text.set(color=INK, path_effects=halo, clip_on=False)
+    for label, (x, y) in zip(known.tolist(), places, strict=True):
+        name = names[label] if label < len(names) else str(label)
+        text = axes.text(x, y, name, ha="center", va="center", size=TITLE, weight="bold")
+        text.set(color=INK, path_effects=_halo(), clip_on=False)
 
 
 def spread(points: Float64, distance: float, rounds: int = 200) -> Float64:

@@ -22,6 +22,16 @@ TEN = (
     *("#94a4a2", "#e76300", "#a96b59", "#832db6", "#ffa90e"),
 )
 
+# Thirty for more classes: the ten, then each of them darker, then lighter.
+MANY = (
+    *TEN,
+    *(f"#{''.join(f'{int(c[k : k + 2], 16) * 11 // 20:02x}' for k in (1, 3, 5))}" for c in TEN),
+    *(
+        f"#{''.join(f'{80 + int(c[k : k + 2], 16) * 11 // 16:02x}' for k in (1, 3, 5))}"
+        for c in TEN
+    ),
+)
+
 SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, and has Φ, μ, − and ₁
     "font.size": LABEL,

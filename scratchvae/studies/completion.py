@@ -24,7 +24,7 @@ def complete_as(
     target: CompletionTarget, model: Model, config: TrainConfig, dataset: Dataset, views: Views
 ) -> tuple[Completed, Completion]:
     """Complete what the tutorial completes, as it does; the numbers, and its image for a figure."""
-    mask = find_mask(target.mask, dataset.image_shape)
+    mask = find_mask(target.mask, dataset.row_shape)
 
     def fit(split: str, first: int, count: int) -> Completion:
         part = getattr(views, split).take(slice(first, first + count))

@@ -15,7 +15,7 @@ import pytest
 import scratchvae
 from scratchvae import VAE, Model, TrainConfig, evaluate, get_backend, load_dataset, train
 from scratchvae import gradcheck as checks
-from scratchvae.data import Dataset, Split
+from scratchvae.data import Dataset, Reading, Split
 from scratchvae.errors import ScratchVAEError
 from scratchvae.gradcheck import (
     GradientError,
@@ -154,6 +154,8 @@ ROWS = [
     Row(load_dataset, "source", lambda: load_dataset("minst"), "Did you mean 'mnist'?"),
     Row(load_dataset, "source", lambda: load_dataset(None), "by a text or a path, not by None"),
     Row(load_dataset, "data_dir", lambda: load_dataset("mnist", "nowhere"), "nowhere is not a fol"),
+    Row(load_dataset, "reading", lambda: load_dataset("digits", reading=Reading(full_scale=16)),
+        "full_scale is for data of your own; the data set digits is read in one way"),
     Row(load_dataset, "download", lambda: load_dataset("mnist", download=False), "of mnist are"),
     Row(TrainConfig, "lr", lambda: TrainConfig(lr=NAN), "lr is nan, but it must be a positive"),
     Row(TrainConfig.from_json, "settings", lambda: TrainConfig.from_json({"x": 1}), "settings: x"),

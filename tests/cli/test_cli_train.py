@@ -124,7 +124,8 @@ OPTIONS = {
     "epochs": 3, "batch_size": 7, "seed": 12, "dtype": "float64", "validation": 4,
     "patience": 2, "workers": 1,
     "verify_every": 2, "subset": "first:20", "estimator": "monte-carlo", "kl_warmup": 9,
-    "free_bits": 0.0, "encoder": [], "decoder": [],
+    "free_bits": 0.0, "encoder": [], "decoder": [], "image_shape": [3, 4], "full_scale": 255,
+    "split": "random:3", "label_column": "kind", "colormap": "magma",
 }  # fmt: skip
 
 

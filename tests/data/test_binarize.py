@@ -77,7 +77,7 @@ def test_a_split_refuses_a_protocol_that_its_images_cannot_have() -> None:
 
 def test_labels_survive() -> None:
     for protocol in PROTOCOLS:
-        assert binarize(levels([1, 2], of=16), protocol).labels == [7]
+        assert binarize(levels([1, 12], of=16), protocol).labels == [7]
 
 
 def test_static_pixels_are_lit_as_often_as_they_are_grey() -> None:
@@ -146,3 +146,19 @@ def test_every_protocol_has_its_own_phrase_and_static_names_its_seed() -> None:
     assert describe("static") == "one Bernoulli draw"
     with pytest.raises(ConfigError):
         describe("grey")
+
+
+@pytest.mark.parametrize(
+    ("split", "left"),
+    [
+        (levels([0, 7, 16], of=255), "black: the grey values lie from 0 to 0.0627451"),
+        (levels([200, 255], of=255), "white"),
+    ],
+)
+def test_a_threshold_that_leaves_nothing_is_refused(split: Split, left: str) -> None:
+    with pytest.raises(DataError, match=f"leaves every pixel {left}.*--full-scale"):
+        binarize(split, "threshold")
+
+
+def test_images_that_are_black_already_may_be_thresholded() -> None:
+    assert binarize(levels([0, 0], of=255), "threshold").images.max() == 0

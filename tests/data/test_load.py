@@ -28,7 +28,7 @@ def test_the_digits_are_the_1797_of_scikit_learn() -> None:
 
 @pytest.mark.parametrize("name", ["minst", "MNIST", "fashion_mnist", "digit"])
 def test_a_misspelt_name_is_answered_with_the_nearest(name: str) -> None:
-    with pytest.raises(DataError, match=r"Did you mean '.*\.npy, \.npz or IDX") as caught:
+    with pytest.raises(DataError, match=r"Did you mean '.*\.npy, \.npz, IDX or CSV") as caught:
         load_dataset(name)
     assert all(known in str(caught.value) for known in DATASETS)
 

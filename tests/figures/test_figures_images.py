@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures import data_samples, prior_samples, reconstructions
+from scratchvae.figures import (
+    completions,
+    data_samples,
+    film_strip,
+    interpolations,
+    latent_grid,
+    latent_grid_levels,
+    prior_samples,
+    reconstructions,
+)
 from scratchvae.figures.page import LINE, MARGIN, TITLE_ROOM, new_page, text_width, wrap
 from scratchvae.figures.tiles import BLANK, GAP, centres, fit, tile
 
@@ -169,7 +178,52 @@ def test_wrong_images_get_a_clear_sentence():
         reconstructions(good, good, (H, W), columns=0)
 
 
-@pytest.mark.parametrize("shape", [6, (6,), (3, 2, 1), (0, 6), (-3, -2), (1.5, 4)])
+@pytest.mark.parametrize("shape", [6, (6,), (3, 2, 0), (3, 2, 1, 1), (0, 6), (-3, -2), (1.5, 4)])
 def test_a_shape_that_is_none_is_refused(shape):
     with pytest.raises(ConfigError, match=r"shape must be|must be a whole number"):
         data_samples(numbered(4), shape)
+
+
+# ---- colours and channels ------------------------------------------------------------------------
+
+
+def test_three_channels_are_drawn_in_their_own_colours(raster):
+    red, green = np.tile([1.0, 0.0, 0.0], H * W), np.tile([0.0, 1.0, 0.0], H * W)
+    shown = raster(data_samples([red, green], (H, W, 3), rows=1, columns=2))
+    scale = fit((H, W), 1, 2, 620, 620)
+    top, left = TITLE_ROOM + GAP, MARGIN + GAP
+    assert (shown[top : top + H * scale, left : left + W * scale] == [255, 0, 0]).all()
+    left += W * scale + GAP
+    assert (shown[top : top + H * scale, left : left + W * scale] == [0, 255, 0]).all()
+    assert (shown[top, left - 1] == 0xD2).all()
+
+
+def test_a_canvas_of_colours_has_the_pixels_of_each_channel():
+    images = np.random.default_rng(0).random((2, H * W * 3))
+    canvas = tile(images, (H, W, 3), 1, 2, gap=0)
+    np.testing.assert_array_equal(canvas[:, W:], images[1].reshape(H, W, 3))
+    for channel in range(3):
+        alone = tile(images.reshape(2, H * W, 3)[:, :, channel], (H, W), 1, 2, gap=0)
+        np.testing.assert_array_equal(canvas[:, :, channel], alone)
+
+
+def test_other_channels_stand_side_by_side():
+    images = np.random.default_rng(0).random((1, H * W * 4))
+    canvas = tile(images, (H, W, 4), 1, 1, gap=0)
+    expected = np.concatenate(list(images.reshape(H, W, 4).transpose(2, 0, 1)), axis=1)
+    np.testing.assert_array_equal(canvas, expected)
+
+
+def test_every_figure_of_images_takes_colours(raster):
+    shape, images = (3, 2, 3), np.random.default_rng(0).random((9, 18))
+    levels = latent_grid_levels(3)
+    for figure in (
+        reconstructions(images, images, shape),
+        prior_samples(images, images, shape),
+        interpolations(images[:2], {"Linear": images[:8].reshape(2, 4, 18)}, images[:2], shape),
+        film_strip(images, [images, images], [1, 2], shape),
+        completions(images, np.arange(18) < 9, images, images.reshape(9, 1, 18), shape),
+        latent_grid(images.reshape(3, 3, 18), shape, levels),
+    ):
+        pixels = raster(figure).reshape(-1, 3).astype(int)
+        assert (np.ptp(pixels, axis=1) > 40).mean() > 0.05

@@ -141,3 +141,38 @@ def test_wrong_points_and_labels_get_a_clear_sentence():
         latent_scatter(np.zeros((5, 2)), [1, 2])
     with pytest.raises(ConfigError, match="whole numbers from 0"):
         latent_scatter(np.zeros((2, 2)), [0.5, -1])
+    with pytest.raises(ConfigError, match="whole numbers from 0"):
+        latent_scatter(np.zeros((1, 2)), [-2])
+
+
+def colours_of(labels):
+    mu = np.zeros((len(labels), 2))
+    return latent_scatter(mu, labels).axes[0].collections[0].get_facecolors()[:, :3]
+
+
+def test_a_point_without_a_label_is_grey_and_has_no_name():
+    colours = colours_of([-1, 3, -1])
+    assert np.ptp(colours[0]) == 0.0
+    assert (colours[0] == colours[2]).all()
+    assert np.ptp(colours[1]) > 0.1
+    assert [t.get_text() for t in latent_scatter(np.zeros((2, 2)), [-1, 3]).axes[0].texts] == ["3"]
+
+
+@pytest.mark.parametrize("labels", [np.arange(30), np.arange(30) * 1000])
+def test_thirty_classes_have_thirty_colours(labels):
+    assert len(np.unique(colours_of(labels), axis=0)) == 30
+
+
+def test_more_labels_are_colours_on_a_scale_in_their_order(raster):
+    figure = latent_scatter(np.random.default_rng(0).normal(size=(1000, 2)), np.arange(1000) + 7)
+    colours = figure.axes[0].collections[0].get_facecolors()
+    assert len(np.unique(colours, axis=0)) == 256
+    assert np.abs(np.diff(colours[:, :3], axis=0)).max() < 0.02
+    texts = [text.get_text() for axes in figure.axes for c in axes.child_axes for text in c.texts]
+    assert texts == ["7", "label 1006"] * 2
+    raster(figure)
+
+
+def test_the_names_of_classes_are_written():
+    figure = latent_scatter(np.zeros((3, 2)), [0, 1, 2], names=("cat", "dog"))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["cat", "dog", "2"]

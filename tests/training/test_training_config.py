@@ -38,6 +38,11 @@ ODD: dict[str, Any] = {
     "workers": 2,
     "verify_every": 5,
     "max_level": 16,
+    "image_shape": (3, 4, 1),
+    "full_scale": 16,
+    "split": "stratified:3:40",
+    "label_column": "kind",
+    "colormap": "magma",
     "estimator": "analytic",
     "kl_warmup": 100,
     "free_bits": 0.5,
@@ -93,6 +98,11 @@ BAD: list[tuple[str, Any]] = [
     *(("shuffle", value) for value in (1, "yes", None)),
     *(("subset", value) for value in ("first", "first:0", "last:x", "draw:1:2", " first:1", 3)),
     *((name, value) for name in ("encoder", "decoder") for value in ("dense 3", 3, [3], None)),
+    *(("image_shape", value) for value in ((8,), (8, 0), (8, 8, 3, 1), "88", None, 8, (8.0, 8))),
+    *(("full_scale", value) for value in (-1, 0.5, "255", True, None)),
+    *(("split", value) for value in ("first", "random:x", "last:0", "", 3, None)),
+    *((name, value) for name in ("label_column", "colormap") for value in (3, None)),
+    ("colormap", "sepia"),
     *(("data", value) for value in (5, None, ["mnist"])),
 ]  # fmt: skip
 
@@ -167,9 +177,10 @@ def test_a_caption_names_the_sizes() -> None:
 
 
 def test_settings_of_an_older_run_say_levels() -> None:
-    old = {**TrainConfig(likelihood="categorical", max_level=16).to_json(), "levels": 16}
+    new = TrainConfig(likelihood="categorical", max_level=16, split="last")
+    old = {**new.to_json(), "levels": 16}
     del old["max_level"]
-    assert TrainConfig.from_json(old) == TrainConfig(likelihood="categorical", max_level=16)
+    assert TrainConfig.from_json(old) == new
 
 
 def test_one_size_and_numpys_numbers_are_settings_too() -> None:
@@ -196,3 +207,10 @@ def test_settings_of_older_files_mean_what_they_meant() -> None:
     old = {name: value for name, value in TrainConfig().to_json().items() if name != "start_std"}
     old["levels"] = old.pop("max_level")
     assert TrainConfig.from_json(old).start_std == 1.0
+
+
+def test_the_test_split_of_an_older_run_is_the_last_tenth() -> None:
+    new = TrainConfig().to_json()
+    old = {name: value for name, value in new.items() if name not in ("max_level", "split")}
+    assert TrainConfig.from_json(old | {"levels": 0}).split == "last"
+    assert TrainConfig.from_json(old).split == "auto"

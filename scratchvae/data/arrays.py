@@ -1,0 +1,327 @@
+"""Arrays from anywhere as what a Split holds: numbers, their scale, their shape, and labels.
+
+Everything is converted, checked and, where it was guessed, noted; nothing of pandas or PyTorch is
+imported: what they hand over is told by its methods.
+"""
+
+import math
+import reprlib
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.data.reading import Reading
+from scratchvae.errors import DataError
+
+Array = NDArray[Any]
+
+SMALL = 4  # pixels: a square smaller than this is no image unless somebody says so
+LARGE = 20.0  # a float value beyond this is on no scale that a Gaussian with σ near 1 describes
+
+
+class Pixels(NamedTuple):
+    """Arrays as splits hold them: (N, D) uint8 or float32 each, with their scale and shape.
+
+    ``max_level`` and ``image_shape`` as in Split and Dataset; ``notes`` say what was guessed.
+    """
+
+    parts: list[Array]
+    max_level: int | None
+    image_shape: tuple[int, ...] | None
+    notes: list[str]
+
+
+# ---- numbers ------------------------------------------------------------------------------------
+
+
+def as_numbers(value: Any, what: str) -> tuple[Array, tuple[str, ...]]:
+    """``value`` as an array of booleans, integers or floats, and the names of its columns.
+
+    Takes arrays, nested sequences, DataFrames and Series (whatever has ``to_numpy``), tensors
+    (``detach``, ``cpu``), device arrays (``get``) and sparse matrices (``toarray``). The names are
+    those of a DataFrame, else ().
+
+    Raises DataError, with ``what`` in front, for masked elements, rows of different lengths, and
+    elements that are no real numbers; where that is one of many, its index is named.
+    """
+    names: tuple[str, ...] = ()
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise DataError(f"{what}: elements are masked; fill what is masked, or leave it out")
+        value = value.data
+    if hasattr(value, "to_numpy") and np.ndim(getattr(value, "columns", 0)) == 1:
+        names = tuple(str(name) for name in value.columns)
+    if isinstance(value, str | bytes | dict | set):
+        raise DataError(f"{what}: expected an array of numbers, not {reprlib.repr(value)}")
+    try:
+        array = np.asarray(on_host(value))
+    except Exception as error:  # lists, tensors and frames have no common type for it
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{what}: cannot be read as an array of numbers: {reason}") from error
+    if array.dtype.kind == "O":
+        array = numbers_of(array, what)
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{what}: holds {array.dtype}; expected integers or floats")
+    return array, names
+
+
+def on_host(value: Any) -> Any:
+    """What NumPy can read: a tensor without its gradient, a device array as a copy on the host."""
+    for method in ("detach", "cpu", "to_numpy", "toarray"):
+        if not isinstance(value, np.ndarray) and callable(getattr(value, method, None)):
+            value = getattr(value, method)()
+    if hasattr(value, "__cuda_array_interface__") and hasattr(value, "get"):
+        value = value.get()
+    return value
+
+
+def numbers_of(array: Array, what: str) -> Array:
+    """An array of Python objects as numbers; raises DataError with the index of the first other."""
+    for index, element in np.ndenumerate(array):
+        if not isinstance(element, Real | np.bool_):
+            raise DataError(
+                f"{what}: {reprlib.repr(element)} at index {index} is not a number; "
+                f"fill what is missing, encode what is text, or leave it out"
+            )
+    return np.array(array.tolist())
+
+
+# ---- pixels -------------------------------------------------------------------------------------
+
+
+def as_pixels(arrays: Sequence[Array], named: bool, reading: Reading, what: str) -> Pixels:
+    """The arrays (one, or train and test) as a Split has them; all are read alike.
+
+    ``named``: the columns have names, so that the rows are a table unless ``reading`` says
+    otherwise or they look like pixels. Whole numbers 0..255 of images mean k / 255, or k / 1 where
+    none is larger than 1; those of a table, and floats, mean themselves. ``reading.full_scale``
+    says otherwise.
+
+    Raises DataError for ranks, shapes, dtypes and ranges that are none of images or tables.
+    """
+    shape, notes = image_shape_of(arrays, named, reading, what)
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    kinds = {"float" if array.dtype.kind == "f" else "whole" for array in flat}
+    if len(kinds) > 1:
+        raise DataError(
+            f"{what}: train and test images have dtypes {flat[0].dtype} and {flat[1].dtype}, one "
+            f"of floats and one of integers; store both alike"
+        )
+    low, high = range_of(flat)
+    if kinds == {"float"}:
+        return as_floats(flat, shape, reading, notes, what)
+    scale = reading.full_scale
+    if scale:
+        if low < 0 or high > scale:
+            raise DataError(
+                f"{what}: integers from {low} to {high}, but the full scale is {scale}; "
+                f"name the number that means white"
+            )
+    elif high == 1 and low >= 0:
+        scale = 1
+        if any(array.dtype.kind != "b" for array in flat):
+            notes.append(f"{what} holds only 0 and 1: read as binary pixels, not as k / 255")
+    elif shape is None and (named or low < 0 or high > 255):
+        return as_floats(flat, shape, reading, notes, what)
+    elif low < 0 or high > 255:
+        if any(array.dtype != np.uint16 for array in flat):
+            raise DataError(
+                f"{what}: integers from {low} to {high} ({flat[0].dtype}); grey levels lie in "
+                f"0..255. Name the number that means white (--full-scale), rescale them, or store "
+                f"floats in [0, 1]."
+            )
+        scale = 65535
+        notes.append(f"{what} holds 16-bit integers up to {high}: k is read as k / 65535")
+    else:
+        scale = 255
+        if 0 < high < 128:
+            notes.append(
+                f"the brightest pixel of {what} is {high} of 255, and k is read as k / 255: if "
+                f"{high} means white, say --full-scale {high}"
+            )
+    if scale > 255:
+        return Pixels([as_float32(array / scale, what) for array in flat], None, shape, notes)
+    return Pixels([np.array(array, np.uint8) for array in flat], scale, shape, notes)
+
+
+def as_floats(
+    flat: list[Array], shape: tuple[int, ...] | None, reading: Reading, notes: list[str], what: str
+) -> Pixels:
+    """Numbers (N, D) that mean themselves, or parts of the full scale, as float32."""
+    parts = [as_float32(array / (reading.full_scale or 1), what) for array in flat]
+    low, high = range_of(parts)
+    if max(-low, high) > LARGE:
+        remedy = (
+            "divide by 255 (--full-scale 255)"
+            if shape is not None and low >= 0 and high <= 255
+            else "standardize each column, (x − mean) / standard deviation,"
+        )
+        notes.append(
+            f"{what} holds values from {low:g} to {high:g}: {remedy} before a training, which on "
+            f"such a scale ends in infinities or learns the largest values only"
+        )
+    return Pixels(parts, None, shape, notes)
+
+
+def image_shape_of(
+    arrays: Sequence[Array], named: bool, reading: Reading, what: str
+) -> tuple[tuple[int, ...] | None, list[str]]:
+    """The shape of an image and a note if it was guessed; None for rows that are no images.
+
+    Arrays are (N, H, W), (N, H, W, C) or (N, D); a square D is taken for a square image where the
+    values look like grey values. One channel is none: (H, W, 1) is (H, W).
+
+    Raises DataError for other ranks, empty arrays, and arrays that differ in shape.
+    """
+    for array in arrays:
+        if array.ndim not in (2, 3, 4):
+            raise DataError(
+                f"{what}: an array of shape {array.shape}; expected (N, H, W) or (N, H, W, C) for "
+                f"images, (N, D) for flattened images and tables. Reshape it."
+            )
+        if array.size == 0:
+            raise DataError(f"{what}: is empty: an array of shape {array.shape}")
+    shapes = sorted({array.shape[1:] for array in arrays})
+    if len(shapes) != 1:
+        raise DataError(f"{what}: train and test images differ in shape: {shapes}")
+    shape: tuple[int, ...] = shapes[0]
+    size, given = math.prod(shape), reading.image_shape
+    if given:
+        if math.prod(given) != size:
+            raise DataError(
+                f"{what}: images of {' x '.join(map(str, given))} have {math.prod(given)} values, "
+                f"but there are {size} in each row"
+            )
+        return without_one_channel(given), []
+    if len(shape) == 3 and shape[2] > 4 and shape[0] in (1, 3, 4):
+        raise DataError(
+            f"{what}: images of shape {shape} look as if channels came first; move them to the "
+            f"end, as in np.moveaxis(images, 1, -1), or say channels_first=True to "
+            f"Dataset.from_arrays"
+        )
+    if len(shape) > 1:
+        return without_one_channel(shape), []
+    side = math.isqrt(size)
+    low, high = range_of(arrays)
+    whole = all(array.dtype.kind != "f" for array in arrays)
+    grey = low >= 0 and high <= (255 if whole else 1)
+    if named:  # most tables are not of pixels: only many columns that look like nothing else
+        grey = grey and whole and side >= 2 * SMALL and high > 1
+    if side * side == size and side >= SMALL and grey:
+        return (side, side), [
+            f"rows of {size} values in {what} are taken for images of {side} x {side} pixels; "
+            f"--image-shape says otherwise"
+        ]
+    if named and (side * side != size or side < 2 * SMALL):
+        return None, []
+    return None, [
+        f"rows of {size} values in {what} are read as a table, and no images are drawn; if they "
+        f"are images, name their --image-shape"
+    ]
+
+
+def without_one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(H, W) of (H, W, 1), and every other shape as it is."""
+    return shape[:2] if shape[2:] == (1,) else shape
+
+
+def range_of(arrays: Sequence[Array]) -> tuple[Any, Any]:
+    """The smallest and the largest value, as Python numbers; NaN where there is one."""
+    low = [array.min().item() for array in arrays]
+    high = [array.max().item() for array in arrays]
+    return min(low), max(high)
+
+
+def as_float32(array: Array, what: str) -> NDArray[np.float32]:
+    """``array`` as float32; raises DataError for values that are not finite there."""
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is reported
+        values = np.array(array, dtype=np.float32, order="C")
+    require_finite(values, what)
+    return values
+
+
+def require_array(array: Any, what: str) -> None:
+    """Raise DataError unless ``array`` is NumPy's, and whole: a mask would be lost in silence."""
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{what} are a NumPy array, not {type(array).__name__}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError(f"{what} are a masked array; fill what is masked, or leave it out")
+
+
+def require_finite(images: NDArray[np.floating], what: str) -> None:
+    """Raise DataError, with their number and the first index, if a NaN or infinity is there."""
+    finite = np.isfinite(images)
+    if finite.all():
+        return
+    count = images.size - int(np.count_nonzero(finite))
+    first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), finite.shape))
+    raise DataError(
+        f"{what}: {count} of {images.size} values are NaN or infinite as float32, the first at "
+        f"index {first} ({images[first]}). Repair or drop these images."
+    )
+
+
+# ---- labels -------------------------------------------------------------------------------------
+
+
+def as_labels(
+    values: Sequence[Any], counts: Sequence[int], what: str
+) -> tuple[list[NDArray[np.int64] | None], tuple[str, ...]]:
+    """Labels of each part as (N,) int64, None where there are none; and the names of classes.
+
+    Whole numbers from 0 name classes, −1 an image without a label; booleans are 0 and 1. Texts
+    become numbers in alphabetical order, and the names that they stand for are the second answer,
+    else ().
+
+    Raises DataError for shapes and lengths other than one label per image, for numbers that are
+    not whole, and for those below −1.
+    """
+    arrays = [None if value is None else label_array(value, what) for value in values]
+    for array, count in zip(arrays, counts, strict=True):
+        if array is None:
+            continue
+        if array.ndim != 1:
+            raise DataError(
+                f"{what}: labels of dtype {array.dtype} and shape {array.shape}; expected whole "
+                f"numbers of shape ({count},)"
+            )
+        if len(array) != count:
+            raise DataError(f"{what}: {count} images but {len(array)} labels; they belong together")
+    known = [array for array in arrays if array is not None]
+    if any(array.dtype.kind == "U" for array in known):
+        if not all(array.dtype.kind == "U" for array in known):
+            raise DataError(f"{what}: labels of train and test are numbers here and texts there")
+        names = np.unique(np.concatenate(known))
+        coded = [None if a is None else np.searchsorted(names, a).astype(np.int64) for a in arrays]
+        return coded, tuple(str(name) for name in names)
+    return [None if array is None else whole_labels(array, what) for array in arrays], ()
+
+
+def label_array(value: Any, what: str) -> Array:
+    """Labels as an array of numbers or of texts."""
+    try:
+        array = np.asarray(on_host(value))
+    except Exception as error:  # as in as_numbers
+        raise DataError(f"{what}: labels cannot be read as an array of numbers") from error
+    if array.dtype.kind == "O" and all(isinstance(element, str) for element in array.flat):
+        array = array.astype(np.str_)
+    if array.dtype.kind == "U":
+        return array
+    return as_numbers(value, f"{what}, labels")[0]
+
+
+def whole_labels(array: Array, what: str) -> NDArray[np.int64]:
+    """Labels that are numbers as int64; raises DataError unless they are whole and from −1 up."""
+    wrong = ~np.isfinite(array) | (array % 1 != 0) | (array < -1)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DataError(
+            f"{what}: label {array[first]} of image {first} is not a label ({array.dtype}); labels "
+            f"are whole numbers from 0, and −1 for an image without one"
+        )
+    if array.max() >= 2**63:
+        raise DataError(f"{what}: label {array.max()} does not fit 64 bits with a sign")
+    return array.astype(np.int64)

@@ -1,0 +1,168 @@
+"""How a user's own data are read where the data themselves leave it open, and the test part."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend.noise import Purpose, Stream, permutation
+from scratchvae.errors import ConfigError, DataError
+
+SPLITS = "auto, last[:N], random[:SEED[:N]] or stratified[:SEED[:N]], N test images"
+SPLIT_FORM = re.compile(r"auto|last(?::([1-9]\d*))?|(random|stratified)(?::(\d+)(?::([1-9]\d*))?)?")
+DRAW_LANE = 1  # of Purpose.SPLIT; the validation images of a training are drawn from lane 0
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The settings of :func:`load_dataset` for a user's own files; the defaults go by the data.
+
+    ``image_shape``: (height, width) or (height, width, channels) of flattened images.
+    ``full_scale``: the number that means white, such as 16 or 65535; 0: 255, or 1 where nothing
+    is larger. ``split``: which images become the test part where the data have none (SPLITS).
+    ``label_column``: the name of a table's column that holds labels; empty: ``label``, if there
+    is one. ``colormap``: matplotlib's name of the colours that grey images are drawn in; empty:
+    ink on paper for drawings on a black ground, light for photographs.
+
+    Raises ConfigError for values of another kind.
+    """
+
+    image_shape: tuple[int, ...] = ()
+    full_scale: int = 0
+    split: str = "auto"
+    label_column: str = ""
+    colormap: str = ""
+
+    def __post_init__(self) -> None:
+        """Check everything that can be checked without the data."""
+        shape = self.image_shape
+        sizes = isinstance(shape, tuple | list) and all(is_whole(n, 1) for n in shape)
+        if not sizes or len(shape) not in (0, 2, 3):
+            raise ConfigError(
+                f"image_shape is {shape!r}, but it must be a height and a width, and perhaps a "
+                f"number of channels"
+            )
+        object.__setattr__(self, "image_shape", tuple(int(n) for n in shape))
+        if not is_whole(self.full_scale, 0):
+            raise ConfigError(
+                f"full_scale is {self.full_scale!r}, but it must be the whole number that means "
+                f"white, or 0 to go by the data"
+            )
+        for name in ("split", "label_column", "colormap"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, but it must be a text")
+        if SPLIT_FORM.fullmatch(self.split) is None:
+            raise ConfigError(f"split is {self.split!r}, but it must be {SPLITS}")
+        if self.colormap:
+            import matplotlib
+
+            if self.colormap not in matplotlib.colormaps:
+                raise ConfigError(
+                    f"colormap is {self.colormap!r}, but it must be one that matplotlib knows, "
+                    f"such as 'Greys' (ink on paper) or 'gray' (light)"
+                )
+
+    def require_default(self, name: str) -> None:
+        """Raise ConfigError if more than the colormap is set: ``name`` is read in one way only."""
+        for setting in ("image_shape", "full_scale", "split", "label_column"):
+            if getattr(self, setting) != getattr(Reading(), setting):
+                raise ConfigError(
+                    f"{setting} is for data of your own; the data set {name} is read in one way, "
+                    f"with the test images that everybody uses: leave it out"
+                )
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether ``value`` is a whole number (Python's or NumPy's, no boolean) of at least this."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return bool(whole and value >= least)
+
+
+def choose_test_rows(
+    count: int, labels: NDArray[np.int64] | None, split: str, what: str
+) -> tuple[Rows, Rows, str]:
+    """(train rows, test rows, a note that says how they were chosen) of ``count`` images.
+
+    The test part has ``count // 10`` rows, at least one, unless ``split`` says how many. "last":
+    the last ones. "random": drawn by the seed. "stratified": drawn by the seed, from every label
+    in proportion. "auto": "last", or "stratified" where the images are sorted by label, so that
+    the last ones would be of few.
+
+    Raises DataError where fewer than one row would remain on either side, and for a stratified
+    split without labels. ``what`` names the data in messages.
+    """
+    form, seed, size = parse_split(split)
+    if count < 2:
+        raise DataError(f"{what}: holds one image (or row); train and test need one each")
+    size = max(1, count // 10) if size is None else size
+    if size >= count:
+        raise DataError(f"{what}: {size} test images cannot be taken from {count}; one must remain")
+    everything = f"{size} of {count} images"
+    grouped = labels is not None and is_grouped(labels)
+    if form == "auto":
+        form = "stratified" if grouped else "last"
+        if grouped:
+            everything += " (the images are sorted by label, and the last ones are of few labels)"
+    if form == "last":
+        warning = ", and the images are sorted by label: it holds few of the labels" * grouped
+        return (
+            np.arange(count - size),
+            np.arange(count - size, count),
+            f"{what} has no test part: its last {everything} are the test split{warning}",
+        )
+    order = permutation(count, Stream(seed, Purpose.SPLIT, 0, DRAW_LANE))
+    if form == "random":
+        test = np.sort(order[:size])
+    elif labels is None:
+        raise DataError(f"{what}: has no labels by which a split could be stratified; use random")
+    else:
+        test = stratified_rows(labels, order, size)
+    by_label = ", from every label in proportion" if form == "stratified" else ""
+    return (
+        np.setdiff1d(np.arange(count), test),
+        test,
+        f"{what} has no test part: {everything}, drawn with seed {seed}{by_label}, are the test "
+        f"split",
+    )
+
+
+def parse_split(split: str) -> tuple[str, int, int | None]:
+    """(form, seed, number of test images or None) of one of SPLITS."""
+    match = SPLIT_FORM.fullmatch(split)
+    if match is None:
+        raise ConfigError(f"split is {split!r}, but it must be {SPLITS}")
+    size = match[1] or match[4]
+    seed = int(match[3] or 0)
+    if seed >= 2**64:
+        raise ConfigError(f"split is {split!r}: a seed is a whole number from 0 to 2**64 - 1")
+    return split.partition(":")[0], seed, None if size is None else int(size)
+
+
+def is_grouped(labels: NDArray[np.int64]) -> bool:
+    """Whether images of one label follow each other: sorted by class, in either direction.
+
+    Labels of which most are different (numbers of images, years) are no classes.
+    """
+    distinct = len(np.unique(labels))
+    changes = int(np.count_nonzero(np.diff(labels)))
+    return 2 <= distinct <= len(labels) // 2 and changes == distinct - 1
+
+
+def stratified_rows(labels: NDArray[np.int64], order: Rows, size: int) -> Rows:
+    """``size`` of the rows, ascending: of each label in proportion, the first of it in ``order``.
+
+    Shares are rounded down, and what is missing goes to the largest remainders,
+    of equal ones to the larger label.
+    """
+    _, of, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    shares = counts * size / len(labels)
+    quota = np.floor(shares).astype(np.int64)
+    missing = size - int(quota.sum())
+    quota[np.lexsort((-counts, quota - shares))[:missing]] += 1
+    by_label = order[np.argsort(of[order], kind="stable")]
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(by_label[rank < np.repeat(quota, counts)])
