@@ -133,7 +133,7 @@ class Model:
         model = self if self.vae.samples == 1 else self.with_samples(1)
         for start, stop, bound in model._blocks(len(z)):
             self.bk.load(z[start:stop, None, :], bound.z)
-            bound.decode()
+            bound.run_decoder()
             bound.likelihood.mean(self.bk, bound.logits, bound.x_each)  # no image lies there now
             means[start:stop] = self.bk.to_host(bound.x)
         return means
@@ -151,7 +151,7 @@ class Model:
         for start, stop, bound in self.with_samples(1)._blocks(len(x)):
             bk.load(x[start:stop], bound.x)
             bk.load(z[start:stop, None, :], bound.z)
-            bound.decode()
+            bound.run_decoder()
             here = out[: stop - start]
             bound.likelihood.pixel_nll(bk, bound.p_x, bound.logits, bound.x_each, here, bound.work)
             nll[start:stop] = bk.to_host(here[:, 0])
@@ -177,7 +177,7 @@ class Model:
         means, draws = bk.host_empty(pixel_noise.shape), bk.empty(pixel_noise.shape)
         for start, stop, bound in self.with_samples(1)._blocks(len(z)):
             bound.z[:, 0] = z[start:stop]
-            bound.decode()
+            bound.run_decoder()
             bound.likelihood.mean(bk, bound.logits, bound.x_each)
             means[start:stop] = bk.to_host(bound.x)
             here = slice(start, stop)

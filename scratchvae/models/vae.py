@@ -204,12 +204,12 @@ class BoundVAE:
         dlogits: Array = self.decoder.dy
         self.dlogits = dlogits.reshape(-1, K, per_image)
 
-    def encode(self) -> None:
+    def run_encoder(self) -> None:
         """q(z|x) = N(μ, diag σ²) of every image, and samples of it."""
         self.encoder.forward()
         reparameterize(self.bk, self.head, self.std, self.eps, self.z)
 
-    def decode(self) -> None:
+    def run_decoder(self) -> None:
         """The logits of p(x|z) for every z."""
         self.decoder.forward()
 
@@ -219,8 +219,8 @@ class BoundVAE:
         ``beta``: of this call alone; the model's own unless given.
         """
         beta = self._beta(beta)
-        self.encode()
-        self.decode()
+        self.run_encoder()
+        self.run_decoder()
         self.likelihood.nll(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.work)
         self.estimator.value(self.latent, beta)
 
@@ -246,8 +246,8 @@ class BoundVAE:
             self.loss(beta)
             self._backward_to_logits(self.estimator.sample_weights(self.latent, weight))
         else:
-            self.encode()
-            self.decode()
+            self.run_encoder()
+            self.run_decoder()
             self._backward_to_logits(weight / self.vae.samples)
             self.estimator.value(self.latent, beta)
         self.decoder.grad_inputs()

@@ -69,7 +69,7 @@ def head_and_logits(model: Model, x: np.ndarray, z: np.ndarray) -> tuple[np.ndar
     model.bk.load(x, bound.x)
     bound.encoder.forward()
     model.bk.load(z[:, None, :], bound.z)
-    bound.decode()
+    bound.run_decoder()
     return bound.head.copy(), bound.logits[:, 0].copy()
 
 

@@ -93,7 +93,7 @@ def elbo(a):
 
 def test_e12_the_encoder_gives_the_exact_posterior(cpu64, truth, x, assemble):
     a = bound_exactly(truth, cpu64, assemble, B).feed(x, np.zeros((B, 1, Z)))
-    a.bound.encode()
+    a.bound.run_encoder()
     np.testing.assert_allclose(a.bound.z[:, 0], truth.posterior_mean(x), rtol=0, atol=1e-14)
     expected = np.broadcast_to(np.sqrt(truth.posterior_variance), (B, Z))
     np.testing.assert_allclose(a.bound.std, expected, rtol=1e-14)

@@ -32,7 +32,7 @@ def log_likelihood_on_grid(vae, params, bk, assemble, x):
     for image in x:
         on_grid.bk.load(GRID[None], on_grid.bound.z)
         on_grid.bk.load(image[None], on_grid.bound.x)
-        on_grid.bound.decode()
+        on_grid.bound.run_decoder()
         b = on_grid.bound
         b.likelihood.nll(bk, b.p_x, b.logits, b.x_each, b.nll, b.work)
         found.append(-b.nll[0].copy())

@@ -139,7 +139,7 @@ class StepTrace:
         other: Any = copy.copy(bound)  # its parts are replaced by wrappers of them
         other.encoder = self._traced_layers(bound.encoder, "encoder")
         other.decoder = self._traced_layers(bound.decoder, "decoder")
-        other.encode = _followed_by(other.encode, lambda _: self._latent(bound))
+        other.run_encoder = _followed_by(other.run_encoder, lambda _: self._latent(bound))
         other.likelihood = self._traced_likelihood(bound)
         other.estimator = self._traced_estimator(bound)
         return other
