@@ -24,7 +24,7 @@ from scratchvae.evaluation import (
     complete,
     find_mask,
 )
-from scratchvae.evaluation.completion import OPTIMIZERS
+from scratchvae.evaluation.completion import OPTIMIZERS, RELIABLE_SAMPLES
 from scratchvae.models import Model
 from scratchvae.models.posterior import KL_ESTIMATES
 from scratchvae.runs import RunFolder, write_json
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     model, checkpoint = folder.load(bk)
     numbers = range(first, first + args.count)
     images = as_seen_by_model(split.take(slice(first, first + args.count)), seed=config.seed)
-    found = complete(model, images, mask, settings, numbers)
+    found = complete(model, images, mask, settings=settings, numbers=numbers)
     protocol = f"{pixels_of(config.binarize, config.seed)}; {how(model, mask_name, settings)}"
 
     content = {
@@ -161,19 +161,26 @@ def summary(found: Completion, numbers: range) -> dict[str, Any]:
     return {
         "negative_elbo_observed": mean_of(found.negative_elbo),
         "nats_per_hidden_pixel": mean_of(found.hidden),
+        "images_with_biased_hidden_nats": int(found.hidden_is_biased.sum()),
         "images": [
             {
                 "image": number,
                 "negative_elbo_observed": float(found.negative_elbo[i]),
                 "monte_carlo_error": float(found.error[i]),
-                "nats_per_hidden_pixel": None if math.isnan(found.hidden[i])
-                else float(found.hidden[i]),
+                "nats_per_hidden_pixel": finite_or_none(found.hidden[i]),
+                "hidden_error": finite_or_none(found.hidden_error[i]),
+                "hidden_effective_samples": finite_or_none(found.hidden_effective_samples[i]),
                 "mu": found.mu[i].tolist(),
                 "logstd": found.logstd[i].tolist(),
             }
             for i, number in enumerate(numbers)
         ],
     }  # fmt: skip
+
+
+def finite_or_none(value: Any) -> float | None:
+    """The number, as JSON can hold it."""
+    return float(value) if math.isfinite(value) else None
 
 
 def describe(content: dict[str, Any]) -> str:
@@ -189,6 +196,15 @@ def describe(content: dict[str, Any]) -> str:
     if content["published"] is not None:
         lines.append(f"the tutorial's, one draw    {content['published']:9.3f} nats")
     if hidden is not None:
-        lines.append(f"per hidden pixel            {hidden['mean']:9.4f} nats")
+        error = hidden["standard_error"] if len(images) > 1 else images[0]["hidden_error"]
+        lines.append(
+            f"per hidden pixel            {hidden['mean']:9.4f} ± {error:.4f} nats ({what})"
+        )
+    if biased := content["images_with_biased_hidden_nats"]:
+        lines.append(
+            f"note: the hidden pixels of {biased} of {len(images)} images are explained by fewer "
+            f"than {RELIABLE_SAMPLES} effective samples, and their nats are too high: raise "
+            "--final-samples"
+        )
     lines.append(f"protocol: {content['protocol']}")
     return "\n".join(lines)

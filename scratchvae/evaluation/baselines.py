@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError
-from scratchvae.evaluation.nll import Float64, Score
+from scratchvae.evaluation.nll import Float64, Score, reparameterized
 from scratchvae.likelihoods import GaussianLikelihood
 from scratchvae.models import Model
 
@@ -41,10 +41,10 @@ def mass_of_levels(max_level: int) -> Score:
             raise ConfigError(f"mass of levels is for Gaussians, not for {likelihood.describe()}")
         std = likelihood.std(model.bk, model.params.namespace("likelihood"))
         std = np.float64(std) if isinstance(std, float) else model.bk.to_host(std)
-        mu, logvar = model.encode(x)
+        z = reparameterized(np.hstack(model.encode(x)).astype(np.float64), eps)
         nll = np.empty(eps.shape[:2])
         for k in range(eps.shape[1]):
-            mean = model.decode(mu + np.exp(0.5 * logvar) * eps[:, k])
+            mean = model.decode(z[:, k])
             nll[:, k] = -log_mass(x, mean, std, max_level).sum(axis=1)
         return nll
 

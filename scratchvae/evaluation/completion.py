@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,27 +12,31 @@ from scratchvae.backend import Array
 from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal, normal_scratch_size
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation.masks import observed_pixels
+from scratchvae.evaluation.nll import HOST, LogMeanExp, reparameterized
+from scratchvae.latent import kl_per_unit
 from scratchvae.models import Model
+from scratchvae.models.inputs import grey_values
 from scratchvae.models.posterior import KL_ESTIMATES, BoundPosterior
 from scratchvae.optim import Adam
 
 Float64 = NDArray[np.float64]
 
 OPTIMIZERS = ("adam", "sgd")
-TOGETHER = 50  # images fitted at a time
+BATCH = 50  # images fitted at a time
 TRACE = 10  # steps between two entries of a trace
+RELIABLE_SAMPLES = 30  # effective ones: the bias is then at most a tenth of the standard error
 
 
 @dataclass(frozen=True)
 class CompletionSettings:
-    """How q(z) is fitted; ``ConfigError`` for what cannot be.
+    """How q(z) is fitted. Raises ``ConfigError`` for settings that are impossible.
 
     ``mu`` and ``logstd`` are where it starts: one number for all latent units, or one for each.
     """
 
     steps: int = 500
     rate: float = 0.05
-    samples: int = 10  # z a step
+    samples: int = 10  # z per step
     optimizer: str = "adam"  # or sgd: plain gradient descent
     kl: str = "analytic"  # or sampled: from the same z as the likelihood
     mu: tuple[float, ...] = (0.0,)
@@ -42,12 +47,12 @@ class CompletionSettings:
     def __post_init__(self) -> None:
         for name in ("steps", "samples", "final_samples"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} is {value!r}, but it must be at least 1")
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ConfigError(f"{name} is {value!r}, but it must be a whole number, at least 1")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise ConfigError(f"rate is {self.rate}, but it must be a positive number")
-        if not 0 <= self.seed < 2**64:
-            raise ConfigError(f"seed is {self.seed}, but it must be from 0 to 2⁶⁴ − 1")
+        if not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed is {self.seed!r}, but it must be from 0 to 2⁶⁴ − 1")
         for name, known in (("optimizer", OPTIMIZERS), ("kl", KL_ESTIMATES)):
             if getattr(self, name) not in known:
                 raise ConfigError(
@@ -80,27 +85,41 @@ class Completion:
     negative_elbo: Float64  # (N,): −ELBO of the observed pixels
     error: Float64  # (N,): its Monte-Carlo standard error
     hidden: Float64  # (N,): −log E_q p(hidden|z) over the number of hidden pixels; NaN if none is
+    hidden_error: Float64  # (N,): its standard error, by the delta method
+    hidden_effective_samples: Float64  # (N,): (Σ w)² / Σ w² of w = p(hidden|z)
     trace: Float64  # (steps // 10, N): E60 at every tenth step, before its update
+
+    @property
+    def hidden_is_biased(self) -> NDArray[np.bool_]:
+        """Whether the nats of an image's hidden pixels are too high to be relied on: (N,).
+
+        The logarithm of a mean of few effective samples lies above −log E_q p(hidden|z) by more
+        than its standard error says: the z that explain the hidden pixels have not been drawn.
+        True below ``RELIABLE_SAMPLES`` effective samples. Raise ``final_samples`` then.
+        """
+        return np.asarray(self.hidden_effective_samples < RELIABLE_SAMPLES)
 
 
 def complete(
     model: Model,
-    images: NDArray,
-    observed: NDArray,
+    images: Any,
+    observed: Any,
+    *,
     settings: CompletionSettings | None = None,
     numbers: Sequence[int] | None = None,
 ) -> Completion:
     """Fit q(z) to the observed pixels of each image (N, D), then decode the hidden ones.
 
-    ``observed``: booleans, (D,) for all images or (N, D). The noise of a step is a function of
-    (seed, the image's number, step): an image is completed alike in whatever company. ``numbers``
-    are 0 to N − 1 unless given. Raises ``DataError`` for masks of another size or with nothing
-    observed, ``NonFiniteError`` where the fit diverges.
+    ``observed``: booleans, (D,) for all images or (N, D). The values of hidden pixels serve for
+    ``hidden`` alone. The noise of a step is a function of (seed, the image's number, step): an
+    image is completed alike whatever stands beside it. ``numbers`` are 0 to N − 1 unless given.
+
+    Raises ``DataError`` for images as in :class:`~scratchvae.models.Model`, for masks of another
+    size or with nothing observed, ``NonFiniteError`` where the fit diverges.
     """
     settings = settings or CompletionSettings()
+    images = grey_values(images, model.vae)
     n, pixels = images.shape
-    if pixels != model.vae.pixels or n == 0:
-        raise DataError(f"images have shape {images.shape}, expected (N, {model.vae.pixels})")
     mask = observed_pixels(np.asarray(observed), pixels)
     if mask.ndim == 2 and len(mask) != n:
         raise DataError(f"there are {len(mask)} masks for {n} images")
@@ -109,8 +128,8 @@ def complete(
     if len(numbers) != n:
         raise DataError(f"there are {len(numbers)} numbers for {n} images")
     blocks = []
-    for i in range(0, n, TOGETHER):
-        here = slice(i, i + TOGETHER)
+    for i in range(0, n, BATCH):
+        here = slice(i, i + BATCH)
         blocks.append(_fit(model, images[here], mask[here], settings, numbers[here]))
     mu, logstd, trace = (np.concatenate(part, axis=-2) for part in zip(*blocks, strict=True))
     trace = trace[..., 0]
@@ -119,9 +138,10 @@ def complete(
             _report(model, images[i], mask[i], mu[i], logstd[i], settings, numbers[i])
             for i in range(n)
         ]
-    filled, negative_elbo, error, hidden = (np.array(part) for part in zip(*found, strict=True))
-    _require_finite(settings, negative_elbo, error)
-    return Completion(mask, mu, logstd, filled, negative_elbo, error, hidden, trace)
+    columns = zip(*found, strict=True)
+    of_all = dict(zip(_Report._fields, map(np.array, columns), strict=True))
+    _require_finite(settings, of_all["negative_elbo"], of_all["error"])
+    return Completion(observed=mask, mu=mu, logstd=logstd, trace=trace, **of_all)
 
 
 def _fit(
@@ -174,6 +194,17 @@ def _load_noise(
     bound.bk.load(host, eps)
 
 
+class _Report(NamedTuple):
+    """Of one image, as in Completion."""
+
+    filled: NDArray
+    negative_elbo: float
+    error: float
+    hidden: float = math.nan
+    hidden_error: float = math.nan
+    hidden_effective_samples: float = math.nan
+
+
 def _report(
     model: Model,
     x: NDArray,
@@ -182,21 +213,30 @@ def _report(
     logstd: Float64,
     settings: CompletionSettings,
     number: int,
-) -> tuple[NDArray, float, float, float]:
+) -> _Report:
     """The completed image, and the nats of its observed and of its hidden pixels."""
-    S = settings.final_samples
-    stream = Stream(settings.seed, Purpose.COMPLETION, 0, number)
-    std = np.exp(logstd)
-    z = mu + std * normal((S, len(mu)), stream)
+    S, Z = settings.final_samples, len(mu)
+    head = np.concatenate([mu, 2.0 * logstd])[None]
+    eps = normal((S, Z), Stream(settings.seed, Purpose.COMPLETION, 0, number))
+    z = reparameterized(head, eps[None])[0]
     nll = model.pixel_nll(np.broadcast_to(x, (S, len(x))), z).astype(np.float64)
-    kl = float((0.5 * (mu**2 + std**2 - 1.0) - logstd).sum())
+    kl, tmp = np.empty((1, Z)), np.empty((1, Z))
+    kl_per_unit(HOST, head, np.exp(logstd)[None], kl, tmp)
     seen = nll[:, mask].sum(axis=1)
-    hidden, unseen = math.nan, int((~mask).sum())
-    if unseen:
-        a = -nll[:, ~mask].sum(axis=1)
-        hidden = -(a.max() + math.log(np.exp(a - a.max()).mean())) / unseen
-    filled = np.where(mask, x, model.decode(z).mean(axis=0))
-    return filled, float(seen.mean()) + kl, float(seen.std() / math.sqrt(S)), hidden
+    found = _Report(
+        filled=np.where(mask, x, model.decode(z).mean(axis=0)),
+        negative_elbo=float(seen.mean() + kl.sum()),
+        error=float(seen.std() / math.sqrt(S)),
+    )
+    if mask.all():
+        return found
+    mean, pixels = LogMeanExp(1), int((~mask).sum())
+    mean.add(-nll[None][:, :, ~mask].sum(axis=2))
+    return found._replace(
+        hidden=-float(mean.value()[0]) / pixels,
+        hidden_error=float(mean.standard_error()[0]) / pixels,
+        hidden_effective_samples=float(mean.effective_samples()[0]),
+    )
 
 
 def log_joint(model: Model, x: NDArray, mask: NDArray, z: NDArray) -> Float64:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal_scratch_size
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError
@@ -18,6 +19,8 @@ from scratchvae.evaluation.elbo import (
     per_image,
     require_images,
 )
+from scratchvae.latent import reparameterize
+from scratchvae.latent.gaussian import log_ratio
 from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
 
@@ -25,6 +28,7 @@ Float64 = NDArray[np.float64]
 # −log p(x|z) in nats, (n, S), of images x (n, D) and noise ε (n, S, Z)
 Score = Callable[[Model, NDArray, NDArray], NDArray]
 
+HOST = get_backend("cpu", "float64")  # numbers about samples are float64, whatever the model's type
 IMAGES = 250  # images at a time, and
 ROWS = 8_000  # decoded z at a time; neither changes a number beyond rounding
 
@@ -130,7 +134,7 @@ def _of_block(
 ) -> tuple[Float64, Float64]:
     """The same for images that are held at one time."""
     mean = LogMeanExp(len(x))
-    mu, logvar = (a.astype(np.float64)[:, None] for a in model.encode(x))
+    head = np.hstack(model.encode(x)).astype(np.float64)
     block = max(2, rows // len(x) // 2 * 2)  # even: a pair of normals is not split
     for k in range(0, samples, block):
         shape = (len(x), min(block, samples - k), model.vae.latent_dim)
@@ -138,10 +142,18 @@ def _of_block(
         eps = noise(shape, seed, first, k).astype(model.bk.dtype)
         with model.bk.ignore_float_errors():
             nll = (score or _own_score)(model, x, eps)
-        z = mu + np.exp(0.5 * logvar) * eps
-        log_ratio = 0.5 * (eps.astype(np.float64) ** 2 - z**2 + logvar).sum(axis=-1)
-        mean.add(log_ratio - nll)
+        ratio, tmp = np.empty(shape[:2]), np.empty(shape)
+        z = reparameterized(head, eps)
+        log_ratio(HOST, head, z, eps, ratio, (tmp, np.empty(shape[:2]), np.empty(len(x))))
+        mean.add(-ratio - nll)
     return mean.value(), mean.effective_samples()
+
+
+def reparameterized(head: Float64, eps: NDArray) -> Float64:
+    """z = μ + σ ε in float64  (E12): head = [μ | log σ²] (n, 2Z), eps (n, S, Z) -> (n, S, Z)."""
+    z, std = np.empty(eps.shape), np.empty((len(head), eps.shape[2]))
+    reparameterize(HOST, head, std, eps, z)
+    return z
 
 
 def _own_score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
@@ -188,3 +200,12 @@ class LogMeanExp:
         """(Σ w)² / Σ w² with w = e^a, (n,): from 1 to K."""
         with np.errstate(invalid="ignore"):
             return self.total**2 / self.squares
+
+    def standard_error(self) -> Float64:
+        """Of :meth:`value`, by the delta method: that of the mean of w over the mean, (n,).
+
+        √((1/E − 1/K) K/(K − 1)) with E effective samples. It says little where E is near 1: the
+        largest weights have then not been seen.
+        """
+        spread = np.maximum(1.0 / self.effective_samples() - 1.0 / self.count, 0.0)
+        return np.sqrt(spread * (self.count / max(self.count - 1, 1)))

@@ -29,7 +29,8 @@ def complete_as(
     def fit(split: str, first: int, count: int) -> Completion:
         part = getattr(views, split).take(slice(first, first + count))
         images = as_seen_by_model(part, seed=config.seed)
-        return complete(model, images, mask, target.settings, range(first, first + len(part)))
+        numbers = range(first, first + len(part))
+        return complete(model, images, mask, settings=target.settings, numbers=numbers)
 
     found = fit("train", target.image, 1)
     tests = fit("test", 0, target.test_images)

@@ -1,6 +1,7 @@
 """scratchvae complete, and evaluate with importance sampling and other protocols."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,16 @@ def test_the_text_names_what_it_says(cli, run) -> None:
     assert lines[1].startswith("−ELBO of the observed part")
     assert lines[1].endswith("nats (Monte-Carlo error)")
     assert lines[2].startswith("per hidden pixel")
-    assert lines[3].startswith("protocol: ")
+    assert re.fullmatch(r".* \d\.\d{4} ± 0\.\d{4} nats \(Monte-Carlo error\)", lines[2])
+    assert lines[-1].startswith("protocol: ")
+
+
+def test_hidden_pixels_that_few_samples_explain_are_noted(cli, run) -> None:
+    argv = ("complete", "run", *QUICK, "--no-figures", "--quiet", "--final-samples", 20)
+    text = cli(*argv, "--count", 3).out
+    assert (
+        "note: the hidden pixels of 3 of 3 images are explained by fewer than 30 effective" in text
+    )
 
 
 def test_a_mask_from_a_file_and_nothing_hidden(cli, run) -> None:

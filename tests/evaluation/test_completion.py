@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
@@ -110,7 +111,7 @@ def test_e61_hidden_pixels_send_nothing_and_are_not_looked_at(likelihood) -> Non
 def test_e61_the_models_parameters_stay_as_they_are() -> None:
     model, (x, observed, *_) = a_model(), inputs()
     before = model.params.flat.copy()
-    complete(model, x, observed, CompletionSettings(steps=3, final_samples=10))
+    complete(model, x, observed, settings=CompletionSettings(steps=3, final_samples=10))
     np.testing.assert_array_equal(model.params.flat, before)
 
 
@@ -149,7 +150,7 @@ def test_the_fit_finds_a_posterior_that_is_known(kl, optimizer) -> None:
     settings = CompletionSettings(
         steps=1500, rate=0.01, samples=40, optimizer=optimizer, kl=kl, final_samples=4_000
     )
-    found = complete(model, x, observed, settings)
+    found = complete(model, x, observed, settings=settings)
     seen = W[:, observed]
     variance = 1 / (1 + (seen**2).sum(axis=1) / s**2)
     mean = (x[:, observed] - b[observed]) @ seen.T / s**2 * variance
@@ -171,14 +172,20 @@ def test_the_fit_finds_a_posterior_that_is_known(kl, optimizer) -> None:
 
 def test_with_every_pixel_observed_nothing_is_hidden_and_nothing_is_filled() -> None:
     x, *_ = inputs()
-    found = complete(a_model(), x, np.ones(D, bool), CompletionSettings(steps=2, final_samples=9))
-    assert np.isnan(found.hidden).all()
+    found = complete(
+        a_model(), x, np.ones(D, bool), settings=CompletionSettings(steps=2, final_samples=9)
+    )
+    for a in (found.hidden, found.hidden_error, found.hidden_effective_samples):
+        assert np.isnan(a).all()
+    assert not found.hidden_is_biased.any()
     np.testing.assert_array_equal(found.filled, x)
 
 
 def test_the_nats_of_a_hidden_pixel_are_those_of_the_mixture_by_hand() -> None:
     model, (x, observed, *_) = a_model(), inputs()
-    found = complete(model, x, observed, CompletionSettings(steps=2, final_samples=50, seed=3))
+    found = complete(
+        model, x, observed, settings=CompletionSettings(steps=2, final_samples=50, seed=3)
+    )
     for i in range(B):
         eps = normal((50, Z), Stream(3, Purpose.COMPLETION, 0, i))
         z = found.mu[i] + np.exp(found.logstd[i]) * eps
@@ -187,13 +194,64 @@ def test_the_nats_of_a_hidden_pixel_are_those_of_the_mixture_by_hand() -> None:
         assert found.hidden[i] == pytest.approx(expected, rel=1e-12)
 
 
+def hidden_nats(model: Model, W, b, s: float, x, observed, found) -> np.ndarray:
+    """−log E_q p(hidden|z) per hidden pixel in closed form: the hidden pixels are Gaussian."""
+    means = found.mu @ W[:, ~observed] + b[~observed]
+    nats = []
+    for i, mean in enumerate(means):
+        spread = W[:, ~observed] * np.exp(found.logstd[i])[:, None]
+        covariance = spread.T @ spread + s**2 * np.eye(len(mean))
+        nats.append(-stats.multivariate_normal(mean, covariance).logpdf(x[i, ~observed]))
+    return np.array(nats) / (~observed).sum()
+
+
+def test_the_nats_of_hidden_pixels_come_within_their_error_of_the_exact_ones() -> None:
+    s, observed = 0.5, np.arange(D) < 5
+    model, W, b = linear_gaussian(s)
+    z = normal((40, Z), Stream(5, Purpose.PRIOR))
+    x = z @ W + b + s * normal((40, D), Stream(6, Purpose.PIXELS))
+    settings = CompletionSettings(steps=300, rate=0.02, final_samples=2_000)
+    found = complete(model, x, observed, settings=settings)
+    away = (found.hidden - hidden_nats(model, W, b, s, x, observed, found)) / found.hidden_error
+    reliable = ~found.hidden_is_biased
+    assert reliable.sum() > 30
+    assert np.abs(away[reliable]).max() < 4.5
+    assert 0.6 < np.sqrt((away[reliable] ** 2).mean()) < 1.5  # of the size that it says
+
+
+def test_a_surprising_hidden_half_costs_too_much_and_is_said_to() -> None:
+    s, observed = 0.05, np.arange(D) < 5
+    model, W, b = linear_gaussian(s)
+    x = normal((3, Z), Stream(5, Purpose.PRIOR)) @ W + b
+    x[:, ~observed] += 1.5
+    settings = CompletionSettings(steps=500, rate=0.02, final_samples=1_000)
+    found = complete(model, x, observed, settings=settings)
+    exact = hidden_nats(model, W, b, s, x, observed, found)
+    assert found.hidden_is_biased.all()
+    assert (found.hidden > exact + 4 * found.hidden_error).all()
+
+
+def test_gradient_descent_goes_one_rate_times_the_gradient_down() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    settings = CompletionSettings(
+        steps=1, rate=0.03, samples=K, optimizer="sgd", mu=(0.4,), logstd=(-0.2,), final_samples=2
+    )
+    found = complete(model, x, observed, settings=settings)
+    eps = np.stack([normal((K, Z), Stream(0, Purpose.COMPLETION, 1, i)) for i in range(B)])
+    start = np.full((B, Z), 0.4), np.full((B, Z), -0.2)
+    fit = bound(model, x, observed, eps, *start, "analytic")
+    fit.gradient()
+    np.testing.assert_allclose(found.mu, start[0] - 0.03 * fit.dmu, rtol=1e-13)
+    np.testing.assert_allclose(found.logstd, start[1] - 0.03 * fit.dlogstd, rtol=1e-13)
+
+
 def test_an_image_is_completed_alike_in_whatever_company(monkeypatch) -> None:
     model, (x, observed, *_) = a_model(), inputs()
     settings = CompletionSettings(steps=20, final_samples=30, optimizer="sgd")
-    whole = complete(model, x, observed, settings)
-    alone = complete(model, x[2:3], observed[2:3], settings, numbers=[2])
-    monkeypatch.setattr("scratchvae.evaluation.completion.TOGETHER", 3)
-    blocks = complete(model, x, observed, settings)
+    whole = complete(model, x, observed, settings=settings)
+    alone = complete(model, x[2:3], observed[2:3], settings=settings, numbers=[2])
+    monkeypatch.setattr("scratchvae.evaluation.completion.BATCH", 3)
+    blocks = complete(model, x, observed, settings=settings)
     for name in ("mu", "logstd", "negative_elbo", "hidden", "filled"):
         np.testing.assert_allclose(getattr(alone, name), getattr(whole, name)[2:3], rtol=1e-11)
         np.testing.assert_allclose(getattr(blocks, name), getattr(whole, name), rtol=1e-11)
@@ -203,13 +261,11 @@ def test_an_image_is_completed_alike_in_whatever_company(monkeypatch) -> None:
 def test_the_trace_falls() -> None:
     model, (x, observed, *_) = a_model(), inputs()
     settings = CompletionSettings(steps=200, samples=200, final_samples=10, mu=(3.0,))
-    trace = complete(model, x, observed, settings).trace
+    trace = complete(model, x, observed, settings=settings).trace
     assert (trace[-1] < trace[0] - 1).all()
 
 
 def test_the_joint_density_is_that_of_the_observed_pixels_and_of_z() -> None:
-    from scipy import stats
-
     model, (x, observed, *_) = a_model(), inputs()
     z = normal((11, Z), Stream(0, Purpose.PRIOR))
     nll = model.pixel_nll(np.tile(x[1], (11, 1)), z)[:, observed[1]].sum(axis=1)
@@ -262,6 +318,11 @@ def test_settings_that_cannot_be_are_refused(changes) -> None:
         CompletionSettings(**changes)
 
 
+def test_settings_may_be_numpys_numbers() -> None:
+    settings = CompletionSettings(steps=np.int64(3), seed=np.uint8(2), rate=np.float32(0.5))
+    assert (settings.steps, settings.seed, settings.rate) == (3, 2, 0.5)
+
+
 def test_less_than_one_sample_and_unknown_divergences_are_refused_below_too() -> None:
     model, (x, observed, *_) = a_model(), inputs()
     with pytest.raises(ConfigError, match="at least one sample"):
@@ -274,7 +335,7 @@ def test_a_fit_that_diverges_says_so() -> None:
     model, (x, observed, *_) = a_model(Gaussian(1e-3)), inputs()
     settings = CompletionSettings(steps=30, rate=1e6, optimizer="sgd", final_samples=2)
     with pytest.raises(NonFiniteError, match="diverged at a rate of 1e\\+06"):
-        complete(model, x, observed, settings)
+        complete(model, x, observed, settings=settings)
 
 
 # ---- masks --------------------------------------------------------------------------------------

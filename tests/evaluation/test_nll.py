@@ -136,6 +136,23 @@ def test_e59_an_image_has_the_same_noise_whatever_stands_beside_it(monkeypatch) 
     np.testing.assert_allclose(importance_sampled(model, x, samples=20)[0], whole, rtol=1e-13)
 
 
+def test_images_that_are_scored_chunk_by_chunk_keep_their_own_noise(monkeypatch) -> None:
+    model, split = a_model(), grey(30)
+    scored = []
+
+    def score(model, x, eps):
+        scored.append(eps)
+        return model.with_samples(eps.shape[1]).terms(x, eps).nll
+
+    whole = log_likelihood(model, split, samples=6)
+    monkeypatch.setattr(nll, "CHUNK", 7)
+    parts = log_likelihood(model, split, samples=6, score=score)
+    assert parts.log_p == pytest.approx(whole.log_p, rel=1e-13)
+    every = np.concatenate(scored)
+    assert every.shape == (30, 6, 2)
+    assert len(np.unique(every)) == every.size
+
+
 def test_the_noise_of_a_stretch_of_samples_is_that_stretch_of_all_noise() -> None:
     whole = noise((3, 21, 5), seed=1, first=4, k=0)
     np.testing.assert_array_equal(noise((1, 7, 5), seed=1, first=6, k=14), whole[2:, 14:])
@@ -152,6 +169,22 @@ def test_e59_the_mean_of_exponentials_survives_numbers_that_no_float_can_hold() 
         expected = a.max(axis=1) + np.log(np.exp(a - a.max(axis=1)[:, None]).mean(axis=1))
         np.testing.assert_allclose(mean.value(), expected, rtol=1e-15)
         assert (mean.effective_samples() >= 1).all()
+
+
+def test_the_standard_error_of_the_logarithm_is_that_of_many_repetitions() -> None:
+    a = np.random.default_rng(0).normal(scale=0.8, size=(4000, 500))  # e^a is log-normal
+    mean = LogMeanExp(4000)
+    mean.add(a[:, :200])
+    mean.add(a[:, 200:])
+    spread = mean.value().std(ddof=1)
+    assert np.median(mean.standard_error()) == pytest.approx(spread, rel=0.05)
+    w = np.exp(a[0])  # the delta method by hand
+    assert mean.standard_error()[0] == pytest.approx(
+        w.std(ddof=1) / math.sqrt(500) / w.mean(), rel=1e-12
+    )
+    equal = LogMeanExp(1)
+    equal.add(np.full((1, 7), -3.0))
+    assert equal.standard_error()[0] == pytest.approx(0, abs=1e-7)
 
 
 def test_e59_impossible_samples_count_and_are_no_error() -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.errors import DataError
 from scratchvae.likelihoods import Gaussian
 from scratchvae.models import VAE, Model
@@ -168,6 +168,22 @@ def test_samples_of_a_gaussian_scatter_about_their_means(cpu64):
     assert abs((draws - means).var() - 0.0625) < 5 * 0.0625 * np.sqrt(2 / n)
     z = normal((4000, 3), Stream(3, Purpose.PRIOR))
     np.testing.assert_array_equal(means, model.decode(z))
+
+
+def test_the_pixels_of_prior_samples_have_the_noise_of_their_seed(cpu64):
+    model = Model(VAE.mlp(11, (7,), 3, likelihood=Gaussian(0.25)), cpu64)
+    for seed in (3, 4):
+        means, draws = model.sample(5, seed=seed)
+        noise = normal((5, 11), Stream(seed, Purpose.PIXELS))
+        np.testing.assert_allclose((draws - means) / 0.25, noise, rtol=0, atol=1e-13)
+
+
+def test_binary_pixels_of_prior_samples_are_lit_below_their_means(cpu64, make):
+    model = Model(make("bernoulli"), cpu64)
+    for seed in (3, 4):
+        means, draws = model.sample(50, seed=seed)
+        u = uniform((50, 11), Stream(seed, Purpose.PIXELS))
+        np.testing.assert_array_equal(draws, u < means)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

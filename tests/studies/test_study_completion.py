@@ -39,10 +39,10 @@ def test_the_tutorials_image_and_the_first_test_images_are_completed() -> None:
     model = Model(config.make_vae(12), get_backend("cpu"), seed=1)
     completed, found = complete_as(TARGET, model, config, dataset, prepare(config, dataset))
     mask = find_mask("top", (3, 4))
-    alone = complete(model, train.values()[3:4], mask, TARGET.settings, [3])
+    alone = complete(model, train.values()[3:4], mask, settings=TARGET.settings, numbers=[3])
     assert completed.image == alone.negative_elbo[0] == found.negative_elbo[0]
     assert completed.error == alone.error[0]
-    several = complete(model, test.values()[:4], mask, TARGET.settings)
+    several = complete(model, test.values()[:4], mask, settings=TARGET.settings)
     assert completed.tests == tuple(several.negative_elbo)
 
 
