@@ -22,7 +22,8 @@ from scratchvae.cli.common import (
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.evaluation import as_seen_by_model, describe_protocol
-from scratchvae.evaluation.gradient_noise import CLEAR, REFERENCES, Noise
+from scratchvae.evaluation.gradient_noise import BIAS_THRESHOLD, BiasVariance
+from scratchvae.latent import ESTIMATORS
 from scratchvae.runs import require_free, write_json
 from scratchvae.studies.estimators import (
     DRAWS,
@@ -128,16 +129,21 @@ def protocol_of(found: EstimatorComparison) -> dict[str, str]:
             f"estimator; true gradient: the mean of {4 * found.draws} draws of the "
             f"reparameterized one of the same bound"
         ),
-        "bound": "ELBO: " + ", ".join(n for n, r in REFERENCES.items() if r == "analytic")
+        "bound": "ELBO: " + ", ".join(of_bound("analytic"))
         + f"; importance-weighted bound of {each}: "
-        + ", ".join(n for n, r in REFERENCES.items() if r == "iwae"),
+        + ", ".join(of_bound("iwae")),
         "bias": (
-            f"told from noise where its square exceeds {CLEAR:g} standard errors "
+            f"told from noise where its square exceeds {BIAS_THRESHOLD:g} standard errors "
             "(jackknife over groups of draws)"
         ),
         "curves": f"−ELBO of the test images with the analytic KL; trained with {each}, "
         f"Adam at {config.lr}, seed {config.seed}",
     }  # fmt: skip
+
+
+def of_bound(reference: str) -> list[str]:
+    """The names of the estimators whose true gradient is that of ``reference``."""
+    return [name for name, estimator in ESTIMATORS.items() if estimator.reference == reference]
 
 
 def layer_words(layers: list[str]) -> dict[str, str]:
@@ -151,7 +157,7 @@ def layer_words(layers: list[str]) -> dict[str, str]:
     return {layer: words.get(layer, layer) for layer in layers}
 
 
-def cell(noise: Noise) -> str:
+def cell(noise: BiasVariance) -> str:
     """variance and bias ± standard error, or the limit below which a bias stays unseen."""
     if not noise.known:
         return f"{'unknown':>11}{'unknown':>17}"
@@ -197,15 +203,15 @@ def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
     layers = layer_words(list(next(iter(found.noise[0].values()))))
     grid = [[list(by.values()) for by in found.noise[m].values()] for m in moments]
 
-    def numbers(of: Callable[[Noise], float]) -> list[list[list[float]]]:
+    def numbers(of: Callable[[BiasVariance], float]) -> list[list[list[float]]]:
         return [[[of(n) for n in by] for by in rows] for rows in grid]
 
     pixels = dataset.train.images.shape[1]
     model = f"{Path(dataset.name).name} · {config.describe_model(pixels)}"
     protocol = protocol_of(found)
-    elbo = sum(reference == "analytic" for reference in REFERENCES.values())
+    elbo = len(of_bound("analytic"))
     figure = gradient_noise(
-        [f"epoch {epoch}" for epoch in moments], list(REFERENCES), layers,
+        [f"epoch {epoch}" for epoch in moments], list(ESTIMATORS), layers,
         numbers(lambda n: n.variance), numbers(lambda n: n.bias),
         numbers(lambda n: n.bias_squared_error),
         numbers(lambda n: math.inf if n.biased else n.limit),

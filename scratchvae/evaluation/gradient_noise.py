@@ -9,6 +9,7 @@ expectation, the square of one group's deviation has the group's variance on top
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,27 +19,16 @@ from scratchvae.errors import ConfigError
 from scratchvae.latent import ESTIMATORS
 from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models import Model
+from scratchvae.models.inputs import grey_values
 
 GROUPS = 20  # of draws; the standard error of a squared bias comes from them
-CLEAR = 4.0  # standard errors by which a squared bias exceeds zero before it is called one
-
-# Whose mean is the gradient that an estimator should have on average: reparameterized, same bound.
-REFERENCES = {
-    "analytic": "analytic",
-    "monte-carlo": "analytic",
-    "detached": "analytic",
-    "score": "analytic",
-    "score-baseline": "analytic",
-    "iwae": "iwae",
-    "stl": "iwae",
-    "dreg": "iwae",
-}
+BIAS_THRESHOLD = 4.0  # standard errors above zero from which on a squared bias counts as one
 
 Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Noise:
+class BiasVariance:
     """Bias and variance of a gradient in one layer, relative to the norm of the true gradient."""
 
     variance: float  # E‖g − E g‖² / ‖true‖²
@@ -54,7 +44,7 @@ class Noise:
     @property
     def biased(self) -> bool:
         """Whether the bias can be told from noise: its square exceeds four standard errors."""
-        return self.bias_squared > CLEAR * self.noise_error
+        return self.bias_squared > BIAS_THRESHOLD * self.noise_error
 
     @property
     def bias(self) -> float:
@@ -69,8 +59,8 @@ class Noise:
 
     @property
     def limit(self) -> float:
-        """A bias larger than this would have been told from noise."""
-        return math.sqrt(_root(self.bias_squared) ** 2 + CLEAR * self.noise_error)
+        """The smallest bias that would have been told from noise."""
+        return math.sqrt(_root(self.bias_squared) ** 2 + BIAS_THRESHOLD * self.noise_error)
 
 
 def _root(square: float) -> float:
@@ -134,7 +124,7 @@ def jackknife(leave_one_out: Float64) -> float:
     return math.sqrt(float((deviations**2).sum()) * (len(deviations) - 1) / len(deviations))
 
 
-def noise_of(draws: Draws, reference: Draws, where: slice = slice(None)) -> Noise:
+def bias_and_variance(draws: Draws, reference: Draws, where: slice = slice(None)) -> BiasVariance:
     """Bias and variance of some elements, relative to the squared norm of the reference's mean.
 
     ``draws`` and ``reference`` are independent and have as many groups. All numbers are NaN where
@@ -143,10 +133,10 @@ def noise_of(draws: Draws, reference: Draws, where: slice = slice(None)) -> Nois
     means, true = draws.means[:, where], reference.means[:, where]
     scale, scales = squared_norm(true)
     if scale <= 2 * jackknife(scales) or scales.min() <= 0:
-        return Noise(math.nan, math.nan, math.nan, math.nan)
+        return BiasVariance(math.nan, math.nan, math.nan, math.nan)
     square, squares = squared_norm(means - true)
     variance = float(draws.variances[where].sum())
-    return Noise(
+    return BiasVariance(
         variance / scale, square / scale, jackknife(squares / scales), jackknife(squares) / scale
     )
 
@@ -161,54 +151,64 @@ def layers_of(layout: Layout) -> dict[str, slice]:
     return found
 
 
-def draw_gradients(model: Model, images: NDArray, name: str, draws: int, stream: Stream) -> Draws:
-    """Gradients of the mean over ``images`` (B, D) by all parameters, with noise drawn afresh."""
+def draw_gradients(model: Model, images: Any, name: str, *, draws: int, stream: Stream) -> Draws:
+    """Gradients of the mean over ``images`` (B, D) for all parameters, with noise drawn afresh.
+
+    ``name``: a key of ``ESTIMATORS``. Draw number i uses step i of ``stream``. Raises
+    ``ConfigError`` for too few draws, ``DataError`` for images as in
+    :class:`~scratchvae.models.Model`.
+    """
     bk, vae = model.bk, model.vae.with_estimator(ESTIMATORS[name]())
-    grads = FlatBuffer(bk, vae.layout)
-    bound = vae.bind(Workspace(bk, len(images)), model.params, grads)
-    bk.load(images, bound.x)
+    x, grads = grey_values(images, vae), FlatBuffer(bk, vae.layout)
+    bound = vae.bind(Workspace(bk, len(x)), model.params, grads)
+    bk.load(x, bound.x)
     scratch = bk.noise_scratch(bound.eps.size)
     found = Draws(vae.layout.padded_size, draws)
     with bk.limit_blas(1), bk.ignore_float_errors():
         for number in range(draws):
             bk.normal(bound.eps, stream._replace(step=number), scratch)
-            bound.loss_and_gradient(1.0 / len(images))
+            bound.loss_and_gradient(1.0 / len(x))
             found.add(bk.to_host(grads.flat))
     return found
 
 
 def gradient_noise(
     model: Model,
-    images: NDArray,
+    images: Any,
+    *,
     draws: int,
     seed: int = 0,
     moment: str = "",
     reference_factor: int = 4,
-    names: Sequence[str] = tuple(REFERENCES),
-) -> Mapping[str, Mapping[str, Noise]]:
+    names: Sequence[str] = tuple(ESTIMATORS),
+) -> Mapping[str, Mapping[str, BiasVariance]]:
     """Bias and variance of every estimator's gradient, by estimator and layer.
 
-    The reference is the mean of ``reference_factor`` times as many draws of the reparameterized
-    gradient of the same bound (E46, E51). No two estimators share noise: their streams are named
+    Of the gradient of the mean over ``images`` (B, D). The true gradient is estimated by the mean
+    of ``reference_factor`` times as many draws of the reparameterized gradient of the same bound,
+    the estimator's ``reference`` (E46, E51). No two estimators share noise: their streams are named
     after them, after the ``moment`` of training and the seed.
+
+    Raises ``ConfigError`` for unknown estimators and for fewer draws than ``GROUPS``.
     """
 
     def drawn(name: str, what: str, count: int) -> Draws:
         text = f"gradient noise, {what}, {moment}"
-        return draw_gradients(
-            model, images, name, count, Stream.named(seed, Purpose.TEST_LATENT, text)
-        )
+        stream = Stream.named(seed, Purpose.TEST_LATENT, text)
+        return draw_gradients(model, images, name, draws=count, stream=stream)
 
-    unknown = set(names) - set(REFERENCES)
+    unknown = set(names) - set(ESTIMATORS)
     if unknown:
         raise ConfigError(f"unknown estimators: {', '.join(sorted(unknown))}")
     references = {
         name: drawn(name, f"reference {name}", reference_factor * draws)
-        for name in dict.fromkeys(REFERENCES[name] for name in names)
+        for name in dict.fromkeys(ESTIMATORS[name].reference for name in names)
     }
     layers = layers_of(model.vae.layout)
-    found: dict[str, dict[str, Noise]] = {}
+    found: dict[str, dict[str, BiasVariance]] = {}
     for name in names:
-        own, reference = drawn(name, name, draws), references[REFERENCES[name]]
-        found[name] = {layer: noise_of(own, reference, where) for layer, where in layers.items()}
+        own, reference = drawn(name, name, draws), references[ESTIMATORS[name].reference]
+        found[name] = {
+            layer: bias_and_variance(own, reference, where) for layer, where in layers.items()
+        }
     return found

@@ -27,6 +27,7 @@ class Estimator:
     label = ""  # for protocols and captions
     min_samples = 1  # z an image that its gradient needs
     allows_beta = True  # a bound that is no sum of two parts has no β between them
+    reference = "analytic"  # the estimator of the same bound whose mean gradient is the true one
     gradient_matches_value = True  # its gradient is that of its value: a complex step can check it
     sums_terms = True  # its value is E2 of nll and kl as they stand in their buffers
     uses_importance_weights = False  # the decoder's weight of a sample depends on the values

@@ -36,6 +36,7 @@ class ImportanceWeighted(Estimator):
 
     name = "iwae"
     label = "importance-weighted bound"
+    reference = "iwae"
     kl_labels = ("E45",)
     value_writes = ("cost", "weights")
     allows_beta = False

@@ -12,7 +12,7 @@ from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import Evaluation, as_seen_by_model, evaluate
-from scratchvae.evaluation.gradient_noise import GROUPS, Noise, gradient_noise
+from scratchvae.evaluation.gradient_noise import GROUPS, BiasVariance, gradient_noise
 from scratchvae.models import Model
 from scratchvae.training import prepare, train
 
@@ -41,7 +41,7 @@ class EstimatorComparison:
     config: TrainConfig
     draws: int
     moments: list[int]  # epochs after which gradients were measured
-    noise: dict[int, Mapping[str, Mapping[str, Noise]]]  # by epoch, estimator and layer
+    noise: dict[int, Mapping[str, Mapping[str, BiasVariance]]]  # by epoch, estimator and layer
     curves: dict[str, Trained]  # by estimator; "analytic" is the model that was measured
     autoencoder: Trained  # the same with beta = 0
 
@@ -81,7 +81,7 @@ class EstimatorComparison:
         }
 
 
-def noise_json(noise: Noise) -> dict[str, Any]:
+def noise_json(noise: BiasVariance) -> dict[str, Any]:
     """The numbers of one layer; null where the true gradient cannot be told from zero."""
     numbers = {
         "variance": noise.variance,
@@ -118,14 +118,15 @@ def compare_estimators(
     for name in TRAINED:
         replace(config, estimator=name)  # refuses too few samples before anything is trained
     moments, images = moments_of(config.epochs), first_batch(config, dataset)
-    noise: dict[int, Mapping[str, Mapping[str, Noise]]] = {}
+    noise: dict[int, Mapping[str, Mapping[str, BiasVariance]]] = {}
 
     def measure(epoch: int, model: Model) -> None:
         if epoch in moments:
             say(f"gradients after epoch {epoch}: {draws} draws of each estimator")
             noise[epoch] = gradient_noise(
-                model, images, draws, config.seed, f"epoch {epoch}", REFERENCE_FACTOR
-            )
+                model, images, draws=draws, seed=config.seed, moment=f"epoch {epoch}",
+                reference_factor=REFERENCE_FACTOR,
+            )  # fmt: skip
 
     curves: dict[str, Trained] = {}
     for name in TRAINED:

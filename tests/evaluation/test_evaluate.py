@@ -205,7 +205,7 @@ def test_an_overflowing_model_gives_numbers_that_are_not_finite_and_no_warning(d
          "1 sample per image"),
         ("static", {}, "one Bernoulli draw, seed 7; Bernoulli likelihood; 1 sample per image"),
         ("none", {"likelihood": "gaussian", "std": 0.25}, "grey pixels; Gaussian with standard "
-         "deviation 0.25 likelihood; 1 sample per image"),
+         "deviation 0.25 and sigmoid mean likelihood; 1 sample per image"),
     ],
 )  # fmt: skip
 def test_every_number_names_its_protocol(protocol: str, changes: dict, expected: str) -> None:
