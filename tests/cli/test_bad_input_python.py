@@ -93,7 +93,7 @@ ROWS = [
     Row(VAE.mlp, "pixels", lambda: VAE.mlp(0), "at least 1, not 0"),
     Row(VAE.mlp, "hidden", lambda: VAE.mlp(12, (0,)), "at least 1, not 0"),
     Row(VAE.mlp, "latent_dim", lambda: VAE.mlp(12, latent_dim=0), "latent_dim must be at least 1"),
-    Row(VAE.mlp, "activation", lambda: VAE.mlp(12, activation="step"), "activation 'step' is not"),
+    Row(VAE.mlp, "activation", lambda: VAE.mlp(12, activation="step"), "activation is 'step', but"),
     Row(VAE.mlp, "likelihood", lambda: VAE.mlp(12, likelihood=Categorical(1)), "at least two lev"),
     Row(VAE.mlp, "init", lambda: VAE.mlp(12, init="zero"), "initialization 'zero' is not one of"),
     Row(VAE.mlp, "head", lambda: VAE.mlp(12, head="std"), "head 'std' is not one of logvar"),

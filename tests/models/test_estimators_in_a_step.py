@@ -248,7 +248,7 @@ def test_the_settings_name_the_estimator_and_what_it_minimizes():
     for changes, words in (
         ({"estimator": "iwae", "samples": 5}, "importance-weighted bound, 5 samples per image"),
         ({"kl_warmup": 30}, "analytic KL, 1 sample per image, the KL's weight growing over 30 st"),
-        ({"free_bits": 0.5}, "and 0.5 free nats a unit"),
+        ({"free_bits": 0.5}, "and 0.5 free nats per unit"),
     ):
         config = TrainConfig(**changes)
         assert words in config.describe_train_loss()
