@@ -18,6 +18,7 @@ from scratchvae.backend.noise import (
     permutation,
     uniform,
 )
+from scratchvae.errors import ConfigError
 
 MASK = 2**64 - 1
 STREAM = Stream(20_131_220, Purpose.LATENT, step=17, lane=3)
@@ -130,6 +131,21 @@ def test_e26_drawing_normals_needs_no_more_scratch_than_it_says():
     fill_normal(out, STREAM, room[:-3])
     np.testing.assert_array_equal(room[-3:], 42.0)
     np.testing.assert_array_equal(out, normal((7,), STREAM))
+    assert [normal_scratch_size(n) for n in (1, 2, 7, 8)] == [4, 4, 16, 16]
+
+
+@pytest.mark.parametrize("name", ["seed", "step", "lane"])
+@pytest.mark.parametrize("value", [-1, 2**64])
+def test_a_stream_without_64_bits_of_its_own_is_refused(name, value):
+    with pytest.raises(ConfigError, match=f"the {name} of a stream is {value}, but it must be"):
+        uniform((1,), STREAM._replace(**{name: value}))
+    uniform((1,), STREAM._replace(**{name: 2**64 - 1}))
+
+
+@pytest.mark.parametrize("draw", [uniform, normal])
+def test_more_noise_than_any_memory_holds_is_refused_in_a_sentence(draw):
+    with pytest.raises(MemoryError, match="is larger than any memory"):
+        draw((2**40, 2**40), STREAM)
 
 
 STREAMS = [

@@ -101,7 +101,7 @@ def test_a_black_pixel_stays_black_even_when_u_is_0(monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(result.images[0], [0, 1, 1])
 
 
-@pytest.mark.parametrize("block", [1, 3, 1000, 10**6])
+@pytest.mark.parametrize("block", [1, 3, 5, 7, 1000, 10**6])
 def test_static_bits_do_not_depend_on_the_size_of_a_block(block: int) -> None:
     some = GREYS.take(slice(0, 3))
     stream = Stream(5, Purpose.STATIC)

@@ -1,5 +1,7 @@
 """A part of a data set is named by a text, and the text names the same images every time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,11 @@ def test_a_draw_is_the_legacy_generators_with_train_before_test():
     part = select(DIGITS, "draw:300:50:10")
     np.testing.assert_array_equal(part.train.images, DIGITS.train.images[draw.choice(1437, 50)])
     np.testing.assert_array_equal(part.test.images, DIGITS.test.images[draw.choice(360, 10)])
+
+
+def test_a_part_keeps_the_notes_of_its_data_set():
+    noted = replace(DIGITS, notes=("scanned twice",))
+    assert select(noted, "first:7").notes == ("scanned twice",)
 
 
 def test_parts_have_fingerprints_of_their_own():

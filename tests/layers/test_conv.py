@@ -149,6 +149,55 @@ def test_blocks_of_one_image_give_what_one_block_gives(case):
         np.testing.assert_allclose(found, expected, **PLACES)
 
 
+MANY_CHANNELS = (
+    Case(Conv2D(1, (2, 3)), (4, 5, 9), rows=5),
+    Case(Conv2D(2, 3, (1, 2), "valid"), (5, 6, 16), rows=5),
+    Case(ConvTranspose2D(9, (2, 3)), (4, 5, 1), rows=5),
+)
+
+
+@pytest.mark.parametrize("block", [1, 2**11, 2**20])
+@pytest.mark.parametrize("case", MANY_CHANNELS, ids=lambda case: repr(case.layer))
+def test_e35_to_e40_a_correlation_that_multiplies_first_is_four_loops_block_by_block(case, block):
+    blocks = get_backend("cpu", "float64")
+    blocks.block_size = block
+    assert case.layer.correlation(case.x.shape[1:]).products_first
+    large, small = (case.x, case.dy) if isinstance(case.layer, Conv2D) else (case.dy, case.x)
+    found = case.forward(blocks) if large is case.x else case.backward(blocks)[0]
+    expected = as_correlation(case, large) + (case.b if large is case.x else 0)
+    np.testing.assert_allclose(found, expected, **PLACES)
+    # ⟨small, big ∗ K⟩ is linear in K: its derivative is its value at every unit kernel.
+    dW, size = case.backward(blocks)[1], kernel_of(case).shape
+    for index in ((0, 0, 0, 0), (1, 2, 3, 0), (size[0] - 1, 0, size[2] - 1, size[3] - 1)):
+        unit = np.zeros(size)
+        unit[index] = 1.0
+        corner, out = before(case, *large.shape[1:3]), small.shape[1:3]
+        slope = np.sum(small * four_loops(large, unit, case.layer.stride, corner, out))
+        np.testing.assert_allclose(dW.reshape(size)[index], slope, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("channels", "stride", "n_in", "first"),
+    [(1, 1, 4, True), (1, 1, 3, False), (2, 1, 8, True), (2, 1, 7, False), (1, (1, 2), 8, True),
+     (1, (1, 2), 7, False), (1, (2, 1), 8, True), (1, (2, 1), 7, False), (1, 2, 15, False)],
+)  # fmt: skip
+def test_it_multiplies_first_from_four_times_as_many_channels_on(channels, stride, n_in, first):
+    layer = Conv2D(channels, 3, stride)
+    assert layer.correlation((6, 6, n_in)).products_first is first
+
+
+@pytest.mark.parametrize("kernel", [1, (2, 1), (1, 3)])
+def test_e38_no_tap_reaches_the_pixels_of_a_stride_beyond_its_kernel(kernel):
+    case = Case(ConvTranspose2D(2, kernel, (3, 4), "valid"), (2, 3, 3))
+    y = np.zeros((len(case.x), *case.out)) + case.b
+    K = kernel_of(case)
+    for p, q in np.ndindex(2, 3):
+        for i, j in np.ndindex(*K.shape[:2]):
+            y[:, 3 * p + i, 4 * q + j] += case.x[:, p, q] @ K[i, j].T
+    assert case.out == (6, 12, 2)
+    np.testing.assert_allclose(case.forward(NaNBackend()), y, **PLACES)
+
+
 @given(cases())
 def test_e37_e40_shares_of_the_rows_of_w_make_up_the_whole_gradient(case):
     rows = len(case.W)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.layers import (
     INITIALIZATIONS,
     Constant,
@@ -17,6 +17,7 @@ from scratchvae.layers import (
     GlorotUniform,
     HeNormal,
     TruncatedNormal,
+    initializers,
 )
 from scratchvae.models import VAE
 
@@ -57,6 +58,24 @@ def test_e25_an_initializer_has_the_shape_of_its_distribution(init, law):
     assert w.max() <= high
 
 
+def test_e25_an_initializer_is_its_formula_of_the_streams_numbers():
+    u, z = uniform(SHAPE, STREAM), normal(SHAPE, STREAM)
+    for init, expected in (
+        (GlorotUniform(), GLOROT * (2 * u - 1)),
+        (GlorotNormal(), np.sqrt(2 / (FAN_IN + FAN_OUT)) * z),
+        (HeNormal(), np.sqrt(2 / FAN_IN) * z),
+        (FanInUniform(), FAN_IN**-0.5 * (2 * u - 1)),
+    ):
+        np.testing.assert_allclose(init(SHAPE, FAN_IN, FAN_OUT, STREAM), expected, rtol=1e-14)
+
+
+def test_e25_a_truncated_normal_is_drawn_again_from_the_next_step_of_its_stream(monkeypatch):
+    steps = {0: [0.5, 2.00005, -1.0, -3.0], 1: [9.0, -2.00005, 9.0, 1.5], 2: [9.0, 1.25, 9.0, 9.0]}
+    monkeypatch.setattr(initializers, "normal", lambda shape, stream: np.array(steps[stream.step]))
+    found = TruncatedNormal(0.5)((4,), 4, 1, STREAM._replace(step=0))
+    np.testing.assert_array_equal(found, [0.25, 0.625, -0.5, 0.75])
+
+
 def test_e25_no_truncated_normal_lies_beyond_two_deviations_however_few_are_drawn():
     draws = [
         TruncatedNormal(0.1)((3, 2), 3, 2, Stream.named(7, Purpose.INITIAL_WEIGHTS, f"{i}.W"))
@@ -69,6 +88,7 @@ def test_e25_no_truncated_normal_lies_beyond_two_deviations_however_few_are_draw
 def test_e25_a_constant_is_constant():
     np.testing.assert_array_equal(Constant(0.25)((3, 2), 3, 2, STREAM), np.full((3, 2), 0.25))
     np.testing.assert_array_equal(Constant()((2,), 3, 2, STREAM), [0, 0])
+    assert Constant(0.25)((3, 2), 3, 2, STREAM).shape == (3, 2)
 
 
 def test_e25_the_named_initializations_are_those_of_the_papers_and_of_pytorch():

@@ -60,6 +60,7 @@ def test_a_rate_is_a_finite_python_float_that_is_never_negative(made, t):
 
 def test_a_number_is_a_constant_and_a_schedule_itself():
     assert schedule(0.25) == Constant(0.25) == schedule("0.25")
+    assert schedule(2) == Constant(2.0)
     made = Cosine(1.0, 0.0, 5)
     assert schedule(made) is made
     assert set(SCHEDULES) == {"constant", "exponential", "cosine", "piecewise", "warmup"}
@@ -99,6 +100,14 @@ def test_every_optimizer_takes_at_each_step_the_rate_of_that_step(name, cpu64):
         ("cosine:1e-3:-1e-3:10", "must not be negative: -0.001"),
         ("piecewise:1:5:0.5:3:0.1", "its steps rise: piecewise:1.0:5:0.5:3:0.1"),
         ("piecewise:1:5", "one rate more than steps"),
+        ("piecewise:1:5:0.5:5:0.1", "its steps rise: piecewise:1.0:5:0.5:5:0.1"),
+        ("piecewise:1:5:0:9:0.1", "must be positive, not 0.0"),
+        ("piecewise:1:0:0.5", "at least one step, not 0"),
+        ("exponential:1e-3:0.5:0", "at least one step, not 0"),
+        ("cosine:1e-3:1e-4:0", "at least one step, not 0"),
+        ("cosine:0:1e-4:10", "must be positive, not 0.0"),
+        ("cosine:1e-3:inf:10", "must not be negative: inf"),
+        ("inf", "must be positive, not inf"),
         ("nan", "must be positive, not nan"),
         (0.0, "must be positive, not 0"),
         (True, "not True"),
