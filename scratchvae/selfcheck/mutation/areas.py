@@ -27,7 +27,8 @@ AREAS: tuple[Area, ...] = (
     Area(
         "binarization",
         ("data.binarize", "data.subset"),
-        ("data/test_binarize.py", "data/test_subset.py", "data/test_dataset.py"),
+        ("data/test_binarize.py", "data/test_subset.py", "data/test_dataset.py",
+         "training/test_training_stopping.py"),
     ),
     Area("initializers", ("layers.initializers",), ("layers/test_initializers.py",)),
     Area(
@@ -37,7 +38,7 @@ AREAS: tuple[Area, ...] = (
     ),
     Area(
         "schedules",
-        ("optim.schedules", "latent.warmup"),
+        ("optim.schedules",),
         ("optim/test_schedules.py", "latent/test_estimators.py"),
     ),
     Area(
@@ -46,7 +47,11 @@ AREAS: tuple[Area, ...] = (
          "likelihoods.categorical"),
         ("likelihoods", "models/test_model.py"),
     ),
-    Area("model", ("models.model",), ("models/test_model.py", "evaluation/test_evaluate.py")),
+    Area(
+        "model",
+        ("models.model", "models.inputs"),
+        ("models/test_model.py", "models/test_inputs.py", "evaluation"),
+    ),
     Area(
         "evaluation",
         ("evaluation.elbo", "evaluation.nll", "evaluation.interpolation", "evaluation.baselines",

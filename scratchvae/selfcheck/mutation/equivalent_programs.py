@@ -1,8 +1,72 @@
-"""Mutants of the code around the gradients that change nothing, each with its reason."""
+"""Mutants of the code around the gradients that change nothing, each with its reason.
 
-EQUIVALENT: dict[str, str] = {}
+A key is the mutant's name, or the part of it before the change where all changes of one kind in
+one function have one reason; :func:`reason_for` finds the longest that fits.
+"""
+
+LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
+MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one with probability 2⁻⁵³"
+ALIAS = "two names of one object: one of them has a type that the checker can follow"
+NEVER_NEGATIVE = "a number of images is never negative"
+ALGORITHM = "either way is the same sum; the other one is only slower"
+SINGLE_IS_FLOAT64 = "the sum is over float64 numbers already"
+SAME_ACCURACY = "float64 for sums of many float32 numbers: fewer digits, within every tolerance"
+
+EQUIVALENT: dict[str, str] = {
+    # noise
+    "backend.noise.generator: an argument ignored: np.array(": (
+        "of whole numbers from 0 to 2⁶⁴ − 1 NumPy makes the same words"
+    ),
+    "backend.noise.generator: a wrong name: rest -> bits": "to skip no words skips none",
+    "backend.noise.fill_normal: an index: :pairs -> pairs:": (
+        "the cosines are spent before the sines are written: both fit into one place"
+    ),
+    "backend.noise.permutation: an argument ignored: np.argsort(": MEASURE_ZERO,
+    # binarization
+    "data.binarize.require_protocol: an argument ignored: difflib.get_close_matches(": (
+        "only the nearest of the names is used"
+    ),
+    "data.subset.select: a constant: 3 -> 4": "the text of a draw has both groups or neither",
+    # initializers
+    "layers.initializers.TruncatedNormal.__call__: a comparison: abs(z) > 2.0": MEASURE_ZERO,
+    "layers.initializers.Constant.__call__: arithmetic: 0.0 * uniform(shape, stream)": (
+        "zero over a uniform is zero"
+    ),
+    # correlation
+    "layers.correlation._reach: a dropped term: p.origin + p.pixels + p.taps - 1": (
+        "the windows take as many pixels as their shape says: one more is not looked at"
+    ),
+    "layers.correlation._reach: a constant: 1 -> -1": (
+        "the windows take as many pixels as their shape says: two more are not looked at"
+    ),
+    "layers.correlation.Correlation.adjoint: a factor: out[every] = 0": "zero times a factor",
+    # schedules
+    "optim.schedules.schedule: a wrong name: number -> rate": ALIAS,
+    "optim.schedules.Piecewise.__post_init__: one round only: for steps in self.until": (
+        "steps that rise from the first, which is at least 1, are all at least 1"
+    ),
+    # evaluation
+    "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.elbo.evaluate: an argument ignored: terms.kl.sum(axis=1": SAME_ACCURACY,
+    "evaluation.elbo.active_units: an argument ignored: mu.var(axis=0": SAME_ACCURACY,
+    "evaluation.nll.LogMeanExp.add: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.nll.LogMeanExp.add: a sign: np.where(np.isneginf(largest), 0.0, largest)": (
+        "−0 is 0"
+    ),
+    "evaluation.nll.LogMeanExp.add: a constant: 0.0 -> ": (
+        "a row whose samples are all e^−∞ sums zeros, whatever finite number is taken out"
+    ),
+    # completion
+    "evaluation.completion.complete: a comparison: n == 0 -> n <= 0": NEVER_NEGATIVE,
+}
 
 
 def reason_for(name: str) -> str | None:
     """Why the mutant of this name is no bug, or None where it is one."""
-    return EQUIVALENT.get(name)
+    key = key_of(name)
+    return None if key is None else EQUIVALENT[key]
+
+
+def key_of(name: str) -> str | None:
+    """The longest key that the name of a mutant begins with."""
+    return max((key for key in EQUIVALENT if name.startswith(key)), key=len, default=None)

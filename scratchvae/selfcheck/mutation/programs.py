@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scratchvae.errors import ConfigError
 from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant, program_mutants
-from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, reason_for
+from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, key_of, reason_for
 from scratchvae.selfcheck.mutation.trial import Trial, Trials, tests_folder
 from scratchvae.versions import versions
 
@@ -38,11 +38,11 @@ class ProgramTable:
 
     @property
     def mistaken(self) -> tuple[str, ...]:
-        """Explained mutants that a test found, or that are not planted any more."""
-        found = {t.mutant.name for t in self.trials if t.found_by is not None}
-        planted = {t.mutant.name for t in self.trials}
-        stale = set() if not self.complete else set(EQUIVALENT) - planted
-        return tuple(name for name in EQUIVALENT if name in found or name in stale)
+        """Explanations for mutants that a test found, or that are not planted any more."""
+        left = {key_of(t.mutant.name) for t in self.trials if t.found_by is None}
+        found = {key_of(t.mutant.name) for t in self.trials if t.found_by is not None}
+        stale = set(EQUIVALENT) if self.complete else found
+        return tuple(key for key in EQUIVALENT if key in stale and key not in left)
 
     @property
     def failed(self) -> bool:

@@ -75,15 +75,13 @@ class Trials:
         return True
 
     def _try_all(self, session: pytest.Session) -> None:
-        by_area = {area.name: _items(session, area) for area in AREAS}
         wanted = dict.fromkeys(m.area for m in self.mutants)
-        reached: dict[str, Reach] = {}
-        for area in wanted:
-            reached[area] = self._survey(by_area[area]) if self.survey else Reach.unknown()
+        by_area = {area.name: _items(session, area) for area in AREAS if area.name in wanted}
+        reach = self._survey(by_area) if self.survey else None
         for mutant in self.mutants:
-            tests, seconds = reached[mutant.area].tests(
-                mutant.function.__code__, by_area[mutant.area]
-            )
+            tests, seconds = by_area[mutant.area], 0.0
+            if reach is not None:
+                tests, seconds = reach.tests(mutant.function.__code__, tests)
             found = None
             if tests:
                 limit = PATIENCE + 3 * seconds
@@ -92,21 +90,22 @@ class Trials:
             self.trials.append(trial)
             self.told(trial)
 
-    def _survey(self, items: list[pytest.Item]) -> "Reach":
+    def _survey(self, by_area: dict[str, list[pytest.Item]]) -> "Reach":
         """Every test once, without a bug."""
+        items = list({item.nodeid: item for part in by_area.values() for item in part}.values())
         answer = _in_a_child(lambda: json.dumps(self._run_and_watch(items)), limit=3600.0)
-        if answer is None or not answer.startswith("["):
+        if answer is None or not answer.startswith("{"):
             raise ConfigError(f"a test fails without any bug planted: {answer}")
         return Reach(json.loads(answer))
 
-    def _run_and_watch(self, items: list[pytest.Item]) -> list[tuple[float, list[str]]]:
-        found = []
+    def _run_and_watch(self, items: list[pytest.Item]) -> "dict[str, tuple[float, list[str]]]":
+        found = {}
         for item in items:
             watch = Watch()
             start = time.perf_counter()
             with watch:
                 self._run(item)
-            found.append((time.perf_counter() - start, sorted(watch.seen)))
+            found[item.nodeid] = (time.perf_counter() - start, sorted(watch.seen))
             if self.failed is not None:
                 raise ConfigError(self.failed)
         return found
@@ -125,25 +124,18 @@ class Trials:
 
 
 class Reach:
-    """Which tests run which functions, and how long they take."""
+    """Which tests run which functions, and how long each takes."""
 
-    def __init__(self, found: list[tuple[float, list[str]]] | None) -> None:
-        self.found = found
-
-    @classmethod
-    def unknown(cls) -> "Reach":
-        """Nothing is known: every test may reach every function."""
-        return cls(None)
+    def __init__(self, found: dict[str, tuple[float, list[str]]]) -> None:
+        self.seconds = {test: seconds for test, (seconds, _) in found.items()}
+        self.seen = {test: frozenset(seen) for test, (_, seen) in found.items()}
 
     def tests(self, code: CodeType, items: list[pytest.Item]) -> tuple[list[pytest.Item], float]:
         """The tests that run this code, the quickest first, and how long they take together."""
-        if self.found is None:
-            return items, 0.0
         name = _named(code)
-        chosen = sorted(
-            (seconds, i) for i, (seconds, seen) in enumerate(self.found) if name in seen
-        )
-        return [items[i] for _, i in chosen], sum(seconds for seconds, _ in chosen)
+        chosen = [item for item in items if name in self.seen[item.nodeid]]
+        chosen.sort(key=lambda item: self.seconds[item.nodeid])
+        return chosen, sum(self.seconds[item.nodeid] for item in chosen)
 
 
 class Watch:

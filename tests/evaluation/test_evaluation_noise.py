@@ -1,0 +1,56 @@
+"""The noise behind an evaluated or drawn number is a function of its names alone."""
+
+import numpy as np
+import pytest
+
+import scratchvae.evaluation.nll as nll
+from scratchvae.backend import get_backend
+from scratchvae.backend.noise import Purpose, Stream, normal, uniform
+from scratchvae.data import Split
+from scratchvae.errors import DataError
+from scratchvae.evaluation import log_likelihood
+from scratchvae.likelihoods import Gaussian
+from scratchvae.models import VAE, Model
+
+CPU = get_backend("cpu", "float64")
+D = 6
+
+
+def grey(count):
+    return Split(uniform((count, D), Stream(1, Purpose.PIXELS)).astype(np.float32), None, None)
+
+
+def test_log_p_does_not_depend_on_how_many_images_are_held_at_one_time(monkeypatch):
+    model, split = Model(VAE.mlp(D, (5,), 2), CPU), grey(11)
+    whole = log_likelihood(model, split, samples=4, seed=3)
+    monkeypatch.setattr(nll, "CHUNK", 4)
+    parts = log_likelihood(model, split, samples=4, seed=3)
+    assert parts.images == 11
+    assert parts.log_p == pytest.approx(whole.log_p, rel=1e-13)
+    assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-12)
+    assert parts.effective_samples == pytest.approx(whole.effective_samples, rel=1e-12)
+
+
+def test_log_p_of_no_images_is_refused():
+    with pytest.raises(DataError):
+        log_likelihood(Model(VAE.mlp(D, (5,), 2), CPU), grey(0), samples=4)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_drawn_bernoulli_pixel_is_lit_where_its_uniform_is_below_its_mean(seed):
+    means, draws = Model(VAE.mlp(D, (5,), 2), CPU).sample(7, seed=seed)
+    u = uniform((7, D), Stream(seed, Purpose.PIXELS))
+    np.testing.assert_array_equal(draws, u < means)
+
+
+def test_a_drawn_gaussian_pixel_is_its_mean_and_its_normal():
+    model = Model(VAE.mlp(D, (5,), 2, likelihood=Gaussian(0.5)), CPU)
+    means, draws = model.sample(7, seed=5)
+    z = normal((7, D), Stream(5, Purpose.PIXELS))
+    np.testing.assert_allclose(draws, means + 0.5 * z, rtol=1e-13)
+
+
+def test_the_mean_of_a_draw_is_the_decoder_of_its_prior_sample():
+    model = Model(VAE.mlp(D, (5,), 2), CPU)
+    z = normal((7, 2), Stream(5, Purpose.PRIOR))
+    np.testing.assert_array_equal(model.sample(7, seed=5).means, model.decode(z))
