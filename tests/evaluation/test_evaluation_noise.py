@@ -1,14 +1,16 @@
 """The noise behind an evaluated or drawn number is a function of its names alone."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import scratchvae.evaluation.nll as nll
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
-from scratchvae.data import Split
+from scratchvae.data import Split, binarize
 from scratchvae.errors import DataError
-from scratchvae.evaluation import log_likelihood
+from scratchvae.evaluation import evaluate, log_likelihood
 from scratchvae.likelihoods import Gaussian
 from scratchvae.models import VAE, Model
 
@@ -31,11 +33,6 @@ def test_log_p_does_not_depend_on_how_many_images_are_held_at_one_time(monkeypat
     assert parts.effective_samples == pytest.approx(whole.effective_samples, rel=1e-12)
 
 
-def test_log_p_of_no_images_is_refused():
-    with pytest.raises(DataError):
-        log_likelihood(Model(VAE.mlp(D, (5,), 2), CPU), grey(0), samples=4)
-
-
 @pytest.mark.parametrize("seed", [0, 5])
 def test_a_drawn_bernoulli_pixel_is_lit_where_its_uniform_is_below_its_mean(seed):
     means, draws = Model(VAE.mlp(D, (5,), 2), CPU).sample(7, seed=seed)
@@ -54,3 +51,17 @@ def test_the_mean_of_a_draw_is_the_decoder_of_its_prior_sample():
     model = Model(VAE.mlp(D, (5,), 2), CPU)
     z = normal((7, 2), Stream(5, Purpose.PRIOR))
     np.testing.assert_array_equal(model.sample(7, seed=5).means, model.decode(z))
+
+
+def test_log_p_names_the_seed_of_the_pixels_it_is_about():
+    pixels = binarize(grey(5), "static", seed=7, lane=0)
+    assert "seed 7" in log_likelihood(Model(VAE.mlp(D, (5,), 2), CPU), pixels, samples=2).protocol
+
+
+@pytest.mark.parametrize("measure", [evaluate, partial(log_likelihood, samples=2)])
+def test_only_a_split_with_images_is_evaluated(measure):
+    model = Model(VAE.mlp(D, (5,), 2), CPU)
+    with pytest.raises(DataError, match="evaluated on a Split"):
+        measure(model, grey(3).images)
+    with pytest.raises(DataError, match="no images"):
+        measure(model, grey(0))

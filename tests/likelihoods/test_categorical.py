@@ -188,3 +188,14 @@ def test_a_categorical_names_itself_and_has_no_parameters():
     assert likelihood.describe() == "categorical over 17 levels"
     assert dict(likelihood.parameters(9)) == {}
     assert likelihood.logits_per_pixel == 17
+
+
+@pytest.mark.parametrize("levels", [50, 256])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_grey_value_is_its_level_although_the_division_rounds(levels, dtype):
+    bk, k = get_backend("cpu", dtype), np.arange(levels)
+    logits = normal((levels, 1, levels), Stream(3, Purpose.DIRECTION)).astype(dtype)
+    x = (k / np.array(levels - 1, dtype)).astype(dtype).reshape(levels, 1, 1)
+    expected = -log_softmax(logits[:, 0].astype(float), axis=1)[k, k]
+    found = evaluate(bk, logits, x, levels=levels)[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

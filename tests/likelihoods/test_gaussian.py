@@ -197,3 +197,16 @@ def test_a_floor_is_not_negative(floor):
 def test_an_unknown_mean_is_answered_with_the_known_ones():
     with pytest.raises(ConfigError, match="one of sigmoid, identity, not 'softplus'"):
         Gaussian(mean="softplus")
+
+
+@pytest.mark.parametrize("std", [1e151, 1e-151])
+def test_a_deviation_whose_square_is_no_number_is_refused(std):
+    with pytest.raises(ConfigError, match="no room for a standard deviation"):
+        Gaussian(std)
+
+
+def test_the_largest_and_the_smallest_deviation_are_accepted():
+    assert Gaussian(1e150).fixed == 1e150
+    assert Gaussian(1 / 1e150).fixed == 1 / 1e150
+    with pytest.raises(ConfigError, match="no room for a standard deviation"):
+        LearnedGaussian(min_std=1e151)

@@ -45,19 +45,19 @@ AREAS: tuple[Area, ...] = (
         "likelihoods",
         ("likelihoods.base", "likelihoods.bernoulli", "likelihoods.gaussian",
          "likelihoods.categorical"),
-        ("likelihoods", "models/test_model.py"),
+        ("likelihoods", "models/test_model.py", "evaluation/test_evaluation_noise.py"),
     ),
     Area(
         "model",
         ("models.model", "models.inputs"),
-        ("models/test_model.py", "models/test_inputs.py", "evaluation"),
+        ("models/test_model.py", "models/test_inputs.py", "models/test_model_refusals.py",
+         "models/test_vae_estimators.py", "evaluation"),
     ),
     Area(
         "evaluation",
         ("evaluation.elbo", "evaluation.nll", "evaluation.interpolation", "evaluation.baselines",
          "evaluation.gradient_noise"),
-        ("evaluation/test_evaluate.py", "evaluation/test_nll.py",
-         "evaluation/test_interpolation.py", "evaluation/test_gradient_noise.py"),
+        ("evaluation",),
     ),
     Area(
         "completion",

@@ -9,7 +9,8 @@ MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one wi
 ALIAS = "two names of one object: one of them has a type that the checker can follow"
 NEVER_NEGATIVE = "a number of images is never negative"
 ALGORITHM = "either way is the same sum; the other one is only slower"
-SINGLE_IS_FLOAT64 = "the sum is over float64 numbers already"
+ROWS_ONLY = "only its number of rows is read, which both have"
+FIRST_BLOCK = "the first block begins at 0"
 SAME_ACCURACY = "float64 for sums of many float32 numbers: fewer digits, within every tolerance"
 
 EQUIVALENT: dict[str, str] = {
@@ -17,15 +18,11 @@ EQUIVALENT: dict[str, str] = {
     "backend.noise.generator: an argument ignored: np.array(": (
         "of whole numbers from 0 to 2⁶⁴ − 1 NumPy makes the same words"
     ),
-    "backend.noise.generator: a wrong name: rest -> bits": "to skip no words skips none",
     "backend.noise.fill_normal: an index: :pairs -> pairs:": (
         "the cosines are spent before the sines are written: both fit into one place"
     ),
     "backend.noise.permutation: an argument ignored: np.argsort(": MEASURE_ZERO,
     # binarization
-    "data.binarize.require_protocol: an argument ignored: difflib.get_close_matches(": (
-        "only the nearest of the names is used"
-    ),
     "data.subset.select: a constant: 3 -> 4": "the text of a draw has both groups or neither",
     # initializers
     "layers.initializers.TruncatedNormal.__call__: a comparison: abs(z) > 2.0": MEASURE_ZERO,
@@ -45,6 +42,29 @@ EQUIVALENT: dict[str, str] = {
     "optim.schedules.Piecewise.__post_init__: one round only: for steps in self.until": (
         "steps that rise from the first, which is at least 1, are all at least 1"
     ),
+    # likelihoods
+    "likelihoods.categorical.Categorical.work: a constant: 1 -> -1": (
+        "reshape finds out the one size that is left"
+    ),
+    # model
+    "models.model.Model.__reduce__: an argument ignored: getattr(self.bk, 'tf32', False)": (
+        "only a backend of a GPU has tf32"
+    ),
+    "models.model.Model.decode: a condition: self if self.vae.samples == 1": (
+        "a model with one sample is the model with one sample"
+    ),
+    "models.model.Model.decode: a constant: 1 -> -1": (
+        "a model with one sample is the model with one sample"
+    ),
+    "models.model.Model.decode: a wrong name: z -> means": ROWS_ONLY,
+    "models.model.Model.loss_and_gradient: a wrong name: x -> images": ROWS_ONLY,
+    "models.model.Model._average: an argument ignored: terms.nll.mean(": SAME_ACCURACY,
+    "models.model.Model._average: an argument ignored: terms.kl.sum(": SAME_ACCURACY,
+    "models.model.Model._average: a constant: 1 -> -1": LAST_AXIS,
+    "models.model.Model._blocks: arithmetic: stop - start -> stop + start": FIRST_BLOCK,
+    "models.model.Model._blocks: a dropped term: stop - start -> stop": FIRST_BLOCK,
+    "models.model.Model._blocks: a wrong name: stop -> n": ALGORITHM,
+    "models.model.Model._blocks: swapped operands: stop - start -> start - stop (#2)": ALGORITHM,
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.elbo.evaluate: an argument ignored: terms.kl.sum(axis=1": SAME_ACCURACY,

@@ -33,9 +33,8 @@ from scratchvae.gradcheck.backends import poisoned
 from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant
 
 PATIENCE = 20.0  # seconds that a bug may take beyond thrice what its tests take without it
-MEMORY = (
-    8 << 30
-)  # bytes that a child may ask for beyond what it has: a bug in a size may ask for all
+WITHOUT_SURVEY = 300.0  # seconds for a bug where it is not known how long the tests take
+MEMORY = 8 << 30  # bytes that a child may take beyond what it has: a wrong size may ask for all
 FILE = 1 << 28  # bytes in one file
 
 
@@ -79,12 +78,12 @@ class Trials:
         by_area = {area.name: _items(session, area) for area in AREAS if area.name in wanted}
         reach = self._survey(by_area) if self.survey else None
         for mutant in self.mutants:
-            tests, seconds = by_area[mutant.area], 0.0
+            tests, limit = _nearest_first(mutant, by_area[mutant.area]), WITHOUT_SURVEY
             if reach is not None:
                 tests, seconds = reach.tests(mutant.function.__code__, tests)
+                limit = PATIENCE + 3 * seconds
             found = None
             if tests:
-                limit = PATIENCE + 3 * seconds
                 found = _in_a_child(partial(self._first_failure, mutant, tests), limit)
             trial = Trial(mutant, found)
             self.trials.append(trial)
@@ -176,6 +175,14 @@ def _items(session: pytest.Session, area: Area) -> list[pytest.Item]:
             and item.get_closest_marker("skip") is None
         ]
     return found
+
+
+def _nearest_first(mutant: ProgramMutant, items: list[pytest.Item]) -> list[pytest.Item]:
+    """Tests whose file names the function or its class before those whose file does not."""
+    names = [n for n in mutant.function.__qualname__.split(".") if not n.startswith("_")]
+    names = names or [mutant.function.__module__.rpartition(".")[2]]
+    files = {item.path: item.path.read_text(encoding="utf-8") for item in items}
+    return sorted(items, key=lambda item: -sum(name in files[item.path] for name in names))
 
 
 def tests_folder() -> Path:

@@ -1,0 +1,96 @@
+"""Bugs planted in the code around the gradients: a sample of them, each found by a test."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from scratchvae.errors import ConfigError
+from scratchvae.evaluation import nll
+from scratchvae.layers.correlation import Correlation
+from scratchvae.selfcheck.mutation.areas import AREAS, functions_of, program_mutants
+from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, key_of, reason_for
+from scratchvae.selfcheck.mutation.mutants import mutants_of
+from scratchvae.selfcheck.mutation.programs import area_named, run_programs
+
+SAMPLE = 1  # of each area
+TESTS = Path(__file__).parents[1]
+
+
+def test_a_sample_of_every_area_is_found():
+    command = [sys.executable, "-m", "scratchvae.selfcheck.mutation", "--json"]
+    done = subprocess.run(
+        [*command, "--sample", str(SAMPLE)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [row["area"] for row in found["rows"]] == [area.name for area in AREAS]
+    assert {row["mutants"] for row in found["rows"]} == {SAMPLE}
+    assert found["survivors"] == []
+    assert len(found["found_by"]) >= 0.8 * SAMPLE * len(AREAS)
+
+
+@pytest.mark.parametrize("area", AREAS, ids=lambda area: area.name)
+def test_every_module_and_every_test_of_an_area_is_there(area):
+    for module in area.modules:
+        assert list(functions_of(import_module(f"scratchvae.{module}")))
+    for place in area.tests:
+        assert (TESTS / place).exists()
+
+
+def test_the_list_of_bugs_is_always_the_same_and_every_name_is_its_own():
+    names = [m.name for area in AREAS for m in program_mutants(area)]
+    assert names == [m.name for area in AREAS for m in program_mutants(area)]
+    assert len(set(names)) == len(names) >= 4000
+
+
+def planted_in(function, operator):
+    return [what for what, kind, _ in mutants_of(function, "f", program=True) if kind == operator]
+
+
+def test_bugs_that_once_went_unnoticed_are_among_them():
+    rounds = planted_in(Correlation._kernel_grad_by_products, "one round only")
+    assert any("work.blocks(big)" in what for what in rounds)
+    dropped = planted_in(Correlation.adjoint, "a dropped statement")
+    assert any("out[every] = 0" in what for what in dropped)
+    ignored = planted_in(nll.log_likelihood, "an argument ignored")
+    assert any("importance_sampled(" in what for what in ignored)
+
+
+def unformatted(x, y):
+    """A function written with other line breaks, brackets, quotes and comments."""
+    z = (
+        x  # the first
+        + (y * 2.0)
+    )
+    if z > 1.0:
+        z *= {"a": 3.0}['a']  # fmt: skip
+    return z
+
+
+def test_the_format_of_a_file_does_not_change_the_names():
+    def same(x, y):
+        z = x + y * 2.0
+        if z > 1.0:
+            z *= {"a": 3.0}["a"]
+        return z
+
+    names = [name for name, _, _ in mutants_of(unformatted, "f", program=True)]
+    assert names == [name for name, _, _ in mutants_of(same, "f", program=True)]
+
+
+def test_an_explanation_is_a_sentence_for_mutants_that_exist():
+    names = [m.name for area in AREAS for m in program_mutants(area)]
+    explained = {key_of(name) for name in names if reason_for(name)}
+    assert explained == set(EQUIVALENT)
+    assert len([name for name in names if reason_for(name)]) <= 0.03 * len(names)
+
+
+def test_an_unknown_area_is_a_sentence():
+    with pytest.raises(ConfigError, match="no area is called 'moon'; there are noise,"):
+        area_named("moon")
+    with pytest.raises(ConfigError, match="no area is called"):
+        run_programs(["moon"])
