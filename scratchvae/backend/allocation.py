@@ -61,7 +61,7 @@ class SharedMemory:
         self._pieces.append(_Piece(ref(content), file, array.ctypes.data, nbytes))
         return array
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """A copy has none: its arrays lie in memory of its own."""
         return type(None), ()
 
@@ -85,7 +85,7 @@ class _Pickler(pickle.Pickler):
         super().__init__(out, pickle.HIGHEST_PROTOCOL)
         self.pieces = pieces
 
-    def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
+    def persistent_id(self, obj: object) -> tuple[object, ...] | None:
         if isinstance(obj, ModuleType):
             return "module", obj.__name__
         if isinstance(obj, np.ndarray) and obj.size:
@@ -96,7 +96,7 @@ class _Pickler(pickle.Pickler):
                     return "array", number, offset, obj.shape, obj.strides, obj.dtype.str
         return None
 
-    def reducer_override(self, obj: Any) -> Any:
+    def reducer_override(self, obj: object) -> Any:
         if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
             raise pickle.PicklingError(
                 f"{obj.__qualname__} is defined in the main program, from which other processes "
@@ -112,7 +112,7 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(content))
         self.pieces = [mmap.mmap(file, 0) for file in files]
 
-    def persistent_load(self, pid: tuple[Any, ...]) -> Any:
+    def persistent_load(self, pid: tuple) -> object:
         kind, *rest = pid
         if kind == "module":
             return importlib.import_module(*rest)
@@ -120,7 +120,7 @@ class _Unpickler(pickle.Unpickler):
         return np.ndarray(shape, dtype, self.pieces[number], offset, strides)
 
 
-def dumps(obj: Any, memory: SharedMemory | None = None) -> tuple[bytes, list[int]]:
+def dumps(obj: object, memory: SharedMemory | None = None) -> tuple[bytes, list[int]]:
     """``obj`` pickled for another process, and the open files that its shared arrays lie in.
 
     An array outside ``memory`` goes as a copy. ``pickle.PicklingError``, ``TypeError`` or

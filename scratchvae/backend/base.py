@@ -22,10 +22,12 @@ from scratchvae.backend.allocation import SharedMemory, checked_nbytes
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
 from scratchvae.errors import ConfigError
 
-HostArray = NDArray[Any]  # an array on the host, for those who may not name NumPy
+HostArray = NDArray  # an array on the host, for modules that must not import NumPy
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
 Number = Any  # a number of the host, or an array of no dimension that the device's clock sets
 Weight = float | Array  # of the terms of a sum: a number, or an array that broadcasts
+Rule = Any  # an optimizer's settings: a class of optim, which stands above the backend
+Function = Callable[..., Any]
 ArrayModule = Any  # NumPy's functions on such arrays: numpy, cupy or strict.Namespace
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}
@@ -60,8 +62,8 @@ def flush_threshold(dtype: np.dtype) -> float:
     return 1e8 * float(np.finfo(dtype).tiny)
 
 
-FUSIBLE: dict[Callable[..., Any], str] = {}  # equations that a backend may compute in another form
-Equation = TypeVar("Equation", bound=Callable[..., Any])
+FUSIBLE: dict[Function, str] = {}  # equations that a backend may compute in another form
+Equation = TypeVar("Equation", bound=Function)
 
 
 def fusible(name: str) -> Callable[[Equation], Equation]:
@@ -87,7 +89,7 @@ class Backend:
     records_steps = False  # whether a step is worth recording: it then takes its time from a clock
     fused_forms: Mapping[str, Callable[..., None]] = {}  # by the name that ``fusible`` gives
 
-    def __init__(self, xp: Any, dtype: DTypeLike = "float32") -> None:
+    def __init__(self, xp: ArrayModule, dtype: DTypeLike = "float32") -> None:
         self.xp = xp
         self.dtype = float_type(dtype)
 
@@ -112,7 +114,7 @@ class Backend:
 
     # ---- faster forms of equations that stand elsewhere ----------------------------------------
 
-    def fused(self, equation: Callable[..., Any]) -> Callable[..., None] | None:
+    def fused(self, equation: Function) -> Callable[..., None] | None:
         """This backend's form of an equation marked :func:`fusible`; None where it has none.
 
         It takes the arguments of the equation and then the ``scratch`` that
@@ -121,7 +123,7 @@ class Backend:
         """
         return self.fused_forms.get(FUSIBLE.get(equation, ""))
 
-    def update_scratch(self, size: int) -> Any:
+    def update_scratch(self, size: int) -> Array:
         """The buffer that a fused form works in, on flat buffers of ``size`` numbers."""
         return None
 
@@ -137,7 +139,7 @@ class Backend:
         out.fill(0)
         return out
 
-    def array(self, host: Any, dtype: DTypeLike | None = None) -> Array:
+    def array(self, host: ArrayLike, dtype: DTypeLike | None = None) -> Array:
         """A new device array with the numbers of ``host``; of the float type by default."""
         source = np.asarray(host)
         out = self.empty(source.shape, dtype)
@@ -162,24 +164,24 @@ class Backend:
 
     # ---- noise (E26) -------------------------------------------------------------------------
 
-    def noise_scratch(self, size: int) -> Any:
+    def noise_scratch(self, size: int) -> Array:
         """The buffer that :meth:`uniform` and :meth:`normal` of ``size`` numbers work in."""
         return np.empty(normal_scratch_size(size))
 
-    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
+    def uniform(self, out: Array, stream: Stream, scratch: Array) -> None:
         """out = U[0, 1), a function of the stream and the place in ``out`` alone."""
         draw = scratch[: out.size]
         fill_uniform(draw, stream)
         np.minimum(draw, below_one(self.dtype), out=draw)
         self.load(draw.reshape(out.shape), out)
 
-    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
+    def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
         """out = N(0, 1), a function of the stream and the place in ``out`` alone."""
         draw = np.empty(out.shape)
         fill_normal(draw, stream, scratch)
         self.load(draw, out)
 
-    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Any) -> None:
+    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:
         """x = 1 where a uniform of the stream lies below x, else 0. ``draw`` is a buffer like x."""
         self.uniform(draw, stream, scratch)
         self.xp.less(draw, x, out=x)
@@ -239,7 +241,9 @@ class Backend:
         softplus = xp.where(negative, 0, a) + xp.log1p(xp.exp(xp.where(negative, a, -a)))
         out[...] = softplus - x * a
 
-    def bernoulli(self, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array) -> None:
+    def bernoulli(
+        self, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    ) -> None:
         """The Bernoulli's value and gradient in one pass  (E18, E19).
 
         nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = weight · (sigmoid(a) − x). ``a``,
@@ -251,7 +255,7 @@ class Backend:
         nll[...] = xp.sum(da, axis=-1)
         da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
 
-    def ignore_float_errors(self) -> AbstractContextManager[Any]:
+    def ignore_float_errors(self) -> AbstractContextManager[object]:
         """Where a step runs: overflows go unreported here, because the loop looks for them."""
         return np.errstate(all="ignore")
 
@@ -263,7 +267,7 @@ class Backend:
         """How many threads BLAS multiplies with; 0 where there is no BLAS, or no way to ask it."""
         return 0
 
-    def limit_blas(self, count: int | None) -> AbstractContextManager[Any]:
+    def limit_blas(self, count: int | None) -> AbstractContextManager[object]:
         """Context manager: set BLAS to ``count`` threads (None, 0: unchanged), then restore.
 
         Their number decides about the last bits of large products.

@@ -7,7 +7,7 @@ possible, the strict device runs a verb as one piece.
 import math
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -15,15 +15,18 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend import cpu_updates
 from scratchvae.backend.allocation import ALIGNMENT, SharedMemory, checked_nbytes
-from scratchvae.backend.base import Array, Backend, below_one
+from scratchvae.backend.base import Array, ArrayModule, Backend, Weight, below_one
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
 FEW_ROWS = 128  # up to so many, a product with a transposed matrix is faster turned around
 
 
 @cache
-def _blas() -> Any:
+def _blas() -> "ThreadpoolController":
     """The control of NumPy's BLAS, looked up once because that takes a millisecond."""
     from threadpoolctl import ThreadpoolController
 
@@ -39,7 +42,10 @@ class NumpyBackend(Backend):
     fused_forms = cpu_updates.FUSED
 
     def __init__(
-        self, xp: Any = np, dtype: DTypeLike = "float32", shared_memory: SharedMemory | None = None
+        self,
+        xp: ArrayModule = np,
+        dtype: DTypeLike = "float32",
+        shared_memory: SharedMemory | None = None,
     ) -> None:
         super().__init__(xp, dtype)
         self.shared_memory = shared_memory
@@ -68,19 +74,19 @@ class NumpyBackend(Backend):
     def to_host(self, a: Array) -> NDArray:
         return np.array(a)
 
-    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
+    def uniform(self, out: Array, stream: Stream, scratch: Array) -> None:
         draw = scratch[: out.size]
         fill_uniform(draw, stream)
         np.minimum(draw, below_one(self.dtype), out=draw)
         np.copyto(out.reshape(-1), draw, casting="same_kind")
 
-    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
+    def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
         fill_normal(out, stream, scratch)
 
     def blas_threads(self) -> int:
         return max((pool["num_threads"] for pool in _blas().info()), default=0)
 
-    def limit_blas(self, count: int | None) -> AbstractContextManager[Any]:
+    def limit_blas(self, count: int | None) -> AbstractContextManager[object]:
         return _blas().limit(limits=count) if count else nullcontext()
 
     def gemm(self, a: Array, b: Array, out: Array) -> None:
@@ -141,7 +147,9 @@ class NumpyBackend(Backend):
         xp.multiply(x, a, out=tmp)
         out -= tmp
 
-    def bernoulli(self, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array) -> None:
+    def bernoulli(
+        self, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    ) -> None:
         if self.is_complex:
             super().bernoulli(a, x, weight, nll, da, tmp)
             return
@@ -165,5 +173,5 @@ class NumpyBackend(Backend):
         xp.negative(out, out=out)
         xp.exp(out, out=out)
 
-    def update_scratch(self, size: int) -> Any:
+    def update_scratch(self, size: int) -> Array:
         return self.empty((min(size, cpu_updates.BLOCK),))

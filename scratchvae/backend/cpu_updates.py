@@ -7,11 +7,10 @@ too. The updates are written with ``bk.xp`` alone, so that the strict device run
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from scratchvae.backend.base import FLUSH_EVERY, Array, Backend, Number
+from scratchvae.backend.base import FLUSH_EVERY, Array, ArrayModule, Backend, Number, Rule
 
 BLOCK = 32_768  # floats; smaller blocks spend their time in calls
 
@@ -25,7 +24,7 @@ def blocks(scratch: Array, *buffers: Array) -> Iterator[tuple[Array, ...]]:
 
 
 def adam(
-    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adam  (E24), with √v̂ = root · √v and its factors drawn into two numbers."""
@@ -49,7 +48,7 @@ def adam(
 
 
 def rmsprop(
-    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of RMSprop  (E41), with the root of 1 − ρ drawn out of the root."""
@@ -73,7 +72,7 @@ def rmsprop(
 
 
 def sgd(
-    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of gradient descent, with momentum or without  (E42)."""
@@ -96,7 +95,7 @@ def sgd(
 
 
 def adagrad(
-    rule: Any, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
+    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
     scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adagrad  (E43)."""
@@ -111,7 +110,9 @@ def adagrad(
         pb -= tmp
 
 
-def flush(xp: Any, moments: Sequence[Array], thresholds: Sequence[float], tmp: Array) -> None:
+def flush(
+    xp: ArrayModule, moments: Sequence[Array], thresholds: Sequence[float], tmp: Array
+) -> None:
     """Zero for what is not above its threshold; nothing where there are no thresholds."""
     for moment, threshold in zip(moments, thresholds, strict=False):
         xp.abs(moment, out=tmp)

@@ -1,14 +1,12 @@
 """Host arrays from what people hold: lists, data frames, tensors of other libraries."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import DataError
 
 
-def host_array(values: Any, what: str) -> NDArray[Any]:
+def host_array(values: object, what: str) -> NDArray:
     """``values`` as an array of real numbers on the host, without a copy where that is possible.
 
     Takes whatever NumPy makes an array of, and tensors that sit on a GPU or carry a gradient.
@@ -32,7 +30,7 @@ def host_array(values: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def require_finite(array: NDArray[Any], what: str) -> None:
+def require_finite(array: NDArray, what: str) -> None:
     """Raise ``DataError``, with the first index, where ``array`` holds a NaN or an infinity."""
     if np.isfinite(array).all():
         return

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend.base import Array as AnyArray
-from scratchvae.backend.base import Backend
+from scratchvae.backend.base import Backend, Function
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.cpu_updates import BRANCH_ON_VALUES
 from scratchvae.backend.noise import Stream
-from scratchvae.backend.strict_device import CaptureError, Device
+from scratchvae.backend.strict_device import CaptureError, Device, Launch
 
 __all__ = ["Array", "CaptureError", "StrictBackend", "TransferError"]
 
@@ -73,7 +73,7 @@ class Array:
     def __iter__(self) -> Iterator["Array"]:
         raise TransferError("iterating over a device array reads it element by element")
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
+    def __array__(self, *args: object, **kwargs: object) -> NDArray:
         raise TransferError("a device array does not become a host array unasked: use to_host")
 
     def __getitem__(self, key: Any) -> "Array":
@@ -87,14 +87,15 @@ class Array:
         self._written_from(value)
         self.device.launch(operator.setitem, self._a, _unwrap(key), _unwrap(value))
 
-    def _written_from(self, *values: Any) -> None:
+    def _written_from(self, *values: object) -> None:
         """Count a copy as CuPy makes it: of what may overlap the array that is written.
 
         Another view of the same memory is such a thing; the very same array is not.
         """
         for value in values:
-            other = isinstance(value, Array) and value is not self
-            if other and np.may_share_memory(value._a, self._a):
+            if not isinstance(value, Array) or value is self:
+                continue
+            if np.may_share_memory(value._a, self._a):
                 self.device.allocated(value.shape)
 
     def _read(self, convert: Callable) -> Any:
@@ -141,7 +142,7 @@ def _operators() -> None:
         return lambda self, other: Array(op(_unwrap(other), self._a), self.device)
 
     def in_place(op: Callable) -> Callable:
-        def method(self: Array, other: Any) -> Array:
+        def method(self: Array, other: object) -> Array:
             self._written_from(other)
             self.device.launch(op, self._a, _unwrap(other))
             return self
@@ -187,7 +188,7 @@ class Namespace:
         setattr(self, name, on_device)
         return on_device
 
-    def copyto(self, out: Array, source: Any) -> None:
+    def copyto(self, out: Array, source: object) -> None:
         self.device.launch(np.copyto, _unwrap(out), _unwrap(source))
 
 
@@ -212,7 +213,7 @@ def _launched(verb: str) -> Callable:
     plain = getattr(NumpyBackend, verb)
 
     @wraps(plain)
-    def method(self: "StrictBackend", *args: Any) -> None:
+    def method(self: "StrictBackend", *args: object) -> None:
         self.device.launch(lambda: plain(self.host, *map(_read, args)))
 
     return method
@@ -251,7 +252,7 @@ class StrictBackend(NumpyBackend):
     normal = _launched("normal")
     windows = _launched("windows")
 
-    def fused(self, equation: Callable[..., Any]) -> Callable[..., None] | None:
+    def fused(self, equation: Function) -> Callable[..., None] | None:
         """The CPU's form, as one launch where it needs a number of the device.
 
         That is the clock's learning rate or step, and what clipping finds out about a gradient.
@@ -260,7 +261,7 @@ class StrictBackend(NumpyBackend):
         if form is None:
             return None
 
-        def on_device(*args: Any) -> None:
+        def on_device(*args: object) -> None:
             on_clock = any(isinstance(a, Array) and a.ndim == 0 for a in args)
             if on_clock or form in BRANCH_ON_VALUES:
                 self.device.launch(lambda: form(*map(_read, args)))
@@ -280,7 +281,7 @@ class StrictBackend(NumpyBackend):
         self.device.launch(self.host.end_step, *map(_unwrap, (t, i, loss, losses)))
 
     def capture(self, step: Callable[[], None], times: int = 1) -> Callable[[], None]:
-        launches: list[Callable[[], Any]] = []
+        launches: list[Launch] = []
 
         def replay() -> None:
             if not launches:

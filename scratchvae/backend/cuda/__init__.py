@@ -5,15 +5,15 @@ The only part that imports CuPy, and only when a GPU is asked for.
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from scratchvae.backend.base import Array, Backend
+from scratchvae.backend.base import Array, ArrayModule, Backend
 from scratchvae.backend.cuda.availability import REINSTALL, first_line, load_cublas, unavailable
 from scratchvae.backend.cuda.blas import Blas
-from scratchvae.backend.cuda.graph import Recorded
+from scratchvae.backend.cuda.graph import CudaStream, Recorded
 from scratchvae.backend.cuda.operations import CudaVerbs
 from scratchvae.errors import ConfigError, DeviceError
 
@@ -29,7 +29,9 @@ class CupyBackend(CudaVerbs):
 
     name = "cuda"
 
-    def __init__(self, xp: Any = None, dtype: DTypeLike = "float32", tf32: bool = False) -> None:
+    def __init__(
+        self, xp: ArrayModule = None, dtype: DTypeLike = "float32", tf32: bool = False
+    ) -> None:
         tried = xp is not None
         if xp is None:
             reason = unavailable()
@@ -109,7 +111,7 @@ class CupyBackend(CudaVerbs):
         return Recorded(self.xp, self._recording_stream, step, times)
 
     @cached_property
-    def _recording_stream(self) -> Any:
+    def _recording_stream(self) -> CudaStream:
         return self.xp.cuda.Stream(non_blocking=True)  # else a recording would meet the default one
 
     def describe(self) -> dict[str, str]:
@@ -126,7 +128,7 @@ class CupyBackend(CudaVerbs):
         }
 
 
-def _cupy() -> Any:
+def _cupy() -> ModuleType:
     """CuPy, with its reductions in a fixed order and without memory of their own.
 
     CUB's, its default, take memory from the pool, which a captured step must not.

@@ -2,11 +2,11 @@
 
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
-from scratchvae.backend.base import Array, Number
+from scratchvae.backend.base import Array, ArrayModule, Function, Number
 
 THREADS = 256  # of every block, as kernels/common.cu has it
 MOST_BLOCKS = 2048  # more of them would wait for each other; a thread then has several elements
@@ -29,19 +29,26 @@ def options(dtype: np.dtype) -> tuple[str, ...]:
     return (f"-DREAL={C_TYPES[dtype.name]}",)
 
 
+class CudaModule(Protocol):
+    """A compiled source of CuPy's."""
+
+    def get_function(self, name: str) -> Function:
+        """The kernel of this name."""
+
+
 class Kernels:
     """The kernels for one float type, on the current device."""
 
-    def __init__(self, xp: Any, dtype: np.dtype) -> None:
+    def __init__(self, xp: ArrayModule, dtype: np.dtype) -> None:
         self.xp, self.dtype = xp, dtype
-        self.functions: dict[str, Any] = {}
+        self.functions: dict[str, Function] = {}
 
     @cached_property
-    def module(self) -> Any:
+    def module(self) -> CudaModule:
         """CuPy's module, compiled here or found in CuPy's cache."""
         return self.xp.RawModule(code=source(), options=options(self.dtype))
 
-    def launch(self, name: str, blocks: int, *args: Any) -> None:
+    def launch(self, name: str, blocks: int, *args: object) -> None:
         """Run a kernel on so many blocks, on CuPy's current stream.
 
         Arrays are handed over as addresses, whatever their strides; None is no address.
@@ -50,7 +57,7 @@ class Kernels:
             self.functions[name] = self.module.get_function(name)
         self.functions[name]((blocks,), (THREADS,), tuple(map(argument, args)))
 
-    def each(self, name: str, n: int, *args: Any) -> None:
+    def each(self, name: str, n: int, *args: object) -> None:
         """Run a kernel whose threads share ``n`` elements."""
         self.launch(name, blocks_for(n), *args)
 
@@ -60,7 +67,7 @@ def blocks_for(n: int, each: int = THREADS) -> int:
     return max(1, min(-(-n // each), MOST_BLOCKS))
 
 
-def argument(value: Any) -> Any:
+def argument(value: object) -> object:
     """A kernel's argument, in one of the four forms that kernels take."""
     if value is None:
         return np.uint64(0)
@@ -74,7 +81,7 @@ def contiguous(*arrays: Array | None) -> bool:
     return all(a is None or a.flags.c_contiguous for a in arrays)
 
 
-def given(value: Number, kind: type) -> tuple[Any, Any]:
+def given(value: Number, kind: type) -> tuple[Array | None, Number]:
     """The two arguments of a number: where it lies on the device, and what it is on the host."""
     on_host = isinstance(value, int | float | np.number)
     return (None, kind(value)) if on_host else (value, kind(0))

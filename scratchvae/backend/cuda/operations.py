@@ -6,11 +6,10 @@ it, with temporary arrays.
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from scratchvae.backend.base import Array, Backend, below_one
+from scratchvae.backend.base import Array, Backend, Function, Weight, below_one
 from scratchvae.backend.cuda.kernels import Kernels, blocks_for, contiguous, given
 from scratchvae.backend.cuda.updates import FUSED, PARTIAL_SUMS
 from scratchvae.backend.noise import Stream
@@ -32,29 +31,29 @@ class CudaVerbs(Backend):
     def _can(self, *arrays: Array | None) -> bool:
         return not self.is_complex and contiguous(*arrays)
 
-    def fused(self, equation: Callable[..., Any]) -> Callable[..., None] | None:
+    def fused(self, equation: Function) -> Callable[..., None] | None:
         return None if self.is_complex else Backend.fused(self, equation)
 
-    def update_scratch(self, size: int) -> Any:
+    def update_scratch(self, size: int) -> Array:
         return self.empty((2 * PARTIAL_SUMS,))
 
     # ---- noise -------------------------------------------------------------------------------
 
-    def noise_scratch(self, size: int) -> Any:
+    def noise_scratch(self, size: int) -> Array:
         return super().noise_scratch(size) if self.is_complex else None
 
-    def uniform(self, out: Array, stream: Stream, scratch: Any) -> None:
+    def uniform(self, out: Array, stream: Stream, scratch: Array) -> None:
         if not self._can(out):
             return super().uniform(out, stream, scratch)
         n, top = out.size, below_one(self.dtype)
         self.kernels.each("uniform", -(-n // 4), out, n, top, *_words(stream))
 
-    def normal(self, out: Array, stream: Stream, scratch: Any) -> None:
+    def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
         if not self._can(out):
             return super().normal(out, stream, scratch)
         self.kernels.each("normal", -(-out.size // 4), out, out.size, *_words(stream))
 
-    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Any) -> None:
+    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:
         if not self._can(x):
             return super().binarize(x, stream, draw, scratch)
         n, top = x.size, below_one(self.dtype)
@@ -109,7 +108,9 @@ class CudaVerbs(Backend):
         rows, columns = a.size // a.shape[-1], a.shape[-1]
         self.kernels.each("bernoulli_nll_terms", a.size, a, *pixels, out, rows, columns)
 
-    def bernoulli(self, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array) -> None:
+    def bernoulli(
+        self, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    ) -> None:
         number = isinstance(weight, int | float | np.number)
         pixels = read(x, a.shape)
         weights = NO_READ if number else read(weight, a.shape)
@@ -123,7 +124,7 @@ class CudaVerbs(Backend):
         )  # fmt: skip
 
 
-def read(x: Array, shape: tuple[int, ...]) -> tuple[Any, int, int, int] | None:
+def read(x: Array, shape: tuple[int, ...]) -> tuple[Array, int, int, int] | None:
     """How a kernel reads a contiguous array that is broadcast to ``shape``, row by row.
 
     Element (row // repeat) · row_step + column · column_step, for the rows of the last axis; None
@@ -142,7 +143,7 @@ def read(x: Array, shape: tuple[int, ...]) -> tuple[Any, int, int, int] | None:
     return x, repeat, width, int(width == columns)
 
 
-def _words(stream: Stream) -> tuple[Any, ...]:
+def _words(stream: Stream) -> tuple[object, ...]:
     """Key and counter as arguments of a kernel; the step may lie on the device."""
     seed, purpose, lane = (np.uint64(int(n)) for n in (stream.seed, stream.purpose, stream.lane))
     return seed, purpose, *given(stream.step, int), lane

@@ -4,17 +4,20 @@ Each is the fused form of an equation in ``optim/``.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from scratchvae.backend.base import FLUSH_EVERY, Array, Number
+from scratchvae.backend.base import FLUSH_EVERY, Array, Number, Rule
 from scratchvae.backend.cuda.kernels import given
+
+if TYPE_CHECKING:
+    from scratchvae.backend.cuda.operations import CudaVerbs
 
 PARTIAL_SUMS = 256  # blocks of a norm: always as many, so that the order of the sum is fixed
 
 
 def adam(
-    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
+    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adam  (E24)."""
     m, v = moments
@@ -24,8 +27,8 @@ def adam(
 
 
 def rmsprop(
-    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
+    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of RMSprop  (E41)."""
     (r,) = moments
@@ -35,8 +38,8 @@ def rmsprop(
 
 
 def sgd(
-    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
+    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of gradient descent, with momentum or without  (E42)."""
     v, threshold = (moments[0], *rule.flush_thresholds(bk)) if moments else (None, 0.0)
@@ -45,22 +48,22 @@ def sgd(
 
 
 def adagrad(
-    rule: Any, bk: Any, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
+    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adagrad  (E43)."""
     (s,) = moments
     bk.kernels.each("adagrad", p.size, p, g, s, p.size, *given(lr, float), rule.eps)
 
 
-def measure_norm(bk: Any, g: Array, scale: Array, squares: Array, scratch: Array) -> None:
+def measure_norm(bk: "CudaVerbs", g: Array, scale: Array, squares: Array, scratch: Array) -> None:
     """‖g‖ = scale √squares  (E44), with powers of two as scales, by which a division is exact."""
     bk.kernels.launch("norm_by_block", PARTIAL_SUMS, g, g.size, scratch)
     bk.kernels.launch("join_norms", 1, scratch, PARTIAL_SUMS, scale, squares)
 
 
 def clip_gradient(
-    bk: Any, g: Array, scales: Array, squares: Array, limit: float, scratch: Array
+    bk: "CudaVerbs", g: Array, scales: Array, squares: Array, limit: float, scratch: Array
 ) -> None:
     """g ← g · min(1, limit / ‖g‖)  (E44)."""
     bk.kernels.each("clip", g.size, g, g.size, scales, squares, squares.size, limit)
