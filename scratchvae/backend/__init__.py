@@ -1,4 +1,4 @@
-"""The only place that knows NumPy from CuPy: one object a device, chosen once and handed down."""
+"""The only place that knows NumPy from CuPy: one object per device, chosen once and handed down."""
 
 from numpy.typing import DTypeLike
 

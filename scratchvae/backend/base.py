@@ -1,14 +1,14 @@
 """The contract of a backend, stated as plain equations.
 
 A backend is an object, chosen once and handed down: an array namespace ``xp`` (NumPy's names), a
-float type, memory, and the *verbs* below for what a namespace cannot express. Every verb stands
-here as its plain, complex-safe equation; a subclass may replace one by a faster form, and a test
-then holds the two equal. Of equations that stand elsewhere (an optimizer's update), a backend may
-hold ``fused_forms``, tested in the same way. "Complex-safe" means that a complex step passes
-through unharmed: no absolute value, no conjugate, and branches decided by the real part.
+float type, memory, and the *operations* below for what a namespace cannot express. Each operation
+stands here as its plain, complex-safe equation; a subclass may replace one by a faster form, and a
+test then holds the two equal. A backend may also hold ``fused_forms`` of equations that stand
+elsewhere (an optimizer's update), tested in the same way. "Complex-safe" means that a complex step
+passes through unharmed: no absolute value, no conjugate, and branches decided by the real part.
 
-What it will not do: guess a device from an array, copy between host and device unasked, or
-promote a float type.
+A backend never guesses a device from an array, copies between host and device unasked, or promotes
+a float type.
 """
 
 from collections.abc import Callable, Mapping
@@ -81,7 +81,7 @@ def fusible(name: str) -> Callable[[Equation], Equation]:
 
 
 class Backend:
-    """An array namespace, a float type, memory and verbs; see the module's text."""
+    """An array namespace, a float type, memory and operations; see the module's text."""
 
     name = "plain"
     block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
@@ -130,7 +130,7 @@ class Backend:
     # ---- memory ------------------------------------------------------------------------------
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
-        """An array whose contents nobody may rely on; of the backend's float type by default."""
+        """An uninitialized array of this shape; of the backend's float type by default."""
         return self.xp.empty(shape, dtype=self.dtype if dtype is None else dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -140,43 +140,43 @@ class Backend:
         return out
 
     def array(self, host: ArrayLike, dtype: DTypeLike | None = None) -> Array:
-        """A new device array with the numbers of ``host``; of the float type by default."""
+        """A new device array of the numbers of ``host``; by default of the float type."""
         source = np.asarray(host)
         out = self.empty(source.shape, dtype)
         self.load(source, out)
         return out
 
     def load(self, host: ArrayLike, out: Array) -> None:
-        """Copy host numbers, an array or what makes one, into an array of the device."""
+        """Copy host numbers of any real dtype into a device array of the same shape."""
         raise NotImplementedError
 
     def to_host(self, a: Array) -> NDArray:
-        """A copy of ``a`` on the host; waits for the device."""
+        """A copy of ``a`` on the host, of the same shape and dtype; waits for the device."""
         raise NotImplementedError
 
     def host_empty(self, shape: tuple[int, ...]) -> NDArray:
-        """An array on the host, uninitialized, to collect results in."""
+        """An uninitialized array on the host, of the float type, to collect results in."""
         checked_nbytes(shape, self.dtype)
         return np.empty(shape, dtype=self.dtype)
 
     def synchronize(self) -> None:
-        """Wait until the device has done everything asked of it."""
+        """Wait until the device has finished all work that was launched."""
 
     # ---- noise (E26) -------------------------------------------------------------------------
 
     def noise_scratch(self, size: int) -> Array:
-        """The buffer that :meth:`uniform` and :meth:`normal` of ``size`` numbers work in."""
+        """The scratch buffer of :meth:`uniform` and :meth:`normal` for ``size`` numbers."""
         return np.empty(normal_scratch_size(size))
 
     def uniform(self, out: Array, stream: Stream, scratch: Array) -> None:
-        """out = U[0, 1), a function of the stream and the place in ``out`` alone."""
+        """out = U[0, 1), a function of the stream and of the position in ``out`` alone."""
         draw = scratch[: out.size]
         fill_uniform(draw, stream)
         np.minimum(draw, below_one(self.dtype), out=draw)
         self.load(draw.reshape(out.shape), out)
 
     def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
-        """out = N(0, 1), a function of the stream and the place in ``out`` alone."""
+        """out = N(0, 1), a function of the stream and of the position in ``out`` alone."""
         draw = np.empty(out.shape)
         fill_normal(draw, stream, scratch)
         self.load(draw, out)
@@ -186,10 +186,10 @@ class Backend:
         self.uniform(draw, stream, scratch)
         self.xp.less(draw, x, out=x)
 
-    # ---- verbs -------------------------------------------------------------------------------
+    # ---- operations --------------------------------------------------------------------------
 
     def gemm(self, a: Array, b: Array, out: Array) -> None:
-        """out = a b, into a given buffer. ``a`` and ``b`` may be transposed views."""
+        """out = a b, into a given buffer: (M, K), (K, N) -> (M, N). The factors may be views."""
         out[...] = self.xp.matmul(a, b)
 
     def gemm_nt(self, a: Array, b: Array, out: Array, tmp: Array | None) -> None:
@@ -256,33 +256,33 @@ class Backend:
         da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
 
     def ignore_float_errors(self) -> AbstractContextManager[object]:
-        """Where a step runs: overflows go unreported here, because the loop looks for them."""
+        """Context manager of a step: overflows are not reported; the loop looks for them."""
         return np.errstate(all="ignore")
 
     def describe(self) -> dict[str, str]:
-        """The device in words, for people and for result files."""
+        """The device by name and properties, for people and for result files."""
         return {"name": self.name}
 
     def blas_threads(self) -> int:
-        """How many threads BLAS multiplies with; 0 where there is no BLAS, or no way to ask it."""
+        """The number of threads that BLAS uses; 0 if there is no BLAS, or it cannot be asked."""
         return 0
 
     def limit_blas(self, count: int | None) -> AbstractContextManager[object]:
         """Context manager: set BLAS to ``count`` threads (None, 0: unchanged), then restore.
 
-        Their number decides about the last bits of large products.
+        The number of threads changes the last bits of large products.
         """
         return nullcontext()
 
     # ---- steps that are recorded -------------------------------------------------------------
 
     def capture(self, step: Callable[[], None], times: int = 1) -> Callable[[], None]:
-        """What a call of it repeats: ``times`` steps, each as ``step`` computes it.
+        """A callable that performs ``times`` steps, recorded from ``step``.
 
-        A device that records runs the Python of ``step`` at the first calls alone. From then on it
-        repeats what was asked of it, on the same arrays and with the same numbers of the host;
-        what changes from step to step must lie on the device, where a clock sets it. A recorded
-        step may neither allocate nor wait for the device.
+        A device that records runs the Python code of ``step`` in the first calls only. Later calls
+        repeat the recording, on the same arrays and with the host's numbers as they were; whatever
+        changes from step to step must lie on the device, where a clock sets it. A recorded step may
+        neither allocate memory nor wait for the device.
         """
 
         def replay() -> None:
@@ -295,7 +295,7 @@ class Backend:
         self, i: Array, order: Array, rates: Array, betas: Array, index: Array, lr: Array,
         beta: Array,
     ) -> None:  # fmt: skip
-        """What step ``i`` of an epoch needs: index = order[i], lr = rates[i], beta = betas[i].
+        """Look up the inputs of step ``i``: index = order[i], lr = rates[i], beta = betas[i].
 
         order (S, B) and rates, betas (S,) hold an epoch of S steps; ``i``, ``lr`` and ``beta``
         have no dimension.
@@ -306,7 +306,7 @@ class Backend:
         beta[...] = take(betas, i)
 
     def end_step(self, t: Array, i: Array, loss: Array, losses: Array) -> None:
-        """losses[i] = loss; then the clock moves on: t += 1 and i += 1. losses (S, 1)."""
+        """losses[i] = loss; then the clock advances: t += 1, i += 1. losses (S, 1), loss (1,)."""
         losses[i] = loss
         t += 1
         i += 1

@@ -1,7 +1,7 @@
-"""NumPy on a CPU: the plain verbs again, in place, without a temporary array.
+"""NumPy on a CPU: the plain operations again, in place, without a temporary array.
 
 Written with ``self.xp``, so that the strict device can run the very same code; where that is not
-possible, the strict device runs a verb as one piece.
+possible, the strict device runs an operation as one piece.
 """
 
 import math
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
-FEW_ROWS = 128  # up to so many, a product with a transposed matrix is faster turned around
+FEW_ROWS = 128  # up to this many, a product with a transposed matrix is faster turned around
 
 
 @cache

@@ -205,12 +205,12 @@ def _read(value: Any) -> Any:
     return value._a if value.ndim else value._a.item()
 
 
-def _launched(verb: str) -> Callable:
-    """A verb of the CPU as one launch: it reads the clock when it runs, not when it is asked for.
+def _launched(operation: str) -> Callable:
+    """An operation of the CPU as one launch, which reads the clock when it runs.
 
     A number on the device is an array of no dimension.
     """
-    plain = getattr(NumpyBackend, verb)
+    plain = getattr(NumpyBackend, operation)
 
     @wraps(plain)
     def method(self: "StrictBackend", *args: object) -> None:
@@ -220,7 +220,7 @@ def _launched(verb: str) -> Callable:
 
 
 class StrictBackend(NumpyBackend):
-    """NumPy's verbs on the strict device; ``device`` holds the counts."""
+    """NumPy's operations on the strict device; ``device`` holds the counts."""
 
     name = "strict"
     records_steps = True
@@ -233,7 +233,7 @@ class StrictBackend(NumpyBackend):
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> AnyArray:
         memory = super().empty(shape, dtype)
-        memory.fill(np.nan if memory.dtype.kind in "fc" else 0x5A)  # whoever reads it will notice
+        memory.fill(np.nan if memory.dtype.kind in "fc" else 0x5A)  # a read of it is noticed
         return Array(memory, self.device)
 
     def load(self, host: ArrayLike, out: Array) -> None:

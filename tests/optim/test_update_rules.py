@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scratchvae.backend import FLUSH_EVERY, get_backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.cpu_updates import BLOCK
-from scratchvae.backend.cuda.operations import CudaVerbs
+from scratchvae.backend.cuda.operations import CudaOperations
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.backends import PlainBackend
@@ -327,9 +327,9 @@ def test_settings_that_cannot_be_are_refused(rule, settings, message):
 def test_every_rule_has_a_fused_form_on_every_device(name):
     update = OPTIMIZERS[name].update
     assert NumpyBackend().fused(update)
-    assert CudaVerbs(np).fused(update)
+    assert CudaOperations(np).fused(update)
     assert get_backend("strict").fused(update)
-    assert CudaVerbs(np, "complex128").fused(update) is None
+    assert CudaOperations(np, "complex128").fused(update) is None
 
 
 @pytest.mark.parametrize("number", [np.float32(0.25), np.float64(0.25), np.int64(2), 2])

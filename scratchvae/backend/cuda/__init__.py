@@ -14,13 +14,13 @@ from scratchvae.backend.base import Array, ArrayModule, Backend
 from scratchvae.backend.cuda.availability import REINSTALL, first_line, load_cublas, unavailable
 from scratchvae.backend.cuda.blas import Blas
 from scratchvae.backend.cuda.graph import CudaStream, Recorded
-from scratchvae.backend.cuda.operations import CudaVerbs
+from scratchvae.backend.cuda.operations import CudaOperations
 from scratchvae.errors import ConfigError, DeviceError
 
 __all__ = ["CupyBackend", "unavailable"]
 
 
-class CupyBackend(CudaVerbs):
+class CupyBackend(CudaOperations):
     """CuPy arrays on the current CUDA device.
 
     With ``tf32``, matrix products of float32 round their factors to 10 bits of mantissa, which

@@ -49,7 +49,7 @@ class Kernels:
         return self.xp.RawModule(code=source(), options=options(self.dtype))
 
     def launch(self, name: str, blocks: int, *args: object) -> None:
-        """Run a kernel on so many blocks, on CuPy's current stream.
+        """Run a kernel on ``blocks`` blocks, on CuPy's current stream.
 
         Arrays are handed over as addresses, whatever their strides; None is no address.
         """
@@ -77,11 +77,11 @@ def argument(value: object) -> object:
 
 
 def contiguous(*arrays: Array | None) -> bool:
-    """Whether a kernel, which knows no strides, may read and write them."""
+    """Whether all arrays are contiguous: kernels know no strides."""
     return all(a is None or a.flags.c_contiguous for a in arrays)
 
 
 def given(value: Number, kind: type) -> tuple[Array | None, Number]:
-    """The two arguments of a number: where it lies on the device, and what it is on the host."""
+    """A number as two arguments of a kernel: its place on the device or None, and its value."""
     on_host = isinstance(value, int | float | np.number)
     return (None, kind(value)) if on_host else (value, kind(0))

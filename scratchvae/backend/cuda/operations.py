@@ -1,7 +1,7 @@
-"""The verbs of a step as CUDA kernels. Each has its equation in the base class.
+"""The operations of a step as CUDA kernels. Each has its equation in the base class.
 
-A verb that meets complex numbers, or arrays that are not contiguous, is the base's: CuPy computes
-it, with temporary arrays.
+For complex numbers, and for arrays that are not contiguous, the base class computes an operation
+with CuPy, with temporary arrays.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ COLUMNS = 32  # of a block that sums rows
 NO_READ = (None, 1, 0, 0)
 
 
-class CudaVerbs(Backend):
+class CudaOperations(Backend):
     """Noise, batch, ReLU and the Bernoulli; the optimizers' kernels are in ``updates``."""
 
     fused_forms = FUSED

@@ -10,13 +10,13 @@ from scratchvae.backend.base import FLUSH_EVERY, Array, Number, Rule
 from scratchvae.backend.cuda.kernels import given
 
 if TYPE_CHECKING:
-    from scratchvae.backend.cuda.operations import CudaVerbs
+    from scratchvae.backend.cuda.operations import CudaOperations
 
 PARTIAL_SUMS = 256  # blocks of a norm: always as many, so that the order of the sum is fixed
 
 
 def adam(
-    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
     t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adam  (E24)."""
@@ -27,7 +27,7 @@ def adam(
 
 
 def rmsprop(
-    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
     t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of RMSprop  (E41)."""
@@ -38,7 +38,7 @@ def rmsprop(
 
 
 def sgd(
-    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
     t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of gradient descent, with momentum or without  (E42)."""
@@ -48,7 +48,7 @@ def sgd(
 
 
 def adagrad(
-    rule: Rule, bk: "CudaVerbs", p: Array, g: Array, moments: Sequence[Array], lr: Number,
+    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
     t: Number, scratch: Array,
 ) -> None:  # fmt: skip
     """The update of Adagrad  (E43)."""
@@ -56,14 +56,16 @@ def adagrad(
     bk.kernels.each("adagrad", p.size, p, g, s, p.size, *given(lr, float), rule.eps)
 
 
-def measure_norm(bk: "CudaVerbs", g: Array, scale: Array, squares: Array, scratch: Array) -> None:
+def measure_norm(
+    bk: "CudaOperations", g: Array, scale: Array, squares: Array, scratch: Array
+) -> None:
     """‖g‖ = scale √squares  (E44), with powers of two as scales, by which a division is exact."""
     bk.kernels.launch("norm_by_block", PARTIAL_SUMS, g, g.size, scratch)
     bk.kernels.launch("join_norms", 1, scratch, PARTIAL_SUMS, scale, squares)
 
 
 def clip_gradient(
-    bk: "CudaVerbs", g: Array, scales: Array, squares: Array, limit: float, scratch: Array
+    bk: "CudaOperations", g: Array, scales: Array, squares: Array, limit: float, scratch: Array
 ) -> None:
     """g ← g · min(1, limit / ‖g‖)  (E44)."""
     bk.kernels.each("clip", g.size, g, g.size, scales, squares, squares.size, limit)

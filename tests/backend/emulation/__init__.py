@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchvae.backend.base import Backend
 from scratchvae.backend.cuda.kernels import THREADS, Kernels, argument, options, source
-from scratchvae.backend.cuda.operations import CudaVerbs
+from scratchvae.backend.cuda.operations import CudaOperations
 from scratchvae.backend.strict import Array, StrictBackend
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ def value(a: Any) -> Any:
     return np.ctypeslib.as_ctypes_type(number.dtype)(number.item())
 
 
-class EmulatedBackend(CudaVerbs, StrictBackend):
+class EmulatedBackend(CudaOperations, StrictBackend):
     """The CUDA backend without a GPU: its kernels emulated, the base's equations elsewhere."""
 
     windows = Backend.windows
