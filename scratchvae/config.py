@@ -1,6 +1,6 @@
 """Every setting of a run, in one object that a JSON file can hold."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -94,14 +94,18 @@ class TrainConfig:
         fine = isinstance(self.subset, str) and is_subset(self.subset)
         self._require("subset", fine, f"of the form {SUBSETS}")
         for name in ("latent_dim", "samples", "epochs", "batch_size"):
-            self._require(name, _is_int(getattr(self, name), 1), "a whole number of at least 1")
+            self._require(
+                name, _is_int(getattr(self, name), 1), "a whole number of at least 1, at most 2⁵³"
+            )
         for name in ("validation", "patience", "workers", "verify_every", "kl_warmup"):
-            self._require(name, _is_int(getattr(self, name), 0), "a whole number, not negative")
-        self._require("seed", _is_int(self.seed, 0) and self.seed < 2**64, "from 0 to 2⁶⁴ − 1")
+            self._require(
+                name, _is_int(getattr(self, name), 0), "a whole number, not negative, at most 2⁵³"
+            )
+        self._require("seed", _is_int(self.seed, 0, 2**64 - 1), "from 0 to 2⁶⁴ − 1")
         fine = _is_int(self.max_level, 0) and self.max_level < 256
         self._require("max_level", fine, "from 0 to 255")
         sizes = all(_is_int(units, 1) for units in self.hidden)
-        self._require("hidden", sizes, "sizes of at least 1")
+        self._require("hidden", sizes, "sizes of at least 1, at most 2⁵³")
         self._require("std", _is_number(self.std) and self.std > 0, "a positive number")
         if not isinstance(self.lr, str):
             self._require("lr", _is_number(self.lr) and self.lr > 0, "a positive number")
@@ -289,9 +293,10 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
-def _is_int(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_int(value: Any, least: int, most: int = 2**53) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # false for NaN; whole numbers have no inf

@@ -71,3 +71,14 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
         if number >= least:
             return number
     raise ConfigError(f"{what} must be a whole number of at least {least}, not {value!r}")
+
+
+def why_not_imported(error: ImportError) -> str:
+    """One sentence on a package that is missing, or that cannot be loaded."""
+    while isinstance(error.__cause__, ImportError):  # the first reason, not what followed from it
+        error = error.__cause__
+    name = (error.name or "").partition(".")[0]
+    package = {"sklearn": "scikit-learn", "PIL": "pillow"}.get(name, name)
+    if isinstance(error, ModuleNotFoundError) and package not in ("", "scratchvae"):
+        return f"the package {package} is not installed: pip install {package}"
+    return f"a package cannot be loaded, memory is short or it is damaged: {error}"

@@ -25,7 +25,7 @@ from scratchvae.cli import (
     train,
     verify,
 )
-from scratchvae.errors import ScratchVAEError
+from scratchvae.errors import ScratchVAEError, why_not_imported
 from scratchvae.training.streams import abandon_lost_streams, make_streams_last, printable
 
 INTERNAL_ERROR = 70
@@ -109,10 +109,12 @@ def exit_status(error: BaseException) -> tuple[int, str]:
             return error.exit_code, str(error)
         case KeyboardInterrupt():  # a study names the signal
             return train.SIGNAL_EXITS.get(str(error), 130), "interrupted"
+        case ImportError():
+            return 2, why_not_imported(error)
         case OSError():  # a full disk, a folder that may not be written to
             return 2, str(error)
         case MemoryError():
-            return 2, f"not enough memory: {error}"
+            return 2, f"not enough memory: {error}" if str(error) else "not enough memory"
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return INTERNAL_ERROR, (
         f"internal error in scratchvae (not your input): {what}; --debug shows where it happened"

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 
@@ -84,7 +85,8 @@ def training_that_ended(
     except CheckpointError:
         return None
     metrics, _, _ = first_lines(folder.metrics_path, checkpoint.epoch)
-    _, best_epoch = best_of(metrics)
+    since = folder.objective_since(config, checkpoint.epoch)
+    _, best_epoch = best_of(metrics, since)
     stopped = how_it_ended(config, checkpoint.epoch, best_epoch)
     if stopped is None or (figures and not folder.last_figure_path.exists()):
         return None
@@ -100,6 +102,8 @@ def with_the_same_kernel(recorded: str) -> None:
     choose for it. A kernel that this processor lacks would end the process, so a child tries it.
     """
     if "OPENBLAS_CORETYPE" in os.environ or kernel()["kernel"] == recorded:
+        return
+    if not re.fullmatch(r"\w{1,40}", recorded):  # no kernel's name
         return
     if not kernel()["blas"].startswith("openblas"):
         return

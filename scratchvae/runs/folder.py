@@ -124,14 +124,38 @@ class RunFolder:
         found = self._written().get("machine")
         return found if isinstance(found, dict) else {}
 
-    def commit_settings(self, step: int) -> None:
-        """Write the pending settings; those of the first ``step`` steps stay under "earlier"."""
+    def objective_since(self, config: TrainConfig, epoch: int) -> int:
+        """How many of ``epoch`` completed epochs came before the last change of the objective.
+
+        Losses before it can't be compared with those after it. ``config`` are the settings from
+        this epoch on, which may be those of config.json. ``RunError`` where that is damaged.
+        """
+        written = self._written()
+        try:
+            stretches = [e for e in written.get("earlier", []) if "config" in e]
+            changes = [(e.get("until_epoch", 0), objective_of(TrainConfig.from_json(e["config"])))
+                       for e in stretches]  # fmt: skip
+            changes.append((epoch, objective_of(TrainConfig.from_json(written["config"]))))
+        except (ConfigError, TypeError, AttributeError) as error:
+            raise RunError(f"{self.config_path} does not describe a run: {error}") from error
+        after = [*(objective for _, objective in changes[1:]), objective_of(config)]
+        ends = [until for (until, old), new in zip(changes, after, strict=True) if old != new]
+        return max(ends, default=0)
+
+    def commit_settings(self, step: int, epoch: int) -> None:
+        """Write the pending settings; those of the first ``step`` steps stay under "earlier".
+
+        ``epoch``: the epochs completed by then.
+        """
         if self.pending is None:
             return
         old, new = self._written(), self.settings()
         moved = {key: old[key] for key in RECORDED if key in old and old[key] != new.get(key)}
         if moved and step:
-            new["earlier"] = [*old.get("earlier", []), {"until_step": step, **moved}]
+            new["earlier"] = [
+                *old.get("earlier", []),
+                {"until_step": step, "until_epoch": epoch, **moved},
+            ]
         if new != old:
             write_json(self.config_path, new)
         self.pending = None
@@ -191,10 +215,13 @@ class RunFolder:
 
     def load(self, bk: Backend) -> tuple[Model, Checkpoint]:
         """The model of the best epoch where one was chosen, else of the last."""
-        path = self.best_path if self.best_path.exists() else self.checkpoint_path
+        path, config = self.checkpoint_path, self.config()
+        if self.best_path.exists():
+            path, checkpoint = self.best_path, load_checkpoint(self.best_path)
+            if checkpoint.epoch <= self.objective_since(config, 0):
+                path = self.checkpoint_path  # the best by another objective, and none since
         checkpoint = load_checkpoint(path)
         self.require_own(path, checkpoint)
-        config = self.config()
         model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
         restore(path, checkpoint, "params", model.params)
         return model, checkpoint
@@ -224,6 +251,18 @@ class RunFolder:
 def portable_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings as JSON, with the name of a data file instead of the path on this machine."""
     return config.to_json() | {"data": Path(config.data).name}
+
+
+# These define the loss on the validation split: other ones make it another number.
+OF_THE_OBJECTIVE = (
+    "binarize", "likelihood", "max_level", "std", "mean", "beta", "samples", "seed", "validation",
+)  # fmt: skip
+
+
+def objective_of(config: TrainConfig) -> dict[str, Any]:
+    """The settings that losses must share to be compared."""
+    settings = config.to_json()
+    return {name: settings[name] for name in OF_THE_OBJECTIVE}
 
 
 def require_free(path: Path) -> None:

@@ -85,9 +85,13 @@ def _require_epoch(path: Path, number: int, line: Any) -> None:
         raise RunError(f"{path}: line {number} does not describe an epoch")
 
 
-def best_of(metrics: Sequence[Mapping[str, Any]]) -> tuple[float, int | None]:
-    """The lowest loss on the validation split and the first epoch that had it."""
-    losses = [(line["validation_loss"], line["epoch"]) for line in metrics
+def best_of(metrics: Sequence[Mapping[str, Any]], since: int = 0) -> tuple[float, int | None]:
+    """The lowest loss on the validation split and the first epoch that had it.
+
+    Only epochs after ``since`` count: the losses before were of another objective
+    (:meth:`scratchvae.runs.RunFolder.objective_since`).
+    """
+    losses = [(line["validation_loss"], line["epoch"]) for line in metrics[since:]
               if "validation_loss" in line]  # fmt: skip
     return min(losses, default=(math.inf, None))
 

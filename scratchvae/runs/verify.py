@@ -86,7 +86,7 @@ def _metrics(
                 report.notes.append(f"{file} is ahead of {run.checkpoint_path.name}")
             elif state.metrics != digest_of(metrics[: state.epoch]):
                 raise RunError(f"{path}: its numbers are not those that {file.name} was saved with")
-        _best(run, metrics, states, epochs)
+        _best(run, metrics[run.objective_since(run.config(), epochs) :], states, epochs)
     except RunError as error:
         report.damage.append(str(error))
         return

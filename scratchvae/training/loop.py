@@ -100,10 +100,11 @@ class Loop:
             self.state.restore(run.checkpoint_path, saved, metrics)
             self.steps_done = step = saved.step
             self.result.metrics = metrics
-            self.best, self.result.best_epoch = best_of(metrics)
             self.say_differences(run, saved)
         keep_lines(run.metrics_path, self.state.epoch)
-        run.commit_settings(step)
+        run.commit_settings(step, self.state.epoch)
+        since = run.objective_since(run.config(), self.state.epoch)
+        self.best, self.result.best_epoch = best_of(self.result.metrics, since)
 
     def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
         """What of machine and software is not as it was, and may change the last bits."""

@@ -66,8 +66,7 @@ class Bar(Progress):
         self.shown: dict[str, str] = {}
 
     def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
-        from tqdm import tqdm
-
+        tqdm = load_tqdm()
         self.epochs = epochs
         sized = _columns(self.stream) > 0
         self.bar = tqdm(
@@ -101,6 +100,19 @@ class Bar(Progress):
     def stop(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def load_tqdm() -> Any:
+    """tqdm's bar without the defaults that it takes from variables TQDM_…, and doesn't check.
+
+    It reads them while it is imported.
+    """
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TQDM_")}
+    try:
+        from tqdm import tqdm
+    finally:
+        os.environ.update(kept)
+    return tqdm
 
 
 def _columns(stream: TextIO | LastingStream) -> int:
