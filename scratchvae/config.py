@@ -95,17 +95,21 @@ class TrainConfig:
         self._require("subset", fine, f"of the form {SUBSETS}")
         for name in ("latent_dim", "samples", "epochs", "batch_size"):
             self._require(
-                name, _is_int(getattr(self, name), 1), "a whole number of at least 1, at most 2⁵³"
+                name,
+                _is_int(getattr(self, name), 1),
+                "a whole number of at least 1, at most 2⁶³ − 1",
             )
         for name in ("validation", "patience", "workers", "verify_every", "kl_warmup"):
             self._require(
-                name, _is_int(getattr(self, name), 0), "a whole number, not negative, at most 2⁵³"
+                name,
+                _is_int(getattr(self, name), 0),
+                "a whole number, not negative, at most 2⁶³ − 1",
             )
         self._require("seed", _is_int(self.seed, 0, 2**64 - 1), "from 0 to 2⁶⁴ − 1")
         fine = _is_int(self.max_level, 0) and self.max_level < 256
         self._require("max_level", fine, "from 0 to 255")
         sizes = all(_is_int(units, 1) for units in self.hidden)
-        self._require("hidden", sizes, "sizes of at least 1, at most 2⁵³")
+        self._require("hidden", sizes, "sizes of at least 1, at most 2⁶³ − 1")
         self._require("std", _is_number(self.std) and self.std > 0, "a positive number")
         if not isinstance(self.lr, str):
             self._require("lr", _is_number(self.lr) and self.lr > 0, "a positive number")
@@ -293,7 +297,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
-def _is_int(value: Any, least: int, most: int = 2**53) -> bool:
+def _is_int(value: Any, least: int, most: int = 2**63 - 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 

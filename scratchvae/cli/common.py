@@ -10,7 +10,6 @@ from typing import Any
 from scratchvae.backend import DEVICES, Backend, get_backend, why_no_gpu
 from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
-from scratchvae.errors import DataError
 from scratchvae.runs import RunFolder, numbered_folder
 from scratchvae.training.streams import printable
 
@@ -94,9 +93,5 @@ def data_of_run(run: RunFolder, data_dir: Path | None, quiet: bool) -> Dataset:
     if source not in DATASETS and not Path(source).expanduser().exists():
         source = str(known.get("path") or source)  # the run was started from another folder
     dataset = open_dataset(config, data_dir, quiet, source)
-    if dataset.fingerprint != known.get("fingerprint"):
-        raise DataError(
-            f"the data set {dataset.name} is not the one that {run.path} was trained on: "
-            "its fingerprint differs"
-        )
+    run.require_data(dataset)
     return dataset

@@ -11,7 +11,7 @@ from scratchvae.cli.common import data_of_run, open_backend, open_dataset, print
 from scratchvae.cli.train_folder import settings_of, settled, train_and_draw
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
-from scratchvae.errors import CheckpointError, ConfigError, DataError, RunError
+from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder, best_of, how_it_ended, load_checkpoint
 from scratchvae.runs.checkpoint import restore
@@ -67,11 +67,7 @@ def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -
     if not {"data", "subset", *vars(config.reading)} & set(args.typed):
         return data_of_run(folder, args.data_dir, args.quiet)
     dataset = open_dataset(config, args.data_dir, args.quiet)
-    if dataset.fingerprint != folder.settings()["data"].get("fingerprint"):
-        raise DataError(
-            f"the data set {dataset.name} is not the one that {folder.path} was trained on: "
-            "no setting can change that"
-        )
+    folder.require_data(dataset)
     return dataset
 
 

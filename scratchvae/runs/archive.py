@@ -39,7 +39,7 @@ def save_archive(
     described = {name: describe(a) for name, a in whole.items()}
     manifest = {"format": FORMAT, **content, "arrays": described}
     text = json.dumps(manifest, sort_keys=True).encode()
-    head = {MANIFEST: _text(text), DIGEST: _text(hashlib.sha256(text).hexdigest().encode())}
+    head = {MANIFEST: _text(text), DIGEST: _text(sha256(text).encode())}
     try:
         write_atomically(path, partial(write_npz, arrays=head | whole), previous)
     except OSError as error:
@@ -80,8 +80,13 @@ def load_archive(
 
 def describe(a: NDArray) -> dict[str, Any]:
     """An array's entry in the manifest: shape, dtype and SHA-256."""
-    digest = hashlib.sha256(a.reshape(-1).view(BYTE).data).hexdigest()
+    digest = sha256(a.reshape(-1).view(BYTE).data)
     return {"shape": list(a.shape), "dtype": a.dtype.str, "sha256": digest}
+
+
+def sha256(content: bytes | memoryview) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _text(text: bytes) -> NDArray:
@@ -107,7 +112,7 @@ def _read_manifest(path: Path, reader: NpzReader, kinds: Mapping[str, type]) -> 
     if DIGEST not in names:
         raise FrameError("the SHA-256 of its manifest is missing")
     digest = reader.read(DIGEST, BYTE, (64,)).tobytes()
-    if digest != hashlib.sha256(raw).hexdigest().encode():
+    if digest != sha256(raw).encode():
         raise FrameError("its manifest is not what was saved: its SHA-256 differs")
     lacking = [key for key, kind in kinds.items() if type(manifest.get(key)) is not kind]
     if lacking:

@@ -5,7 +5,6 @@ steps of an epoch that has begun. Nothing random is in it: order, pixels and noi
 seed and step. Nor is a time, a host or a path: the same run leaves the same bytes anywhere.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import CheckpointError
 from scratchvae.memory import FlatBuffer, Layout
-from scratchvae.runs.archive import load_archive, save_archive
+from scratchvae.runs.archive import load_archive, save_archive, sha256
 
 LOSSES = "losses"
 KINDS = {
@@ -44,7 +43,7 @@ class Checkpoint:
 def digest_of(metrics: Iterable[Mapping[str, Any]]) -> str:
     """SHA-256 of the numbers of some epochs; not of their seconds, which no two runs share."""
     lines = [{k: v for k, v in line.items() if k != "seconds"} for line in metrics]
-    return hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(lines, sort_keys=True).encode())
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = None) -> None:

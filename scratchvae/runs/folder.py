@@ -20,7 +20,8 @@ from typing import Any
 
 from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
-from scratchvae.errors import CheckpointError, ConfigError, RunError
+from scratchvae.data import Dataset
+from scratchvae.errors import CheckpointError, ConfigError, DataError, RunError
 from scratchvae.models import Model
 from scratchvae.runs.atomic import temporary_files, write_bytes
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
@@ -118,6 +119,10 @@ class RunFolder:
             return TrainConfig.from_json(self.settings()["config"])
         except ConfigError as error:
             raise RunError(f"{self.config_path} does not describe a run: {error}") from error
+
+    def require_data(self, dataset: Dataset) -> None:
+        """``DataError`` unless the run was trained on these data."""
+        require_fingerprint(dataset, self.settings()["data"].get("fingerprint"), self.path)
 
     def machine(self) -> dict[str, Any]:
         """The machine that the run was on, as far as config.json says."""
@@ -263,6 +268,15 @@ def objective_of(config: TrainConfig) -> dict[str, Any]:
     """The settings that losses must share to be compared."""
     settings = config.to_json()
     return {name: settings[name] for name in OF_THE_OBJECTIVE}
+
+
+def require_fingerprint(dataset: Dataset, recorded: Any, trained: Path) -> None:
+    """``DataError`` unless the data have the fingerprint that ``trained`` was trained on."""
+    if dataset.fingerprint != recorded:
+        raise DataError(
+            f"the data set {dataset.name} is not the one that {trained} was trained on: its "
+            "fingerprint differs, and no setting can change that"
+        )
 
 
 def require_free(path: Path) -> None:

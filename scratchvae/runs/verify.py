@@ -1,6 +1,5 @@
 """Verification of a run's folder: every file against its checksums and against the others."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, RunError
 from scratchvae.memory import FlatBuffer
+from scratchvae.runs.archive import sha256
 from scratchvae.runs.checkpoint import Checkpoint, digest_of, load_checkpoint, restore
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines
@@ -60,7 +60,7 @@ def _state(run: RunFolder, path: Path, report: VerificationReport) -> Checkpoint
         restore(path, checkpoint, "params", params)
         if not np.isfinite(params.flat).all():
             raise CheckpointError(f"{path} holds parameters that are not finite")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256(path.read_bytes())
         where = f"{checkpoint.step} steps, {checkpoint.epoch} epochs completed"
         report.files[path.name] = f"{where}, SHA-256 {digest}"
     except (RunError, OSError) as error:

@@ -14,10 +14,10 @@ import numpy as np
 from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
-from scratchvae.errors import CheckpointError, DataError, RunError
+from scratchvae.errors import CheckpointError, RunError
 from scratchvae.memory import FlatBuffer
 from scratchvae.runs.checkpoint import Checkpoint, digest_of, restore
-from scratchvae.runs.folder import portable_settings
+from scratchvae.runs.folder import portable_settings, require_fingerprint
 from scratchvae.training.step import TrainingStep
 from scratchvae.versions import kernel, versions
 
@@ -30,6 +30,7 @@ class State:
 
     def __init__(self, config: TrainConfig, dataset: Dataset, step: TrainingStep) -> None:
         self.config, self.step = portable_settings(config), step
+        self.dataset = dataset
         self.data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
         self.environment = environment(step.bk, step.workers, step.blas_threads)
         self.buffers: dict[str, FlatBuffer] = {"params": step.params} | {
@@ -56,11 +57,7 @@ class State:
 
     def restore(self, path: Path, saved: Checkpoint, metrics: Sequence[Mapping[str, Any]]) -> None:
         """Restore a checkpoint; ``RunError`` if its data, model or metrics are not this run's."""
-        if saved.data.get("fingerprint") != self.data["fingerprint"]:
-            raise DataError(
-                f"the data set {self.data['name']} is not the one that {path} was trained on: "
-                "its fingerprint differs"
-            )
+        require_fingerprint(self.dataset, saved.data.get("fingerprint"), path)
         require_same_epoch(saved, self.config)
         if set(saved.buffers) != set(self.buffers):
             raise CheckpointError(

@@ -65,7 +65,7 @@ CASES: Table = {
     ),
     **{
         f"more {option} than memory, {how}": (
-            f"--{option} {10**30} {how}", "not enough memory: an array of the shape",
+            f"--{option} {2**62} {how}", "not enough memory: an array of the shape",
         )
         for option in ("hidden", "latent-dim", "samples")
         for how in ("--workers 1", "--workers 0", "--device strict")
