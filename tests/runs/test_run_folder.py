@@ -155,7 +155,7 @@ def test_a_folder_without_settings_is_no_run(tmp_path: Path) -> None:
         ('{"config": [1]}', "is no configuration of a run"),
         ('{"config": {}, "data": "mnist"}', "is no configuration of a run"),
         ('{"config": {"lr": -1}}', "does not describe a run: lr is -1"),
-        ('{"config": {"hidden": 5}}', "does not describe a run: hidden is 5"),
+        ('{"config": {"hidden": "5"}}', "does not describe a run: hidden is '5'"),
         ('{"config": {"colour": 5}}', "does not describe a run: unknown settings: colour"),
     ],
 )
