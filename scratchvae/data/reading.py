@@ -101,18 +101,18 @@ def choose_test_rows(
     size = max(1, count // 10) if size is None else size
     if size >= count:
         raise DataError(f"{what}: {size} test images cannot be taken from {count}; one must remain")
-    everything = f"{size} of {count} images"
     grouped = labels is not None and is_grouped(labels)
+    why = ""
     if form == "auto":
         form = "stratified" if grouped else "last"
-        if grouped:
-            everything += " (the images are sorted by label, and the last ones are of few labels)"
+        why = " and is sorted by label, so that its last images are of few labels" * grouped
     if form == "last":
-        warning = ", and the images are sorted by label: it holds few of the labels" * grouped
+        warning = "; the images are sorted by label, so that it holds few of the labels" * grouped
         return (
             np.arange(count - size),
             np.arange(count - size, count),
-            f"{what} has no test part: its last {everything} are the test split{warning}",
+            f"{what} has no test part: its last {size} of {count} images are the test split"
+            f"{warning}",
         )
     order = permutation(count, Stream(seed, Purpose.SPLIT, 0, DRAW_LANE))
     if form == "random":
@@ -125,8 +125,8 @@ def choose_test_rows(
     return (
         np.setdiff1d(np.arange(count), test),
         test,
-        f"{what} has no test part: {everything}, drawn with seed {seed}{by_label}, are the test "
-        f"split",
+        f"{what} has no test part{why}: {size} of {count} images, drawn with seed {seed}"
+        f"{by_label}, are the test split",
     )
 
 

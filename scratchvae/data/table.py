@@ -4,6 +4,7 @@ import csv
 import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ def numbers_of(
     """(values (N, D), the texts of the label column) of ``cells``, the first row, and the rest."""
     values: list[NDArray[np.float64]] = []
     labels: list[str] = []
-    for number, row in [(1, row) for row in cells] + list(lines):
+    others = [name for k, name in enumerate(names) if k != label]
+    for number, row in chain(((1, row) for row in cells), lines):
         if len(row) != len(names):
             raise DataError(
                 f"{path}: line {number} has {len(row)} cells, but the first line has {len(names)}"
@@ -100,12 +102,10 @@ def numbers_of(
             if not labels[-1]:
                 raise DataError(f"{path}: line {number} has no label in column {names[label]!r}")
         try:
-            values.append(np.array(row, dtype=np.float64))
+            values.append(np.array([float(cell) for cell in row]))
         except ValueError:
-            others = [name for k, name in enumerate(names) if k != label]
             raise bad_cell(path, number, row, others) from None
         if not np.isfinite(values[-1]).all():
-            others = [name for k, name in enumerate(names) if k != label]
             raise bad_cell(path, number, row, others)
     if not values:
         raise DataError(f"{path}: holds a header and no row of numbers")

@@ -119,7 +119,8 @@ def test_patience_ends_a_run_early_with_exit_code_0(cli, here, tiny_train) -> No
 
 OPTIONS = {
     "binarize": "static", "hidden": [5, 4], "activation": "tanh", "latent_dim": 3,
-    "likelihood": "gaussian", "std": 0.25, "mean": "identity", "head": "logstd", "init": "he",
+    "likelihood": "gaussian", "std": 0.25, "start_std": 0.5, "mean": "identity",
+    "head": "logstd", "init": "he",
     "beta": 0.5, "samples": 2, "optimizer": "adam", "lr": "cosine:0.01:0.001:9", "clip": 4.0,
     "epochs": 3, "batch_size": 7, "seed": 12, "dtype": "float64", "validation": 4,
     "patience": 2, "workers": 1,
