@@ -18,7 +18,7 @@ from scratchvae.errors import DataError
 
 Array = NDArray[Any]
 
-SMALL = 4  # pixels: a square smaller than this is no image unless somebody says so
+SMALL = 4  # pixels: a smaller square is an image only where image_shape says so
 LARGE = 20.0  # a float value beyond this is on no scale that a Gaussian with σ near 1 describes
 
 

@@ -28,7 +28,7 @@ class Reading:
     is one. ``colormap``: matplotlib's name of the colours that grey images are drawn in; empty:
     ink on paper for drawings on a black ground, light for photographs.
 
-    Raises ConfigError for values of another kind.
+    Raises ConfigError for invalid settings, each with the name of the setting.
     """
 
     image_shape: tuple[int, ...] = ()
@@ -72,7 +72,7 @@ class Reading:
             if getattr(self, setting) != getattr(Reading(), setting):
                 raise ConfigError(
                     f"{setting} is for data of your own; the data set {name} is read in one way, "
-                    f"with the test images that everybody uses: leave it out"
+                    f"with its usual test images: leave it out"
                 )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
 from scratchvae.figures.checks import Float64, as_float64
-from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, place, text_width
+from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, place, shortened, text_width
 from scratchvae.figures.style import BLUE, GREY, HAIRLINE, INK, LABEL, TICK, VERMILLION, house_style
 
 if TYPE_CHECKING:
@@ -170,12 +170,4 @@ def checked(
     if names and len(names) != x.shape[1]:
         raise ConfigError(f"{len(names)} names for {x.shape[1]} features")
     titles = [str(name) for name in names] or [f"feature {k + 1}" for k in range(x.shape[1])]
-    return x, y, [shortened(title) for title in titles]
-
-
-def shortened(name: str) -> str:
-    """A name that is no wider than its panel; what is cut off is a "…"."""
-    plain = "".join(c if c.isprintable() else "\ufffd" for c in name[:100])
-    while text_width(plain, LABEL) > LONGEST:
-        plain = f"{plain.removesuffix('…')[:-1]}…"
-    return plain
+    return x, y, [shortened(title, LABEL, LONGEST) for title in titles]

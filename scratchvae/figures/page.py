@@ -36,6 +36,17 @@ def text_width(text: str, size: float) -> float:
     return pixels(float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]))
 
 
+def shortened(name: str, size: float, width: float) -> str:
+    """A name of the user's on one line of at most `width` pixels; what is cut off is a "…".
+
+    Characters that cannot be printed, such as escape sequences, become the replacement character.
+    """
+    plain = "".join(c if c.isprintable() else "\ufffd" for c in name[:100])
+    while text_width(plain, size) > width:
+        plain = f"{plain.removesuffix('…')[:-1]}…"
+    return plain
+
+
 def wrap(text: str, size: float, width: float) -> list[str]:
     """Break a text so that no line is wider than `width` pixels, if its longest word allows.
 

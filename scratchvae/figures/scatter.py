@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scratchvae.errors import ConfigError
 from scratchvae.figures.checks import Float64, as_float64
-from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place
+from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place, shortened
 from scratchvae.figures.style import BLUE, HAIRLINE, INK, MANY, TICK, TITLE, house_style
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SIDE = 560  # pixels: a square panel
 LEFT, BELOW = 110, 80  # room for the labels of the axes
+NAME = 200.0  # pixels: the longest name of a class
 NEAR = 26.0  # pixels: two class labels are kept this far apart
 CLASSES = len(MANY)  # labels beyond this many are numbers on a scale, not classes
 SCALE = "viridis"
@@ -148,7 +149,7 @@ def _name_classes(
     inside = spread((medians - low) / span * SIDE, NEAR).clip(NEAR / 2.0, SIDE - NEAR / 2.0)
     places = low + span * inside / SIDE
     for label, (x, y) in zip(known.tolist(), places, strict=True):
-        name = names[label] if label < len(names) else str(label)
+        name = shortened(names[label], TITLE, NAME) if label < len(names) else str(label)
         text = axes.text(x, y, name, ha="center", va="center", size=TITLE, weight="bold")
         text.set(color=INK, path_effects=_halo(), clip_on=False)
 

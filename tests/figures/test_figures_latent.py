@@ -176,3 +176,8 @@ def test_more_labels_are_colours_on_a_scale_in_their_order(raster):
 def test_the_names_of_classes_are_written():
     figure = latent_scatter(np.zeros((3, 2)), [0, 1, 2], names=("cat", "dog"))
     assert [text.get_text() for text in figure.axes[0].texts] == ["cat", "dog", "2"]
+    figure = latent_scatter(np.zeros((2, 2)), [0, 1], names=("\x1b[31m", "w" * 200))
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[0] == "\ufffd[31m"
+    assert texts[1].endswith("w…")
+    assert len(texts[1]) < 20
