@@ -142,6 +142,14 @@ def test_a_stream_without_64_bits_of_its_own_is_refused(name, value):
     uniform((1,), STREAM._replace(**{name: 2**64 - 1}))
 
 
+def test_the_numbers_of_a_stream_are_whole_and_may_be_numpys():
+    with pytest.raises(ConfigError, match="must be a whole number"):
+        uniform((1,), STREAM._replace(seed=2.0))
+    np.testing.assert_array_equal(
+        uniform((3,), STREAM._replace(step=np.int64(5))), uniform((3,), STREAM._replace(step=5))
+    )
+
+
 @pytest.mark.parametrize("draw", [uniform, normal])
 def test_more_noise_than_any_memory_holds_is_refused_in_a_sentence(draw):
     with pytest.raises(MemoryError, match="is larger than any memory"):

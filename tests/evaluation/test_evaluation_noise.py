@@ -65,3 +65,10 @@ def test_only_a_split_with_images_is_evaluated(measure):
         measure(model, grey(3).images)
     with pytest.raises(DataError, match="no images"):
         measure(model, grey(0))
+
+
+def test_a_block_of_impossible_samples_leaves_room_for_improbable_ones():
+    mean = nll.LogMeanExp(1)
+    mean.add(np.array([[-np.inf]]))
+    mean.add(np.array([[-800.0, -800.0]]))
+    np.testing.assert_allclose(mean.value(), np.log(2 / 3) - 800.0, rtol=1e-15)

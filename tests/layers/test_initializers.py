@@ -70,10 +70,14 @@ def test_e25_an_initializer_is_its_formula_of_the_streams_numbers():
 
 
 def test_e25_a_truncated_normal_is_drawn_again_from_the_next_step_of_its_stream(monkeypatch):
-    steps = {0: [0.5, 2.00005, -1.0, -3.0], 1: [9.0, -2.00005, 9.0, 1.5], 2: [9.0, 1.25, 9.0, 9.0]}
+    steps = {
+        0: [0.5, 2.00005, -1.0, -3.0, 2.00005],
+        1: [9.0, -2.00005, 9.0, 1.5, 0.25],
+        2: [9.0, 1.25, 9.0, 9.0, 9.0],
+    }
     monkeypatch.setattr(initializers, "normal", lambda shape, stream: np.array(steps[stream.step]))
-    found = TruncatedNormal(0.5)((4,), 4, 1, STREAM._replace(step=0))
-    np.testing.assert_array_equal(found, [0.25, 0.625, -0.5, 0.75])
+    found = TruncatedNormal(0.5)((5,), 5, 1, STREAM._replace(step=0))
+    np.testing.assert_array_equal(found, [0.25, 0.625, -0.5, 0.75, 0.125])
 
 
 def test_e25_no_truncated_normal_lies_beyond_two_deviations_however_few_are_drawn():

@@ -82,11 +82,12 @@ def test_the_format_of_a_file_does_not_change_the_names():
     assert names == [name for name, _, _ in mutants_of(same, "f", program=True)]
 
 
-def test_an_explanation_is_a_sentence_for_mutants_that_exist():
+def test_few_bugs_are_explained_and_the_longest_key_explains_them():
     names = [m.name for area in AREAS for m in program_mutants(area)]
-    explained = {key_of(name) for name in names if reason_for(name)}
-    assert explained == set(EQUIVALENT)
-    assert len([name for name in names if reason_for(name)]) <= 0.03 * len(names)
+    explained = [name for name in names if reason_for(name)]
+    assert 0 < len(explained) <= 0.03 * len(names)
+    assert all(name.startswith(key_of(name)) for name in explained)
+    assert all(reason and "\n" not in reason for reason in EQUIVALENT.values())
 
 
 def test_an_unknown_area_is_a_sentence():

@@ -7,7 +7,9 @@ one function have one reason; :func:`reason_for` finds the longest that fits.
 LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
 MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one with probability 2⁻⁵³"
 ALIAS = "two names of one object: one of them has a type that the checker can follow"
-NEVER_NEGATIVE = "a number of images is never negative"
+DIVISOR = "what stands in for a length of zero divides a zero vector"
+LENGTH = "a length is never negative"
+LEVELS = "a level lies between 0 and the largest"
 ALGORITHM = "either way is the same sum; the other one is only slower"
 ROWS_ONLY = "only its number of rows is read, which both have"
 FIRST_BLOCK = "the first block begins at 0"
@@ -18,6 +20,7 @@ EQUIVALENT: dict[str, str] = {
     "backend.noise.generator: an argument ignored: np.array(": (
         "of whole numbers from 0 to 2⁶⁴ − 1 NumPy makes the same words"
     ),
+    "backend.noise.generator: a wrong name: rest -> value": "to skip no words skips none",
     "backend.noise.fill_normal: an index: :pairs -> pairs:": (
         "the cosines are spent before the sines are written: both fit into one place"
     ),
@@ -35,6 +38,10 @@ EQUIVALENT: dict[str, str] = {
     ),
     "layers.correlation._reach: a constant: 1 -> -1": (
         "the windows take as many pixels as their shape says: two more are not looked at"
+    ),
+    "layers.correlation.Correlation.adjoint: a constant: 1 -> -1": "of a pair, 1 is the last too",
+    "layers.correlation.Correlation.kernel_grad: a wrong name: first -> last": (
+        "the same columns, counted from the end"
     ),
     "layers.correlation.Correlation.adjoint: a factor: out[every] = 0": "zero times a factor",
     # schedules
@@ -76,8 +83,10 @@ EQUIVALENT: dict[str, str] = {
     "evaluation.nll.LogMeanExp.add: a constant: 0.0 -> ": (
         "a row whose samples are all e^−∞ sums zeros, whatever finite number is taken out"
     ),
-    # completion
-    "evaluation.completion.complete: a comparison: n == 0 -> n <= 0": NEVER_NEGATIVE,
+    "evaluation.interpolation.spherical: a sign: np.where(r == 0, 1.0, r)": DIVISOR,
+    "evaluation.interpolation.spherical: a comparison: r == 0 -> r <= 0": LENGTH,
+    "evaluation.baselines.log_mass: a comparison: level == 0 -> level <= 0": LEVELS,
+    "evaluation.baselines.log_mass: a comparison: level == max_level -> level >= max_level": LEVELS,
 }
 
 

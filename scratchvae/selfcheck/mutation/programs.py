@@ -25,6 +25,7 @@ class ProgramTable:
     trials: tuple[Trial, ...]
     seconds: float
     complete: bool  # every mutant of the areas, not a sample
+    broken: tuple[str, ...] = ()  # tests that fail without any bug: they judged nothing
 
     @property
     def equivalent(self) -> tuple[Trial, ...]:
@@ -82,6 +83,7 @@ class ProgramTable:
             f"equivalent: {t.mutant.name}: {reason_for(t.mutant.name)}" for t in self.equivalent
         ]
         lines += [f"NOT FOUND: {t.mutant.name}" for t in self.survivors]
+        lines += [f"FAILS WITHOUT A BUG: {test}" for test in self.broken]
         lines += [f"NOT EQUIVALENT, or not planted any more: {name}" for name in self.mistaken]
         return "\n".join(lines)
 
@@ -95,6 +97,7 @@ class ProgramTable:
                 "versions": versions(),
                 "rows": self.rows(),
                 "equivalent": {t.mutant.name: reason_for(t.mutant.name) for t in self.equivalent},
+                "broken": list(self.broken),
                 "survivors": [t.mutant.name for t in self.survivors],
                 "found_by": {t.mutant.name: t.found_by for t in self.trials if t.found_by},
             },
@@ -110,15 +113,17 @@ def run_programs(
     """Plant every bug of some areas (all unless named), or a sample of as many from each.
 
     ``told`` hears of every trial as it ends. Raises ``ConfigError`` for an unknown area, without
-    pytest, without the tests, or where a test fails without any bug planted.
+    pytest, without the tests, or, of a sample, where the test that found a bug fails without it.
     """
     chosen = [area_named(name) for name in areas] or list(AREAS)
     mutants = [m for area in chosen for m in _drawn(program_mutants(area), sample)]
     start = time.perf_counter()
+    tried = _try(chosen, mutants, told, survey=sample is None)
     return ProgramTable(
-        tuple(_try(chosen, mutants, told, survey=sample is None)),
+        tuple(tried.trials),
         time.perf_counter() - start,
         complete=sample is None and len(chosen) == len(AREAS),
+        broken=tuple(tried.broken),
     )
 
 
@@ -141,7 +146,7 @@ def _try(
     mutants: Sequence[ProgramMutant],
     told: Callable[[Trial], None],
     survey: bool,
-) -> list[Trial]:
+) -> Trials:
     import pytest
     from threadpoolctl import threadpool_limits
 
@@ -154,4 +159,4 @@ def _try(
         code = pytest.main([*options, *places], plugins=[trials])
     if code != pytest.ExitCode.OK or len(trials.trials) != len(mutants):
         raise ConfigError(f"the tests could not be run: {trials.error or printed.getvalue()}")
-    return trials.trials
+    return trials

@@ -38,6 +38,9 @@ MEMORY = 8 << 30  # bytes that a child may take beyond what it has: a wrong size
 FILE = 1 << 28  # bytes in one file
 
 
+Survey = dict[str, tuple[float | None, list[str]]]  # of each test: seconds, functions reached
+
+
 @dataclass(frozen=True)
 class Trial:
     """What became of one bug: the test that found it, or None."""
@@ -59,6 +62,8 @@ class Trials:
         self.trials: list[Trial] = []
         self.failed: str | None = None
         self.error = ""  # why nothing could be judged
+        self.broken: list[str] = []  # tests that fail without any bug: they prove nothing
+        self.sound: set[str] = set()  # tests that are known to pass without one
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember the first test that fails, in whichever phase."""
@@ -85,28 +90,45 @@ class Trials:
             found = None
             if tests:
                 found = _in_a_child(partial(self._first_failure, mutant, tests), limit)
+            if reach is None and found is not None:
+                self._require_sound(found, tests)
             trial = Trial(mutant, found)
             self.trials.append(trial)
             self.told(trial)
+
+    def _require_sound(self, test: str, items: list[pytest.Item]) -> None:
+        """``ConfigError`` where the test that found a bug fails without it, too."""
+        judges = [item for item in items if item.nodeid == test and test not in self.sound]
+        for item in judges:
+            why = _in_a_child(partial(self._why_failed, item), WITHOUT_SURVEY)
+            if why is not None:
+                raise ConfigError(f"a test fails without any bug planted: {why}")
+            self.sound.add(test)
+
+    def _why_failed(self, item: pytest.Item) -> str | None:
+        self._run(item)
+        return self.failed
 
     def _survey(self, by_area: dict[str, list[pytest.Item]]) -> "Reach":
         """Every test once, without a bug."""
         items = list({item.nodeid: item for part in by_area.values() for item in part}.values())
         answer = _in_a_child(lambda: json.dumps(self._run_and_watch(items)), limit=3600.0)
         if answer is None or not answer.startswith("{"):
-            raise ConfigError(f"a test fails without any bug planted: {answer}")
-        return Reach(json.loads(answer))
+            raise ConfigError(f"the tests could not be run without a bug: {answer}")
+        found = json.loads(answer)
+        self.broken = [test for test, (seconds, _) in found.items() if seconds is None]
+        return Reach({test: what for test, what in found.items() if test not in self.broken})
 
-    def _run_and_watch(self, items: list[pytest.Item]) -> "dict[str, tuple[float, list[str]]]":
-        found = {}
+    def _run_and_watch(self, items: list[pytest.Item]) -> "Survey":
+        found: Survey = {}
         for item in items:
             watch = Watch()
             start = time.perf_counter()
             with watch:
                 self._run(item)
-            found[item.nodeid] = (time.perf_counter() - start, sorted(watch.seen))
-            if self.failed is not None:
-                raise ConfigError(self.failed)
+            seconds = time.perf_counter() - start
+            found[item.nodeid] = (None if self.failed else seconds, sorted(watch.seen))
+            self.failed = None
         return found
 
     def _first_failure(self, mutant: ProgramMutant, tests: list[pytest.Item]) -> str | None:
@@ -125,14 +147,14 @@ class Trials:
 class Reach:
     """Which tests run which functions, and how long each takes."""
 
-    def __init__(self, found: dict[str, tuple[float, list[str]]]) -> None:
-        self.seconds = {test: seconds for test, (seconds, _) in found.items()}
+    def __init__(self, found: Survey) -> None:
+        self.seconds = {test: seconds or 0.0 for test, (seconds, _) in found.items()}
         self.seen = {test: frozenset(seen) for test, (_, seen) in found.items()}
 
     def tests(self, code: CodeType, items: list[pytest.Item]) -> tuple[list[pytest.Item], float]:
         """The tests that run this code, the quickest first, and how long they take together."""
         name = _named(code)
-        chosen = [item for item in items if name in self.seen[item.nodeid]]
+        chosen = [item for item in items if name in self.seen.get(item.nodeid, ())]
         chosen.sort(key=lambda item: self.seconds[item.nodeid])
         return chosen, sum(self.seconds[item.nodeid] for item in chosen)
 
