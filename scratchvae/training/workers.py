@@ -11,7 +11,6 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +35,10 @@ ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1"
 )
 UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError)
+# Ctrl-C and the like are the caller's business: a process is born with them blocked.
+CALLERS_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 PROGRAM = "import sys; sys.path[:] = {}; from scratchvae.training.workers import serve; serve()"
 
 # task(worker, *numbers) yields wherever all workers wait for all, the last time when it has done.
@@ -127,14 +130,13 @@ class WorkerPool:
         self.memory = memory
         self.workers, self.processes, self.task = workers, processes, task
         self.numbers = memory.zeros(8 * NUMBERS).view("int64")
-        self._started: list[subprocess.Popen[bytes]] = []
-        self._sockets: list[socket.socket] = []
-        finalize(self, _end, os.getpid(), self._started, self._sockets)
+        self._sockets: dict[int, socket.socket] = {}  # by process
+        finalize(self, _end, os.getpid(), self._sockets)
 
     @property
     def pids(self) -> list[int]:
         """The other processes, from number 1; none before :meth:`start` and after :meth:`close`."""
-        return [process.pid for process in self._started]
+        return list(self._sockets)
 
     def start(self) -> None:
         """Start the other processes and wait until they are ready.
@@ -150,7 +152,7 @@ class WorkerPool:
             for number in range(1, self.processes):
                 self._start(number, content, files)
             until = time.monotonic() + START_SECONDS
-            for ours in self._sockets:
+            for ours in self._sockets.values():
                 ours.settimeout(max(until - time.monotonic(), 1e-3))
                 answer = ours.recv(WORDS)
                 if answer != READY:
@@ -168,21 +170,21 @@ class WorkerPool:
     def _start(self, number: int, content: bytes, files: list[int]) -> None:
         path = [entry for entry in sys.path if isinstance(entry, str)]
         ours, theirs = socket.socketpair()
-        self._sockets.append(ours)
-        # Ctrl-C and the like are the caller's business: the process is born with them blocked.
-        ignored = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ignored)
-        try:
-            with theirs:
-                self._started.append(
-                    subprocess.Popen(
-                        [sys.executable, "-c", PROGRAM.format(path)],
-                        stdin=theirs.fileno(),
-                        env=os.environ | ONE_THREAD,
-                    )
+        # Not subprocess: where the system refuses vfork it forks, and OpenBLAS ends its threads
+        # before a fork, cannot start them again under a limit of processes, and sends SIGINT.
+        with theirs:
+            try:
+                pid = os.posix_spawn(
+                    sys.executable,
+                    [sys.executable, "-c", PROGRAM.format(path)],
+                    os.environ | ONE_THREAD,
+                    file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
+                    setsigmask=CALLERS_SIGNALS,
                 )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            except BaseException:
+                ours.close()
+                raise
+        self._sockets[pid] = ours
         ours.settimeout(START_SECONDS)
         header = b"%d %d %d" % (number, os.getpid(), len(content))
         socket.send_fds(ours, [header.ljust(HEADER)], files)
@@ -203,20 +205,24 @@ class WorkerPool:
 
     def close(self) -> None:
         """End the other processes."""
-        _end(os.getpid(), self._started, self._sockets)
+        _end(os.getpid(), self._sockets)
 
     def _raise_if_worker_died(self, naps: int) -> None:
         """``WorkerError`` if a process has ended, or has not answered for ten minutes."""
-        for process, ours in zip(self._started, self._sockets, strict=True):
-            code = process.poll()
-            if code is not None:
-                words = f"exit status {code}"
-                if code < 0:
-                    words = f"signal {signal.Signals(-code).name}"
-                else:
-                    ours.setblocking(False)
-                    with suppress(OSError):
-                        words = ours.recv(WORDS).decode(errors="replace") or words
+        for pid, ours in self._sockets.items():
+            try:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:  # the program may leave its ended processes to the system
+                ended, status = pid, 0
+            if ended:
+                code = os.waitstatus_to_exitcode(status)
+                words = (
+                    f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+                )
+                ours.setblocking(False)
+                with suppress(OSError):
+                    words = ours.recv(WORDS).decode(errors="replace") or words
+                self._sockets.pop(pid).close()
                 raise WorkerError(f"a process that shared the training step ended ({words})")
         if naps > MOST_NAPS:
             raise WorkerError(
@@ -225,20 +231,17 @@ class WorkerPool:
             )
 
 
-def _end(
-    caller: int, started: list["subprocess.Popen[bytes]"], sockets: list[socket.socket]
-) -> None:
-    """End the processes that ``caller`` has started, and empty both lists."""
+def _end(caller: int, sockets: dict[int, socket.socket]) -> None:
+    """End the processes that ``caller`` has started, and forget them."""
     if os.getpid() != caller:
-        return  # a fork of the caller: they are not its own
-    for process in started:
-        with suppress(OSError):
-            process.kill()  # it owns nothing that could be lost
-    for process in started:
-        process.wait()
-    for ours in sockets:
+        return  # in a fork of the caller, whose processes they are not
+    for pid in sockets:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)  # it owns nothing that could be lost
+    for pid, ours in sockets.items():
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
         ours.close()
-    started.clear()
     sockets.clear()
 
 

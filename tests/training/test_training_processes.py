@@ -209,7 +209,7 @@ class Refusing:
 
 
 HINDRANCES = {
-    "no process": ("subprocess.Popen", refuse, "Resource temporarily unavailable"),
+    "no process": ("os.posix_spawn", refuse, "Resource temporarily unavailable"),
     "no semaphore": ("ctypes.CDLL", lambda name: Refusing(), "refuses semaphores"),
     "no memory": ("os.memfd_create", refuse, "no memory that processes can share"),
     "no socket": ("socket.socketpair", refuse, "Resource temporarily unavailable"),
@@ -295,6 +295,35 @@ def test_a_program_without_a_guard_trains_beside_threads_that_use_blas(
         command, input=text, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout == "begun\ndone\n"
+    assert done.stderr == ""
+
+
+LIMITED = """
+import os, resource, sys
+sys.path.insert(0, {here!r})
+from training_helpers import Notes, settings, trained
+import scratchvae.training.step as step
+
+step.cores = lambda: 2
+free = trained(settings(workers=2))
+if os.getuid() == 0:  # whom no limit holds
+    os.setgid(65534)
+    os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+notes = Notes()
+limited = trained(settings(workers=2), progress=notes)
+print(limited.model.params.flat.tobytes() == free.model.params.flat.tobytes(), *notes.seen)
+"""
+
+
+def test_a_limit_of_processes_neither_stops_a_training_nor_disturbs_blas() -> None:
+    """A fork that is refused would leave OpenBLAS unable to start its threads again."""
+    command = [sys.executable, "-c", LIMITED.format(here=str(HERE))]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.startswith("True one process computes the parts of 2 workers, because ")
     assert done.stderr == ""
 
 
