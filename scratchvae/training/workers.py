@@ -23,7 +23,7 @@ from scratchvae.errors import WorkerError
 
 SPINS = 400  # attempts, about 0.1 ms, before a process that waits leaves its core to others
 PATIENCE = 0.1  # seconds that it then sleeps at most before it checks that the others are alive
-MOST_NAPS = 6000  # of them, ten minutes, until a process that is alive counts as lost
+LONGEST_WAIT = 600.0  # seconds until a process that is alive but does not arrive counts as lost
 START_SECONDS = 60.0  # until a process that has been started must be ready
 READY = b"ready"
 WORDS = 1000  # bytes that a process says of its error at most
@@ -82,11 +82,11 @@ class Barrier:
     def _semaphore(self, a: int, b: int) -> ctypes.c_void_p:
         return ctypes.c_void_p(self.semaphores.ctypes.data + (a * self.size + b) * SEMAPHORE)
 
-    def join(self, me: int, check: Callable[[int], None]) -> Callable[[], None]:
+    def join(self, me: int, check: Callable[[float], None]) -> Callable[[], None]:
         """What process ``me`` calls to wait until all are there and see what they have written.
 
-        While it waits, it calls ``check`` every 0.1 s with the number of calls before; an error
-        that ``check`` raises ends the wait.
+        While it waits, it calls ``check`` about every 0.1 s with the seconds it has waited; an
+        error that ``check`` raises ends the wait.
         """
         others = [other for other in range(self.size) if other != me]
         arrivals = [self._semaphore(me, other) for other in others]
@@ -95,6 +95,7 @@ class Barrier:
         post, try_to_take, take_within = (
             keeping.sem_post, keeping.sem_trywait, releasing.sem_timedwait,
         )  # fmt: skip
+        take_within.argtypes = [ctypes.c_void_p, ctypes.POINTER(Timespec)]
 
         def wait() -> None:
             for semaphore in arrivals:
@@ -105,17 +106,17 @@ class Barrier:
                     if not try_to_take(semaphore):
                         break
                 else:
-                    naps = 0
-                    while take_within(semaphore, ctypes.byref(_from_now(PATIENCE))):
-                        check(naps)
-                        naps += 1
+                    waited = 0.0
+                    while True:
+                        begun = time.monotonic()
+                        until, rest = divmod(time.time() + PATIENCE, 1.0)
+                        if not take_within(semaphore, Timespec(int(until), int(rest * 1e9))):
+                            break
+                        # A signal wakes it early, and a stopped process has not waited.
+                        waited += min(time.monotonic() - begun, PATIENCE)
+                        check(waited)
 
         return wait
-
-
-def _from_now(seconds: float) -> Timespec:
-    whole, rest = divmod(time.time() + seconds, 1.0)
-    return Timespec(int(whole), int(rest * 1e9))
 
 
 class WorkerPool:
@@ -145,7 +146,7 @@ class WorkerPool:
         pickled, or one of them fails or is not ready within a minute.
         """
         try:
-            barrier = Barrier(self.memory, self.processes)
+            self._barrier = barrier = Barrier(self.memory, self.processes)  # keeps its memory
             self._wait = barrier.join(0, self._raise_if_worker_died)
             share = (self.workers, self.processes, self.task, self.numbers, barrier)
             content, files = dumps(share, self.memory)
@@ -207,7 +208,7 @@ class WorkerPool:
         """End the other processes."""
         _end(os.getpid(), self._sockets)
 
-    def _raise_if_worker_died(self, naps: int) -> None:
+    def _raise_if_worker_died(self, waited: float) -> None:
         """``WorkerError`` if a process has ended, or has not answered for ten minutes."""
         for pid, ours in self._sockets.items():
             try:
@@ -224,10 +225,9 @@ class WorkerPool:
                     words = ours.recv(WORDS).decode(errors="replace") or words
                 self._sockets.pop(pid).close()
                 raise WorkerError(f"a process that shared the training step ended ({words})")
-        if naps > MOST_NAPS:
+        if waited > LONGEST_WAIT:
             raise WorkerError(
-                "a process that shares the training step has not answered for "
-                f"{MOST_NAPS * PATIENCE / 60:.0f} minutes"
+                f"a process that shares the training step has not answered for {LONGEST_WAIT:.0f} s"
             )
 
 
@@ -256,7 +256,7 @@ def serve() -> NoReturn:
             content += pool.recv(length - len(content)) or os._exit(1)
         workers, processes, task, numbers, barrier = loads(content, files)
 
-        def exit_if_orphaned(naps: int) -> None:
+        def exit_if_orphaned(waited: float) -> None:
             if os.getppid() != caller:
                 os._exit(1)
 

@@ -134,7 +134,7 @@ def test_a_worker_that_is_killed_is_missed(memory) -> None:
 
 
 def test_a_worker_that_is_stopped_for_too_long_is_given_up(memory, monkeypatch) -> None:
-    monkeypatch.setattr(workers_module, "MOST_NAPS", 3)
+    monkeypatch.setattr(workers_module, "LONGEST_WAIT", 0.3)
     with pool(memory, pool_tasks.sleep) as some:
         os.kill(some.pids[0], signal.SIGSTOP)
         with pytest.raises(WorkerError, match="has not answered"):
