@@ -31,7 +31,7 @@ class Batches:
 
     ``images`` (N, D) lie on the device, uint8 levels 0 … ``max_level`` or, where that is None, grey
     values in [0, 1]; ``seed`` names the noise of every batch. ``dynamic``: a pixel is drawn afresh
-    at each visit, 1 with its grey value as probability (E33).
+    at each visit, 1 with its grey value as probability.
     """
 
     images: Array

@@ -123,4 +123,4 @@ def test_between_the_call_of_a_step_and_the_model_there_is_one_frame(monkeypatch
 
     monkeypatch.setattr(Dense, "forward", seen)
     train(settings(epochs=1), tiny(), get_backend("cpu"))
-    assert names == ["forward", "encode", "loss_and_input_grads", "_step", "__call__"]
+    assert names[names.index("loss_and_input_grads") + 1 :] == ["_step", "__call__"]
