@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from scratchvae.data import PROTOCOLS, SUBSETS, Reading, is_subset
+from scratchvae.data import DATASETS, PROTOCOLS, SUBSETS, Reading, is_subset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import ESTIMATORS, Estimator
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Layer, Sequential
@@ -168,7 +168,9 @@ class TrainConfig:
         if unknown:
             raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
         renamed = {FORMER_NAMES.get(name, name): settings[name] for name in settings}
-        older = FORMER_DEFAULTS if FORMER_NAMES.keys() & set(settings) else {}
+        older = dict(FORMER_DEFAULTS) if FORMER_NAMES.keys() & set(settings) else {}
+        if renamed.get("data", cls.data) in DATASETS:  # which were never split
+            older.pop("split", None)
         return cls(**(older | renamed))
 
     # ---- what the settings mean --------------------------------------------------------------
