@@ -210,7 +210,8 @@ def test_settings_of_older_files_mean_what_they_meant() -> None:
 
 
 def test_the_test_split_of_an_older_run_is_the_last_tenth() -> None:
-    new = TrainConfig().to_json()
+    new = TrainConfig(data="own.npy").to_json()
     old = {name: value for name, value in new.items() if name not in ("max_level", "split")}
     assert TrainConfig.from_json(old | {"levels": 0}).split == "last"
+    assert TrainConfig.from_json(old | {"levels": 0, "data": "digits"}).split == "auto"
     assert TrainConfig.from_json(old).split == "auto"
