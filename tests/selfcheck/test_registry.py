@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.subjects import layer_subject
-from scratchvae.latent import LogStdHead, gaussian
+from scratchvae.gradcheck.subjects import estimator_subject, layer_subject
+from scratchvae.latent import LogStdHead, ScoreFunction, gaussian
 from scratchvae.layers import Elementwise, Layer, Tanh
 from scratchvae.likelihoods import Likelihood
 from scratchvae.optim import OPTIMIZERS
@@ -223,3 +223,11 @@ def test_the_thorough_registry_passes():
     results = run_registry(thorough=True)
     assert not results.failed, results.table()
     assert results.count > 7 * MIN_CHECKS * len(ENTRIES)
+
+
+def test_an_estimator_that_follows_no_known_function_says_what_to_add():
+    class Mine(ScoreFunction):
+        pass
+
+    with pytest.raises(ConfigError, match="add the function to SURROGATES"):
+        estimator_subject(Mine(), np.zeros((2, 4)), np.zeros((2, 3, 2)))

@@ -6,7 +6,8 @@ others follow a derivative of something else, in which some quantities are *held
 that something, written out here, is the function then.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def estimator_subject(
     """
     rows, samples, latent = eps.shape
     estimator.require(samples, beta)
+    surrogate = None if estimator.gradient_matches_value else surrogate_of(estimator)
 
     def setup(bk: Backend, buffers: Buffers) -> None:
         workspace = Workspace(bk, rows)
@@ -72,11 +74,10 @@ def estimator_subject(
     def forward(bk: Backend, buffers: Buffers) -> None:
         latent_buffers = draw(bk, buffers)
         estimator.value(latent_buffers, beta)
-        followed = estimator.gradient_matches_value
         collect(
             buffers,
             "value",
-            latent_buffers.objective if followed else _followed(estimator, bk, buffers, beta),
+            latent_buffers.objective if surrogate is None else surrogate(_held(bk, buffers, beta)),
         )
 
     def backward(bk: Backend, buffers: Buffers) -> None:
@@ -123,36 +124,82 @@ def _nll(bk: Backend, z: Array, buffers: Buffers) -> Array:
     return bk.xp.sum(z * z * (buffers["c"] * 0.5) + z * buffers["s"], axis=2)
 
 
-def _followed(estimator: Estimator, bk: Backend, buffers: Buffers, beta: float) -> Array:
-    """The function whose derivative the estimator follows, with what it holds at the point.
+class Held(NamedTuple):
+    """What the surrogates below are made of. Everything but log_q and moving is held: constant."""
 
-    (B,). Written with formulas of their own, not with the estimator's.
-    """
+    xp: Any
+    log_q: Array  # (B, K): log q at the held sample, as a function of the parameters
+    cost: Array  # (B, K): nll + β (log q − log p) at the held sample
+    moving: Array  # (B, K): the same along the path: the sample moves, q's density is held
+    beta: float
+    samples: int
+
+    @property
+    def weights(self) -> Array:
+        """(B, K): each sample's share of the importance weights."""
+        odds = self.xp.exp(-self.cost)
+        return odds / self.xp.sum(odds, axis=1)[:, None]
+
+
+def _detached(h: Held) -> Array:
+    return h.xp.sum(h.log_q, axis=1) * (h.beta / h.samples)
+
+
+def _score(h: Held) -> Array:
+    return h.xp.sum(h.cost * h.log_q, axis=1) * (1.0 / h.samples)
+
+
+def _score_with_baseline(h: Held) -> Array:
+    others = (h.xp.sum(h.cost, axis=1)[:, None] - h.cost) * (1.0 / (h.samples - 1))
+    return h.xp.sum((h.cost - others) * h.log_q, axis=1) * (1.0 / h.samples)
+
+
+def _sticking_the_landing(h: Held) -> Array:
+    return h.xp.sum(h.weights * h.moving, axis=1)
+
+
+def _doubly_reparameterized(h: Held) -> Array:
+    return h.xp.sum(h.weights * h.weights * h.moving, axis=1)
+
+
+# The function (B,) whose derivative each estimator follows. They are stated here once more, and not
+# by the estimators, so that a check of an estimator is not one against itself.
+SURROGATES: dict[type[Estimator], Callable[[Held], Array]] = {
+    Detached: _detached,
+    ScoreFunction: _score,
+    ScoreFunctionBaseline: _score_with_baseline,
+    StickingTheLanding: _sticking_the_landing,
+    DoublyReparameterized: _doubly_reparameterized,
+}
+
+
+def surrogate_of(estimator: Estimator) -> Callable[[Held], Array]:
+    """The function that an estimator follows; ``ConfigError`` where none is written down."""
+    if type(estimator) not in SURROGATES:
+        raise ConfigError(
+            f"the gradient of {type(estimator).__name__} is not the derivative of its value, so "
+            "its check needs the function that it does follow: set gradient_matches_value = True "
+            f"if it is the derivative, or add the function to SURROGATES of {__name__}"
+        )
+    return SURROGATES[type(estimator)]
+
+
+def _held(bk: Backend, buffers: Buffers, beta: float) -> Held:
+    """Written with formulas of their own, not with the estimator's."""
     xp, latent_buffers = bk.xp, buffers["node"]
     mu0, std0 = _gaussian(bk, buffers["held"])
     mu, std = _gaussian(bk, latent_buffers.head)
-    z0 = mu0 + std0 * latent_buffers.eps
-    log_q = _log_density(bk, z0, mu, std)  # of the held sample, by the parameters
+    z0, z = mu0 + std0 * latent_buffers.eps, latent_buffers.z
     held_q, held_p = _log_density(bk, z0, mu0, std0), xp.sum(z0 * z0, axis=2) * -0.5
-    cost = _nll(bk, z0, buffers) + (held_q - held_p) * beta
-    if type(estimator) is Detached:
-        return xp.sum(log_q, axis=1) * (beta / latent_buffers.samples)
-    if type(estimator) is ScoreFunction:
-        return xp.sum(cost * log_q, axis=1) * (1.0 / latent_buffers.samples)
-    if type(estimator) is ScoreFunctionBaseline:
-        others = (xp.sum(cost, axis=1)[:, None] - cost) * (1.0 / (latent_buffers.samples - 1))
-        return xp.sum((cost - others) * log_q, axis=1) * (1.0 / latent_buffers.samples)
-    # The path: the sample moves, and the density of q at it keeps the held parameters.
-    z = latent_buffers.z
     path_q, path_p = _log_density(bk, z, mu0, std0), xp.sum(z * z, axis=2) * -0.5
-    moving = _nll(bk, z, buffers) + path_q - path_p
-    odds = xp.exp(-cost)
-    weights = odds / xp.sum(odds, axis=1)[:, None]
-    if type(estimator) is StickingTheLanding:
-        return xp.sum(weights * moving, axis=1)
-    if type(estimator) is DoublyReparameterized:
-        return xp.sum(weights * weights * moving, axis=1)
-    raise ConfigError(f"no function is written down for the estimator {estimator!r}")
+    return Held(
+        xp=xp,
+        log_q=_log_density(bk, z0, mu, std),
+        cost=_nll(bk, z0, buffers) + (held_q - held_p) * beta,
+        moving=_nll(bk, z, buffers) + path_q - path_p,
+        beta=beta,
+        samples=latent_buffers.samples,
+    )
 
 
 def _gaussian(bk: Backend, head: Array) -> tuple[Array, Array]:
