@@ -8,6 +8,8 @@ LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
 MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one with probability 2⁻⁵³"
 ALIAS = "two names of one object: one of them has a type that the checker can follow"
 DIVISOR = "what stands in for a length of zero divides a zero vector"
+BUFFER = "a longer buffer than is needed: what is not asked for is not read"
+BLOCKS = "how many images are held at one time changes no sum"
 LENGTH = "a length is never negative"
 LEVELS = "a level lies between 0 and the largest"
 ALGORITHM = "either way is the same sum; the other one is only slower"
@@ -44,6 +46,20 @@ EQUIVALENT: dict[str, str] = {
         "the same columns, counted from the end"
     ),
     "layers.correlation.Correlation.adjoint: a factor: out[every] = 0": "zero times a factor",
+    "layers.correlation.Work.__init__: a condition: [a.pixels": BUFFER,
+    "layers.correlation.Work.__init__: a constant: 1 -> -1 (#2)": BUFFER,
+    "layers.correlation.Work.__init__: a constant: 0 -> 1 (#2)": BUFFER,
+    "layers.correlation.Work.__init__: arithmetic: workspace.n_rows * per -> workspace.n_rows - per": (
+        BLOCKS
+    ),
+    "layers.correlation.Work.__init__: a dropped term: workspace.n_rows * per -> per": BLOCKS,
+    "layers.correlation.Work.__init__: a dropped term: workspace.bk.block_size // max": BLOCKS,
+    "layers.correlation.Work.__init__: a comparison: c.padded != c.big": (
+        "padding makes a grid longer, never shorter: shapes that differ are greater"
+    ),
+    "layers.correlation.Work.__init__: a comparison: c.small_padded != c.small": (
+        "padding makes a grid longer, never shorter: shapes that differ are greater"
+    ),
     # schedules
     "optim.schedules.schedule: a wrong name: number -> rate": ALIAS,
     "optim.schedules.Piecewise.__post_init__: one round only: for steps in self.until": (
