@@ -42,7 +42,7 @@ def score(likelihood: str, seed: int, samples: int) -> dict[str, float]:
     bk = get_backend("cpu", config.dtype)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder) / "run", {"config": resolved.to_json()})
-        training = train(resolved, dataset, bk, run)
+        training = train(resolved, dataset, backend=bk, run=run)
         model, _ = run.load(bk)
     test = prepare(resolved, dataset).test
     by_mass = None if likelihood == "categorical" else mass_of_levels(max_level)

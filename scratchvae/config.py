@@ -9,7 +9,12 @@ from scratchvae.data import DATASETS, PROTOCOLS, SUBSETS, Reading, is_subset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import ESTIMATORS, Estimator
 from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Layer, Sequential
-from scratchvae.likelihoods import LIKELIHOODS, Likelihood
+from scratchvae.likelihoods import (
+    LIKELIHOODS,
+    GaussianLikelihood,
+    LearnedGaussian,
+    Likelihood,
+)
 from scratchvae.likelihoods.base import LikelihoodSettings
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import VAE
@@ -134,7 +139,7 @@ class TrainConfig:
         if self.patience and not self.validation:
             raise ConfigError("patience needs a validation split: set validation too")
         look_up("activation", self.activation, ACTIVATIONS, Layer)
-        look_up("likelihood", self.likelihood, LIKELIHOODS, Likelihood)
+        _ = self.likelihood_class
         look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
         self._check_estimator()
 
@@ -162,6 +167,11 @@ class TrainConfig:
         return asdict(self) | lists
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The default of every setting, by name."""
+        return {field.name: field.default for field in fields(cls)}
+
+    @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "TrainConfig":
         """The inverse of :meth:`to_json`; refuses names that it does not know."""
         unknown = set(settings) - {field.name for field in fields(cls)} - FORMER_NAMES.keys()
@@ -180,12 +190,16 @@ class TrainConfig:
         """How the data are read; ``ConfigError`` for settings of it that cannot be."""
         return Reading(**{field.name: getattr(self, field.name) for field in fields(Reading)})
 
+    @property
+    def likelihood_class(self) -> type[Likelihood]:
+        """The class that the settings name."""
+        return look_up("likelihood", self.likelihood, LIKELIHOODS, Likelihood)
+
     def make_likelihood(self) -> Likelihood:
         """The likelihood that the settings name."""
-        kind = look_up("likelihood", self.likelihood, LIKELIHOODS, Likelihood)
         mean = "sigmoid" if self.mean == "auto" else self.mean
         start_std = self.start_std or 1.0
-        return kind.from_settings(
+        return self.likelihood_class.from_settings(
             LikelihoodSettings(self.likelihood, self.max_level, self.std, start_std, mean)
         )
 
@@ -229,7 +243,7 @@ class TrainConfig:
     @property
     def trains_what_is_tested(self) -> bool:
         """Whether the training loss is E2 with the analytic KL, as the test loss always is."""
-        return self.estimator == "analytic" and not self.kl_warmup and not self.free_bits
+        return self.make_estimator().is_test_loss and not self.kl_warmup
 
     def describe_train_loss(self) -> str:
         """The protocol of the training loss: what is minimized, by which samples."""
@@ -252,10 +266,14 @@ def resolve_gaussian(config: TrainConfig, low: float, high: float, spread: float
     ``low``, ``high`` and ``spread`` are the smallest value, the largest and the standard deviation
     of the training images. A sigmoid cannot reach means outside [0, 1].
     """
-    mean = ("sigmoid" if low >= 0 and high <= 1 else "identity") if config.mean == "auto" else ""
-    return replace(
-        config, mean=mean or config.mean, start_std=config.start_std or max(spread, 1e-3)
-    )
+    if not issubclass(config.likelihood_class, GaussianLikelihood):
+        return config
+    changes: dict[str, Any] = {}
+    if config.mean == "auto":
+        changes["mean"] = "sigmoid" if low >= 0 and high <= 1 else "identity"
+    if issubclass(config.likelihood_class, LearnedGaussian) and not config.start_std:
+        changes["start_std"] = max(spread, 1e-3)
+    return replace(config, **changes) if changes else config
 
 
 def resolve_max_level(config: TrainConfig, max_level: int | None) -> TrainConfig:

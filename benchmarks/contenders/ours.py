@@ -46,8 +46,8 @@ class Contender:
 
     def choose_workers(self) -> int:
         """As many as the program would train this model with."""
-        config = self.job.spec.config(workers=self.job.options.get("workers", 0))
-        return resolve_workers(config, self.bk, self.job.spec.vae())
+        wanted, spec = self.job.options.get("workers", 0), self.job.spec
+        return resolve_workers(wanted, spec.batch, self.bk, spec.vae())
 
     def make_step(self, optimizer: Adam) -> TrainingStep:
         """A training step from the initial weights."""

@@ -49,7 +49,7 @@ def make_checkpoint(folder: Path) -> Path:
     run = RunFolder.create(folder / "run", {"config": config.to_json()})
     bk = get_backend("cpu", config.dtype)
     try:
-        train(config, dataset, bk, run, StopAfter(5 + 3), checkpoint_every=1)
+        train(config, dataset, backend=bk, run=run, progress=StopAfter(5 + 3), checkpoint_every=1)
     except StopError:
         return run.checkpoint_path
     raise AssertionError("the training was not stopped")

@@ -54,7 +54,14 @@ def main() -> int:
     watch = Watch()
     with TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder) / "run", {"config": config.to_json()})
-        train(config, dataset, get_backend("cpu"), run, watch, checkpoint_every=100)
+        train(
+            config,
+            dataset,
+            backend=get_backend("cpu"),
+            run=run,
+            progress=watch,
+            checkpoint_every=100,
+        )
     tenth = max(config.epochs // 10, 1)
     early, late = max(watch.readings[tenth : 2 * tenth]), max(watch.readings[-tenth:])
     rows = {"steps": config.epochs * an_epoch, "epochs": config.epochs, "early_mib": early,

@@ -68,8 +68,8 @@ def draw(rng: np.random.Generator, dataset: Dataset) -> TrainConfig:
         drawn = {k: c[rng.integers(len(c))] for k, c in CHOICES.items()}
         try:
             config = TrainConfig(subset=SUBSET, seed=int(rng.integers(2**63)), **drawn)
-            prepare(config, dataset)
-            loop.resolve_workers(config, get_backend("cpu", config.dtype), config.make_vae(64))
+            vae, bk = prepare(config, dataset).vae, get_backend("cpu", config.dtype)
+            loop.resolve_workers(config.workers, config.batch_size, bk, vae)
         except ConfigError:
             continue
         return config
@@ -107,7 +107,16 @@ def training(run: RunFolder, dataset: Dataset, every: int, unseen: int) -> Calla
         snapshots = Snapshots(dataset.test.values()[:5], config.epochs, run.snapshots_path)
         snapshots.resume()
         bk = get_backend("cpu", config.dtype)
-        train(config, dataset, bk, run, None, snapshots, every, resume=True)
+        train(
+            config,
+            dataset,
+            backend=bk,
+            run=run,
+            progress=None,
+            on_epoch=snapshots,
+            checkpoint_every=every,
+            resume=True,
+        )
 
     return job
 

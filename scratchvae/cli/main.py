@@ -79,27 +79,25 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Mistakes end in one sentence on stderr."""
-    if argv is not None:
-        return _run(make_parser().parse_args(argv), own_process=False)
-    make_streams_last()
+    own_process = argv is None  # its streams are this program's, and it may begin anew
+    if own_process:
+        make_streams_last()
     try:
-        return _run(make_parser().parse_args(), own_process=True)
+        args = make_parser().parse_args(argv)
+        args.own_process = own_process
+        try:
+            code: int = args.command(args)
+            sys.stdout.flush()
+            return code
+        except (Exception, KeyboardInterrupt) as error:
+            if args.debug:
+                traceback.print_exception(error)
+            code, sentence = exit_status(error)
+            print(f"scratchvae: {printable(sentence)}", file=sys.stderr)
+            return code
     finally:
-        abandon_lost_streams()
-
-
-def _run(args: argparse.Namespace, own_process: bool) -> int:
-    args.own_process = own_process  # a command may begin its process anew
-    try:
-        code: int = args.command(args)
-        sys.stdout.flush()
-        return code
-    except (Exception, KeyboardInterrupt) as error:
-        if args.debug:
-            traceback.print_exception(error)
-        code, sentence = exit_status(error)
-        print(f"scratchvae: {printable(sentence)}", file=sys.stderr)
-        return code
+        if own_process:
+            abandon_lost_streams()
 
 
 def exit_status(error: BaseException) -> tuple[int, str]:

@@ -17,13 +17,12 @@ from scratchvae.cli.common import (
     results_folder,
 )
 from scratchvae.cli.complete import how
-from scratchvae.cli.train_folder import SIGNAL_EXITS, train_in_folder
+from scratchvae.cli.train_folder import SIGNAL_EXITS, run_metadata, train_in_folder
 from scratchvae.config import TrainConfig, resolve_max_level
-from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import as_seen_by_model, evaluate
 from scratchvae.models import Model
-from scratchvae.runs import require_free, write_json
+from scratchvae.runs import RunFolder, require_free, write_json
 from scratchvae.studies import (
     STUDIES,
     Completed,
@@ -37,7 +36,7 @@ from scratchvae.studies import (
     with_likelihood,
     write_report,
 )
-from scratchvae.training import Views, prepare
+from scratchvae.training import Prepared, prepare
 from scratchvae.versions import versions
 
 EXAMPLES = """examples:
@@ -113,18 +112,18 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
     def run_one(config: TrainConfig) -> Trial:
         print_message(f"{study.name}, seed {config.seed}", args.quiet)
         folder, figures = out / f"seed-{config.seed}", not args.no_figures
-        training = train_in_folder(
-            config, dataset, bk, folder, args.data_dir, args.quiet, figures, published
-        )
+        prepared = prepare(config, dataset)
+        run = RunFolder.create(folder, run_metadata(prepared, bk, args.data_dir, 0, figures))
+        training = train_in_folder(prepared, run, bk, args.quiet, published=published)
         if training.stopped in SIGNAL_EXITS:
             raise KeyboardInterrupt(training.stopped)
-        model, views = training.model, prepare(config, dataset)
+        model = training.model
         draw = training.metrics[-1]["epoch"] if training.metrics else 0
-        test = evaluate(model, views.test, seed=config.seed, draw=draw)
+        test = evaluate(model, prepared.test, seed=config.seed, draw=draw)
         if study.completion is None:
             return Trial(training, test)
         figures_folder = folder / "figures" if figures else None
-        completed = complete_one(study.completion, model, config, dataset, views, figures_folder)
+        completed = complete_one(study.completion, model, prepared, figures_folder)
         return Trial(training, test, completed)
 
     result = reproduce(study, args.seeds, args.epochs, run_one)
@@ -151,18 +150,16 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[s
 def complete_one(
     target: CompletionTarget,
     model: Model,
-    config: TrainConfig,
-    dataset: Dataset,
-    views: Views,
+    prepared: Prepared,
     figures: Path | None,
 ) -> Completed:
     """The study's completions with one trained model, and the figures of the tutorial's image."""
-    completed, found = complete_as(target, model, config, dataset, views)
+    completed, found = complete_as(target, model, prepared)
     if figures is not None:
         from scratchvae.figures import draw_completion
 
-        shown = views.train.take(slice(target.image, target.image + 1))
-        images = as_seen_by_model(shown, seed=config.seed)
+        shown = prepared.train.take(slice(target.image, target.image + 1))
+        images = as_seen_by_model(shown, seed=prepared.config.seed)
         caption = f"training image {target.image} · {how(model, target.mask, target.settings)}"
-        draw_completion(figures, model, images, found, target.settings, dataset, caption)
+        draw_completion(figures, model, images, found, target.settings, prepared.dataset, caption)
     return completed

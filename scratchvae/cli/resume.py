@@ -8,7 +8,7 @@ import sys
 
 from scratchvae.backend import Backend
 from scratchvae.cli.common import data_of_run, open_backend, open_dataset, print_message
-from scratchvae.cli.train_folder import settings_of, settled, train_and_draw
+from scratchvae.cli.train_folder import run_metadata, train_in_folder
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import CheckpointError, ConfigError, RunError
@@ -16,7 +16,7 @@ from scratchvae.models import Model
 from scratchvae.runs import RunFolder, best_of, how_it_ended, load_checkpoint
 from scratchvae.runs.checkpoint import restore
 from scratchvae.runs.metrics import first_lines
-from scratchvae.training import Training, changed_settings, prepare
+from scratchvae.training import Prepared, Training, changed_settings, prepare
 from scratchvae.versions import kernel
 
 SAY_KERNEL = "from scratchvae.versions import kernel; print(kernel()['kernel'])"
@@ -33,7 +33,8 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     device = recorded.get("device", "auto") if args.device == "auto" else args.device
     dataset = data_for(folder, config, args)
     bk = open_backend(str(device), config.dtype, args.quiet, args.tf32)
-    config = settled(config, dataset, bk)
+    prepared = prepare(config, dataset)
+    config = prepared.config
     changed = changed_settings(old, config)
     if changed and not args.change_settings:
         raise ConfigError(
@@ -46,10 +47,10 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
         raise RunError(f"{folder.config_path} is no configuration of a run: checkpoint_every "
                        f"is {every!r}")  # fmt: skip
     figures = bool(recorded.get("figures")) and not args.no_figures
-    settings = settings_of(config, dataset, bk, args.data_dir, every, figures)
+    settings = run_metadata(prepared, bk, args.data_dir, every, figures)
     places = ("path",) * ("data" not in typed) + ("data_dir",) * (args.data_dir is None)
     settings["data"] |= {place: recorded["data"].get(place) for place in places}
-    ended = training_that_ended(folder, config, bk, figures)
+    ended = training_that_ended(folder, prepared, bk, figures)
     if ended is not None:
         print_message(
             f"{folder.path} had {ended.stopped} already: nothing is left to do", args.quiet
@@ -58,8 +59,7 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     if args.own_process and bk.name == "cpu":
         with_the_same_kernel(str(recorded.get("kernel")))
     folder.pending = settings
-    views = prepare(config, dataset)
-    return config, train_and_draw(folder, config, dataset, views, bk, args.quiet, resume=True)
+    return config, train_in_folder(prepared, folder, bk, args.quiet, resume=True)
 
 
 def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -> Dataset:
@@ -72,7 +72,7 @@ def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -
 
 
 def training_that_ended(
-    folder: RunFolder, config: TrainConfig, bk: Backend, figures: bool
+    folder: RunFolder, prepared: Prepared, bk: Backend, figures: bool
 ) -> Training | None:
     """What a run left that has nothing more to do; None for any other."""
     try:
@@ -81,12 +81,12 @@ def training_that_ended(
     except CheckpointError:
         return None
     metrics, _, _ = first_lines(folder.metrics_path, checkpoint.epoch)
-    since = folder.objective_since(config, checkpoint.epoch)
+    since = folder.objective_since(prepared.config, checkpoint.epoch)
     _, best_epoch = best_of(metrics, since)
-    stopped = how_it_ended(config, checkpoint.epoch, best_epoch)
+    stopped = how_it_ended(prepared.config, checkpoint.epoch, best_epoch)
     if stopped is None or (figures and not folder.last_figure_path.exists()):
         return None
-    model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
+    model = Model(prepared.vae, bk, seed=prepared.config.seed)
     restore(folder.checkpoint_path, checkpoint, "params", model.params)
     return Training(model, metrics, stopped, best_epoch)
 

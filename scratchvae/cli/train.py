@@ -7,11 +7,17 @@ from typing import Any
 
 from scratchvae.cli.common import open_backend, open_dataset, print_result, results_folder
 from scratchvae.cli.resume import resume
-from scratchvae.cli.train_folder import SIGNAL_EXITS, protocol_of, train_in_folder
+from scratchvae.cli.train_folder import (
+    SIGNAL_EXITS,
+    protocol_of,
+    run_metadata,
+    train_in_folder,
+)
 from scratchvae.cli.train_options import add_arguments
 from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
-from scratchvae.training import Training
+from scratchvae.runs import RunFolder
+from scratchvae.training import Training, prepare
 
 EXAMPLES = """examples:
   scratchvae train
@@ -47,15 +53,14 @@ def run(args: argparse.Namespace) -> int:
         return report(args, args.resume, config, training)
     if args.change_settings:
         raise ConfigError("--change-settings belongs to --resume: name the run to go on with")
-    config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig().to_json()})
+    config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig.defaults()})
     dataset = open_dataset(config, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    prepared = prepare(config, dataset)  # all that can be wrong with them is found before a folder
+    metadata = run_metadata(prepared, bk, args.data_dir, args.checkpoint_every, not args.no_figures)
     with results_folder(args.out, re.sub(r"\W+", "-", Path(dataset.name).stem)) as out:
-        training = train_in_folder(
-            config, dataset, bk, out, args.data_dir, args.quiet, not args.no_figures,
-            checkpoint_every=args.checkpoint_every,
-        )  # fmt: skip
-    return report(args, out, config, training)
+        training = train_in_folder(prepared, RunFolder.create(out, metadata), bk, args.quiet)
+    return report(args, out, prepared.config, training)
 
 
 def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: Training) -> int:

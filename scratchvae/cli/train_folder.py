@@ -1,4 +1,4 @@
-"""A training with its folder: config.json first, figures last; begun, or taken up again."""
+"""A training with its folder: config.json before the first step, figures after the last."""
 
 import shlex
 from dataclasses import replace
@@ -7,62 +7,32 @@ from typing import Any
 
 from scratchvae.backend import Backend
 from scratchvae.cli.common import print_message
-from scratchvae.config import TrainConfig, resolve_max_level
+from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
 from scratchvae.figures.run import figure_originals
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import (
+    Prepared,
     Training,
-    Views,
     choose_progress,
     environment,
-    prepare,
     resolve_workers,
-    train,
+    train_prepared,
 )
 from scratchvae.versions import machine
 
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 
-def train_in_folder(
-    config: TrainConfig,
-    dataset: Dataset,
-    bk: Backend,
-    out: Path,
-    data_dir: Path | None,
-    quiet: bool,
-    figures: bool,
-    published: dict[str, float] | None = None,
-    checkpoint_every: int = 0,
-) -> Training:
-    """A new training in a folder of its own."""
-    config = settled(config, dataset, bk)
-    views = prepare(config, dataset)  # everything that can be wrong with them is wrong now
-    settings = settings_of(config, dataset, bk, data_dir, checkpoint_every, figures)
-    folder = RunFolder.create(out, settings)
-    return train_and_draw(folder, config, dataset, views, bk, quiet, published)
-
-
-def settled(config: TrainConfig, dataset: Dataset, bk: Backend) -> TrainConfig:
-    """The settings with what they leave to the data and to the machine."""
-    config = resolve_max_level(config, dataset.train.max_level)
-    vae = config.make_vae(dataset.train.images.shape[1])
-    return replace(config, workers=resolve_workers(config, bk, vae))
-
-
-def settings_of(
-    config: TrainConfig,
-    dataset: Dataset,
-    bk: Backend,
-    data_dir: Path | None,
-    checkpoint_every: int,
-    figures: bool,
+def run_metadata(
+    prepared: Prepared, bk: Backend, data_dir: Path | None, checkpoint_every: int, figures: bool
 ) -> dict[str, Any]:
     """What config.json says: all that a run needs to be understood, repeated and resumed."""
+    config, dataset = prepared.config, prepared.dataset
     path = None if config.data in DATASETS else Path(config.data).expanduser()
+    workers = resolve_workers(config.workers, config.batch_size, bk, prepared.vae)
     return {
         "config": config.to_json(),
         "checkpoint_every": checkpoint_every,
@@ -76,59 +46,63 @@ def settings_of(
         },
         "device": bk.name,
         "machine": machine(),
-        **environment(bk, config.workers),
+        **environment(bk, workers),
     }
 
 
-def train_and_draw(
+def train_in_folder(
+    prepared: Prepared,
     folder: RunFolder,
-    config: TrainConfig,
-    dataset: Dataset,
-    views: Views,
     bk: Backend,
     quiet: bool,
-    published: dict[str, float] | None = None,
+    *,
     resume: bool = False,
+    published: dict[str, float] | None = None,
 ) -> Training:
-    """Train as the folder's config.json says; then its figures."""
+    """Train as the folder's config.json says; then its figures, with ``published`` losses."""
+    settings, snapshots = folder.settings(), None
+    prepared = replace(prepared, given=prepared.config)  # which is what the folder says
     with folder.locked():
-        settings, snapshots = folder.settings(), None
         if settings["figures"]:
-            originals = figure_originals(views, config)
-            snapshots = Snapshots(originals, config.epochs, folder.snapshots_path)
+            originals = figure_originals(prepared, prepared.config)
+            snapshots = Snapshots(originals, prepared.config.epochs, folder.snapshots_path)
             if resume:
                 snapshots.resume()
-        training = train(
-            config, dataset, bk, folder, choose_progress(quiet), snapshots,
-            settings["checkpoint_every"], resume, return_on_signal=True,
-        )  # fmt: skip
+        training = train_prepared(
+            prepared,
+            backend=bk,
+            run=folder,
+            progress=choose_progress(quiet),
+            on_epoch=snapshots,
+            checkpoint_every=settings["checkpoint_every"],
+            resume=resume,
+            return_on_signal=True,
+        )
         if training.stopped in SIGNAL_EXITS:
             again = f"scratchvae train --resume {shlex.quote(str(folder.path))}"
             print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; {again} "
                           "goes on", quiet)  # fmt: skip
         elif snapshots is not None:
-            draw(folder, config, dataset, views, bk, snapshots, training.metrics, published)
+            draw(prepared, folder, training, snapshots, published)
             print_message(f"figures: {folder.figures_path}", quiet)
         return training
 
 
 def draw(
+    prepared: Prepared,
     folder: RunFolder,
-    config: TrainConfig,
-    dataset: Dataset,
-    views: Views,
-    bk: Backend,
+    training: Training,
     snapshots: Snapshots,
-    metrics: list[dict[str, Any]],
     published: dict[str, float] | None = None,
 ) -> None:
-    """Draw the figures into the run's folder; nothing else there is touched."""
+    """Draw the figures into the run's folder, of the best epoch where one was chosen."""
     from scratchvae.figures import draw_run
 
-    model, _ = folder.load(bk)
-    caption = caption_of(model, config, dataset, metrics)
-    draw_run(folder.figures_path, model, config, dataset, views, metrics, caption, snapshots,
-             published)  # fmt: skip
+    model = Model(prepared.vae, training.model.bk, params=training.model.params)
+    folder.restore_best(prepared.config, model)
+    caption = caption_of(model, prepared.config, prepared.dataset, training.metrics)
+    draw_run(folder.figures_path, model, prepared.config, prepared.dataset, prepared,
+             training.metrics, caption, snapshots, published)  # fmt: skip
 
 
 def protocol_of(model: Model, config: TrainConfig) -> str:

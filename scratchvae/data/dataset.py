@@ -328,7 +328,7 @@ def default_colormap(split: Split) -> str:
     """
     values = split.values(slice(0, FEW))
     low, high = float(values.min()), float(values.max())
-    return "Greys" if np.median(values) <= low + (high - low) / 4 else "gray"
+    return "Greys" if (values <= low + (high - low) / 4).mean() >= 0.5 else "gray"
 
 
 def fingerprint(*splits: Split) -> str:

@@ -33,7 +33,7 @@ from scratchvae.figures.saving import render, write
 from scratchvae.figures.scatter import latent_scatter
 from scratchvae.models import Model
 from scratchvae.runs import Snapshots
-from scratchvae.training import Views
+from scratchvae.training import Prepared
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ def draw_run(
     model: Model,
     config: TrainConfig,
     dataset: Dataset,
-    views: Views,
+    views: Prepared,
     metrics: Sequence[Mapping[str, float]],
     caption: str,
     snapshots: Snapshots | None = None,
@@ -95,7 +95,7 @@ def draw_images(
     model: Model,
     config: TrainConfig,
     dataset: Dataset,
-    views: Views,
+    views: Prepared,
     caption: str,
     snapshots: Snapshots | None,
 ) -> None:
@@ -144,7 +144,7 @@ def draw_features(
     model: Model,
     config: TrainConfig,
     dataset: Dataset,
-    views: Views,
+    views: Prepared,
     caption: str,
 ) -> None:
     """Add the figures of a table."""
@@ -227,7 +227,7 @@ def completed(
     )  # fmt: skip
 
 
-def figure_originals(views: Views, config: TrainConfig) -> NDArray:
+def figure_originals(views: Prepared, config: TrainConfig) -> NDArray:
     """The test images (10, D) that are reconstructed in figures, as the model sees them."""
     return visible_of(pick(views.test, 10, config.seed), config)
 

@@ -25,6 +25,7 @@ class Estimator:
 
     name = ""
     label = ""  # for protocols and captions
+    is_test_loss = False  # its value is E2 with the analytic KL, as an evaluation's always is
     min_samples = 1  # z an image that its gradient needs
     allows_beta = True  # a bound that is no sum of two parts has no β between them
     reference = "analytic"  # the estimator of the same bound whose mean gradient is the true one
@@ -126,6 +127,7 @@ class AnalyticKL(Estimator):
     name = "analytic"
     label = "ELBO with the analytic KL"
     kl_labels = ("E16",)
+    is_test_loss = True
 
     @classmethod
     def from_settings(cls, free_bits: float) -> "Estimator":
@@ -180,6 +182,7 @@ class FreeBits(AnalyticKL):
     """
 
     name = "analytic"
+    is_test_loss = False
     sums_terms = False
     whole_batch = True
 

@@ -120,6 +120,13 @@ class VAE:
             estimator,
         )
 
+    def __repr__(self) -> str:
+        return (
+            f"VAE({self.pixels}, {self.encoder!r}, {self.decoder!r}, {self.likelihood!r}, "
+            f"latent_dim={self.latent_dim}, beta={self.beta:g}, samples={self.samples}, "
+            f"estimator={self.estimator!r})"
+        )
+
     def _parameters(self) -> Iterator[Parameter]:
         """Every parameter: the encoder's, the decoder's, the likelihood's."""
         parts = ("encoder", self.encoder, self.pixels), ("decoder", self.decoder, self.latent_dim)
@@ -246,8 +253,9 @@ class BoundVAE:
             self.loss(beta)
             self._backward_to_logits(self.estimator.sample_weights(self.latent, weight))
         else:
-            self.run_encoder()
-            self.run_decoder()
+            self.encoder.forward()
+            reparameterize(self.bk, self.head, self.std, self.eps, self.z)
+            self.decoder.forward()
             self._backward_to_logits(weight / self.vae.samples)
             self.estimator.value(self.latent, beta)
         self.decoder.grad_inputs()

@@ -22,7 +22,7 @@ from scratchvae.backend import Backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import CheckpointError, ConfigError, DataError, RunError
-from scratchvae.models import Model
+from scratchvae.models import VAE, Model
 from scratchvae.runs.atomic import temporary_files, write_bytes
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from scratchvae.runs.lock import FolderLock
@@ -218,18 +218,51 @@ class RunFolder:
             note(f"{error}; going on from the checkpoint before it, of step {before.step}")
             return before
 
-    def load(self, bk: Backend) -> tuple[Model, Checkpoint]:
-        """The model of the best epoch where one was chosen, else of the last."""
-        path, config = self.checkpoint_path, self.config()
-        if self.best_path.exists():
-            path, checkpoint = self.best_path, load_checkpoint(self.best_path)
-            if checkpoint.epoch <= self.objective_since(config, 0):
-                path = self.checkpoint_path  # the best by another objective, and none since
-        checkpoint = load_checkpoint(path)
+    def record_model(self, text: str) -> None:
+        """Say in config.json that the model was put together in Python, and of what."""
+        written = self._written()
+        if written.get("model") != text:
+            write_json(self.config_path, written | {"model": text})
+
+    def make_vae(self, pixels: int, vae: VAE | None = None) -> VAE:
+        """The model of the run: the one that is given, or else as the settings describe it.
+
+        ``RunError`` for a model that was put together in Python and is not given again.
+        """
+        by_hand = self._written().get("model")
+        if vae is None and by_hand is not None:
+            raise RunError(
+                f"{self.path} was trained with a model put together in Python, {by_hand}, which "
+                "its settings cannot make again: put it together as before and pass it as vae"
+            )
+        return self.config().make_vae(pixels) if vae is None else vae
+
+    def load(self, bk: Backend, *, vae: VAE | None = None) -> tuple[Model, Checkpoint]:
+        """The model of the best epoch where one was chosen, else of the last.
+
+        ``vae``: the model itself, where the settings cannot make it (see :meth:`make_vae`).
+        """
+        config = self.config()
+        best = self._best(config)
+        path = self.checkpoint_path if best is None else self.best_path
+        checkpoint = load_checkpoint(path) if best is None else best
         self.require_own(path, checkpoint)
-        model = Model(config.make_vae(checkpoint.pixels), bk, seed=config.seed)
+        model = Model(self.make_vae(checkpoint.pixels, vae), bk, seed=config.seed)
         restore(path, checkpoint, "params", model.params)
         return model, checkpoint
+
+    def restore_best(self, config: TrainConfig, model: Model) -> None:
+        """Give a model of this run the parameters of the best epoch, where one was chosen."""
+        best = self._best(config)
+        if best is not None:
+            restore(self.best_path, best, "params", model.params)
+
+    def _best(self, config: TrainConfig) -> Checkpoint | None:
+        """The state after the best epoch; None if none was chosen by the objective of now."""
+        if not self.best_path.exists():
+            return None
+        best = load_checkpoint(self.best_path)
+        return best if best.epoch > self.objective_since(config, 0) else None
 
     def require_own(self, path: Path, checkpoint: Checkpoint) -> None:
         """``CheckpointError`` unless the checkpoint has settings and data of this run.

@@ -56,7 +56,7 @@ def _state(run: RunFolder, path: Path, report: VerificationReport) -> Checkpoint
         run.require_own(path, checkpoint)
         config = run.config()
         bk = get_backend("cpu", config.dtype)
-        params = FlatBuffer(bk, config.make_vae(checkpoint.pixels).layout)
+        params = FlatBuffer(bk, run.make_vae(checkpoint.pixels).layout)
         restore(path, checkpoint, "params", params)
         if not np.isfinite(params.flat).all():
             raise CheckpointError(f"{path} holds parameters that are not finite")

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from statistics import fmean, quantiles, stdev
 
-from scratchvae.config import TrainConfig
-from scratchvae.data import Dataset
 from scratchvae.evaluation import Completion, as_seen_by_model, complete, find_mask
 from scratchvae.models import Model
 from scratchvae.studies.study import CompletionTarget, compare
-from scratchvae.training import Views
+from scratchvae.training import Prepared
 
 
 @dataclass(frozen=True)
@@ -21,14 +19,14 @@ class Completed:
 
 
 def complete_as(
-    target: CompletionTarget, model: Model, config: TrainConfig, dataset: Dataset, views: Views
+    target: CompletionTarget, model: Model, prepared: Prepared
 ) -> tuple[Completed, Completion]:
     """Complete what the tutorial completes, as it does; the numbers, and its image for a figure."""
-    mask = find_mask(target.mask, dataset.row_shape)
+    mask = find_mask(target.mask, prepared.dataset.row_shape)
 
     def fit(split: str, first: int, count: int) -> Completion:
-        part = getattr(views, split).take(slice(first, first + count))
-        images = as_seen_by_model(part, seed=config.seed)
+        part = getattr(prepared, split).take(slice(first, first + count))
+        images = as_seen_by_model(part, seed=prepared.config.seed)
         numbers = range(first, first + len(part))
         return complete(model, images, mask, settings=target.settings, numbers=numbers)
 

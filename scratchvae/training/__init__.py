@@ -1,18 +1,18 @@
 """Training: the step, the loop, and everything that a training needs while it runs."""
 
-from scratchvae.training.loop import Training, train
+from scratchvae.training.loop import Training, train, train_prepared
 from scratchvae.training.partition import resolve_workers
-from scratchvae.training.prepared import Views, epoch_order, prepare
+from scratchvae.training.prepared import Prepared, epoch_order, prepare
 from scratchvae.training.progress import Progress, choose_progress
 from scratchvae.training.state import changed_settings, environment
 from scratchvae.training.step import Batches, TrainingStep
 
 __all__ = [
     "Batches",
+    "Prepared",
     "Progress",
     "Training",
     "TrainingStep",
-    "Views",
     "changed_settings",
     "choose_progress",
     "environment",
@@ -20,4 +20,5 @@ __all__ = [
     "prepare",
     "resolve_workers",
     "train",
+    "train_prepared",
 ]

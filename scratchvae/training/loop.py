@@ -4,18 +4,18 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from scratchvae.backend import Backend, get_backend
-from scratchvae.config import TrainConfig, resolve_max_level
+from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import ConfigError, NonFiniteError, RunError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
-from scratchvae.models import Model
+from scratchvae.models import VAE, Model
 from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines, how_it_ended, keep_lines
@@ -23,13 +23,13 @@ from scratchvae.training.interrupt import SIGNALS, Interruption, interrupt
 from scratchvae.training.nonfinite.locate import locate_first_nonfinite, locate_in_evaluation
 from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.partition import resolve_workers
-from scratchvae.training.prepared import epoch_order, prepare
+from scratchvae.training.prepared import Prepared, epoch_order, prepare
 from scratchvae.training.progress import Progress
 from scratchvae.training.state import State, changed_settings, differences, possible_blas_threads
 from scratchvae.training.step import Batches, TrainingStep
 from scratchvae.versions import machine
 
-STEPS_UNSEEN = 100  # the loop looks at the losses once so many steps are unseen
+STEPS_UNSEEN = 100  # the loop reads the losses at least every 100 steps
 
 
 @dataclass
@@ -48,8 +48,7 @@ class Loop:
 
     def __init__(
         self,
-        config: TrainConfig,
-        dataset: Dataset,
+        prepared: Prepared,
         bk: Backend,
         run: RunFolder | None,
         progress: Progress,
@@ -57,26 +56,24 @@ class Loop:
         checkpoint_every: int,
         saved: Checkpoint | None,
     ) -> None:
-        given, self.config = config, resolve_max_level(config, dataset.train.max_level)
-        config = self.config
-        if saved is not None and not config.workers:  # as many as before, whatever the rule says
-            config = replace(config, workers=int(saved.environment.get("workers", 0)))
-        self.checkpoint_every = checkpoint_every
-        self.views = prepare(config, dataset)
-        vae = config.make_vae(dataset.train.images.shape[1])
-        workers = resolve_workers(config, bk, vae, progress.note)
+        self.prepared, self.config = prepared, prepared.config
+        config, vae, split = prepared.config, prepared.vae, prepared.train
+        wanted = config.workers
+        if saved is not None and not wanted:  # as many as before, whatever the rule says
+            wanted = int(saved.environment.get("workers", 0))
+        workers = resolve_workers(wanted, config.batch_size, bk, vae, progress.note)
         self.bk = bk = bk.for_workers(workers)
         self.run, self.progress, self.on_epoch = run, progress, on_epoch
+        self.checkpoint_every = checkpoint_every
         self.model = Model(vae, bk, seed=config.seed)
-        images, max_level = self.views.train.images, self.views.train.max_level
         self.step = TrainingStep(
             bk,
             vae,
             self.model.params,
             config.make_optimizer(),
             Batches(
-                bk.array(images, dtype=images.dtype),
-                max_level,
+                bk.array(split.images, dtype=split.images.dtype),
+                split.max_level,
                 config.batch_size,
                 config.seed,
                 dynamic=config.binarize == "dynamic",
@@ -85,7 +82,7 @@ class Loop:
             blas_threads=possible_blas_threads(bk, saved),
             kl_warmup=config.kl_warmup,
         )
-        self.state = State(given, dataset, self.step)
+        self.state = State(prepared.given, prepared.dataset, self.step)
         self.live: LiveCheck | None = None
         self.steps_done = 0
         self.best = math.inf
@@ -116,31 +113,19 @@ class Loop:
                 + "; ".join(words)
             )
 
-    def run_all(self) -> Training:
-        state, started = self.state, time.perf_counter()
-        begun = state.epoch * self.step.steps_per_epoch + state.position
-        try:
-            trouble = self.step.start_workers()
-            if trouble is not None:
-                self.progress.note(trouble)
-            self.progress.start(self.config.epochs, self.step.steps_per_epoch, begun)
-            with Interruption() as interruption:
-                while not self.has_ended():
-                    before, epoch = time.perf_counter(), state.epoch + 1
-                    if self.run_epoch(epoch, interruption):
-                        self.close_epoch(epoch, before)
-                    if interruption.requested is not None:
-                        self.result.stopped = interruption.requested.name
-                        break
-        except NonFiniteError as error:
-            if self.run is None:
-                raise
-            raise leave_replay(error, self.run.path) from error
-        finally:
-            self.step.close()
-            self.progress.stop()
-        self.result.seconds = time.perf_counter() - started
-        return self.result
+    def __enter__(self) -> "Loop":
+        self.started = time.perf_counter()
+        trouble = self.step.start_workers()
+        if trouble is not None:
+            self.progress.note(trouble)
+        begun = self.state.epoch * self.step.steps_per_epoch + self.state.position
+        self.progress.start(self.config.epochs, self.step.steps_per_epoch, begun)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.step.close()
+        self.progress.stop()
+        self.result.seconds = time.perf_counter() - self.started
 
     def has_ended(self) -> bool:
         """Whether all epochs are completed, or patience is at an end."""
@@ -151,9 +136,10 @@ class Loop:
 
     # ---- an epoch ----------------------------------------------------------------------------
 
-    def run_epoch(self, epoch: int, interruption: Interruption) -> bool:
-        """All steps that an epoch has left; False if somebody interrupted it, its state saved."""
+    def run_epoch(self, interruption: Interruption) -> None:
+        """All steps that the epoch has left, then its evaluation; less if it is interrupted."""
         step, bk, state = self.step, self.bk, self.state
+        before, epoch = time.perf_counter(), state.epoch + 1
         order = epoch_order(len(step.order), self.config.seed, epoch, self.config.shuffle)
         bk.load(order, step.order)
         state.keep()
@@ -177,8 +163,8 @@ class Loop:
                 if save:
                     self.save_within(epoch, first)
                 if stop:
-                    return False
-        return True
+                    return
+        self.close_epoch(epoch, before)
 
     def until(self, every: int) -> int:
         """How many steps there are until something is due that comes every so many; 0: never."""
@@ -222,7 +208,7 @@ class Loop:
     def close_epoch(self, epoch: int, before: float) -> None:
         """Evaluate, record, save."""
         losses = self.bk.to_host(self.step.losses)
-        test = self.evaluate(self.views.test, "test", epoch)
+        test = self.evaluate(self.prepared.test, "test", epoch)
         metrics: dict[str, Any] = {
             "epoch": epoch,
             "train_loss": self.mean_loss(losses, self.step.batches.images.shape[0]),
@@ -231,8 +217,8 @@ class Loop:
             "test_kl": test.kl,
         }
         improved = False
-        if self.views.validation is not None:
-            held_out = self.evaluate(self.views.validation, "validation", epoch)
+        if self.prepared.validation is not None:
+            held_out = self.evaluate(self.prepared.validation, "validation", epoch)
             metrics["validation_loss"] = held_out.loss
             improved = held_out.loss < self.best
             if improved:
@@ -282,7 +268,9 @@ class Loop:
 def train(
     config: TrainConfig,
     dataset: Dataset,
-    bk: Backend | None = None,
+    *,
+    vae: VAE | None = None,
+    backend: Backend | None = None,
     run: RunFolder | None = None,
     progress: Progress | None = None,
     on_epoch: Callable[[int, Model], None] | None = None,
@@ -290,14 +278,21 @@ def train(
     resume: bool = False,
     return_on_signal: bool = False,
 ) -> Training:
-    """Train as the settings say, on ``bk`` or on the best device there is.
+    """Train as the settings say, on ``backend`` or on the best device there is.
+
+    ``vae``: a model that you have put together, with layers, a likelihood or an estimator of your
+    own, to be trained instead of the one that the settings describe. A run of it says so: whatever
+    loads the run later asks for the same model again.
 
     With a run folder, its files are written as training goes, a checkpoint after every epoch and
-    after every ``checkpoint_every`` steps of the run. ``resume`` goes on from the folder's latest
-    checkpoint, or begins where there is none, and ends with the same bytes as a run that nobody
-    interrupted; the settings must be the folder's. ``on_epoch`` is called with the number of each
-    epoch and the model after it, before the checkpoint: so again for an epoch whose checkpoint a
-    killed process did not come to write.
+    after every ``checkpoint_every`` steps of the run. ``resume`` continues from the folder's latest
+    checkpoint, or begins where there is none, and ends with the same bytes as an uninterrupted run;
+    the settings must be the folder's. ``on_epoch`` is called with the number of each epoch and the
+    model after it, before the checkpoint: so again for an epoch whose checkpoint a killed process
+    did not come to write.
+
+    Returns the :class:`Training`: the model of the last epoch, the numbers of every epoch, why it
+    stopped.
 
     Raises ``NonFiniteError`` when a loss stops being finite, and leaves the step that went wrong in
     the run folder, to be replayed; ``CheckpointError`` when a state cannot be written. The last
@@ -307,8 +302,32 @@ def train(
     has for it. With ``return_on_signal``, ``train`` returns instead, and ``stopped`` names the
     signal. A second signal doesn't wait for the end of the step.
     """
-    if bk is None:
-        bk = get_backend("auto", config.dtype)
+    return train_prepared(
+        prepare(config, dataset, vae=vae),
+        backend=backend,
+        run=run,
+        progress=progress,
+        on_epoch=on_epoch,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        return_on_signal=return_on_signal,
+    )
+
+
+def train_prepared(
+    prepared: Prepared,
+    *,
+    backend: Backend | None = None,
+    run: RunFolder | None = None,
+    progress: Progress | None = None,
+    on_epoch: Callable[[int, Model], None] | None = None,
+    checkpoint_every: int = 0,
+    resume: bool = False,
+    return_on_signal: bool = False,
+) -> Training:
+    """As :func:`train`, of what :func:`prepare` has made already."""
+    config = prepared.given
+    bk = backend or get_backend("auto", config.dtype)
     if bk.dtype.name != config.dtype:
         raise ConfigError(f"the settings say {config.dtype}, but the backend has {bk.dtype}")
     if not isinstance(checkpoint_every, int) or checkpoint_every < 0:
@@ -326,10 +345,23 @@ def train(
             if other:
                 raise RunError(f"{run.path} has other settings: {'; '.join(other)}")
             saved = run.latest(progress.note)
-        loop = Loop(config, dataset, bk, run, progress, on_epoch, checkpoint_every, saved)
+        if run is not None and prepared.made_by_hand:
+            run.record_model(repr(prepared.vae))
+        loop = Loop(prepared, bk, run, progress, on_epoch, checkpoint_every, saved)
         if run is not None and resume:
             loop.resume(run, saved)
-        training = loop.run_all()
+        try:
+            with loop, Interruption() as interruption:
+                while not loop.has_ended():
+                    loop.run_epoch(interruption)
+                    if interruption.requested is not None:
+                        loop.result.stopped = interruption.requested.name
+                        break
+        except NonFiniteError as error:
+            if run is None or prepared.made_by_hand:
+                raise  # a file could not make the model again
+            raise leave_replay(error, run.path) from error
+        training = loop.result
     if training.stopped in SIGNALS and not return_on_signal:
         where = (
             "nothing is saved, because this training has no run folder"

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from scratchvae.backend import Backend
-from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
 from scratchvae.layers import BoundLayer
 from scratchvae.memory import Layout, Workspace
@@ -36,16 +35,19 @@ class Partition(NamedTuple):
 
 
 def resolve_workers(
-    config: TrainConfig, bk: Backend, vae: VAE, note: Callable[[str], object] = lambda text: None
+    workers: int,
+    batch_size: int,
+    bk: Backend,
+    vae: VAE,
+    note: Callable[[str], object] = lambda text: None,
 ) -> int:
-    """How many workers divide a step: as many as the settings say, or by rule where they say 0.
+    """How many workers divide a step: as many as asked for, or by rule where that is 0.
 
     By rule, as many as there are cores and at most four, for models whose step is worth sharing;
     one on any other device or system than Linux, for likelihoods with parameters, for objectives
     of the whole batch and, with a ``note`` that says why, for models that cannot be pickled.
     ``ConfigError`` for a number that the model, the device or the batch does not allow.
     """
-    workers, batch_size = config.workers, config.batch_size
     whole_batch, parameters = vae.estimator.whole_batch, vae.likelihood.parameters(vae.pixels)
     divisible = bk.name == "cpu" and not parameters and not whole_batch
     if workers == 0:

@@ -1,4 +1,4 @@
-"""What a training visits: the splits as the model sees them, and the order of an epoch."""
+"""What a training works with, prepared once and handed on: settings, model, splits, order."""
 
 from dataclasses import dataclass
 
@@ -7,28 +7,50 @@ from numpy.typing import NDArray
 
 from scratchvae.backend.allocation import checked_nbytes
 from scratchvae.backend.noise import Purpose, Stream, permutation
-from scratchvae.config import TrainConfig
+from scratchvae.config import TrainConfig, resolve_gaussian, resolve_max_level
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, DataError
+from scratchvae.likelihoods import GaussianLikelihood
+from scratchvae.models import VAE
 
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
 
 @dataclass(frozen=True)
-class Views:
-    """The splits as the model sees them, binarized where the protocol is a fixed one."""
+class Prepared:
+    """Settings, model and data that fit each other, as :func:`prepare` finds them.
 
+    ``train``, ``test`` and ``validation`` are the splits as the model sees them, binarized where
+    the protocol is a fixed one.
+    """
+
+    given: TrainConfig  # as the caller has them
+    config: TrainConfig  # with what they leave to the data
+    dataset: Dataset
+    vae: VAE
+    made_by_hand: bool  # the caller has put the model together; the settings of it do not count
     train: Split
     test: Split
     validation: Split | None
 
 
-def prepare(config: TrainConfig, dataset: Dataset) -> Views:
-    """Check data against settings, binarize, hold out; raises ``DataError``, ``ConfigError``.
+def prepare(config: TrainConfig, dataset: Dataset, *, vae: VAE | None = None) -> Prepared:
+    """Check data against settings, make the model, binarize, hold out.
 
+    ``vae``: a model that the caller has put together, instead of the one that the settings
+    describe. Raises ``DataError`` and ``ConfigError`` where they do not fit each other, and
     ``MemoryError`` for a model, or a step of it, that no machine has room for.
     """
-    vae = config.make_vae(dataset.train.images.shape[1])
+    given, made_by_hand = config, vae is not None
+    pixels = dataset.train.images.shape[1]
+    if vae is None:
+        config = resolve(config, dataset.train)
+        vae = config.make_vae(pixels)
+    if vae.pixels != pixels:
+        raise DataError(
+            f"the model takes {vae.pixels} numbers per image, but those of {dataset.name} have "
+            f"{pixels}"
+        )
     checked_nbytes((vae.layout.padded_size,), config.dtype)
     checked_nbytes((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
     if vae.likelihood.unit_interval:
@@ -43,7 +65,20 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Views:
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
         )
-    return Views(train, test, validation)
+    return Prepared(given, config, dataset, vae, made_by_hand, train, test, validation)
+
+
+def resolve(config: TrainConfig, train: Split) -> TrainConfig:
+    """The settings with what they leave to the data: grey levels, a Gaussian's mean and spread."""
+    config = resolve_max_level(config, train.max_level)
+    if not issubclass(config.likelihood_class, GaussianLikelihood):
+        return config
+    values, scale = train.images, 1.0 if train.max_level is None else 1.0 / train.max_level
+    with np.errstate(all="ignore"):
+        spread = values.std(dtype=np.float64)
+    return resolve_gaussian(
+        config, *(float(scale * n) for n in (values.min(), values.max(), spread))
+    )
 
 
 def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int64]:

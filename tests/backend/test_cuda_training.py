@@ -88,7 +88,7 @@ def test_a_whole_training_on_the_gpu_reports_what_the_cpu_reports():
         hidden=(16,), epochs=3, batch_size=8, dtype="float64", kl_warmup=40, validation=30,
         binarize="dynamic", lr="cosine:0.01:0.001:60", verify_every=10,
     )  # fmt: skip
-    cpu, gpu = (train(config, dataset, get_backend(d, "float64")) for d in ("cpu", "cuda"))
+    cpu, gpu = (train(config, dataset, backend=get_backend(d, "float64")) for d in ("cpu", "cuda"))
     for here, there in zip(cpu.metrics, gpu.metrics, strict=True):
         for key, value in here.items():
             if key != "seconds":

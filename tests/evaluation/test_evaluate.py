@@ -255,7 +255,7 @@ def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch_to_the_bit(
     )  # fmt: skip
     bk = get_backend("cpu")
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
-    train(config, dataset, bk, folder)
+    train(config, dataset, backend=bk, run=folder)
     model, checkpoint = folder.load(bk)
     line = folder.metrics()[checkpoint.epoch - 1]
     views = prepare(config, dataset)

@@ -122,6 +122,6 @@ def test_a_model_of_grey_levels_takes_binary_pixels_and_not_the_other_way_round(
 
 def test_training_on_digits_beats_the_uniform_distribution_in_two_epochs(cpu32):
     config = TrainConfig(likelihood="categorical", hidden=(32,), epochs=2, batch_size=50)
-    result = train(config, load_dataset("digits"), cpu32)
+    result = train(config, load_dataset("digits"), backend=cpu32)
     assert result.model.vae.likelihood.n_levels == 17
     assert result.metrics[-1]["test_loss"] < 0.8 * 64 * np.log(17)

@@ -67,7 +67,7 @@ def test_one_line_in_the_table_and_it_trains_on_every_device(device, monkeypatch
         optimizer="lion", lr="warmup:5:0.01", clip=0.5, subset="first:200", hidden=(8,),
         latent_dim=2, batch_size=30, epochs=3, dtype="float64",
     )  # fmt: skip
-    result = train(config, load_dataset("digits"), get_backend(device, "float64"))
+    result = train(config, load_dataset("digits"), backend=get_backend(device, "float64"))
     losses = [row["train_loss"] for row in result.metrics]
     assert losses[0] > losses[1] > losses[2]
 

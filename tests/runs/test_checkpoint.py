@@ -33,7 +33,7 @@ ROOT = str(Path(scratchvae.__file__).parents[1])
 def a_run(path: Path, **changes: Any) -> RunFolder:
     config = settings(**changes)
     folder = RunFolder.create(path, {"config": config.to_json()})
-    train(config, tiny(), get_backend("cpu"), folder)
+    train(config, tiny(), backend=get_backend("cpu"), run=folder)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 def test_a_model_comes_back_to_the_bit_in_its_own_float_type(tmp_path: Path, dtype: str) -> None:
     config = settings(dtype=dtype, likelihood="gaussian-per-pixel")
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
-    result = train(config, tiny(), get_backend("cpu", dtype), folder)
+    result = train(config, tiny(), backend=get_backend("cpu", dtype), run=folder)
     model, checkpoint = folder.load(get_backend("cpu", dtype))
     assert model.params.flat.tobytes() == result.model.params.flat.tobytes()
     assert {a.dtype.name for a in checkpoint.buffers["params"].values()} == {dtype}
@@ -68,7 +68,7 @@ def test_a_model_comes_back_to_the_bit_in_its_own_float_type(tmp_path: Path, dty
 def test_a_run_of_the_strict_device_loads_on_the_cpu(tmp_path: Path) -> None:
     config = settings()
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
-    train(config, tiny(), get_backend("strict"), folder)
+    train(config, tiny(), backend=get_backend("strict"), run=folder)
     first = a_run(tmp_path / "cpu")
     assert folder.checkpoint_path.read_bytes() == first.checkpoint_path.read_bytes()
 

@@ -26,7 +26,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that nobody writes to."""
     config = settings()
     folder = RunFolder.create(tmp_path_factory.mktemp("good") / "run", {"config": config.to_json()})
-    train(config, tiny(), get_backend("cpu"), folder)
+    train(config, tiny(), backend=get_backend("cpu"), run=folder)
     return folder.checkpoint_path
 
 

@@ -61,7 +61,17 @@ def run(
     if resume:
         snapshots.resume()
     bk = get_backend(more.pop("device", "cpu"), config.dtype)
-    return train(config, tiny(), bk, folder, progress, snapshots, every, resume, **more)
+    return train(
+        config,
+        tiny(),
+        backend=bk,
+        run=folder,
+        progress=progress,
+        on_epoch=snapshots,
+        checkpoint_every=every,
+        resume=resume,
+        **more,
+    )
 
 
 def folder_of(path: Path, **changes: Any) -> RunFolder:

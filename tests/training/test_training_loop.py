@@ -268,7 +268,7 @@ def test_a_batch_may_be_all_the_data_and_no_more() -> None:
 def test_metrics_jsonl_has_exactly_the_keys_that_are_promised(validation: int, tmp_path) -> None:
     config = settings(validation=validation, epochs=3)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
-    result = train(config, tiny(), get_backend("cpu"), folder)
+    result = train(config, tiny(), backend=get_backend("cpu"), run=folder)
     keys = ["epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl"]
     keys += ["validation_loss"] * bool(validation) + ["seconds"]
     assert [list(line) for line in folder.metrics()] == [keys] * 3
@@ -282,14 +282,14 @@ def test_progress_hears_of_every_step_and_of_the_mean_loss_of_those_it_hears_of(
 ) -> None:
     heard: list[tuple[int, float]] = []
     result = train(
-        settings(epochs=1), tiny(), get_backend("cpu"),
+        settings(epochs=1), tiny(), backend=get_backend("cpu"),
         progress=Recorder(lambda steps, loss: heard.append((steps, loss))),
     )  # fmt: skip
     assert heard == [(4, result.metrics[0]["train_loss"])]
     heard.clear()
     monkeypatch.setattr(loop, "STEPS_UNSEEN", 1)
     train(
-        settings(epochs=1), tiny(), get_backend("cpu"),
+        settings(epochs=1), tiny(), backend=get_backend("cpu"),
         progress=Recorder(lambda steps, loss: heard.append((steps, loss))),
     )  # fmt: skip
     sizes = [len(index) for _, _, _, index in islice(batches(settings(), 27), 4)]

@@ -252,9 +252,9 @@ def test_elsewhere_than_on_linux_the_rule_chooses_one_worker(monkeypatch) -> Non
     large = settings(hidden=(512,), batch_size=100)
     vae, bk = large.make_vae(784), get_backend("cpu")
     monkeypatch.setattr(partition, "cores", lambda: 2)
-    assert partition.resolve_workers(large, bk, vae) == 2
+    assert partition.resolve_workers(0, large.batch_size, bk, vae) == 2
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert partition.resolve_workers(large, bk, vae) == 1
+    assert partition.resolve_workers(0, large.batch_size, bk, vae) == 1
 
 
 PROGRAM = """

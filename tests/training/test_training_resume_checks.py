@@ -56,7 +56,14 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(whole, tmp_path: Pa
         def note(self, text: str) -> None:
             notes.append(text)
 
-    train(folder.config(), tiny(), get_backend("cpu"), folder, Listener(), resume=True)
+    train(
+        folder.config(),
+        tiny(),
+        backend=get_backend("cpu"),
+        run=folder,
+        progress=Listener(),
+        resume=True,
+    )
     (note,) = notes
     assert "checkpoint.npz is damaged" in note
     assert note.endswith("; going on from the checkpoint before it, of step 8")
@@ -94,7 +101,7 @@ def test_other_settings_are_refused_by_name(tmp_path: Path, monkeypatch) -> None
     folder = stopped(tmp_path / "run", monkeypatch)
     other = replace(folder.config(), lr=0.5, epochs=9)
     with pytest.raises(RunError, match=r"epochs was 3 and is 9|lr was 0\.001 and is 0\.5; epochs"):
-        train(other, tiny(), get_backend("cpu"), folder, resume=True)
+        train(other, tiny(), backend=get_backend("cpu"), run=folder, resume=True)
 
 
 def test_more_epochs_end_as_a_run_that_had_them_from_the_start(whole, tmp_path: Path) -> None:
@@ -163,7 +170,7 @@ def test_what_no_flag_can_change_is_refused(changes, complaint, tmp_path, monkey
     config = change(folder, **changes)
     before = {p: p.read_bytes() for p in folder.path.iterdir()}
     with pytest.raises(RunError, match=complaint):
-        train(config, tiny(), get_backend("cpu"), folder, resume=True)
+        train(config, tiny(), backend=get_backend("cpu"), run=folder, resume=True)
     assert {p: p.read_bytes() for p in folder.path.iterdir()} == before
 
 
@@ -181,7 +188,7 @@ def test_between_two_epochs_the_batch_size_may_change(tmp_path: Path, monkeypatc
 def test_other_data_are_refused(tmp_path: Path, monkeypatch) -> None:
     folder = stopped(tmp_path / "run", monkeypatch)
     with pytest.raises(DataError, match=r"the data set tiny is not the one that .* was trained on"):
-        train(folder.config(), tiny(seed=1), get_backend("cpu"), folder, resume=True)
+        train(folder.config(), tiny(seed=1), backend=get_backend("cpu"), run=folder, resume=True)
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -215,7 +222,7 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
 
 def test_a_run_without_a_folder_cannot_be_resumed() -> None:
     with pytest.raises(RunError, match="only a run with a folder can be resumed"):
-        train(settings(), tiny(), get_backend("cpu"), resume=True)
+        train(settings(), tiny(), backend=get_backend("cpu"), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +241,7 @@ def test_another_kernel_number_of_workers_or_version_is_said(
     listener = type("Listener", (Progress,), {"note": lambda self, text: notes.append(text)})()
     config = replace(folder.config(), workers=1)
     change(folder, workers=1)
-    train(config, tiny(), get_backend("cpu"), folder, listener, resume=True)
+    train(config, tiny(), backend=get_backend("cpu"), run=folder, progress=listener, resume=True)
     (note,) = notes
     assert note.startswith("the last bits may differ from those of a run that nobody interrupted: ")
     words = [f"{k} was {v} and is {here[k]}" for k, v in was.items()] if place == "versions" else [
@@ -248,7 +255,14 @@ def test_on_another_machine_it_is_said(tmp_path: Path, monkeypatch) -> None:
     folder.config_path.write_text(json.dumps(content))
     notes: list[str] = []
     listener = type("Listener", (Progress,), {"note": lambda self, text: notes.append(text)})()
-    train(folder.config(), tiny(), get_backend("cpu"), folder, listener, resume=True)
+    train(
+        folder.config(),
+        tiny(),
+        backend=get_backend("cpu"),
+        run=folder,
+        progress=listener,
+        resume=True,
+    )
     assert "processor was 80486 and is" in notes[0]
 
 
@@ -256,5 +270,12 @@ def test_the_same_machine_is_not_worth_a_word(tmp_path: Path, monkeypatch) -> No
     folder = stopped(tmp_path / "run", monkeypatch)
     notes: list[str] = []
     listener = type("Listener", (Progress,), {"note": lambda self, text: notes.append(text)})()
-    train(folder.config(), tiny(), get_backend("cpu"), folder, listener, resume=True)
+    train(
+        folder.config(),
+        tiny(),
+        backend=get_backend("cpu"),
+        run=folder,
+        progress=listener,
+        resume=True,
+    )
     assert notes == []

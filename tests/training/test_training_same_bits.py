@@ -81,7 +81,7 @@ def test_blas_threads_that_cannot_be_kept_are_told(tmp_path: Path, monkeypatch) 
         folder = stopped(tmp_path / "run", monkeypatch)
     monkeypatch.setattr(NumpyBackend, "limit_blas", lambda self, count: nullcontext())
     notes = Notes()
-    train(folder.config(), tiny(), bk, folder, notes, resume=True)
+    train(folder.config(), tiny(), backend=bk, run=folder, progress=notes, resume=True)
     assert f"blas_threads was 3 and is {bk.blas_threads()}" in notes.seen[0]
 
 
@@ -122,5 +122,5 @@ def test_between_the_call_of_a_step_and_the_model_there_is_one_frame(monkeypatch
         monkeypatch.undo()
 
     monkeypatch.setattr(Dense, "forward", seen)
-    train(settings(epochs=1), tiny(), get_backend("cpu"))
+    train(settings(epochs=1), tiny(), backend=get_backend("cpu"))
     assert names[names.index("loss_and_input_grads") + 1 :] == ["_step", "__call__"]

@@ -34,7 +34,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path, monkeypatch) ->
     hills(monkeypatch, [9.0, 7.0, 7.0, 8.0, 7.5])
     config = settings(validation=5, epochs=5)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
-    result = train(config, tiny(), get_backend("cpu"), folder)
+    result = train(config, tiny(), backend=get_backend("cpu"), run=folder)
     assert (result.stopped, result.best_epoch) == ("completed", 2)
     assert [m["validation_loss"] for m in folder.metrics()] == [9.0, 7.0, 7.0, 8.0, 7.5]
     model, checkpoint = folder.load(get_backend("cpu"))
@@ -96,7 +96,7 @@ def test_a_signal_ends_training_after_the_step_it_arrives_in(
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt, match=r"the state is saved in .*checkpoint") as caught:
-        train(config, tiny(), get_backend("cpu"), folder, Recorder(advance))
+        train(config, tiny(), backend=get_backend("cpu"), run=folder, progress=Recorder(advance))
     assert signal.getsignal(number) is before
     assert own_sigterm == [number] * (number == signal.SIGTERM)
     assert str(caught.value).startswith(f"{number.name} ended the training: ")
@@ -115,7 +115,14 @@ def test_a_signal_between_two_epochs_or_after_the_last_is_obeyed_at_once(
     config = settings(epochs=3)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     progress = Recorder(epoch=lambda e: signal.raise_signal(signal.SIGINT) if e == epoch else None)
-    result = train(config, tiny(), get_backend("cpu"), folder, progress, return_on_signal=True)
+    result = train(
+        config,
+        tiny(),
+        backend=get_backend("cpu"),
+        run=folder,
+        progress=progress,
+        return_on_signal=True,
+    )
     assert result.stopped == "SIGINT"
     assert len(folder.metrics()) == epoch
     _, checkpoint = folder.load(get_backend("cpu"))
@@ -125,14 +132,14 @@ def test_a_signal_between_two_epochs_or_after_the_last_is_obeyed_at_once(
 def test_without_a_folder_the_interruption_says_that_nothing_is_saved() -> None:
     progress = Recorder(epoch=lambda e: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt, match="SIGINT ended the training: nothing is saved"):
-        train(settings(), tiny(), get_backend("cpu"), progress=progress)
+        train(settings(), tiny(), backend=get_backend("cpu"), progress=progress)
 
 
 def test_a_signal_that_the_program_ignores_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         progress = Recorder(epoch=lambda e: signal.raise_signal(signal.SIGINT))
-        result = train(settings(), tiny(), get_backend("cpu"), progress=progress)
+        result = train(settings(), tiny(), backend=get_backend("cpu"), progress=progress)
     finally:
         signal.signal(signal.SIGINT, before)
     assert result.stopped == "completed"
@@ -147,7 +154,9 @@ def test_asking_twice_stops_at_once_and_leaves_the_last_checkpoint(tmp_path) -> 
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tiny(), get_backend("cpu"), folder, Recorder(epoch=twice))
+        train(
+            config, tiny(), backend=get_backend("cpu"), run=folder, progress=Recorder(epoch=twice)
+        )
     assert signal.getsignal(signal.SIGINT) is before
     assert folder.load(get_backend("cpu"))[1].epoch == 1
 

@@ -96,7 +96,7 @@ def test_another_device_shares_nothing() -> None:
 def test_a_run_loads_with_the_settings_that_it_was_started_with(workers: int, tmp_path) -> None:
     config = settings(workers=workers)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
-    train(config, tiny(), get_backend("cpu"), folder)
+    train(config, tiny(), backend=get_backend("cpu"), run=folder)
     assert folder.load(get_backend("cpu"))[1].config == config.to_json()
 
 

@@ -56,7 +56,9 @@ def trained(
     progress: Progress | None = None,
 ) -> Training:
     """A training without a folder."""
-    return train(config, dataset or tiny(), get_backend(device, config.dtype), progress=progress)
+    return train(
+        config, dataset or tiny(), backend=get_backend(device, config.dtype), progress=progress
+    )
 
 
 class Notes(Progress):

@@ -139,14 +139,17 @@ class StepTrace:
         other: Any = copy.copy(bound)  # its parts are replaced by wrappers of them
         other.encoder = self._traced_layers(bound.encoder, "encoder")
         other.decoder = self._traced_layers(bound.decoder, "decoder")
-        other.run_encoder = _followed_by(other.run_encoder, lambda _: self._latent(bound))
+        decode = other.decoder.forward
+
+        def record_latent_and_decode() -> None:
+            self.record("sigma", bound.std, BETWEEN, labels_of(standard_deviation))
+            self.record("z", bound.z, BETWEEN, labels_of(reparameterize))
+            decode()
+
+        other.decoder.forward = record_latent_and_decode
         other.likelihood = self._traced_likelihood(bound)
         other.estimator = self._traced_estimator(bound)
         return other
-
-    def _latent(self, bound: BoundVAE) -> None:
-        self.record("sigma", bound.std, BETWEEN, labels_of(standard_deviation))
-        self.record("z", bound.z, BETWEEN, labels_of(reparameterize))
 
     def _traced_layers(self, part: BoundSequential, name: str) -> BoundSequential:
         other = copy.copy(part)

@@ -118,7 +118,7 @@ def test_the_last_good_checkpoint_stays_and_loads(
     poison(monkeypatch, when, name, value)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     with pytest.raises(NonFiniteError) as caught:
-        train(config, tiny(), get_backend("cpu"), folder)
+        train(config, tiny(), backend=get_backend("cpu"), run=folder)
     if when == 12:  # the last step of its epoch: no later step computes a loss
         where = "encoder.0.b, at the test images after epoch 3 (step 12 of the run)"
     assert f"first appeared in {where}" in str(caught.value)

@@ -44,7 +44,7 @@ def stopped(
     """A training that stops: its sentence, the file that it left, and what that says."""
     run = RunFolder.create(folder / "run", {"config": config.to_json()})
     with pytest.raises(NonFiniteError) as caught:
-        train(config, dataset or tiny(), get_backend("cpu", config.dtype), run)
+        train(config, dataset or tiny(), backend=get_backend("cpu", config.dtype), run=run)
     sentence, path = str(caught.value), folder / "run" / FILE
     assert sentence.endswith(f"; replay it with: scratchvae replay {path}")
     assert leftovers(folder) == []
@@ -190,14 +190,14 @@ def test_a_step_that_is_finite_this_time_is_said_to_be(tmp_path) -> None:
 
 def test_without_a_folder_there_is_no_file_and_no_hint() -> None:
     with pytest.raises(NonFiniteError) as caught:
-        train(settings(lr=1e30), tiny(), get_backend("cpu"))
+        train(settings(lr=1e30), tiny(), backend=get_backend("cpu"))
     assert str(caught.value).endswith("or float64")
     assert isinstance(caught.value.replay, Replay)
 
 
 def test_a_file_that_cannot_be_written_leaves_the_sentence_whole(tmp_path) -> None:
     with pytest.raises(NonFiniteError) as caught:
-        train(settings(lr=1e30), tiny(), get_backend("cpu"))
+        train(settings(lr=1e30), tiny(), backend=get_backend("cpu"))
     named = leave_replay(caught.value, tmp_path / "nowhere")
     assert str(named).startswith(str(caught.value))
     assert "it can't be replayed" in str(named)

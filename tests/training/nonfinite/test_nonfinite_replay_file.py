@@ -20,7 +20,7 @@ def good(tmp_path_factory) -> Path:
     config = settings(optimizer="sgd", lr=3e38, likelihood="gaussian", std=1e-2)
     folder = RunFolder.create(tmp_path_factory.mktemp("replay") / "run", {})
     with pytest.raises(NonFiniteError, match="after the update"):
-        train(config, tiny(), get_backend("cpu"), folder)
+        train(config, tiny(), backend=get_backend("cpu"), run=folder)
     return folder.path / FILE
 
 
