@@ -37,7 +37,7 @@ def test_the_tutorials_image_and_the_first_test_images_are_completed() -> None:
     dataset = Dataset("toy", train, test, (3, 4))
     config = TrainConfig(hidden=(5,), batch_size=4)
     model = Model(config.make_vae(12), get_backend("cpu"), seed=1)
-    completed, found = complete_as(TARGET, model, config, dataset, prepare(config, dataset))
+    completed, found = complete_as(TARGET, model, prepare(config, dataset))
     mask = find_mask("top", (3, 4))
     alone = complete(model, train.values()[3:4], mask, settings=TARGET.settings, numbers=[3])
     assert completed.image == alone.negative_elbo[0] == found.negative_elbo[0]
