@@ -49,9 +49,7 @@ EQUIVALENT: dict[str, str] = {
     "layers.correlation.Work.__init__: a condition: [a.pixels": BUFFER,
     "layers.correlation.Work.__init__: a constant: 1 -> -1 (#2)": BUFFER,
     "layers.correlation.Work.__init__: a constant: 0 -> 1 (#2)": BUFFER,
-    "layers.correlation.Work.__init__: arithmetic: workspace.n_rows * per -> workspace.n_rows - per": (
-        BLOCKS
-    ),
+    "layers.correlation.Work.__init__: arithmetic: workspace.n_rows * per": BLOCKS,
     "layers.correlation.Work.__init__: a dropped term: workspace.n_rows * per -> per": BLOCKS,
     "layers.correlation.Work.__init__: a dropped term: workspace.bk.block_size // max": BLOCKS,
     "layers.correlation.Work.__init__: a comparison: c.padded != c.big": (
