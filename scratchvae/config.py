@@ -1,7 +1,6 @@
 """Every setting of a run, in one object that a JSON file can hold."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -21,11 +20,12 @@ from scratchvae.models import VAE
 from scratchvae.models.specs import parse_layers, with_head
 from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
 from scratchvae.tables import look_up
+from scratchvae.types import Json, JsonView
 
 HEADS = ("logvar", "logstd")
 LISTS = ("image_shape", "hidden", "encoder", "decoder")
 FORMER_NAMES = {"levels": "max_level"}  # of settings, in the files of older runs
-FORMER_DEFAULTS: dict[str, Any] = {
+FORMER_DEFAULTS: Json = {
     "start_std": 1.0,
     "split": "last",
 }  # of settings that those files lack
@@ -161,18 +161,18 @@ class TrainConfig:
         if not fine:
             raise ConfigError(f"{name} is {getattr(self, name)!r}, but it must be {expected}")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A dictionary that JSON can hold."""
         lists = {name: list(getattr(self, name)) for name in LISTS}
         return asdict(self) | lists
 
     @classmethod
-    def defaults(cls) -> dict[str, Any]:
+    def defaults(cls) -> Json:
         """The default of every setting, by name."""
         return {field.name: field.default for field in fields(cls)}
 
     @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> "TrainConfig":
+    def from_json(cls, settings: JsonView) -> "TrainConfig":
         """The inverse of :meth:`to_json`; refuses names that it does not know."""
         unknown = set(settings) - {field.name for field in fields(cls)} - FORMER_NAMES.keys()
         if unknown:
@@ -268,7 +268,7 @@ def resolve_gaussian(config: TrainConfig, low: float, high: float, spread: float
     """
     if not issubclass(config.likelihood_class, GaussianLikelihood):
         return config
-    changes: dict[str, Any] = {}
+    changes: Json = {}
     if config.mean == "auto":
         changes["mean"] = "sigmoid" if low >= 0 and high <= 1 else "identity"
     if issubclass(config.likelihood_class, LearnedGaussian) and not config.start_std:
@@ -312,12 +312,12 @@ def require_same_max_level(config: TrainConfig, max_level: int | None) -> None:
         )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A number of Python's for one of NumPy's; anything else as it is."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
-def _is_int(value: Any, least: int, most: int = 2**63 - 1) -> bool:
+def _is_int(value: object, least: int, most: int = 2**63 - 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 

@@ -14,13 +14,13 @@ hold it equal to this file.
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = NDArray
 Network = list[tuple[Array, Array]]  # the weights W (I, O) and biases b (O,) of each dense layer
 
 

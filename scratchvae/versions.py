@@ -4,11 +4,11 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from scratchvae import __version__
+from scratchvae.types import Json
 
 PACKAGES = ("scipy", "matplotlib", "scikit-learn", "threadpoolctl", "pooch", "tqdm")
 
@@ -33,7 +33,7 @@ def installed() -> dict[str, str]:
     return found
 
 
-def blas() -> list[dict[str, Any]]:
+def blas() -> list[Json]:
     """The BLAS and thread pools that NumPy has loaded: name, version, kernel, threads."""
     from threadpoolctl import threadpool_info
 
@@ -56,7 +56,7 @@ def kernel() -> dict[str, str]:
     return {"blas": name, "kernel": str(pools[0].get("architecture", "unknown"))}
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Json:
     """What of this machine may decide about a number's last bits: system, processor, cores."""
     system = f"{platform.system()} {platform.machine()}"
     return {"system": system, "processor": processor(), "cores": cores()}

@@ -21,13 +21,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scratchvae.backend.allocation import SharedMemory, checked_nbytes
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
 from scratchvae.errors import ConfigError
+from scratchvae.types import Function
 
 HostArray = NDArray  # an array on the host, for modules that must not import NumPy
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
 Number = Any  # a number of the host, or an array of no dimension that the device's clock sets
 Weight = float | Array  # of the terms of a sum: a number, or an array that broadcasts
 Rule = Any  # an optimizer's settings: a class of optim, which stands above the backend
-Function = Callable[..., Any]
 ArrayModule = Any  # NumPy's functions on such arrays: numpy, cupy or strict.Namespace
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}

@@ -83,7 +83,7 @@ class Array:
             view = self._a[(*key, ...) if isinstance(key, tuple) else (key, ...)]
         return Array(view, self.device, fresh=not np.may_share_memory(view, self._a))
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Any, value: object) -> None:
         self._written_from(value)
         self.device.launch(operator.setitem, self._a, _unwrap(key), _unwrap(value))
 
@@ -121,7 +121,7 @@ class Array:
         return f"<strict array {self.shape} {self.dtype}>"
 
 
-def _unwrap(value: Any) -> Any:
+def _unwrap(value: object) -> Any:
     """The NumPy memory of a device array; host scalars as they are; host arrays not at all."""
     if isinstance(value, Array):
         return value._a
@@ -173,7 +173,7 @@ class Namespace:
         if not callable(function) or isinstance(function, type):
             return function
 
-        def on_device(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        def on_device(*args: object, out: Any = None, **kwargs: Any) -> Any:
             kwargs = {key: _unwrap(value) for key, value in kwargs.items()}
             if out is not None:
                 if isinstance(out, Array):
@@ -192,7 +192,7 @@ class Namespace:
         self.device.launch(np.copyto, _unwrap(out), _unwrap(source))
 
 
-def _read(value: Any) -> Any:
+def _read(value: object) -> Any:
     """What a launch computes with: NumPy's arrays, and the numbers that the clock shows by then."""
     if isinstance(value, Stream):
         return value._replace(step=_read(value.step))

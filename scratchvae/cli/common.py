@@ -5,13 +5,15 @@ import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 from scratchvae.backend import DEVICES, Backend, get_backend, why_no_gpu
 from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
 from scratchvae.runs import RunFolder, numbered_folder
 from scratchvae.training.streams import printable
+from scratchvae.types import Json
+
+Commands = argparse._SubParsersAction  # what a command adds its parser to
 
 
 def print_message(text: str, quiet: bool = False) -> None:
@@ -20,7 +22,7 @@ def print_message(text: str, quiet: bool = False) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
-def print_result(as_json: bool, content: dict[str, Any], text: str) -> None:
+def print_result(as_json: bool, content: Json, text: str) -> None:
     """The result of a command, to stdout: one JSON object, or text."""
     print(json.dumps(content, indent=2) if as_json else text)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.cli.common import (
+    Commands,
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
@@ -30,6 +31,7 @@ from scratchvae.models.posterior import KL_ESTIMATES
 from scratchvae.runs import RunFolder, write_json
 from scratchvae.studies import STUDIES, CompletionTarget
 from scratchvae.training import prepare
+from scratchvae.types import Json
 
 EXAMPLES = """examples:
   scratchvae complete runs/mnist-1 --mask top
@@ -41,7 +43,7 @@ EXAMPLES = """examples:
 PRESETS = {study.name: study.completion for study in STUDIES.values() if study.completion}
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "complete",
@@ -150,7 +152,7 @@ def how(model: Model, mask: str, settings: CompletionSettings) -> str:
     )
 
 
-def summary(found: Completion, numbers: range) -> dict[str, Any]:
+def summary(found: Completion, numbers: range) -> Json:
     """The numbers, image by image and as means."""
 
     def mean_of(a: Any) -> dict[str, float] | None:
@@ -178,12 +180,12 @@ def summary(found: Completion, numbers: range) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def finite_or_none(value: Any) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """The number, as JSON can hold it."""
     return float(value) if math.isfinite(value) else None
 
 
-def describe(content: dict[str, Any]) -> str:
+def describe(content: Json) -> str:
     """The numbers as text."""
     images, hidden = content["images"], content["nats_per_hidden_pixel"]
     lines = [f"{len(images)} {content['split']} image{'s' if len(images) > 1 else ''} from number "

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from scratchvae.cli.common import (
+    Commands,
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
@@ -44,7 +44,7 @@ EXAMPLES = """examples:
 SHOWN = 100  # samples from the prior in the figure
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     d = {field.name: field.default for field in fields(TrainConfig)}
     parser = commands.add_parser(

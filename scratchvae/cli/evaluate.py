@@ -4,9 +4,9 @@ import argparse
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from scratchvae.cli.common import (
+    Commands,
     add_device_arguments,
     add_output_arguments,
     data_of_run,
@@ -31,7 +31,7 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "evaluate",

@@ -2,10 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from scratchvae.backend import get_backend
-from scratchvae.cli.common import add_output_arguments, print_result
+from scratchvae.cli.common import Commands, add_output_arguments, print_result
 from scratchvae.interop import write_weights
 from scratchvae.runs import RunFolder
 
@@ -15,7 +14,7 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "export",

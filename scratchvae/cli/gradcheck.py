@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from scratchvae.cli.common import print_message
+from scratchvae.cli.common import Commands, print_message
 from scratchvae.errors import ConfigError
 
 EXAMPLES = """examples:
@@ -14,7 +14,7 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "gradcheck",

@@ -3,15 +3,15 @@
 import argparse
 import os
 import platform
-from typing import Any
 
 from scratchvae.backend import get_backend, why_no_gpu
-from scratchvae.cli.common import add_output_arguments, print_result
+from scratchvae.cli.common import Commands, add_output_arguments, print_result
 from scratchvae.data import cache_folder
+from scratchvae.types import Json
 from scratchvae.versions import blas, cores, installed, versions
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "info",
@@ -27,10 +27,10 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Say it."""
     reason = why_no_gpu()
-    gpu: dict[str, Any] = {"usable": reason is None, "reason": reason}
+    gpu: Json = {"usable": reason is None, "reason": reason}
     if reason is None:
         gpu |= get_backend("cuda").describe()
-    content: dict[str, Any] = {
+    content: Json = {
         "versions": versions() | installed(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": cores(),

@@ -2,9 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from scratchvae.cli.common import (
+    Commands,
     add_device_arguments,
     add_output_arguments,
     data_of_run,
@@ -16,7 +16,7 @@ from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import prepare
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "plot",

@@ -2,9 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from scratchvae.cli.common import add_output_arguments, print_result
+from scratchvae.cli.common import Commands, add_output_arguments, print_result
 from scratchvae.training.nonfinite.diagnosis import diagnose
 from scratchvae.training.nonfinite.replay import load_replay
 
@@ -14,7 +13,7 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "replay",

@@ -4,9 +4,9 @@ import argparse
 import datetime
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from scratchvae.cli.common import (
+    Commands,
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
@@ -37,6 +37,7 @@ from scratchvae.studies import (
     write_report,
 )
 from scratchvae.training import Prepared, prepare
+from scratchvae.types import Json
 from scratchvae.versions import versions
 
 EXAMPLES = """examples:
@@ -48,7 +49,7 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "reproduce",
@@ -97,7 +98,7 @@ def run_studies(studies: list[Study], args: argparse.Namespace, out: Path) -> in
     return 0
 
 
-def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[dict[str, Any], str]:
+def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, str]:
     """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
     settings = study.config
     dataset = open_dataset(settings, args.data_dir, args.quiet)

@@ -3,9 +3,8 @@
 import argparse
 import re
 from pathlib import Path
-from typing import Any
 
-from scratchvae.cli.common import open_backend, open_dataset, print_result, results_folder
+from scratchvae.cli.common import Commands, open_backend, open_dataset, print_result, results_folder
 from scratchvae.cli.resume import resume
 from scratchvae.cli.train_folder import (
     SIGNAL_EXITS,
@@ -29,7 +28,7 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "train",

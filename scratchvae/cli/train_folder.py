@@ -3,7 +3,6 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from scratchvae.backend import Backend
 from scratchvae.cli.common import print_message
@@ -21,6 +20,7 @@ from scratchvae.training import (
     resolve_workers,
     train_prepared,
 )
+from scratchvae.types import Json
 from scratchvae.versions import machine
 
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
@@ -28,7 +28,7 @@ SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 def run_metadata(
     prepared: Prepared, bk: Backend, data_dir: Path | None, checkpoint_every: int, figures: bool
-) -> dict[str, Any]:
+) -> Json:
     """What config.json says: all that a run needs to be understood, repeated and resumed."""
     config, dataset = prepared.config, prepared.dataset
     path = None if config.data in DATASETS else Path(config.data).expanduser()
@@ -110,9 +110,7 @@ def protocol_of(model: Model, config: TrainConfig) -> str:
     return str(describe_protocol(model, config.binarize, config.seed))
 
 
-def caption_of(
-    model: Model, config: TrainConfig, dataset: Dataset, metrics: list[dict[str, Any]]
-) -> str:
+def caption_of(model: Model, config: TrainConfig, dataset: Dataset, metrics: list[Json]) -> str:
     """The small print below every figure: data, protocol, model, result."""
     parts = [
         Path(dataset.name).name,

@@ -2,13 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from scratchvae.cli.common import add_output_arguments, print_message, print_result
+from scratchvae.cli.common import Commands, add_output_arguments, print_message, print_result
 from scratchvae.runs import RunFolder, verify_run
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command."""
     parser = commands.add_parser(
         "verify",

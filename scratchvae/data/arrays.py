@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from scratchvae.data.reading import Reading
 from scratchvae.errors import DataError
+from scratchvae.types import Values
 
-Array = NDArray[Any]
+Array = NDArray
 
 SMALL = 4  # pixels: a smaller square is an image only where image_shape says so
 LARGE = 20.0  # a float value beyond this is on no scale that a Gaussian with σ near 1 describes
@@ -37,7 +38,7 @@ class Pixels(NamedTuple):
 # ---- numbers ------------------------------------------------------------------------------------
 
 
-def as_numbers(value: Any, what: str) -> tuple[Array, tuple[str, ...]]:
+def as_numbers(value: object, what: str) -> tuple[Array, tuple[str, ...]]:
     """``value`` as an array of booleans, integers or floats, and the names of its columns.
 
     Takes arrays, nested sequences, DataFrames and Series (whatever has ``to_numpy``), tensors
@@ -53,7 +54,7 @@ def as_numbers(value: Any, what: str) -> tuple[Array, tuple[str, ...]]:
             raise DataError(f"{what}: elements are masked; fill what is masked, or leave it out")
         value = value.data
     if hasattr(value, "to_numpy") and np.ndim(getattr(value, "columns", 0)) == 1:
-        names = tuple(str(name) for name in value.columns)
+        names = tuple(str(name) for name in getattr(value, "columns", ()))
     if isinstance(value, str | bytes | dict | set):
         raise DataError(f"{what}: expected an array of numbers, not {reprlib.repr(value)}")
     try:
@@ -68,7 +69,7 @@ def as_numbers(value: Any, what: str) -> tuple[Array, tuple[str, ...]]:
     return array, names
 
 
-def on_host(value: Any) -> Any:
+def on_host(value: object) -> Any:
     """What NumPy can read: a tensor without its gradient, a device array as a copy on the host."""
     for method in ("detach", "cpu", "to_numpy", "toarray"):
         if not isinstance(value, np.ndarray) and callable(getattr(value, method, None)):
@@ -243,7 +244,7 @@ def as_float32(array: Array, what: str) -> NDArray[np.float32]:
     return values
 
 
-def require_array(array: Any, what: str) -> None:
+def require_array(array: object, what: str) -> None:
     """Raise DataError unless ``array`` is NumPy's, and whole: a mask would be lost in silence."""
     if not isinstance(array, np.ndarray):
         raise DataError(f"{what} are a NumPy array, not {type(array).__name__}")
@@ -268,7 +269,7 @@ def require_finite(images: NDArray[np.floating], what: str) -> None:
 
 
 def as_labels(
-    values: Sequence[Any], counts: Sequence[int], what: str
+    values: Sequence[Values], counts: Sequence[int], what: str
 ) -> tuple[list[NDArray[np.int64] | None], tuple[str, ...]]:
     """Labels of each part as (N,) int64, None where there are none; and the names of classes.
 
@@ -300,7 +301,7 @@ def as_labels(
     return [None if array is None else whole_labels(array, what) for array in arrays], ()
 
 
-def label_array(value: Any, what: str) -> Array:
+def label_array(value: object, what: str) -> Array:
     """Labels as an array of numbers or of texts."""
     try:
         array = np.asarray(on_host(value))

@@ -25,6 +25,7 @@ from scratchvae.data.arrays import (
 )
 from scratchvae.data.reading import Reading, choose_test_rows, is_whole
 from scratchvae.errors import ConfigError, DataError
+from scratchvae.types import Values
 
 PROTOCOLS = ("none", "threshold", "dynamic", "static")  # of binarization, see data.binarize
 FEW = 1000  # images by which the ground of a data set is judged: black, or none
@@ -46,7 +47,7 @@ class Split:
     that are not finite; ConfigError for an unknown protocol.
     """
 
-    images: NDArray[Any]
+    images: NDArray
     labels: NDArray[np.int64] | None
     max_level: int | None
     binarized: str = "none"
@@ -110,7 +111,7 @@ class Split:
         """How many images there are."""
         return int(self.images.shape[0])
 
-    def values(self, rows: Any = slice(None)) -> NDArray[np.float32]:
+    def values(self, rows: Values = slice(None)) -> NDArray[np.float32]:
         """The grey values of ``rows`` (a slice or an index array): (n, D) float32, a fresh copy."""
         chosen = self.images[rows]
         if self.max_level is None:
@@ -137,7 +138,7 @@ class Split:
         mean, mean_square = total / len(self)
         return float(np.sqrt(np.maximum(mean_square - mean**2, 0.0).mean()))
 
-    def take(self, index: Any) -> "Split":
+    def take(self, index: Values) -> "Split":
         """The images (and labels) that ``index`` names: a slice, an index array or a mask."""
         labels = None if self.labels is None else self.labels[index]
         return replace(self, images=self.images[index], labels=labels)
@@ -215,11 +216,11 @@ class Dataset:
     @classmethod
     def from_arrays(
         cls,
-        train: Any,
-        test: Any = None,
+        train: Values,
+        test: Values = None,
         *,
-        labels: Any = None,
-        test_labels: Any = None,
+        labels: Values = None,
+        test_labels: Values = None,
         image_shape: Sequence[int] | None = None,
         full_scale: int = 0,
         split: str = "auto",

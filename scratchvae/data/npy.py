@@ -7,7 +7,6 @@ import warnings
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -22,7 +21,7 @@ MAX_RANK = 64  # NumPy's own limit
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
 
 
-def read_npy(path: Path) -> NDArray[Any]:
+def read_npy(path: Path) -> NDArray:
     """The array of a .npy file; raises DataError for damage, objects and other non-numbers."""
     with open_binary(path) as stream:
         size = stream.seek(0, 2)
@@ -30,13 +29,13 @@ def read_npy(path: Path) -> NDArray[Any]:
         return read_array(stream, size, path)
 
 
-def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray], list[str]]:
     """(the wanted arrays that are there, the names of all arrays) of a .npz file.
 
     Raises DataError for damage, for two arrays of one name, and for compression that NumPy does
     not write: zipfile decompresses bzip2 and LZMA without a bound, a gigabyte from a kilobyte.
     """
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray] = {}
     with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
         members = {item.filename.removesuffix(".npy"): item for item in archive.infolist()}
         if len(members) != len(archive.infolist()):
@@ -54,7 +53,7 @@ def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray[Any
     return arrays, list(members)
 
 
-def read_array(stream: Bytes, size: int, path: Path) -> NDArray[Any]:
+def read_array(stream: Bytes, size: int, path: Path) -> NDArray:
     """The array that ``size`` bytes of .npy hold, its header compared with the size first."""
     shape, fortran, dtype = read_header(stream, path)
     if dtype.hasobject:

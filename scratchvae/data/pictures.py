@@ -23,7 +23,7 @@ class Folder(NamedTuple):
     subfolders they are None and (). ``notes`` say what was left out or converted.
     """
 
-    images: list[NDArray[Any]]
+    images: list[NDArray]
     labels: list[NDArray[np.int64] | None]
     names: tuple[str, ...]
     notes: tuple[str, ...]
@@ -84,7 +84,7 @@ def labelled_files(folder: Path) -> tuple[list[tuple[str | None, Path]], int]:
     return files, others
 
 
-def read_pictures(parts: list[list[Path]]) -> tuple[list[NDArray[Any]], list[str]]:
+def read_pictures(parts: list[list[Path]]) -> tuple[list[NDArray], list[str]]:
     """Every picture of every part, in one mode for all, and notes on what was converted."""
     found: list[list[Any]] = []
     size: tuple[int, int] | None = None
@@ -117,7 +117,7 @@ def read_pictures(parts: list[list[Path]]) -> tuple[list[NDArray[Any]], list[str
     return [stack(images, mode) for images in found], notes
 
 
-def stack(images: list[Any], mode: str) -> NDArray[Any]:
+def stack(images: list[Any], mode: str) -> NDArray:
     """The pictures as one array, (N, H, W) or (N, H, W, 3), in Pillow's ``mode``."""
     kind = {"1": np.bool_, "I": np.uint16}.get(mode, np.uint8)
     return np.stack(

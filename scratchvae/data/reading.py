@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,10 +75,11 @@ class Reading:
                 )
 
 
-def is_whole(value: Any, least: int) -> bool:
+def is_whole(value: object, least: int) -> bool:
     """Whether ``value`` is a whole number (Python's or NumPy's, no boolean) of at least this."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return bool(whole and value >= least)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return False
+    return bool(value >= least)
 
 
 def choose_test_rows(

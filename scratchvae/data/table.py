@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +25,12 @@ class Table:
     ``columns`` are D names; ``labels`` (N,), numbers or texts, or None; ``notes`` for people.
     """
 
-    values: NDArray[Any]
+    values: NDArray
     columns: tuple[str, ...]
-    labels: NDArray[Any] | None
+    labels: NDArray | None
     notes: tuple[str, ...]
 
-    def to_numpy(self) -> NDArray[Any]:
+    def to_numpy(self) -> NDArray:
         """The values, as a DataFrame hands them over."""
         return self.values
 
@@ -134,7 +133,7 @@ def label_of(names: list[str], named: bool, wanted: str, path: Path) -> int | No
     return lower.index(LABEL) if LABEL in lower else None
 
 
-def as_label_array(labels: list[str]) -> NDArray[Any]:
+def as_label_array(labels: list[str]) -> NDArray:
     """Labels as numbers if all of them are, else as texts."""
     return np.array(labels, np.float64) if all(map(is_number, labels)) else np.array(labels)
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,9 @@ from scratchvae.data.pictures import read_folder
 from scratchvae.data.reading import Reading
 from scratchvae.data.table import ENDINGS, read_table
 from scratchvae.errors import DataError
+from scratchvae.types import Values
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, NDArray]
 
 TRAIN_KEYS, TEST_KEYS = ("train", "x_train"), ("test", "x_test")
 SINGLE_KEYS, LABEL_KEYS = ("images", "x", "arr_0"), ("labels", "y")
@@ -66,7 +66,7 @@ def load_file(path: Path, reading: Reading = DEFAULT) -> Dataset:
 
 
 def from_arrays(
-    images: Sequence[Any], labels: Sequence[Any], path: Path, reading: Reading
+    images: Sequence[Values], labels: Sequence[Values], path: Path, reading: Reading
 ) -> Dataset:
     """The Dataset of one array of images, to be split, or of two, train and test.
 
@@ -118,7 +118,7 @@ def require_one_meaning(arrays: Arrays, path: Path) -> None:
             )
 
 
-def first_of(arrays: Arrays, keys: Sequence[str]) -> NDArray[Any] | None:
+def first_of(arrays: Arrays, keys: Sequence[str]) -> NDArray | None:
     """The array under the first of ``keys`` that is there."""
     return next((arrays[key] for key in keys if key in arrays), None)
 

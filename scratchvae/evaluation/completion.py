@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
 from scratchvae.models.posterior import KL_ESTIMATES, BoundPosterior
 from scratchvae.optim import Adam
+from scratchvae.types import Values
 
 Float64 = NDArray[np.float64]
 
@@ -102,8 +103,8 @@ class Completion:
 
 def complete(
     model: Model,
-    images: Any,
-    observed: Any,
+    images: Values,
+    observed: Values,
     *,
     settings: CompletionSettings | None = None,
     numbers: Sequence[int] | None = None,

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split, bernoulli, describe
 from scratchvae.errors import DataError
 from scratchvae.models import Model
+from scratchvae.types import Json
 
 # Images whose float values exist at one time: a multiple of the model's block. Splits with more
 # images than this are drawn in chunks, so that it is part of the definition of `dynamic` draws.
@@ -47,7 +48,7 @@ class Evaluation:
     samples: int  # z per image
     protocol: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A dictionary that JSON can hold."""
         return asdict(self)
 

@@ -9,7 +9,6 @@ expectation, the square of one group's deviation has the group's variance on top
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +19,7 @@ from scratchvae.latent import ESTIMATORS
 from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
+from scratchvae.types import Values
 
 GROUPS = 20  # of draws; the standard error of a squared bias comes from them
 BIAS_THRESHOLD = 4.0  # standard errors above zero from which on a squared bias counts as one
@@ -151,7 +151,7 @@ def layers_of(layout: Layout) -> dict[str, slice]:
     return found
 
 
-def draw_gradients(model: Model, images: Any, name: str, *, draws: int, stream: Stream) -> Draws:
+def draw_gradients(model: Model, images: Values, name: str, *, draws: int, stream: Stream) -> Draws:
     """Gradients of the mean over ``images`` (B, D) for all parameters, with noise drawn afresh.
 
     ``name``: a key of ``ESTIMATORS``. Draw number i uses step i of ``stream``. Raises
@@ -174,7 +174,7 @@ def draw_gradients(model: Model, images: Any, name: str, *, draws: int, stream: 
 
 def gradient_noise(
     model: Model,
-    images: Any,
+    images: Values,
     *,
     draws: int,
     seed: int = 0,

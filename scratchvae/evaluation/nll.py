@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from scratchvae.latent import reparameterize
 from scratchvae.latent.gaussian import log_ratio
 from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
+from scratchvae.types import Json, Values
 
 Float64 = NDArray[np.float64]
 # −log p(x|z) in nats, (n, S), of images x (n, D) and noise ε (n, S, Z)
@@ -44,7 +45,7 @@ class LogLikelihood:
     images: int
     protocol: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A dictionary that JSON can hold."""
         return asdict(self)
 
@@ -95,7 +96,7 @@ class ImportanceSampled(NamedTuple):
 
 def importance_sampled(
     model: Model,
-    images: Any,
+    images: Values,
     *,
     samples: int,
     seed: int = 0,

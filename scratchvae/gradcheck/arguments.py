@@ -11,7 +11,7 @@ from scratchvae.likelihoods import Likelihood
 from scratchvae.models import VAE
 
 
-def require_arrays(what: Any, arrays: Sequence[Any]) -> None:
+def require_arrays(what: object, arrays: Sequence[Any]) -> None:
     """``UncheckableError`` unless a layer gets x, a likelihood logits and pixels, a VAE its own."""
     shapes = [np.shape(a) for a in arrays]
     if isinstance(what, Layer | Sequential):

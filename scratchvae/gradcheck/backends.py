@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend import Array, Backend
+from scratchvae.backend.base import ArrayModule
 from scratchvae.backend.cpu import NumpyBackend
 
 
@@ -25,7 +26,7 @@ class PlainBackend(Backend):
 
     name = "plain"
 
-    def __init__(self, xp: Any = np, dtype: DTypeLike = "float64") -> None:
+    def __init__(self, xp: ArrayModule = np, dtype: DTypeLike = "float64") -> None:
         super().__init__(xp, dtype)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -43,7 +44,7 @@ class NaNBackend(NumpyBackend):
 
     name = "nan"
 
-    def __init__(self, xp: Any = np, dtype: DTypeLike = "float64") -> None:
+    def __init__(self, xp: ArrayModule = np, dtype: DTypeLike = "float64") -> None:
         super().__init__(xp, dtype)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -85,12 +86,12 @@ class Pair:
     def __getitem__(self, key: Any) -> "Pair":
         return Pair(self.v[key], self.m[key])
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Any, value: object) -> None:
         source = pair(value)
         self.v[key], self.m[key] = source.v, source.m
 
 
-def pair(value: Any) -> Pair:
+def pair(value: object) -> Pair:
     """Numbers and host arrays with themselves as magnitude; pairs as they are."""
     if isinstance(value, Pair):
         return value
@@ -120,7 +121,7 @@ def _operators() -> None:
     """a + b, b + a, a += b, −a and a < b for pairs."""
 
     def install(name: str, rule: Callable[..., Pair]) -> None:
-        def in_place(self: Pair, other: Any) -> Pair:
+        def in_place(self: Pair, other: object) -> Pair:
             self[...] = rule(self, other)
             return self
 
@@ -151,7 +152,7 @@ class Namespace:
             return function
         rule = RULES.get(name)
 
-        def on_pairs(*args: Any, out: Pair | None = None, **how: Any) -> Any:
+        def on_pairs(*args: object, out: Pair | None = None, **how: Any) -> Any:
             if rule is not None:
                 result = rule(*args, **how)
             else:  # a function of values: what it was made of no longer matters

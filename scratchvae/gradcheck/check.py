@@ -1,6 +1,6 @@
 """gradcheck: the gradient that code computes against one computed by evaluation alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,12 +30,13 @@ from scratchvae.gradcheck.subjects.base import Arrays, Bound
 from scratchvae.layers import Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models import VAE
+from scratchvae.types import Function, Json
 
 
 def gradcheck(
-    what: Any,
-    *arrays: Any,
-    backward: Callable[..., Any] | None = None,
+    what: object,
+    *arrays: object,
+    backward: Function | None = None,
     parameters: Mapping[str, NDArray] | None = None,
     method: str = "complex",
     directions: int | None = None,
@@ -73,15 +74,15 @@ def gradcheck(
 
 
 def as_subject(
-    what: Any,
-    *arrays: Any,
-    backward: Callable[..., Any] | None = None,
+    what: object,
+    *arrays: object,
+    backward: Function | None = None,
     parameters: Mapping[str, NDArray] | None = None,
     seed: int = 0,
 ) -> Subject:
     """What :func:`gradcheck` was given, as a subject."""
     given: Any = [np.asarray(a, dtype=np.float64) if backward is None else a for a in arrays]
-    how: Any = {"parameters": parameters, "seed": seed}
+    how: Json = {"parameters": parameters, "seed": seed}
     if isinstance(what, Subject):
         return what
     require_arrays(what, given)
@@ -185,7 +186,7 @@ class Probe:
         x = self.subject.args[name]
         s = self.unit(name)
 
-        def phi(t: Any) -> NDArray:
+        def phi(t: complex) -> NDArray:
             self.evaluations += 1
             return self.bound.value({**self.subject.args, name: x + (t * s) * v})
 

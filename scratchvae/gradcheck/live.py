@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream, generator
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.measure import gradient_error
@@ -124,7 +124,7 @@ class LiveCheck:
         p, v = there.real, there.imag / COMPLEX_STEP
         h = REACH / max(float(np.max(np.abs(v))), 1e-300)
 
-        def phi(t: float) -> NDArray:
+        def phi(t: complex) -> NDArray:
             bk.load(p + t * v, params.flat)
             with bk.ignore_float_errors():
                 bound.loss(beta)
@@ -159,7 +159,7 @@ class LiveCheck:
         u_size = (self._dot(self.u.flat, self.u.flat) / self.vae.layout.padded_size) ** 0.5
         return sum(c[n] * inner[n][1] for n in names), g_norm * u_size
 
-    def _dot(self, a: Any, b: Any) -> float:
+    def _dot(self, a: Array, b: Array) -> float:
         return float(self.bk.xp.dot(a, b))
 
     def _check_shapes(self, x: NDArray, eps: NDArray) -> None:

@@ -1,9 +1,7 @@
 """The error of a gradient, defined once; every table of this package names it."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from scratchvae.errors import ConfigError
 
@@ -35,7 +33,7 @@ def direction_scale(g: ArrayLike, v: ArrayLike, terms: float = 0.0) -> float:
     return max(norm(g) * norm(v) / np.sqrt(n), float(terms)) if n else float(terms)
 
 
-def allowed(reference: ArrayLike, tolerance: float, dtype: Any = np.float64) -> float:
+def allowed(reference: ArrayLike, tolerance: float, dtype: DTypeLike = np.float64) -> float:
     """The largest error that passes: the tolerance, or 4 ulp where the reference is zero (E27)."""
     if np.any(reference):
         return tolerance

@@ -4,14 +4,14 @@ Each method takes φ(t) = f(x + t v), an array for a number t, and answers with 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
 
-Curve = Callable[[Any], NDArray]
+Curve = Callable[[complex], NDArray]
 
 COMPLEX_STEP = 2.0**-100  # nothing is subtracted, so it may be this small: h² is 10⁻⁶⁰
 

@@ -1,6 +1,7 @@
 """Before a check: is this a function that can be checked, and by the complex step?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from types import CellType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject
 from scratchvae.gradcheck.subjects.function import FunctionSubject
+from scratchvae.types import JsonView
 
 CONSISTENT = 0.1  # how much closer two differences must be to each other than to the complex step
 MARK = (
@@ -99,7 +101,7 @@ def complex_unsafe(subject: Subject, w: NDArray, only: tuple[str, ...]) -> str |
 def _disagreement(found: float, weights: NDArray, phi: Curve, size: float) -> float | None:
     """The slope by central differences where it is another, at a step of 1 and of x's own size."""
 
-    def total(t: Any) -> NDArray:
+    def total(t: complex) -> NDArray:
         return np.sum(weights * phi(t))
 
     slopes, reach = [], METHODS["central"].reach
@@ -132,7 +134,7 @@ def curve(subject: Subject, name: str, v: NDArray, dtype: str) -> Curve:
     """φ(t) = f(…, x + t v, …) for one argument."""
     bound = subject.bind(get_backend("cpu", dtype))
 
-    def phi(t: Any) -> NDArray:
+    def phi(t: complex) -> NDArray:
         return bound.value({**subject.args, name: subject.args[name] + t * v})
 
     return phi
@@ -169,12 +171,12 @@ def _generators(subject: Subject) -> Iterator[Any]:
     held = [c.cell_contents for c in cells if _filled(c)]
     held += [*(getattr(f, "__defaults__", None) or ()), *vars(getattr(f, "__self__", f)).values()]
     if code is not None:
-        names: Mapping[str, Any] = f.__globals__
+        names: JsonView = f.__globals__
         held += [names[n] for n in code.co_names if n in names]
     yield from (h for h in held if isinstance(h, np.random.Generator | np.random.RandomState))
 
 
-def _filled(cell: Any) -> bool:
+def _filled(cell: CellType) -> bool:
     try:
         return cell.cell_contents is not None
     except ValueError:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scratchvae.errors import ConfigError, ScratchVAEError
+from scratchvae.types import Json
 
 
 class GradientError(ScratchVAEError, AssertionError):
@@ -88,7 +89,7 @@ class Report:
 
     __str__ = text
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """The report as plain data."""
         return {"ok": self.ok, "worst": self.worst, **asdict(self)}
 
@@ -103,7 +104,7 @@ class Report:
         return self
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> Any:
     """JSON knows no infinity and no NaN: say them as strings."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}

@@ -18,6 +18,7 @@ from scratchvae.gradcheck.subjects import BufferedSubject, layer_subject
 from scratchvae.gradcheck.subjects.model import ModelSubject
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import ACTIVATIONS, Dense, Layer
+from scratchvae.types import Json
 
 SCALES = (0.1, 0.5, 1.0, 2.0, 4.0, 6.0)  # of weights: the last ones saturate every unit
 
@@ -25,7 +26,7 @@ SCALES = (0.1, 0.5, 1.0, 2.0, 4.0, 6.0)  # of weights: the last ones saturate ev
 def register_profiles() -> None:
     """Hypothesis profiles: ``ci`` draws the same examples every time, ``dev`` fresh ones."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    common: dict[str, Any] = {"deadline": None, "print_blob": True}
+    common: Json = {"deadline": None, "print_blob": True}
     settings.register_profile(
         "ci", derandomize=True, database=None, suppress_health_check=slow, **common
     )

@@ -5,15 +5,15 @@ vector becomes a batch of one. What would give a wrong number in silence is refu
 """
 
 import math
-from typing import Any
 
 from scratchvae.backend import HostArray
 from scratchvae.backend.host import host_array, require_finite
 from scratchvae.errors import DataError
 from scratchvae.models.vae import VAE
+from scratchvae.types import Values
 
 
-def grey_values(images: Any, vae: VAE) -> HostArray:
+def grey_values(images: Values, vae: VAE) -> HostArray:
     """``images`` as an array (N, D) of the values that ``vae`` models, without a copy if possible.
 
     (N, D), (N, H, W) or any (N, …) of D = ``vae.pixels`` numbers each; one image (D,) or (H, W)
@@ -51,7 +51,7 @@ def grey_values(images: Any, vae: VAE) -> HostArray:
     return x
 
 
-def latent_vectors(z: Any, latent_dim: int) -> HostArray:
+def latent_vectors(z: Values, latent_dim: int) -> HostArray:
     """``z`` as an array (N, Z) of finite numbers; a single vector (Z,) counts as N = 1.
 
     Raises ``DataError`` for other shapes, NaN and infinities.
@@ -67,7 +67,7 @@ def latent_vectors(z: Any, latent_dim: int) -> HostArray:
     return array
 
 
-def noise(eps: Any, shape: tuple[int, int, int]) -> HostArray:
+def noise(eps: Values, shape: tuple[int, int, int]) -> HostArray:
     """``eps`` as an array of finite numbers of ``shape`` (N, K, Z); ``DataError`` otherwise."""
     array = host_array(eps, "eps")
     if array.shape != shape:

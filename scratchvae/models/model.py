@@ -10,6 +10,7 @@ from scratchvae.latent import AnalyticKL
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models.inputs import grey_values, latent_vectors, noise
 from scratchvae.models.vae import VAE, BoundVAE
+from scratchvae.types import Values
 
 BLOCK = 250  # images at a time; part of the definition of evaluation noise, see Model.terms
 FIRST_DRAW = Stream(0, Purpose.TEST_LATENT)
@@ -112,7 +113,7 @@ class Model:
 
     # ---- the five things a VAE does ----------------------------------------------------------
 
-    def encode(self, images: Any) -> Encoding:
+    def encode(self, images: Values) -> Encoding:
         """μ and log σ² of q(z|x): (N, D) -> (N, Z) each."""
         x, latent = grey_values(images, self.vae), self.vae.latent_dim
         mu, logvar = (self.bk.host_empty((len(x), latent)) for _ in range(2))
@@ -123,7 +124,7 @@ class Model:
             mu[start:stop], logvar[start:stop] = head[:, :latent], head[:, latent:]
         return Encoding(mu, logvar)
 
-    def decode(self, z: Any) -> HostArray:
+    def decode(self, z: Values) -> HostArray:
         """E[x|z]: (N, Z), or one vector (Z,), -> (N, D).
 
         Raises ``DataError`` for latent vectors of another shape and for NaN in them.
@@ -138,7 +139,7 @@ class Model:
             means[start:stop] = self.bk.to_host(bound.x)
         return means
 
-    def pixel_nll(self, images: Any, z: Any) -> HostArray:
+    def pixel_nll(self, images: Values, z: Values) -> HostArray:
         """−log p(x_d|z) in nats of every pixel: images (N, D) and a z for each (N, Z) -> (N, D).
 
         Raises ``DataError`` for another number of latent vectors than images.
@@ -157,7 +158,7 @@ class Model:
             nll[start:stop] = bk.to_host(here[:, 0])
         return nll
 
-    def reconstruct(self, images: Any) -> HostArray:
+    def reconstruct(self, images: Values) -> HostArray:
         """E[x|z] at z = μ(x): (N, D) -> (N, D)."""
         return self.decode(self.encode(images).mu)
 
@@ -186,7 +187,7 @@ class Model:
             )
         return Samples(means, bk.to_host(draws))
 
-    def loss(self, images: Any, eps: Any = None, *, seed: int = 0) -> Loss:
+    def loss(self, images: Values, eps: Values = None, *, seed: int = 0) -> Loss:
         """The loss that the model is trained by, averaged over the images, in nats per image.
 
         E2, or the objective of the model's estimator. ``eps``: the noise (N, K, Z) for K samples
@@ -195,7 +196,9 @@ class Model:
         """
         return self._average(*self._evaluate(images, eps, Stream(seed, Purpose.TEST_LATENT)))
 
-    def loss_and_gradient(self, images: Any, eps: Any = None, *, seed: int = 0) -> LossAndGradient:
+    def loss_and_gradient(
+        self, images: Values, eps: Values = None, *, seed: int = 0
+    ) -> LossAndGradient:
         """The loss as in :meth:`loss`, and its gradient with respect to every parameter, by name.
 
         ``images`` are one batch: all of them are in memory at once.
@@ -212,7 +215,7 @@ class Model:
 
     # ---- image by image ----------------------------------------------------------------------
 
-    def terms(self, images: Any, eps: Any = None, *, stream: Stream = FIRST_DRAW) -> Terms:
+    def terms(self, images: Values, eps: Values = None, *, stream: Stream = FIRST_DRAW) -> Terms:
         """E2 with the analytic KL term by term for every image, whatever the model's estimator.
 
         Without ``eps`` (N, K, Z), the noise of the block that begins at image i is the stream's,
@@ -221,7 +224,7 @@ class Model:
         """
         return self.for_evaluation()._evaluate(images, eps, stream)[0]
 
-    def _evaluate(self, images: Any, eps: Any, stream: Stream) -> tuple[Terms, HostArray]:
+    def _evaluate(self, images: Values, eps: Values, stream: Stream) -> tuple[Terms, HostArray]:
         """The terms, and the estimator's objective (N,)."""
         x, vae = grey_values(images, self.vae), self.vae
         n, K, Z = len(x), vae.samples, vae.latent_dim

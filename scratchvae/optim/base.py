@@ -1,7 +1,7 @@
 """What the optimizers have in common: a learning rate that may change, moments, clipping."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scratchvae.backend import FLUSH_EVERY, Array, Backend, Number, flush_threshold
@@ -9,6 +9,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.clipping import clip_gradient, measure_norm
 from scratchvae.optim.schedules import Rate, Schedule, schedule
+from scratchvae.types import Function
 
 
 class Optimizer:
@@ -182,7 +183,7 @@ class BoundOptimizer:
                 "place: p -= ..."
             )
 
-    def _compute(self, part: int, equation: Callable[..., Any], *args: Any) -> Any:
+    def _compute(self, part: int, equation: Function, *args: object) -> Any:
         """An equation as it stands, or in the backend's faster form."""
         fused = self.bk.fused(equation)
         return equation(*args) if fused is None else fused(*args, self.scratch[part])

@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from scratchvae.errors import CheckpointError
 from scratchvae.runs.atomic import write_atomically
 from scratchvae.runs.npz import FrameError, NpzReader, npy_header, write_npz
+from scratchvae.types import Json, JsonView
 
 FORMAT = 2
 MANIFEST, DIGEST = "manifest", "manifest.sha256"
@@ -30,7 +30,7 @@ DTYPES = re.compile(r"\|[iu]1|<[iu][248]|<f[248]")
 
 def save_archive(
     path: Path,
-    content: Mapping[str, Any],
+    content: JsonView,
     arrays: Mapping[str, NDArray],
     previous: Path | None = None,
 ) -> None:
@@ -49,9 +49,7 @@ def save_archive(
         ) from error
 
 
-def load_archive(
-    path: Path, kinds: Mapping[str, type]
-) -> tuple[dict[str, Any], dict[str, NDArray]]:
+def load_archive(path: Path, kinds: Mapping[str, type]) -> tuple[Json, dict[str, NDArray]]:
     """Read and verify: the manifest, which must hold the keys of ``kinds``, and the arrays."""
     try:
         with path.open("rb") as file:
@@ -78,7 +76,7 @@ def load_archive(
     return manifest, arrays
 
 
-def describe(a: NDArray) -> dict[str, Any]:
+def describe(a: NDArray) -> Json:
     """An array's entry in the manifest: shape, dtype and SHA-256."""
     digest = sha256(a.reshape(-1).view(BYTE).data)
     return {"shape": list(a.shape), "dtype": a.dtype.str, "sha256": digest}
@@ -93,7 +91,7 @@ def _text(text: bytes) -> NDArray:
     return np.frombuffer(text, BYTE)
 
 
-def _read_manifest(path: Path, reader: NpzReader, kinds: Mapping[str, type]) -> dict[str, Any]:
+def _read_manifest(path: Path, reader: NpzReader, kinds: Mapping[str, type]) -> Json:
     """Read the manifest and check its format, its SHA-256 and its keys."""
     names = list(reader.members)
     if names[0] != MANIFEST:
@@ -125,7 +123,7 @@ def _length(reader: NpzReader, name: str) -> int:
     return max(reader.members[name].size - len(npy_header(BYTE, (1,))), 0)
 
 
-def _declared(described: Mapping[str, Any]) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+def _declared(described: JsonView) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
     """Type and shape of every array that the manifest describes."""
     found = {}
     for name, about in sorted(described.items()):

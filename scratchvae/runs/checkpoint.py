@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from scratchvae.errors import CheckpointError
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.runs.archive import load_archive, save_archive, sha256
+from scratchvae.types import Json, JsonView
 
 LOSSES = "losses"
 KINDS = {
@@ -29,18 +29,18 @@ KINDS = {
 class Checkpoint:
     """The state of a run: its settings, its arrays by buffer and name, and where it stands."""
 
-    config: dict[str, Any]  # TrainConfig.to_json, with the data's name instead of a path
+    config: Json  # TrainConfig.to_json, with the data's name instead of a path
     pixels: int
     epoch: int  # epochs completed
     step: int  # optimizer steps completed
     buffers: dict[str, dict[str, NDArray]] = field(repr=False)  # "params", "adam.m", …
     losses: NDArray = field(default_factory=lambda: np.zeros((0, 1)), repr=False)  # (i, 1) sums
-    data: dict[str, Any] = field(default_factory=dict)  # name and fingerprint
-    environment: dict[str, Any] = field(default_factory=dict)  # versions, workers, BLAS kernel
+    data: Json = field(default_factory=dict)  # name and fingerprint
+    environment: Json = field(default_factory=dict)  # versions, workers, BLAS kernel
     metrics: str = ""  # digest of the completed epochs' numbers, see :func:`digest_of`
 
 
-def digest_of(metrics: Iterable[Mapping[str, Any]]) -> str:
+def digest_of(metrics: Iterable[JsonView]) -> str:
     """SHA-256 of the numbers of some epochs; not of their seconds, which no two runs share."""
     lines = [{k: v for k, v in line.items() if k != "seconds"} for line in metrics]
     return sha256(json.dumps(lines, sort_keys=True).encode())

@@ -13,7 +13,7 @@ figures/          PNG and SVG
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from scratchvae.runs.atomic import temporary_files, write_bytes
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from scratchvae.runs.lock import FolderLock
 from scratchvae.runs.metrics import append_line, read_lines
+from scratchvae.types import Json, JsonView
 
 RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch
 
@@ -38,7 +39,7 @@ class RunFolder:
         self.path = path
         self._lock = FolderLock(path)
         self._created = False  # and still holding the lock since then
-        self.pending: Mapping[str, Any] | None = None  # settings that a training will write
+        self.pending: JsonView | None = None  # settings that a training will write
 
     config_path = property(lambda self: self.path / "config.json")
     metrics_path = property(lambda self: self.path / "metrics.jsonl")
@@ -51,7 +52,7 @@ class RunFolder:
     last_figure_path = property(lambda self: self.figures_path / "losses.png")
 
     @classmethod
-    def create(cls, path: Path, settings: Mapping[str, Any]) -> "RunFolder":
+    def create(cls, path: Path, settings: JsonView) -> "RunFolder":
         """A new folder with its config.json; refuses a folder that holds anything already.
 
         It is locked before anything in it is touched, and stays locked until a training in it
@@ -96,14 +97,14 @@ class RunFolder:
             raise RunError(f"{path} holds no run: there is no {run.config_path.name} in it")
         return run
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Json:
         """What config.json says, or will say as soon as a training goes on with ``pending``."""
         written = self._written()
         if self.pending is None:
             return written
         return dict(self.pending) | {k: v for k, v in written.items() if k == "earlier"}
 
-    def _written(self) -> dict[str, Any]:
+    def _written(self) -> Json:
         try:
             settings = json.loads(self.config_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -124,7 +125,7 @@ class RunFolder:
         """``DataError`` unless the run was trained on these data."""
         require_fingerprint(dataset, self.settings()["data"].get("fingerprint"), self.path)
 
-    def machine(self) -> dict[str, Any]:
+    def machine(self) -> Json:
         """The machine that the run was on, as far as config.json says."""
         found = self._written().get("machine")
         return found if isinstance(found, dict) else {}
@@ -165,11 +166,11 @@ class RunFolder:
             write_json(self.config_path, new)
         self.pending = None
 
-    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+    def append_metrics(self, metrics: JsonView) -> None:
         """Add the line of one epoch."""
         append_line(self.metrics_path, metrics)
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Json]:
         """The lines of all epochs so far."""
         return read_lines(self.metrics_path)
 
@@ -286,7 +287,7 @@ class RunFolder:
             raise CheckpointError(f"{path} belongs to another run than {self.config_path}")
 
 
-def portable_settings(config: TrainConfig) -> dict[str, Any]:
+def portable_settings(config: TrainConfig) -> Json:
     """The settings as JSON, with the name of a data file instead of the path on this machine."""
     return config.to_json() | {"data": Path(config.data).name}
 
@@ -297,7 +298,7 @@ OF_THE_OBJECTIVE = (
 )  # fmt: skip
 
 
-def objective_of(config: TrainConfig) -> dict[str, Any]:
+def objective_of(config: TrainConfig) -> Json:
     """The settings that losses must share to be compared."""
     settings = config.to_json()
     return {name: settings[name] for name in OF_THE_OBJECTIVE}
@@ -323,7 +324,7 @@ def require_free(path: Path) -> None:
         raise RunError(f"{path} cannot hold a run: {error.strerror or error}") from error
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write JSON atomically, for people and programs."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 

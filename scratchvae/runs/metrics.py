@@ -3,18 +3,18 @@
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scratchvae.config import TrainConfig
 from scratchvae.errors import RunError
 from scratchvae.runs.atomic import write_bytes
+from scratchvae.types import Json, JsonView
 
 NAMES = ("epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds")
 
 
-def append_line(path: Path, metrics: Mapping[str, Any]) -> None:
+def append_line(path: Path, metrics: JsonView) -> None:
     """Append one epoch's line and fsync; on failure the file is truncated back."""
     line = (json.dumps(metrics) + "\n").encode()
     try:
@@ -33,7 +33,7 @@ def append_line(path: Path, metrics: Mapping[str, Any]) -> None:
         ) from error
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[Json]:
     """Read all lines; ``RunError`` names the first that does not describe an epoch."""
     try:
         metrics = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -57,7 +57,7 @@ def keep_lines(path: Path, epochs: int) -> None:
         write_bytes(path, kept)
 
 
-def first_lines(path: Path, epochs: int) -> tuple[list[dict[str, Any]], bytes, bytes]:
+def first_lines(path: Path, epochs: int) -> tuple[list[Json], bytes, bytes]:
     """The first ``epochs`` lines, their bytes, and the bytes of the file; ``RunError`` if fewer."""
     try:
         whole = path.read_bytes()
@@ -80,12 +80,12 @@ def first_lines(path: Path, epochs: int) -> tuple[list[dict[str, Any]], bytes, b
     return metrics, b"".join(lines), whole
 
 
-def _require_epoch(path: Path, number: int, line: Any) -> None:
+def _require_epoch(path: Path, number: int, line: object) -> None:
     if not isinstance(line, dict) or any(name not in line for name in NAMES):
         raise RunError(f"{path}: line {number} does not describe an epoch")
 
 
-def best_of(metrics: Sequence[Mapping[str, Any]], since: int = 0) -> tuple[float, int | None]:
+def best_of(metrics: Sequence[JsonView], since: int = 0) -> tuple[float, int | None]:
     """The lowest loss on the validation split and the first epoch that had it.
 
     Only epochs after ``since`` count: the losses before were of another objective

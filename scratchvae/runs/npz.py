@@ -9,7 +9,7 @@ frame against what it must be; what differs anywhere is refused. ``numpy.load`` 
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +153,7 @@ def _bytes_of(a: NDArray) -> memoryview:
 def _local(name: str, size: int, crc: int) -> bytes:
     """The record before a member."""
     text = f"{name}.npy".encode()
-    fixed: tuple[Any, ...] = (b"PK\x03\x04", VERSION, 0, 0, 0, DATE, crc, IN_EXTRA, IN_EXTRA)
+    fixed: tuple[object, ...] = (b"PK\x03\x04", VERSION, 0, 0, 0, DATE, crc, IN_EXTRA, IN_EXTRA)
     head = LOCAL.pack(*fixed, len(text), LOCAL_EXTRA.size)
     return head + text + LOCAL_EXTRA.pack(1, LOCAL_EXTRA.size - 4, size, size)
 
@@ -163,9 +163,9 @@ def _ending(members: list[Member], position: int) -> bytes:
     records = []
     for member in members:
         text = f"{member.name}.npy".encode()
-        fixed: tuple[Any, ...] = (b"PK\x01\x02", UNIX | VERSION, VERSION, 0, 0, 0, DATE, member.crc)
+        fixed: tuple[object, ...] = (b"PK\x01\x02", UNIX | VERSION, VERSION, 0, 0, 0, DATE)
         sizes = (IN_EXTRA, IN_EXTRA, len(text), CENTRAL_EXTRA.size)
-        head = CENTRAL.pack(*fixed, *sizes, 0, 0, 0, 0o600 << 16, IN_EXTRA)
+        head = CENTRAL.pack(*fixed, member.crc, *sizes, 0, 0, 0, 0o600 << 16, IN_EXTRA)
         extra = (member.size, member.size, member.start)
         records.append(head + text + CENTRAL_EXTRA.pack(1, CENTRAL_EXTRA.size - 4, *extra))
     directory, count = b"".join(records), len(members)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from scratchvae.runs.checkpoint import Checkpoint, digest_of, load_checkpoint, r
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines
 from scratchvae.runs.snapshots import Snapshots
+from scratchvae.types import Json
 
 
 @dataclass
@@ -101,7 +101,7 @@ def _metrics(
 
 def _best(
     run: RunFolder,
-    metrics: list[dict[str, Any]],
+    metrics: list[Json],
     states: dict[Path, Checkpoint | None],
     epochs: int,
 ) -> None:

@@ -5,7 +5,6 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 import scratchvae
 from scratchvae import latent
@@ -15,6 +14,7 @@ from scratchvae.models import VAE
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.selfcheck.entries import ENTRIES
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
+from scratchvae.types import Function
 
 PARTS = ("layers", "latent", "likelihoods", "optim", "models")
 
@@ -41,7 +41,7 @@ def _is_all_of(base: object, classes: list[type]) -> bool:
     )
 
 
-def operations() -> Iterator[tuple[str, Any]]:
+def operations() -> Iterator[tuple[str, Function]]:
     """Every layer, likelihood, latent node, optimizer and model of this package."""
     for part in PARTS:
         list(_modules(part))  # so that every subclass exists
@@ -65,7 +65,7 @@ def _modules(part: str) -> Iterator[ModuleType]:
         yield importlib.import_module(found.name)
 
 
-def _computes(function: Any, module: ModuleType) -> bool:
+def _computes(function: Function, module: ModuleType) -> bool:
     """Whether a function of this module works on buffers: then a backend comes first."""
     if function.__module__ != module.__name__:
         return False

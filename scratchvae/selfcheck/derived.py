@@ -1,7 +1,5 @@
 """Checks of the mathematics that every entry gets, each one function from a case to a result."""
 
-from typing import Any
-
 import numpy as np
 
 from scratchvae.backend import get_backend
@@ -10,6 +8,7 @@ from scratchvae.gradcheck.check import check_subject
 from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
 from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS
+from scratchvae.gradcheck.report import Report
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.selfcheck.case import EXACT, SINGLE, Case, Measured, same_bits, yes_or_no
 from scratchvae.selfcheck.entries import ROWS
@@ -36,7 +35,7 @@ def saturated(case: Case) -> Measured:
     return _report(check_subject(case.entry.saturated(ROWS, case.seed), "complex"))
 
 
-def _report(report: Any) -> Measured:
+def _report(report: Report) -> Measured:
     limit = max(f.tolerance for f in report.findings)
     if report.ok:
         return Measured(report.worst, limit)

@@ -79,7 +79,7 @@ class Entry:
     """
 
     name: str
-    covers: tuple[Any, ...]
+    covers: tuple[object, ...]
     make: Make
     inplace: Make | None = None
     saturated: Make | None = None
@@ -160,7 +160,7 @@ def _categorical(rows: int, seed: int) -> BufferedSubject:
     return likelihood_subject(Categorical(levels), logits, x, seed=seed, name="Categorical")
 
 
-def _estimator(estimator: Estimator, covers: tuple[Any, ...] = (), beta: float = 1.0) -> Entry:
+def _estimator(estimator: Estimator, covers: tuple[object, ...] = (), beta: float = 1.0) -> Entry:
     name = f"estimator {estimator.name}"
     if isinstance(estimator, FreeBits):
         name = "estimator free bits"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.optim import SGD, Adagrad, Adam, RMSprop
+from scratchvae.optim import SGD, Adagrad, Adam, Optimizer, RMSprop
 
 
 class State(NamedTuple):
@@ -26,7 +26,7 @@ class OptimizerEntry:
 
     name: str
     rule: Any  # the class
-    new: Callable[[], Any]
+    new: Callable[[], Optimizer]
     equation: Equation
     flushes: bool = True  # moments too small to matter become zero now and then
 

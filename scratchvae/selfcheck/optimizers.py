@@ -1,8 +1,7 @@
 """Optimizers: no gradient to check, but an equation, and laws that follow from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ class Bench:
         entry: OptimizerEntry,
         bk: Backend,
         seed: int = 0,
-        parts: Any = None,
+        parts: Sequence[slice] | None = None,
         clip: float | None = None,
     ) -> None:
         self.entry, self.bk = entry, bk
@@ -78,7 +77,9 @@ def _distance(a: State, b: State) -> float:
     return max(gradient_error(x, y) for x, y in pairs)
 
 
-def _run(entry: OptimizerEntry, bk: Backend, steps: int = STEPS, parts: Any = None) -> State:
+def _run(
+    entry: OptimizerEntry, bk: Backend, steps: int = STEPS, parts: Sequence[slice] | None = None
+) -> State:
     bench = Bench(entry, bk, parts=parts)
     for t in range(1, steps + 1):
         bench.step(t)

@@ -1,7 +1,7 @@
 """Run the registry: every check of every entry, as rows of one table."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from typing import Any
@@ -13,6 +13,7 @@ from scratchvae.selfcheck.checks import checks_of
 from scratchvae.selfcheck.entries import ENTRIES, Entry
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES, OptimizerEntry
 from scratchvae.selfcheck.optimizers import optimizer_checks
+from scratchvae.types import Json
 
 THOROUGH_SEEDS = 8
 
@@ -88,7 +89,7 @@ class Results:
             lines += [f"  {line}" for line in o.detail.splitlines()]
         return "\n".join(lines)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """The run as plain data."""
         return {
             "method": self.method,
@@ -127,7 +128,7 @@ def run_registry(
     return Results(method, tuple(rows))
 
 
-def run_entry(entry: Entry, method: str = "complex", seeds: Any = (0,)) -> Row:
+def run_entry(entry: Entry, method: str = "complex", seeds: Sequence[int] = (0,)) -> Row:
     """All checks of one entry at each seed's point."""
     outcomes = []
     for seed in seeds:

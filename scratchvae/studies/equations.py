@@ -11,6 +11,7 @@ from scratchvae.latent import LatentBuffers, reparameterize
 from scratchvae.models.posterior import BoundPosterior
 from scratchvae.studies.study import Study
 from scratchvae.training.nonfinite.trace import LABELS, labels_of
+from scratchvae.types import Function
 
 PARTS = ("encoder", "decoder")
 
@@ -52,7 +53,7 @@ def _statements(owner: type) -> Iterator[Statement]:
     yield from _statement(owner, owner.__name__)
 
 
-def _statement(thing: Any, where: str) -> Iterator[Statement]:
+def _statement(thing: object, where: str) -> Iterator[Statement]:
     labels = labels_of(thing)
     if labels:
         text = inspect.getdoc(thing) or ""
@@ -61,7 +62,7 @@ def _statement(thing: Any, where: str) -> Iterator[Statement]:
         yield Statement(labels, where, re.sub(r" ([.,:;])", r"\1", words))
 
 
-def _called(function: Any) -> Iterator[Any]:
+def _called(function: Function) -> Iterator[Any]:
     """Functions of this package that the code names."""
     for name in function.__code__.co_names:
         other = function.__globals__.get(name)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from scratchvae.evaluation import Evaluation, as_seen_by_model, evaluate
 from scratchvae.evaluation.gradient_noise import GROUPS, BiasVariance, gradient_noise
 from scratchvae.models import Model
 from scratchvae.training import prepare, train
+from scratchvae.types import Json
 
 TRAINED = ("analytic", "score-baseline", "score", "detached")  # with and without reparameterization
 SAMPLES, DRAWS, EPOCHS = 5, 400, 40
@@ -45,7 +45,7 @@ class EstimatorComparison:
     curves: dict[str, Trained]  # by estimator; "analytic" is the model that was measured
     autoencoder: Trained  # the same with beta = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The numbers, as JSON can hold them."""
         return {
             "moments": self.moments,
@@ -81,7 +81,7 @@ class EstimatorComparison:
         }
 
 
-def noise_json(noise: BiasVariance) -> dict[str, Any]:
+def noise_json(noise: BiasVariance) -> Json:
     """The numbers of one layer; null where the true gradient cannot be told from zero."""
     numbers = {
         "variance": noise.variance,

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
-from typing import Any
 
 from scratchvae.config import TrainConfig
 from scratchvae.evaluation import Evaluation
 from scratchvae.studies.completion import Completed, describe
 from scratchvae.studies.study import Figure, Study
 from scratchvae.training import Training
+from scratchvae.types import Json
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _figures(study: Study, epochs: int) -> list[Figure]:
     return figures + [f for f in last if (f.metric, f.epoch) not in known]
 
 
-def _row(figure: Figure, metrics: Sequence[Sequence[dict[str, Any]]], offset: float) -> Row:
+def _row(figure: Figure, metrics: Sequence[Sequence[Json]], offset: float) -> Row:
     values = [run[figure.epoch - 1][figure.metric] for run in metrics]
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     published = None if math.isnan(figure.value) else figure.value

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from scratchvae.training.prepared import Prepared, epoch_order, prepare
 from scratchvae.training.progress import Progress
 from scratchvae.training.state import State, changed_settings, differences, possible_blas_threads
 from scratchvae.training.step import Batches, TrainingStep
+from scratchvae.types import Json
 from scratchvae.versions import machine
 
 STEPS_UNSEEN = 100  # the loop reads the losses at least every 100 steps
@@ -37,7 +37,7 @@ class Training:
     """What a training leaves: the model of the last epoch and the numbers of all."""
 
     model: Model
-    metrics: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[Json] = field(default_factory=list)
     stopped: str = "completed"  # or "early", or the name of the signal that interrupted it
     best_epoch: int | None = None  # where a validation split chose one
     seconds: float = 0.0
@@ -209,7 +209,7 @@ class Loop:
         """Evaluate, record, save."""
         losses = self.bk.to_host(self.step.losses)
         test = self.evaluate(self.prepared.test, "test", epoch)
-        metrics: dict[str, Any] = {
+        metrics: Json = {
             "epoch": epoch,
             "train_loss": self.mean_loss(losses, self.step.batches.images.shape[0]),
             "test_loss": test.loss,

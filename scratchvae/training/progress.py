@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from typing import Any, TextIO
 
 from scratchvae.training.streams import LastingStream, printable
+from scratchvae.types import JsonView
 
 
 class Progress:
@@ -17,7 +17,7 @@ class Progress:
     def advance(self, steps: int, loss: float) -> None:
         """So many steps more; ``loss`` is the mean over the latest of them."""
 
-    def epoch(self, metrics: Mapping[str, Any]) -> None:
+    def epoch(self, metrics: JsonView) -> None:
         """An epoch has been completed."""
 
     def note(self, text: str) -> None:
@@ -27,7 +27,7 @@ class Progress:
         """Training is over, for whatever reason."""
 
 
-def line(metrics: Mapping[str, Any], epochs: int) -> str:
+def line(metrics: JsonView, epochs: int) -> str:
     """One epoch in words."""
     text = (
         f"epoch {metrics['epoch']:>{len(str(epochs))}}/{epochs}  "
@@ -50,7 +50,7 @@ class Lines(Progress):
     def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
         self.epochs = epochs
 
-    def epoch(self, metrics: Mapping[str, Any]) -> None:
+    def epoch(self, metrics: JsonView) -> None:
         print(line(metrics, self.epochs), file=self.stream, flush=True)
 
     def note(self, text: str) -> None:
@@ -85,7 +85,7 @@ class Bar(Progress):
         self.bar.set_postfix(self.shown, refresh=False)
         self.bar.update(steps)
 
-    def epoch(self, metrics: Mapping[str, Any]) -> None:
+    def epoch(self, metrics: JsonView) -> None:
         self.shown["test"] = f"{metrics['test_loss']:.2f}"
         following = min(metrics["epoch"] + 1, self.epochs)
         self.bar.set_description(f"epoch {following}/{self.epochs}", refresh=False)

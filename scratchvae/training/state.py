@@ -5,9 +5,8 @@ of the step. What is left are the settings, which must be the same unless a chan
 and the machine, whose kernels add in their own order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from scratchvae.memory import FlatBuffer
 from scratchvae.runs.checkpoint import Checkpoint, digest_of, restore
 from scratchvae.runs.folder import portable_settings, require_fingerprint
 from scratchvae.training.step import TrainingStep
+from scratchvae.types import Json, JsonView
 from scratchvae.versions import kernel, versions
 
 
@@ -40,7 +40,7 @@ class State:
         self.kept = {n: step.bk.zeros(b.flat.shape) for n, b in self.buffers.items()}
         self.kept_at = 0  # the position of the state that is kept
 
-    def checkpoint(self, steps: int, metrics: Sequence[Mapping[str, Any]]) -> Checkpoint:
+    def checkpoint(self, steps: int, metrics: Sequence[JsonView]) -> Checkpoint:
         """The state after so many steps of the run, with the numbers of the completed epochs."""
         losses = self.step.bk.to_host(self.step.losses)[: self.position]
         return Checkpoint(
@@ -55,7 +55,7 @@ class State:
             digest_of(metrics),
         )
 
-    def restore(self, path: Path, saved: Checkpoint, metrics: Sequence[Mapping[str, Any]]) -> None:
+    def restore(self, path: Path, saved: Checkpoint, metrics: Sequence[JsonView]) -> None:
         """Restore a checkpoint; ``RunError`` if its data, model or metrics are not this run's."""
         require_fingerprint(self.dataset, saved.data.get("fingerprint"), path)
         require_same_epoch(saved, self.config)
@@ -108,7 +108,7 @@ def possible_blas_threads(bk: Backend, saved: Checkpoint | None) -> int:
         return bk.blas_threads()
 
 
-def environment(bk: Backend, workers: int, blas_threads: int | None = None) -> dict[str, Any]:
+def environment(bk: Backend, workers: int, blas_threads: int | None = None) -> Json:
     """What of the software decides about the last bits, and goes into every checkpoint.
 
     ``blas_threads``: those of a run, by default as many as BLAS multiplies with now.
@@ -128,7 +128,7 @@ def environment(bk: Backend, workers: int, blas_threads: int | None = None) -> d
     }
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(before: Json, now: Json) -> list[str]:
     """What an environment or a machine was and is, in words, where these are known to differ."""
     words = []
     for name in sorted(set(before) & set(now)):
@@ -146,7 +146,7 @@ def changed_settings(old: TrainConfig, new: TrainConfig) -> list[str]:
     return [f"{k} was {before[k]!r} and is {after[k]!r}" for k in before if before[k] != after[k]]
 
 
-def require_same_epoch(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
+def require_same_epoch(checkpoint: Checkpoint, config: Json) -> None:
     """``RunError`` where the rest of an epoch would visit other images than its beginning."""
     moved = [name for name in OF_AN_EPOCH if checkpoint.config.get(name) != config[name]]
     if len(checkpoint.losses) and moved:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.noise import Purpose, Stream
@@ -313,5 +312,5 @@ class BoundBatch:
     partitions: list[Partition]
     raw: Array
     uniform: Array | None
-    pixel_scratch: Any
-    scratch: Any
+    pixel_scratch: Array
+    scratch: Array

@@ -19,6 +19,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Each line may import from the lines above it, and from its own where the table below says so.
 ORDER = (
+    {"types"},
     {"errors", "versions", "reference", "tables"},
     {"backend"},
     {"memory"},

@@ -3,28 +3,28 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Array, Backend
 from scratchvae.gradcheck.backends import MagnitudeBackend
 from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.memory import Shape
+from scratchvae.types import Function, Json
 
-Buffers = dict[str, Any]  # the buffers by name
+Buffers = Json  # the buffers by name
 Step = Callable[[Backend, Buffers], None]
-Place = Callable[[Backend, Shape], Any]  # how an input lies in memory
+Place = Callable[[Backend, Shape], Array]  # how an input lies in memory
 
 
-def contiguous(bk: Backend, shape: Shape) -> Any:
+def contiguous(bk: Backend, shape: Shape) -> Array:
     """Inputs as the workspace makes them."""
     return bk.empty(shape)
 
 
-def strided(bk: Backend, shape: Shape) -> Any:
+def strided(bk: Backend, shape: Shape) -> Array:
     """Inputs that are every second row and column of something larger."""
     view = bk.empty(tuple(2 * n for n in shape))
     for axis in range(len(shape)):
@@ -32,13 +32,13 @@ def strided(bk: Backend, shape: Shape) -> Any:
     return view
 
 
-def writes_only(method: Callable[..., Any], statement: str) -> Callable[..., None]:
+def writes_only(method: Function, statement: str) -> Callable[..., None]:
     """A method of a layer or likelihood that must return nothing: results go into buffers.
 
     ``UncheckableError`` for one that returns a value, with the statement to write instead.
     """
 
-    def call(*args: Any) -> None:
+    def call(*args: object) -> None:
         if method(*args) is not None:
             raise UncheckableError(
                 f"{method.__qualname__} returns a value, which is lost: write it into the buffer "

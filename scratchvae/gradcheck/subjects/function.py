@@ -1,8 +1,7 @@
 """A function with a hand-written backward, of any origin, as a subject."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
+from scratchvae.types import Function
 
-Function = Callable[..., Any]
+Function = Function
 
 
 class FunctionSubject(Subject):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers, writes_only
 from scratchvae.layers import Layer
 from scratchvae.layers.base import WHOLE
+from scratchvae.memory import Views
 
 
 def layer_subject(
@@ -34,7 +34,7 @@ def layer_subject(
     rows = len(x)
     y, dx = ("x", "w") if inplace else ("y", "dx")
 
-    def namespaces(buffers: Buffers) -> tuple[Any, Any]:
+    def namespaces(buffers: Buffers) -> tuple[Views, Views]:
         p = SimpleNamespace(**{n: buffers[n] for n in shapes})
         return p, SimpleNamespace(**{n: buffers[f"d{n}"] for n in shapes})
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
 
 from numpy.typing import NDArray
 
@@ -10,7 +9,7 @@ from scratchvae.backend import Backend
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers, writes_only
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.likelihoods import Likelihood
-from scratchvae.memory import Workspace
+from scratchvae.memory import Views, Workspace
 
 
 def likelihood_subject(
@@ -35,7 +34,7 @@ def likelihood_subject(
         workspace = Workspace(bk, rows)
         buffers |= {"workspace": workspace, "work": likelihood.work(workspace, pixels, samples)}
 
-    def namespaces(buffers: Buffers) -> tuple[Any, Any]:
+    def namespaces(buffers: Buffers) -> tuple[Views, Views]:
         p = SimpleNamespace(**{n: buffers[n] for n in shapes})
         return p, SimpleNamespace(**{n: buffers[f"d{n}"] for n in shapes})
 

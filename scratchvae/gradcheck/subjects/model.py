@@ -1,7 +1,6 @@
 """A whole VAE as a subject: every image's objective as a function of every parameter."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +76,7 @@ def model_subject(
     def setup(bk: Backend, buffers: Buffers) -> None:
         params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
         workspace = Workspace(bk, rows)
-        bound: Any = vae.bind(workspace, params, grads)
+        bound = vae.bind(workspace, params, grads)
         buffers |= {n: params[n] for n in shapes} | {f"d {n}": grads[n] for n in shapes}
         buffers |= {"bound": bound, "workspace": workspace, "x": bound.x, "eps": bound.eps}
 

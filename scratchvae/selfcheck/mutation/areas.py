@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
 
 from scratchvae.selfcheck.mutation.mutants import mutants_of
 from scratchvae.selfcheck.mutation.targets import TARGETS
@@ -122,7 +121,7 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
                 yield function
 
 
-def _unwrapped(thing: Any) -> FunctionType | None:
+def _unwrapped(thing: object) -> FunctionType | None:
     """The function in a property, a class method, or below decorators."""
     if isinstance(thing, property):
         thing = thing.fget

@@ -114,7 +114,7 @@ def reference(subject: BufferedSubject, w: NDArray) -> tuple[Arrays, dict[str, f
 
 
 def _along(bound: BoundSubject, subject: BufferedSubject, name: str, index: Any) -> Any:
-    def phi(t: Any) -> NDArray:
+    def phi(t: complex) -> NDArray:
         moved = subject.args[name].astype(np.complex128)
         moved[index] += t
         return bound.value({**subject.args, name: moved})

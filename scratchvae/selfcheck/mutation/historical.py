@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 
 from scratchvae.backend import Array, Backend
+from scratchvae.backend.base import Weight
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.latent import (
     AnalyticKL,
@@ -23,7 +24,9 @@ from scratchvae.latent import (
 )
 from scratchvae.layers import Dense, Tanh
 from scratchvae.layers.sequential import BoundSequential
+from scratchvae.memory import Views
 from scratchvae.selfcheck.mutation.targets import SIGMOID, TANH
+from scratchvae.types import Function
 
 Replacement = tuple[Any, str, Any]  # owner, attribute, what stands there instead
 
@@ -45,7 +48,7 @@ class Historical:
             yield
 
 
-def everywhere(real: Callable[..., Any], instead: Any) -> list[Replacement]:
+def everywhere(real: Function, instead: object) -> list[Replacement]:
     """A function by every name that a module of this package knows it by."""
     modules = [m for name, m in sys.modules.items() if name.startswith("scratchvae.")]
     name = real.__name__
@@ -107,7 +110,7 @@ def dlogvar_without_half() -> list[Replacement]:
     """d log σ² += w (σ² − 1): ∂/∂σ² taken for ∂/∂ log σ²."""
 
     def grad_input(
-        bk: Backend, head: Array, std: Array, weight: Any, dhead: Array, tmp: Array
+        bk: Backend, head: Array, std: Array, weight: Weight, dhead: Array, tmp: Array
     ) -> None:
         latent = std.shape[1]
         dhead[:, :latent] += head[:, :latent] * weight
@@ -120,7 +123,7 @@ def softplus_as_probability() -> list[Replacement]:
     """da = softplus(a) − x: the normalizer of the density taken for the mean."""
 
     def bernoulli(
-        self: Any, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array
+        self: NumpyBackend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
     ) -> None:
         self.bernoulli_nll_terms(a, x, da, tmp)
         self.xp.sum(da, axis=-1, out=nll)
@@ -134,7 +137,7 @@ def gradient_of_the_mean() -> list[Replacement]:
     real = NumpyBackend.bernoulli
 
     def bernoulli(
-        self: Any, a: Array, x: Array, weight: Any, nll: Array, da: Array, tmp: Array
+        self: NumpyBackend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
     ) -> None:
         real(self, a, x, weight, nll, da, tmp)
         da /= a.shape[-1]
@@ -148,7 +151,7 @@ def stale_activation() -> list[Replacement]:
     remembered: dict[tuple[int, ...], Array] = {}
 
     def grad_input(
-        self: Tanh, bk: Backend, p: Any, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
+        self: Tanh, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         before = remembered.get(y.shape, np.zeros(y.shape))
         remembered[y.shape] = y.copy()
@@ -171,7 +174,7 @@ def wrong_axis() -> list[Replacement]:
     """db = Σ over the columns, cut to length: what a square batch hides."""
     real = Dense.grad_params
 
-    def grad_params(self: Dense, bk: Backend, x: Array, dy: Array, g: Any, *share: Any) -> None:
+    def grad_params(self: Dense, bk: Backend, x: Array, dy: Array, g: Views, *share: slice) -> None:
         real(self, bk, x, dy, g, *share)
         g.b[...] = np.resize(np.sum(dy, axis=1), g.b.shape)
 

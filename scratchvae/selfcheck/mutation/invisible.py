@@ -22,6 +22,7 @@ from scratchvae.latent import estimators as estimators
 from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_grad
 from scratchvae.latent.gaussian import monte_carlo_kl
 from scratchvae.likelihoods import Bernoulli, Gaussian
+from scratchvae.memory import Views
 from scratchvae.optim import BoundOptimizer
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.historical import Replacement, everywhere
@@ -106,7 +107,7 @@ def one_log_two_pi() -> list[Replacement]:
     """½ log 2πσ² once instead of once for each dimension."""
 
     def precision(
-        self: Gaussian, bk: Backend, p: Any, pixels: int, work: Any
+        self: Gaussian, bk: Backend, p: Views, pixels: int, work: Views
     ) -> tuple[float, float]:
         variance = self.fixed**2
         return 1.0 / variance, 0.5 * math.log(2 * math.pi * variance)

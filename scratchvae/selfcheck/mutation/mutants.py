@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any
 
 from scratchvae.errors import RunError
 from scratchvae.selfcheck.mutation.operators import mutate
 from scratchvae.selfcheck.mutation.targets import TARGETS, Target
+from scratchvae.types import Function
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Mutant:
 
 
 @contextmanager
-def swapped_code(function: Any, code: CodeType) -> Iterator[None]:
+def swapped_code(function: Function, code: CodeType) -> Iterator[None]:
     """Another body for a function object: every name it is known by sees the change."""
     real = function.__code__
     function.__code__ = code
@@ -57,7 +57,7 @@ def all_mutants(targets: tuple[Target, ...] = TARGETS) -> list[Mutant]:
 
 
 def mutants_of(
-    function: Any, label: str, program: bool = False
+    function: Function, label: str, program: bool = False
 ) -> Iterator[tuple[str, str, CodeType]]:
     """(name, operator, code) of every mutant of a function; ``program`` as in ``mutate``."""
     tree = function_tree(function)
@@ -73,7 +73,7 @@ def mutants_of(
         yield name if names[name] == 1 else f"{name} (#{names[name]})", operator, code
 
 
-def function_tree(function: Any) -> ast.FunctionDef:
+def function_tree(function: Function) -> ast.FunctionDef:
     """The syntax tree of a function or method."""
     source = textwrap.dedent(inspect.getsource(function))
     tree = next(iter(ast.parse(source).body), None)
@@ -89,7 +89,7 @@ def function_tree(function: Any) -> ast.FunctionDef:
     return tree
 
 
-def compiled(tree: ast.AST, function: Any) -> CodeType:
+def compiled(tree: ast.AST, function: Function) -> CodeType:
     """The code object of a mutated tree, fit to be put into ``function``."""
     free = function.__code__.co_freevars  # __class__, for super()
     outer = ast.parse("def outer():\n    pass").body[0]
@@ -107,7 +107,7 @@ def _child(code: CodeType, name: str) -> CodeType:
     return next(c for c in code.co_consts if isinstance(c, CodeType) and c.co_name == name)
 
 
-def _fingerprint(code: CodeType) -> tuple[Any, ...]:
+def _fingerprint(code: CodeType) -> tuple[object, ...]:
     constants = tuple(
         _fingerprint(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts
     )

@@ -34,7 +34,7 @@ FUNCTIONS = {
 ORDERED = ("subtract", "divide", "gemm", "matmul")  # swapping their arguments matters
 FACTORS = (2.0, 0.5, -1.0, 0.0, 1.0005, 1.000001)
 Edit = tuple[str, str]  # the operator, and what it did
-Changes = TypeVar("Changes", bound=tuple[Any, ...])  # the operator's name comes first
+Changes = TypeVar("Changes", bound=tuple)  # the operator's name comes first
 
 
 def mutate(tree: ast.FunctionDef, program: bool = False) -> Iterator[Edit]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
@@ -21,6 +20,7 @@ from scratchvae.selfcheck.mutation.mutants import all_mutants
 from scratchvae.selfcheck.mutation.suite import TargetSuite, Verdict, passes, quiet
 from scratchvae.selfcheck.mutation.targets import TARGETS
 from scratchvae.selfcheck.mutation.training import Training
+from scratchvae.types import Json
 
 OTHERS = ("PyTorch", "JAX", "Chainer", "the loss falls")
 MIN_BUGS, MAX_EQUIVALENT_SHARE = 1000, 0.03
@@ -62,14 +62,14 @@ class KillTable:
         few = len(self.bugs) < MIN_BUGS or share > MAX_EQUIVALENT_SHARE
         return bool(self.survivors or self.mistaken or few)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Json]:
         """For each group: how many bugs, and how many each judge found."""
         groups = dict.fromkeys(v.group for v in self.bugs)
         found = [self._row(group, [v for v in self.bugs if v.group == group]) for group in groups]
         return [*found, self._row("all", list(self.bugs))]
 
-    def _row(self, group: str, bugs: list[Verdict]) -> dict[str, Any]:
-        row: dict[str, Any] = {"group": group, "bugs": len(bugs)}
+    def _row(self, group: str, bugs: list[Verdict]) -> Json:
+        row: Json = {"group": group, "bugs": len(bugs)}
         row["crash"] = sum(v.crashed for v in bugs)
         row["scratchvae"] = sum(v.found_by is not None for v in bugs)
         for judge in OTHERS:

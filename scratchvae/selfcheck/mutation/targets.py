@@ -1,8 +1,7 @@
 """The functions that bugs are planted in: every hand-written gradient of the package."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from scratchvae.backend import Backend, cpu_updates
 from scratchvae.backend.cpu import NumpyBackend
@@ -31,6 +30,7 @@ from scratchvae.likelihoods import (
 )
 from scratchvae.models.vae import BoundVAE
 from scratchvae.optim import SGD, Adagrad, Adam, BoundOptimizer, RMSprop
+from scratchvae.types import Function
 
 RELU, TANH, SIGMOID = (
     "ELBO relu Bernoulli",
@@ -62,7 +62,7 @@ class Target:
     ``plain`` marks the contract's plain verbs, which are judged on the plain backend.
     """
 
-    function: Callable[..., Any]
+    function: Function
     group: str
     entries: tuple[str, ...]
     trains: str = RELU
@@ -80,7 +80,7 @@ IWAE, FREE, MONTE = "importance-weighted bound", "ELBO free bits", "ELBO Monte-C
 def _estimators() -> Iterator[Target]:
     """What the estimators of the bound send to the encoder, and the chains they are made of."""
 
-    def target(function: Any, *entries: str, trains: str = MONTE) -> Target:
+    def target(function: Function, *entries: str, trains: str = MONTE) -> Target:
         names = tuple(j if j in (IWAE, FREE, MONTE) else f"estimator {j}" for j in entries)
         return Target(function, "estimators", names, trains)
 

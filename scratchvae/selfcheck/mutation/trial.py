@@ -27,6 +27,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.backends import poisoned
@@ -169,10 +170,10 @@ class Watch:
     def __enter__(self) -> None:
         sys.setprofile(self._called)
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
 
-    def _called(self, frame: FrameType, event: str, _: Any) -> None:
+    def _called(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
         if event == "call" and code not in self.codes:
             self.codes.add(code)
@@ -272,7 +273,7 @@ def _poison_new_memory() -> None:
     mock.patch.multiple(np, empty=poisoned_empty, empty_like=poisoned_empty_like).start()
 
 
-def _poisoned(array: Any) -> Any:
+def _poisoned(array: NDArray) -> NDArray:
     return poisoned(array) if array.dtype.kind in "fciub" else array
 
 

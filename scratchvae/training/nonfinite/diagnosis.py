@@ -1,11 +1,11 @@
 """The diagnosis of a replayed step: the first bad array, what came before it, what to do."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from scratchvae.training.nonfinite.locate import data_advice, rerun
 from scratchvae.training.nonfinite.replay import Replay
 from scratchvae.training.nonfinite.trace import ArrayRecord, StepTrace
+from scratchvae.types import Json
 
 PREDECESSORS = 6  # arrays shown before the first one that is not finite
 
@@ -61,7 +61,7 @@ class Diagnosis:
             "larger --std"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The diagnosis as a dictionary that JSON can hold (``scratchvae replay --json``)."""
         return {
             "kind": self.replay.kind,
@@ -117,6 +117,6 @@ def in_brackets(record: ArrayRecord) -> str:
     return f" ({', '.join(record.equations)})" if record.equations else ""
 
 
-def as_json(record: ArrayRecord) -> dict[str, Any]:
+def as_json(record: ArrayRecord) -> Json:
     """A record as a dictionary; infinity and NaN as text, because JSON has no number for them."""
     return record._asdict() | {"value": str(record.value)}

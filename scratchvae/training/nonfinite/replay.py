@@ -9,10 +9,8 @@ to run the step again.
 import math
 import os
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import NDArray
 
@@ -21,6 +19,7 @@ from scratchvae.errors import CheckpointError, ConfigError, NonFiniteError, Repl
 from scratchvae.latent import AnalyticKL
 from scratchvae.models import VAE
 from scratchvae.runs.archive import load_archive, save_archive
+from scratchvae.types import Json, JsonView
 
 FILE = "nonfinite.npz"  # in the folder of a run
 STEP, EVALUATION = "step", "evaluation"
@@ -41,7 +40,7 @@ class Replay:
 
     kind: str  # "step" or "evaluation"
     where: str  # "epoch 3, step 2 of it (step 10 of the run)"
-    config: dict[str, Any]
+    config: Json
     pixels: int
     epoch: int
     step: int  # of the run; of an evaluation, the last step before it
@@ -109,7 +108,7 @@ def load_replay(path: Path) -> Replay:
     return replay
 
 
-def _assemble(manifest: Mapping[str, Any], arrays: Arrays) -> Replay:
+def _assemble(manifest: JsonView, arrays: Arrays) -> Replay:
     odd = [name for name, kind in FACTS.items() if type(manifest[name]) is not kind]
     if odd:
         raise ConfigError(f"its {odd[0]} is {manifest[odd[0]]!r}")

@@ -24,6 +24,7 @@ from scratchvae.layers.sequential import BoundLayer, BoundSequential
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import BoundVAE
 from scratchvae.optim.base import BoundOptimizer
+from scratchvae.types import Function
 
 LABELS = re.compile(r"\((E\d+(?:, E\d+)*)\)")  # (E12) or (E2, E16), as docs/equations.md reads them
 BETWEEN = "between encoder and decoder"
@@ -182,7 +183,7 @@ class StepTrace:
             layer, {"forward": output, "grad_input": grad_input, "grad_params": grad_params}
         )
 
-    def _traced_likelihood(self, bound: BoundVAE) -> Any:
+    def _traced_likelihood(self, bound: BoundVAE) -> "_Traced":
         likelihood = bound.likelihood
 
         def nll(_: object) -> None:
@@ -201,7 +202,7 @@ class StepTrace:
 
         return _Traced(likelihood, {"nll": nll, "nll_and_grad": nll_and_grad})
 
-    def _traced_estimator(self, bound: BoundVAE) -> Any:
+    def _traced_estimator(self, bound: BoundVAE) -> "_Traced":
         estimator, latent = bound.estimator, bound.latent
 
         def value(_: object) -> None:
@@ -243,8 +244,8 @@ class _Traced:
         return getattr(self._real, name)
 
 
-def _followed_by(method: Callable[..., Any], recorder: Recorder) -> Callable[..., Any]:
-    def traced(*args: Any, **kwargs: Any) -> Any:
+def _followed_by(method: Function, recorder: Recorder) -> Function:
+    def traced(*args: object, **kwargs: object) -> object:
         result = method(*args, **kwargs)
         recorder(result)
         return result
