@@ -210,3 +210,19 @@ def test_the_largest_and_the_smallest_deviation_are_accepted():
     assert Gaussian(1 / 1e150).fixed == 1 / 1e150
     with pytest.raises(ConfigError, match="no room for a standard deviation"):
         LearnedGaussian(min_std=1e151)
+
+
+@pytest.mark.parametrize("start", [0.0, -1.0, float("inf"), float("nan"), 1e151])
+def test_a_learned_deviation_starts_at_a_positive_number_with_a_square(start):
+    with pytest.raises(ConfigError):
+        LearnedGaussian(start_std=start)
+
+
+@pytest.mark.parametrize(("per_pixel", "shape"), [(False, (1,)), (True, (3,))])
+def test_a_learned_deviation_starts_where_it_is_told_and_says_for_which_pixels(per_pixel, shape):
+    likelihood = LearnedGaussian(per_pixel, start_std=0.25)
+    (size, start) = likelihood.parameters(3)["logvar"]
+    assert size == shape
+    logvar = start(size, 1, 1, Stream(0, Purpose.INITIAL_WEIGHTS))
+    np.testing.assert_allclose(logvar, np.full(shape, np.log(0.0625)), rtol=1e-15)
+    assert ("per pixel" in likelihood.describe()) is per_pixel

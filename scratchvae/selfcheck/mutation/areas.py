@@ -44,7 +44,8 @@ AREAS: tuple[Area, ...] = (
         "likelihoods",
         ("likelihoods.base", "likelihoods.bernoulli", "likelihoods.gaussian",
          "likelihoods.categorical"),
-        ("likelihoods", "models/test_model.py", "evaluation/test_evaluation_noise.py"),
+        ("likelihoods", "models/test_model.py", "evaluation/test_evaluation_noise.py",
+         "training/test_training_config.py"),
     ),
     Area(
         "model",
