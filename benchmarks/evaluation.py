@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--models", type=names(KNOWN), default=tuple(KNOWN), help=", ".join(KNOWN))
     parser.add_argument("--images", type=at_least_one)
-    parser.add_argument("--samples", type=at_least_one, help="of z an image")
+    parser.add_argument("--samples", type=at_least_one, help="of z per image")
     parser.add_argument("--rounds", type=at_least_one)
     parser.add_argument("--threads", type=at_least_one, default=cores())
     parser.add_argument("--kernel", help="OpenBLAS kernel, as in benchmarks.step")

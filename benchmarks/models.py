@@ -18,7 +18,7 @@ GAUSSIAN_STD = 0.5
 class Spec:
     """A VAE with its batch size: dense layers of ``hidden`` sizes, or any layers in words.
 
-    With one sample of z an image the loss is the ELBO with the analytic KL, with several the
+    With one sample of z per image the loss is the ELBO with the analytic KL, with several the
     importance-weighted bound.
     """
 
@@ -32,7 +32,7 @@ class Spec:
     binary: bool = False  # pixels thresholded at one half
     init: str = "glorot-uniform"
     pixels: int = 784
-    samples: int = 1  # of z an image
+    samples: int = 1  # of z per image
     encoder: tuple[str, ...] = ()  # layers in words instead of hidden sizes, as in TrainConfig:
     decoder: tuple[str, ...] = ()  # both or neither, without the encoder's head
 

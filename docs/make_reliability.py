@@ -37,7 +37,7 @@ def resumes(r: dict[str, Any]) -> str:
     places = sum(n for place, n in r["killed at"].items() if place != "after its end")
     return (
         f"{r['runs']} runs with drawn settings, killed {places} times and resumed: "
-        f"{r['identical']} ended with the same SHA-256 as a run that nobody killed"
+        f"{r['identical']} ended with the same SHA-256 as an uninterrupted run"
     )
 
 

@@ -209,7 +209,7 @@ class TrainConfig:
         return kind.from_settings(self.free_bits)
 
     def make_vae(self, pixels: int) -> VAE:
-        """The model that the settings describe, for images of so many pixels."""
+        """The model that the settings describe, for images of ``pixels`` numbers."""
         if self.encoder:
             init = INITIALIZATIONS[self.init]
             return VAE(

@@ -68,7 +68,7 @@ def add_parser(commands: Commands) -> None:
     for name, kind, text in (
         ("steps", int, "of the fit"),
         ("rate", float, "learning rate"),
-        ("samples", int, "z a step"),
+        ("samples", int, "draws of z per step"),
         ("final_samples", int, "z for the numbers printed"),
     ):
         flag = "--" + name.replace("_", "-")
@@ -147,7 +147,7 @@ def how(model: Model, mask: str, settings: CompletionSettings) -> str:
     return (
         f"{model.vae.likelihood.describe()} likelihood; observed: {Path(mask).name}; "
         f"{settings.steps} steps of {settings.optimizer} at {settings.rate:g}, "
-        f"{settings.samples} samples a step, {settings.kl} KL; "
+        f"{settings.samples} samples per step, {settings.kl} KL; "
         f"numbers from {settings.final_samples} samples"
     )
 

@@ -63,7 +63,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--hidden", type=int, nargs="*", default=[64], metavar="UNITS",
                         help="hidden sizes of the encoder (default: 64)")  # fmt: skip
     parser.add_argument("--samples", type=int, default=SAMPLES, metavar="K",
-                        help=f"z an image, at least 2 (default: {SAMPLES})")  # fmt: skip
+                        help=f"draws of z per image, at least 2 (default: {SAMPLES})")  # fmt: skip
     parser.add_argument("--draws", type=int, default=DRAWS, metavar="N",
                         help="of each gradient, and four times as many of the true one "
                         f"(default: {DRAWS})")  # fmt: skip

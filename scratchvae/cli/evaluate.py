@@ -47,7 +47,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--samples", type=int, metavar="K",
                         help="draws of z per image (default: as in training)")  # fmt: skip
     parser.add_argument("--nll", type=int, metavar="SAMPLES",
-                        help="log p(x) by importance sampling, so many z an image")  # fmt: skip
+                        help="log p(x) by importance sampling, draws per image")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors",
                         help="of the same network, instead of the run's own")  # fmt: skip
     protocols = parser.add_mutually_exclusive_group()

@@ -124,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--clip", default=d.clip, type=float, metavar="NORM",
            help="the largest norm that a gradient may have; 0: any")  # fmt: skip
     option("--epochs", default=d.epochs, type=int, metavar="N", help="passes over the data")
-    option("--batch-size", default=d.batch_size, type=int, metavar="B", help="images a step")
+    option("--batch-size", default=d.batch_size, type=int, metavar="B", help="images per step")
     parser.add_argument("--no-shuffle", dest="shuffle", action=Typed, nargs=0, const=False,
                         default=d.shuffle, help="visit images in file order")  # fmt: skip
     option("--seed", default=d.seed, type=int, help="names every random number of the run")
@@ -142,7 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "one in runs/)")  # fmt: skip
     parser.add_argument("--no-figures", action="store_true", help="draw nothing")
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS",
-                        help="save after so many steps, too (default: each epoch)")  # fmt: skip
+                        help="save every STEPS steps, too (default: after each epoch)")  # fmt: skip
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run, with its "
                         "settings; it ends as if it had never stopped")  # fmt: skip
     parser.add_argument("--change-settings", action="store_true", help="with --resume: go on with "

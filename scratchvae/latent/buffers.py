@@ -8,8 +8,8 @@ class LatentBuffers:
     """What lies between encoder and decoder: B images, K samples of Z latent units each.
 
     head = [μ | log σ²] (B, 2Z), std (B, Z), eps and z (B, K, Z); nll (B, K), kl (B, Z) and
-    objective (B,) in nats. Where somebody goes backward there are dz (B, K, Z) and dhead
-    (B, 2Z), too.
+    objective (B,) in nats. If gradients are computed, also dz (B, K, Z) and
+    dhead (B, 2Z).
     ``work`` holds what an estimator asked for.
     """
 
@@ -36,7 +36,7 @@ class LatentBuffers:
         self.product = workspace.private("latent.product")  # one number
 
     def times(self, beta: Number, factor: float) -> Number:
-        """factor · beta; in a buffer of the node where beta is a number that the clock sets."""
+        """factor · beta: an array of this object's own if beta is a device scalar."""
         if isinstance(beta, float | int):
             return factor * beta
         self.bk.xp.multiply(beta, factor, out=self.product)

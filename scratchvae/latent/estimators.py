@@ -26,7 +26,7 @@ class Estimator:
     name = ""
     label = ""  # for protocols and captions
     is_test_loss = False  # its value is E2 with the analytic KL, as an evaluation's always is
-    min_samples = 1  # z an image that its gradient needs
+    min_samples = 1  # of z per image that its gradient needs
     allows_beta = True  # a bound that is no sum of two parts has no β between them
     reference = "analytic"  # the estimator of the same bound whose mean gradient is the true one
     gradient_matches_value = True  # its gradient is that of its value: a complex step can check it
@@ -54,7 +54,7 @@ class Estimator:
         return cls()
 
     def require(self, samples: int, beta: Number) -> None:
-        """``ConfigError`` unless it can be trained with so many samples and this β."""
+        """``ConfigError`` unless it can be trained with this number of samples and this β."""
         if samples < self.min_samples:
             raise ConfigError(
                 f"the estimator {self.name!r} needs at least {self.min_samples} samples per "

@@ -108,8 +108,8 @@ def log_ratio(
 def log_ratio_grad(bk: Backend, z: Array, weight: Weight, dz: Array, tmp: Array) -> None:
     """Add what log q − log p sends to z: dz += weight · z  (E46).
 
-    With z = μ + σ ε, log q does not depend on μ, and on log σ² only through −½ log σ²; whoever
-    calls this sends that −½ to log σ². ``weight``: a number or (B, K, 1).
+    With z = μ + σ ε, log q does not depend on μ, and on log σ² only through −½ log σ²; the
+    caller sends that −½ to log σ². ``weight``: a number or (B, K, 1).
     """
     bk.xp.multiply(z, weight, out=tmp)
     dz += tmp

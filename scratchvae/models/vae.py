@@ -263,7 +263,7 @@ class BoundVAE:
         self.encoder.grad_inputs()
 
     def _backward_to_logits(self, weight: Weight) -> None:
-        """nll of every sample, and its weighted gradient by the logits."""
+        """nll of every sample, and its weighted gradient with respect to the logits."""
         self.likelihood.nll_and_grad(
             self.bk, self.p_x, self.logits, self.x_each, weight,
             self.nll, self.dlogits, self.g_x, self.work,

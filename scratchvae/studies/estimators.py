@@ -18,7 +18,7 @@ from scratchvae.types import Json
 
 TRAINED = ("analytic", "score-baseline", "score", "detached")  # with and without reparameterization
 SAMPLES, DRAWS, EPOCHS = 5, 400, 40
-REFERENCE_FACTOR = 4  # so many times as many draws go into a true gradient
+REFERENCE_FACTOR = 4  # times as many draws go into a reference gradient
 
 
 @dataclass(frozen=True)

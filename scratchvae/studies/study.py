@@ -45,7 +45,9 @@ class Study:
     tolerance: float = 0.0
     published: tuple[Figure, ...] = ()  # the others
     offset: float = 0.0  # nats
-    drawn_images: int = 0  # the tutorial reports so many test images, drawn at random; 0: all
+    drawn_images: int = (
+        0  # number of test images, drawn at random, that the tutorial reports on; 0: all
+    )
     completion: CompletionTarget | None = None
     published_seconds: float | None = None  # for all epochs, on the tutorial's machine
     errata: tuple[str, ...] = ()  # what the tutorial says or does that is not so

@@ -109,8 +109,7 @@ class Loop:
         words = differences(saved.environment | run.machine(), now)
         if words:
             self.progress.note(
-                "the last bits may differ from those of a run that nobody interrupted: "
-                + "; ".join(words)
+                "the last bits may differ from those of an uninterrupted run:  " + "; ".join(words)
             )
 
     def __enter__(self) -> "Loop":
@@ -167,7 +166,7 @@ class Loop:
         self.close_epoch(epoch, before)
 
     def until(self, every: int) -> int:
-        """How many steps there are until something is due that comes every so many; 0: never."""
+        """Steps until what comes every ``every`` steps is due again; an epoch's if that is 0."""
         return every - self.steps_done % every if every else self.step.steps_per_epoch
 
     def is_due(self, every: int) -> bool:
@@ -225,7 +224,7 @@ class Loop:
                 self.best, self.result.best_epoch = held_out.loss, epoch
         metrics["seconds"] = time.perf_counter() - before
         self.result.metrics.append(metrics)
-        # Whoever is killed in between has written too much, never too little: the epoch's line,
+        # A process killed in between has written too much, never too little: the epoch's line,
         # its frame and its best.npz are there before the checkpoint that says it is completed.
         if self.run is not None:
             self.run.append_metrics(metrics)

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar on a terminal, a line an epoch elsewhere."""
+"""What a person sees while a model trains: a bar on a terminal, a line per epoch elsewhere."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ def line(metrics: JsonView, epochs: int) -> str:
 
 
 class Lines(Progress):
-    """A plain line an epoch, for logs and pipes."""
+    """A plain line per epoch, for logs and pipes."""
 
     def __init__(self, stream: TextIO | LastingStream) -> None:
         self.stream = stream

@@ -41,7 +41,7 @@ class State:
         self.kept_at = 0  # the position of the state that is kept
 
     def checkpoint(self, steps: int, metrics: Sequence[JsonView]) -> Checkpoint:
-        """The state after so many steps of the run, with the numbers of the completed epochs."""
+        """The state after ``steps`` steps of the run, with the numbers of the completed epochs."""
         losses = self.step.bk.to_host(self.step.losses)[: self.position]
         return Checkpoint(
             self.config,

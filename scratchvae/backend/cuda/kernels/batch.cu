@@ -11,7 +11,7 @@ extern "C" __global__ void begin_step(
     }
 }
 
-// losses[i] = loss; then the clock moves on. One thread: nobody else may read it meanwhile.
+// losses[i] = loss; then the clock moves on. One thread: no other may read it meanwhile.
 extern "C" __global__ void end_step(integer* t, integer* i, const real* loss, real* losses) {
     if (first() == 0) {
         losses[*i] = *loss;
