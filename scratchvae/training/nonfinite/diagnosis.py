@@ -85,7 +85,7 @@ class Diagnosis:
         config = self.replay.settings()
         lines = [
             f"{self.replay.where}: {len(self.replay.x)} images, {config.dtype}, "
-            f"{config.describe_model(self.replay.pixels)}",
+            f"{self.replay.by_hand or config.describe_model(self.replay.pixels)}",
         ]
         if (found := self.first_nonfinite) is not None:
             lines += [

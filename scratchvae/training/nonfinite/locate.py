@@ -17,11 +17,11 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.config import TrainConfig
 from scratchvae.data import Split
-from scratchvae.errors import NonFiniteError
+from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.evaluation import as_seen_by_model
 from scratchvae.evaluation.elbo import CHUNK
 from scratchvae.memory import FlatBuffer, Workspace
-from scratchvae.models import Model
+from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
 from scratchvae.training.nonfinite.replay import EVALUATION, STEP, Replay
 from scratchvae.training.nonfinite.trace import StepTrace
@@ -59,6 +59,7 @@ def locate_first_nonfinite(
             bk.to_host(bound.x),
             bk.to_host(bound.eps),
             step.params.to_host(),
+            by_hand=_by_hand(step.vae, config),
         )
         trace = StepTrace(bk)
         trace.inputs(bound, step.params)
@@ -107,6 +108,7 @@ def locate_in_evaluation(
                 bk.to_host(bound.x),
                 bk.to_host(bound.eps),
                 model.params.to_host(),
+                by_hand=_by_hand(model.vae, config),
             )
             if trace.first_nonfinite is not None:
                 return _error(trace.first_nonfinite.name, replay)
@@ -137,6 +139,15 @@ def rerun(replay: Replay, dtype: str) -> StepTrace:
         grads.load(replay.gradient)
         trace.update(optimizer, params, grads, replay.step)
     return trace
+
+
+def _by_hand(vae: VAE, config: TrainConfig) -> VAE | None:
+    """The model, unless the settings make the same one."""
+    try:
+        made = config.make_vae(vae.pixels).with_samples(vae.samples).with_estimator(vae.estimator)
+    except ConfigError:
+        return vae
+    return None if repr(made) == repr(vae) else vae
 
 
 def data_advice(x: NDArray) -> str:

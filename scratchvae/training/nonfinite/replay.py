@@ -52,6 +52,8 @@ class Replay:
     # if the update made the infinity: the gradient, and the optimizer's moments before it
     gradient: Arrays | None = field(default=None, repr=False)
     moments: dict[str, Arrays] = field(default_factory=dict, repr=False)
+    # a model that was put together in Python: no file holds it, and none is written of its steps
+    by_hand: VAE | None = field(default=None, repr=False)
 
     def settings(self) -> TrainConfig:
         """The settings of the run."""
@@ -59,7 +61,7 @@ class Replay:
 
     def vae(self) -> VAE:
         """The model; an evaluation has the analytic KL (E2), whatever estimator trains."""
-        vae = self.settings().make_vae(self.pixels)
+        vae = self.by_hand or self.settings().make_vae(self.pixels)
         return vae.with_estimator(AnalyticKL()) if self.kind == EVALUATION else vae
 
 

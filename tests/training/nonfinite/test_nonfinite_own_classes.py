@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_helpers import PIXELS
+from training_helpers import PIXELS, settings, tiny
 
 from scratchvae.backend import get_backend
+from scratchvae.errors import NonFiniteError
 from scratchvae.latent import Estimator, kl_grad, kl_per_unit, reparameterize_grad
 from scratchvae.layers import Constant, Dense, Elementwise, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
+from scratchvae.runs import RunFolder
+from scratchvae.training import train
+from scratchvae.training.nonfinite.diagnosis import diagnose
+from scratchvae.training.nonfinite.replay import FILE
 from scratchvae.training.nonfinite.trace import StepTrace
 
 ROWS = 5
@@ -105,6 +110,18 @@ def test_the_first_nan_is_found_whatever_the_parts_are(parameter: str, name: str
     trace.gradient(bound, 1 / ROWS, 1.0)
     assert trace.first_nonfinite is not None
     assert trace.first_nonfinite.name == name
+
+
+def test_a_training_of_ones_own_model_that_stops_is_diagnosed_with_that_model(tmp_path) -> None:
+    config = settings(lr=1e200, dtype="float64", optimizer="sgd")
+    run = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
+    with pytest.raises(NonFiniteError, match="first appeared in") as caught:
+        train(config, tiny(), vae=own_vae(), run=run)
+    found = diagnose(caught.value.replay).first_nonfinite
+    assert found is not None
+    assert f"first appeared in {found.name}, at" in str(caught.value)
+    assert "Softsign()" in diagnose(caught.value.replay).text()
+    assert not (run.path / FILE).exists()  # a file could not make the model again
 
 
 OVERFLOW = """
