@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scratchvae.errors import ConfigError
 from scratchvae.figures.style import DPI, house_style
-from scratchvae.runs.atomic import write_bytes
+from scratchvae.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

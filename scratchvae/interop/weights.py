@@ -24,7 +24,7 @@ from scratchvae.data import DATASETS
 from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.interop.pytorch import modules, places
 from scratchvae.models import VAE, Model
-from scratchvae.runs.atomic import write_bytes
+from scratchvae.storage.atomic import write_bytes
 
 FORMAT = 1
 ENDING = ".safetensors"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import CheckpointError
 from scratchvae.memory import FlatBuffer, Layout
-from scratchvae.runs.archive import load_archive, save_archive, sha256
+from scratchvae.storage.archive import load_archive, save_archive, sha256
 from scratchvae.types import Json, JsonView
 
 LOSSES = "losses"

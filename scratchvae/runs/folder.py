@@ -23,10 +23,10 @@ from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import CheckpointError, ConfigError, DataError, RunError
 from scratchvae.models import VAE, Model
-from scratchvae.runs.atomic import temporary_files, write_bytes
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from scratchvae.runs.lock import FolderLock
 from scratchvae.runs.metrics import append_line, read_lines
+from scratchvae.storage.atomic import temporary_files, write_bytes
 from scratchvae.types import Json, JsonView
 
 RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scratchvae.config import TrainConfig
 from scratchvae.errors import RunError
-from scratchvae.runs.atomic import write_bytes
+from scratchvae.storage.atomic import write_bytes
 from scratchvae.types import Json, JsonView
 
 NAMES = ("epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds")

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import CheckpointError
 from scratchvae.models import Model
-from scratchvae.runs.archive import load_archive, save_archive
+from scratchvae.storage.archive import load_archive, save_archive
 
 FRAMES = 12
 

@@ -8,11 +8,11 @@ import numpy as np
 from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, RunError
 from scratchvae.memory import FlatBuffer
-from scratchvae.runs.archive import sha256
 from scratchvae.runs.checkpoint import Checkpoint, digest_of, load_checkpoint, restore
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines
 from scratchvae.runs.snapshots import Snapshots
+from scratchvae.storage.archive import sha256
 from scratchvae.types import Json
 
 

@@ -21,7 +21,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     {"types"},
     {"errors", "versions", "reference", "tables"},
-    {"backend"},
+    {"backend", "storage"},
     {"memory"},
     {"layers", "latent", "likelihoods", "optim"},
     {"models"},

@@ -23,8 +23,8 @@ from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError, RunError
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder
-from scratchvae.runs.atomic import temporary_files
 from scratchvae.runs.checkpoint import load_checkpoint, restore, save_checkpoint
+from scratchvae.storage.atomic import temporary_files
 from scratchvae.training import train
 
 ROOT = str(Path(scratchvae.__file__).parents[1])
@@ -110,11 +110,11 @@ def half_a_file(file: io.BufferedWriter, arrays: Any) -> None:
 @pytest.mark.parametrize(
     ("target", "substitute", "error"),
     [
-        ("scratchvae.runs.atomic.os.replace", fail(PermissionError(13, "No")), CheckpointError),
-        ("scratchvae.runs.atomic.os.fsync", fail(OSError(5, "I/O error")), CheckpointError),
-        ("scratchvae.runs.archive.write_npz", half_a_file, CheckpointError),
-        ("scratchvae.runs.archive.write_npz", fail(KeyboardInterrupt()), KeyboardInterrupt),
-        ("scratchvae.runs.atomic.os.open", fail(OSError(28, "Full")), CheckpointError),
+        ("scratchvae.storage.atomic.os.replace", fail(PermissionError(13, "No")), CheckpointError),
+        ("scratchvae.storage.atomic.os.fsync", fail(OSError(5, "I/O error")), CheckpointError),
+        ("scratchvae.storage.archive.write_npz", half_a_file, CheckpointError),
+        ("scratchvae.storage.archive.write_npz", fail(KeyboardInterrupt()), KeyboardInterrupt),
+        ("scratchvae.storage.atomic.os.open", fail(OSError(28, "Full")), CheckpointError),
     ],
 )
 @pytest.mark.parametrize("there_before", [True, False])
@@ -136,13 +136,13 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
 def test_a_disk_that_is_full_is_said_so(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "c.npz"
     with monkeypatch.context() as patch:
-        patch.setattr("scratchvae.runs.archive.write_npz", half_a_file)
+        patch.setattr("scratchvae.storage.archive.write_npz", half_a_file)
         with pytest.raises(
             CheckpointError, match=r"c\.npz cannot be written: No space left.*device$"
         ):
             save_checkpoint(path, small())
     save_checkpoint(path, small())
-    monkeypatch.setattr("scratchvae.runs.archive.write_npz", half_a_file)
+    monkeypatch.setattr("scratchvae.storage.archive.write_npz", half_a_file)
     with pytest.raises(CheckpointError, match="No space left on device; the one before it stays"):
         save_checkpoint(path, small())
 
@@ -205,7 +205,7 @@ def test_a_kill_between_the_two_renames_leaves_nothing_behind_after_the_next_sav
 def test_where_a_file_can_have_one_name_only_the_one_before_is_a_copy(
     tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("scratchvae.runs.atomic.os.link", fail(OSError(1, "Not permitted")))
+    monkeypatch.setattr("scratchvae.storage.atomic.os.link", fail(OSError(1, "Not permitted")))
     path, previous = tmp_path / "c.npz", tmp_path / "p.npz"
     for step in (1, 2):
         save_checkpoint(path, small(step), previous)

@@ -17,7 +17,7 @@ from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError
 from scratchvae.runs import RunFolder
 from scratchvae.runs.checkpoint import load_checkpoint, save_checkpoint
-from scratchvae.runs.npz import write_npz
+from scratchvae.storage.npz import write_npz
 from scratchvae.training import train
 
 

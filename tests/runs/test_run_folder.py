@@ -226,7 +226,7 @@ def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch
     def failing(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("scratchvae.runs.atomic.os.replace", failing)
+    monkeypatch.setattr("scratchvae.storage.atomic.os.replace", failing)
     with pytest.raises(OSError, match="No space"):
         write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}

@@ -1,6 +1,6 @@
 """A step that was not finite, on disk: everything that it was computed from.
 
-An archive (:mod:`scratchvae.runs.archive`) with the arrays ``x`` and ``eps`` as the model saw them
+An archive (:mod:`scratchvae.storage.archive`) with the arrays ``x`` and ``eps`` as the model saw them
 and ``params/…``; if the update made the infinity, also ``gradient/…``, ``moments.m/…`` and so on.
 Its manifest holds the settings, the place in the run, weight and beta. The data set isn't needed
 to run the step again.
@@ -18,7 +18,7 @@ from scratchvae.config import TrainConfig
 from scratchvae.errors import CheckpointError, ConfigError, NonFiniteError, ReplayError
 from scratchvae.latent import AnalyticKL
 from scratchvae.models import VAE
-from scratchvae.runs.archive import load_archive, save_archive
+from scratchvae.storage.archive import load_archive, save_archive
 from scratchvae.types import Json, JsonView
 
 FILE = "nonfinite.npz"  # in the folder of a run

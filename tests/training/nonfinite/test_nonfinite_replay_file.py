@@ -9,7 +9,7 @@ from training_helpers import settings, tiny
 from scratchvae.backend import get_backend
 from scratchvae.errors import NonFiniteError, ReplayError
 from scratchvae.runs import RunFolder
-from scratchvae.runs.archive import save_archive
+from scratchvae.storage.archive import save_archive
 from scratchvae.training import train
 from scratchvae.training.nonfinite.replay import FILE, Replay, load_replay, save_replay
 

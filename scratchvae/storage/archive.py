@@ -1,6 +1,6 @@
 """Arrays and a manifest in one file whose every byte is covered by a checksum.
 
-The file is an npz in one canonical form (:mod:`scratchvae.runs.npz`). Its first member is the
+The file is an npz in one canonical form (:mod:`scratchvae.storage.npz`). Its first member is the
 manifest, a JSON text with the format, with whatever the writer has to say, and with shape, dtype
 and SHA-256 of every array; the second is the SHA-256 of that text; the arrays follow in the order
 of their names. So no byte can change, go or come without a ``CheckpointError`` that says what is
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import CheckpointError
-from scratchvae.runs.atomic import write_atomically
-from scratchvae.runs.npz import FrameError, NpzReader, npy_header, write_npz
+from scratchvae.storage.atomic import write_atomically
+from scratchvae.storage.npz import FrameError, NpzReader, npy_header, write_npz
 from scratchvae.types import Json, JsonView
 
 FORMAT = 2

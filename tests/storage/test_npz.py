@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from scratchvae.runs.npz import FrameError, NpzReader, npy_header, write_npz
+from scratchvae.storage.npz import FrameError, NpzReader, npy_header, write_npz
 
 DTYPES = ("|u1", "|i1", "<i4", "<i8", "<u2", "<f2", "<f4", "<f8")
 ARRAYS = st.sampled_from(DTYPES).flatmap(
