@@ -12,22 +12,35 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from scratchvae.backend import get_backend
     from scratchvae.config import TrainConfig
-    from scratchvae.data import load_dataset
+    from scratchvae.data import Dataset, load_dataset
     from scratchvae.evaluation import evaluate
     from scratchvae.models import VAE, Model
+    from scratchvae.runs.load import load
     from scratchvae.training import train
 
 _HOME = {
     "VAE": "scratchvae.models",
+    "Dataset": "scratchvae.data",
     "Model": "scratchvae.models",
     "TrainConfig": "scratchvae.config",
     "evaluate": "scratchvae.evaluation",
     "get_backend": "scratchvae.backend",
+    "load": "scratchvae.runs.load",
     "load_dataset": "scratchvae.data",
     "train": "scratchvae.training",
 }
 
-__all__ = ["VAE", "Model", "TrainConfig", "evaluate", "get_backend", "load_dataset", "train"]
+__all__ = [
+    "VAE",
+    "Dataset",
+    "Model",
+    "TrainConfig",
+    "evaluate",
+    "get_backend",
+    "load",
+    "load_dataset",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -37,4 +50,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted([*__all__, "__version__"])

@@ -1,6 +1,7 @@
 """A VAE together with its parameters: host arrays in, host arrays out."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from scratchvae.backend import Backend, HostArray, get_backend
@@ -9,7 +10,9 @@ from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import AnalyticKL
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models.inputs import grey_values, latent_vectors, noise
+from scratchvae.models.recipe import make_vae, recipe_of
 from scratchvae.models.vae import VAE, BoundVAE
+from scratchvae.storage.archive import load_archive, save_archive
 from scratchvae.types import Values
 
 BLOCK = 250  # images at a time; part of the definition of evaluation noise, see Model.terms
@@ -95,6 +98,32 @@ class Model:
         """For pickle and copy: the parameters as host arrays, and which backend to ask for."""
         backend = (self.bk.name, str(self.bk.dtype), getattr(self.bk, "tf32", False))
         return _restore, (self.vae, backend, self.params.to_host())
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one file: its parameters, checksummed, and how its VAE is made.
+
+        Raises ``CheckpointError`` where the file cannot be written; the one before it then stays.
+        """
+        content = {"model": recipe_of(self.vae), "dtype": str(self.bk.dtype)}
+        save_archive(Path(path), content, self.params.to_host())
+
+    @classmethod
+    def load(
+        cls, path: str | Path, bk: Backend | None = None, *, vae: VAE | None = None
+    ) -> "Model":
+        """The model of a file that :meth:`save` wrote.
+
+        ``bk``: NumPy in the float type of the file unless given. ``vae``: the model's own, needed
+        where it was put together from classes outside this package. Raises ``CheckpointError`` for
+        a file that is missing or damaged, ``ConfigError`` for one whose VAE cannot be made again,
+        or whose parameters are not those of ``vae``.
+        """
+        content, arrays = load_archive(Path(path), {"model": dict, "dtype": str})
+        vae = make_vae(content["model"]) if vae is None else vae
+        bk = get_backend("cpu", content["dtype"]) if bk is None else bk
+        params = FlatBuffer(bk, vae.layout)
+        params.load(arrays)
+        return cls(vae, bk, params=params)
 
     def to(self, bk: Backend) -> "Model":
         """A copy on another backend or in another float type."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import scratchvae
-from scratchvae import VAE, Model, TrainConfig, evaluate, get_backend, load_dataset, train
+from scratchvae import VAE, Model, TrainConfig, evaluate, get_backend, load, load_dataset, train
 from scratchvae import gradcheck as checks
 from scratchvae.data import Dataset, Reading, Split
 from scratchvae.errors import ScratchVAEError
@@ -107,6 +107,17 @@ ROWS = [
         "needs at least 2 samples per image"),
     Row(Model, "params", lambda: Model(SMALL, params=other_layout()), "parameters have the shap"),
     Row(Model, "seed", lambda: Model(SMALL, CPU, seed=-1), "the seed of a stream is -1"),
+    Row(Model.save, "path", lambda: MODEL.save(NO_FOLDER), "/dev/null/run cannot be written"),
+    Row(Model.load, "path", lambda: Model.load("nowhere.npz"), "no checkpoint at nowhere.npz"),
+    Row(Model.load, "path", lambda: Model.load(__file__), "is damaged, or no file of scratchvae"),
+    Row(load, "path", lambda: load("nowhere.npz"), "there is no checkpoint at nowhere.npz"),
+    Row(load, "path", lambda: load(Path(__file__).parent), "holds no run: there is no config.json"),
+    Row(Dataset, "name", lambda: Dataset(5, BYTES, BYTES, (3, 4)), "data set is a text, not 5"),
+    Row(Dataset, "train", lambda: dataset(X), "the train part is a Split, not ndarray"),
+    Row(Dataset, "test", lambda: dataset(BYTES, LIGHT), "test images differ in max_level"),
+    Row(Dataset, "image_shape", lambda: Dataset("x", BYTES, BYTES, (4, 4)), "4 x 4 were expected"),
+    Row(Dataset, "feature_names", lambda: Dataset("x", BYTES, BYTES, (3, 4), feature_names=("a",)),
+        "1 names for 12 features"),
     Row(Model.with_samples, "samples", lambda: MODEL.with_samples(0), "samples must be at least 1"),
     Row(Model.encode, "images", lambda: MODEL.encode(X[:, :11]), "(5, 11), expected (N, 12)"),
     Row(Model.encode, "images", lambda: MODEL.encode(X[:0]), "with N at least 1"),
@@ -255,6 +266,13 @@ CANNOT_FAIL: dict[str, str] = {  # a public name, or name.argument: why it has n
     "Model.bk": OBJECTS,
     "Model.to.bk": OBJECTS,
     "Model.for_evaluation": "takes nothing",
+    "Model.load.bk": OBJECTS,
+    "Model.load.vae": "rows would need a file: see tests/models/test_model_file.py",
+    "load.device": "as in get_backend, whose rows show it",
+    "load.vae": "as in Model.load",
+    "Dataset.class_names": "a label without a name is called by its number",
+    "Dataset.colormap": "a name, looked up when something is drawn",
+    "Dataset.notes": "lines for people, printed as they are",
     "Model.terms.stream": OBJECTS,
     "TrainConfig": "every setting has rows in tests/training/test_training_config.py",
     "TrainConfig.to_json": "takes nothing",

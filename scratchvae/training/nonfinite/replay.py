@@ -1,9 +1,9 @@
 """A step that was not finite, on disk: everything that it was computed from.
 
-An archive (:mod:`scratchvae.storage.archive`) with the arrays ``x`` and ``eps`` as the model saw them
-and ``params/…``; if the update made the infinity, also ``gradient/…``, ``moments.m/…`` and so on.
-Its manifest holds the settings, the place in the run, weight and beta. The data set isn't needed
-to run the step again.
+An archive (:mod:`scratchvae.storage.archive`) with the arrays ``x`` and ``eps`` as the model saw
+them and ``params/…``; if the update made the infinity, also ``gradient/…``, ``moments.m/…`` and so
+on. Its manifest holds the settings, the place in the run, weight and beta. The data set isn't
+needed to run the step again.
 """
 
 import math

@@ -1,0 +1,93 @@
+"""How a VAE is made, as JSON can hold it: the classes of its parts and their settings."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from scratchvae.errors import ConfigError
+from scratchvae.latent import Estimator
+from scratchvae.layers import INITIALIZATIONS, Layer, Sequential
+from scratchvae.likelihoods import Likelihood
+from scratchvae.models.vae import VAE
+
+OWN = "scratchvae."  # only classes of this package are made again: a file can name no other code
+
+
+def recipe_of(vae: VAE) -> dict[str, Any]:
+    """The classes and settings of all parts of ``vae``."""
+    return {
+        "pixels": vae.pixels,
+        "latent_dim": vae.latent_dim,
+        "beta": vae.beta,
+        "samples": vae.samples,
+        "encoder": [_describe(layer) for layer in vae.encoder.layers],
+        "decoder": [_describe(layer) for layer in vae.decoder.layers],
+        "likelihood": _describe(vae.likelihood),
+        "estimator": _describe(vae.estimator),
+    }
+
+
+def make_vae(recipe: Mapping[str, Any]) -> VAE:
+    """The inverse of :func:`recipe_of`.
+
+    Raises ``ConfigError`` for parts whose class is not one of this package's, and for a recipe that
+    makes no VAE.
+    """
+    try:
+        encoder, decoder = (
+            Sequential(*(_make(part, Layer) for part in recipe[name]))
+            for name in ("encoder", "decoder")
+        )
+        return VAE(
+            recipe["pixels"],
+            encoder,
+            decoder,
+            _make(recipe["likelihood"], Likelihood),
+            recipe["latent_dim"],
+            beta=recipe["beta"],
+            samples=recipe["samples"],
+            estimator=_make(recipe["estimator"], Estimator),
+        )
+    except (KeyError, TypeError, AttributeError, ImportError) as error:
+        raise ConfigError(f"the recipe of the model cannot be followed: {error}") from error
+
+
+def _describe(part: object) -> dict[str, Any]:
+    kind = type(part)
+    settings = {name: _as_json(value) for name, value in vars(part).items()}
+    return {"class": f"{kind.__module__}:{kind.__qualname__}", "settings": settings}
+
+
+def _as_json(value: Any) -> Any:
+    """A setting as JSON can hold it: numbers, texts, tuples of them, initializations by name."""
+    for name, initialization in INITIALIZATIONS.items():
+        if value == initialization:
+            return {"init": name}
+    if isinstance(value, tuple | list):
+        return [_as_json(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return {"unknown": repr(value)}
+
+
+def _make(described: Mapping[str, Any], base: type[Any]) -> Any:
+    module, _, name = described["class"].partition(":")
+    settings = {key: _from_json(value) for key, value in described["settings"].items()}
+    kind = getattr(import_module(module), name, None) if module.startswith(OWN) else None
+    if not (isinstance(kind, type) and issubclass(kind, base)) or UNKNOWN in settings.values():
+        raise ConfigError(
+            f"the model has a {base.__name__.lower()} of your own, {described['class']}, which a "
+            "file cannot make again: put the VAE together as you did and hand it over (vae=...)"
+        )
+    part: Any = object.__new__(kind)  # a part holds its settings and nothing else
+    vars(part).update(settings)
+    return part
+
+
+UNKNOWN = object()
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return INITIALIZATIONS[value["init"]] if "init" in value else UNKNOWN
+    return tuple(map(_from_json, value)) if isinstance(value, list) else value
