@@ -327,7 +327,7 @@ def default_colormap(split: Split) -> str:
 
     Drawings on a black ground are shown as ink on paper, everything else as light.
     """
-    values = split.values(slice(0, FEW))
+    values = split.values(slice(0, FEW)).astype(np.float64)  # a sum of two may overflow float32
     low, high = float(values.min()), float(values.max())
     return "Greys" if (values <= low + (high - low) / 4).mean() >= 0.5 else "gray"
 
