@@ -69,13 +69,6 @@ class VAE:
             raise ConfigError(f"the decoder's output has shape {logits}, expected {expected}")
         self.layout = Layout({p.name: p.shape for p in self._parameters()})
 
-    def __repr__(self) -> str:
-        parts = ", ".join(
-            f"{name}={getattr(self, name)!r}"
-            for name in ("encoder", "decoder", "likelihood", "latent_dim", "beta", "samples")
-        )
-        return f"VAE({self.pixels}, {parts}, estimator={self.estimator!r})"
-
     @classmethod
     def mlp(
         cls,

@@ -12,8 +12,8 @@ def load(path: str | Path, *, device: str = "cpu", vae: VAE | None = None) -> Mo
 
     Of a run: the parameters after the best epoch where a validation split chose one, else the
     latest; its settings are ``RunFolder.open(path).config()``. ``device`` as in ``get_backend``,
-    in the float type that the model had. ``vae``: the model itself, needed for a file whose VAE was
-    put together from classes outside this package.
+    in the float type that the model had. ``vae``: the VAE itself, needed where it was put together
+    by hand: of a run, or of a file whose classes are not this package's.
 
     Raises ``RunError``, ``CheckpointError`` or ``ConfigError`` for what cannot be read or does not
     fit.
@@ -21,7 +21,7 @@ def load(path: str | Path, *, device: str = "cpu", vae: VAE | None = None) -> Mo
     path = Path(path)
     if path.is_dir():
         run = RunFolder.open(path)
-        model, _ = run.load(get_backend(device, run.config().dtype))
+        model, _ = run.load(get_backend(device, run.config().dtype), vae=vae)
         return model
     model = Model.load(path, vae=vae)
     return model if device == "cpu" else model.to(get_backend(device, model.bk.dtype))
