@@ -172,9 +172,9 @@ def _fit(
             else:
                 bound.dq.flat *= settings.rate
                 bound.q.flat -= bound.dq.flat
-    found = [bk.to_host(a).astype(np.float64) for a in (bound.mu, bound.logstd)]
-    _require_finite(settings, *found)
-    return found[0], found[1], np.array(trace).reshape(-1, n, 1)
+    mu, logstd = (bk.to_host(a).astype(np.float64) for a in (bound.mu, bound.logstd))
+    _require_finite(settings, mu, logstd)
+    return mu, logstd, np.array(trace).reshape(-1, n, 1)
 
 
 def _require_finite(settings: CompletionSettings, *arrays: NDArray) -> None:

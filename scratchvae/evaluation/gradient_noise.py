@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError
@@ -60,7 +60,7 @@ class BiasVariance:
     @property
     def limit(self) -> float:
         """The smallest bias that would have been told from noise."""
-        return math.sqrt(_root(self.bias_squared) ** 2 + BIAS_THRESHOLD * self.noise_error)
+        return math.sqrt(max(self.bias_squared, 0.0) + BIAS_THRESHOLD * self.noise_error)
 
 
 def _root(square: float) -> float:
@@ -79,12 +79,11 @@ class Draws:
         self.squares = np.zeros(size)
         self.first = np.zeros(size)
 
-    def add(self, vector: ArrayLike) -> None:
+    def add(self, vector: NDArray) -> None:
         """One more of the ``count`` vectors; consecutive ones fall into the same group."""
-        vector = np.asarray(vector, dtype=np.float64)
         if self.seen == 0:
             self.first[...] = vector
-        away = vector - self.first  # small numbers: nothing cancels in the variance below
+        away = vector - self.first  # float64, and small: nothing cancels in the variance below
         group = self.seen * len(self.sums) // self.count
         self.sums[group] += away
         self.sizes[group] += 1
@@ -120,8 +119,7 @@ def jackknife(leave_one_out: Float64) -> float:
 
     For a squared norm that is zero it exceeds the truth somewhat: noise is not taken for bias.
     """
-    deviations = leave_one_out - leave_one_out.mean()
-    return math.sqrt(float((deviations**2).sum()) * (len(deviations) - 1) / len(deviations))
+    return math.sqrt((len(leave_one_out) - 1) * float(leave_one_out.var()))
 
 
 def bias_and_variance(draws: Draws, reference: Draws, where: slice = slice(None)) -> BiasVariance:
@@ -132,7 +130,7 @@ def bias_and_variance(draws: Draws, reference: Draws, where: slice = slice(None)
     """
     means, true = draws.means[:, where], reference.means[:, where]
     scale, scales = squared_norm(true)
-    if scale <= 2 * jackknife(scales) or scales.min() <= 0:
+    if scale <= 2 * jackknife(scales):  # else every one of the scales is positive, too
         return BiasVariance(math.nan, math.nan, math.nan, math.nan)
     square, squares = squared_norm(means - true)
     variance = float(draws.variances[where].sum())

@@ -57,4 +57,4 @@ def interpolate(
         raise ConfigError(f"{first.shape} images cannot be paired with {second.shape}")
     za, zb = (model.encode(images)[0].astype(np.float64) for images in (first, second))
     z = PATHS[path](za, zb, np.linspace(0.0, 1.0, steps))
-    return model.decode(z.reshape(-1, z.shape[-1])).reshape(len(first), steps, -1)
+    return model.decode(z.reshape(-1, model.vae.latent_dim)).reshape(len(first), steps, -1)

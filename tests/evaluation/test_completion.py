@@ -181,6 +181,42 @@ def test_with_every_pixel_observed_nothing_is_hidden_and_nothing_is_filled() -> 
     np.testing.assert_array_equal(found.filled, x)
 
 
+@each_likelihood
+def test_the_reported_elbo_and_its_error_are_those_of_fresh_draws_by_hand(likelihood) -> None:
+    model, (x, observed, *_) = a_model(likelihood), inputs()
+    settings = CompletionSettings(steps=3, rate=0.3, final_samples=50, seed=3)
+    found = complete(model, x, observed, settings=settings)
+    np.testing.assert_array_equal(found.observed, observed)
+    for i in range(B):
+        eps = normal((50, Z), Stream(3, Purpose.COMPLETION, 0, i))
+        mu, std = found.mu[i], np.exp(found.logstd[i])
+        nll = model.pixel_nll(np.tile(x[i], (50, 1)), mu + std * eps)[:, observed[i]].sum(axis=1)
+        kl = (mu**2 + std**2 - 1).sum() / 2 - found.logstd[i].sum()
+        assert found.negative_elbo[i] == pytest.approx(nll.mean() + kl, rel=1e-12)
+        assert found.error[i] == pytest.approx(nll.std() / math.sqrt(50), rel=1e-12)
+
+
+def test_every_tenth_step_leaves_its_objective_before_its_update_in_the_trace() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    before, after = (
+        complete(
+            model, x, observed, settings=CompletionSettings(steps=steps, samples=K, final_samples=2)
+        )
+        for steps in (19, 20)
+    )
+    eps = np.stack([normal((K, Z), Stream(0, Purpose.COMPLETION, 20, i)) for i in range(B)])
+    expected = objective(model, x, observed, eps, before.mu, before.logstd, "analytic")
+    assert (len(before.trace), len(after.trace)) == (1, 2)
+    np.testing.assert_allclose(after.trace[-1], expected, rtol=1e-13)
+
+
+def test_without_settings_the_defaults_are_meant() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    found = complete(model, x, observed)
+    expected = complete(model, x, observed, settings=CompletionSettings())
+    np.testing.assert_array_equal(found.negative_elbo, expected.negative_elbo)
+
+
 def test_the_nats_of_a_hidden_pixel_are_those_of_the_mixture_by_hand() -> None:
     model, (x, observed, *_) = a_model(), inputs()
     found = complete(
@@ -293,6 +329,7 @@ def test_where_the_fit_starts_is_said_for_all_units_or_for_each() -> None:
         (np.zeros(D, bool), "observes nothing"),
         (np.eye(B, D) < 0, "observes nothing"),
         (np.ones((3, D), bool), "3 masks for 4 images"),
+        (np.ones((5, D), bool), "5 masks for 4 images"),
     ],
 )
 def test_a_mask_that_cannot_be_is_refused(mask, message) -> None:
@@ -304,8 +341,9 @@ def test_a_mask_that_cannot_be_is_refused(mask, message) -> None:
 def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(DataError, match=r"expected \(N, 7\)"):
         complete(a_model(), np.zeros((2, 8)), np.ones(8, bool))
-    with pytest.raises(DataError, match="2 numbers for 1 images"):
-        complete(a_model(), np.zeros((1, D)), np.ones(D, bool), numbers=[1, 2])
+    for images, numbers in ((1, [1, 2]), (3, [1, 2])):
+        with pytest.raises(DataError, match=f"2 numbers for {images} images"):
+            complete(a_model(), np.zeros((images, D)), np.ones(D, bool), numbers=numbers)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +373,15 @@ def test_a_fit_that_diverges_says_so() -> None:
     model, (x, observed, *_) = a_model(Gaussian(1e-3)), inputs()
     settings = CompletionSettings(steps=30, rate=1e6, optimizer="sgd", final_samples=2)
     with pytest.raises(NonFiniteError, match="diverged at a rate of 1e\\+06"):
+        complete(model, x, observed, settings=settings)
+
+
+def test_a_fit_whose_divergence_overflows_says_so_although_its_numbers_are_finite() -> None:
+    model, (x, observed, *_) = a_model(), inputs()
+    settings = CompletionSettings(
+        steps=1, rate=1e-9, optimizer="sgd", mu=(1e200,), final_samples=2
+    )
+    with pytest.raises(NonFiniteError, match="diverged at a rate of 1e-09"):
         complete(model, x, observed, settings=settings)
 
 

@@ -8,6 +8,7 @@ from scratchvae.data import load_dataset
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation.gradient_noise import (
     GROUPS,
+    BiasVariance,
     Draws,
     bias_and_variance,
     draw_gradients,
@@ -110,6 +111,41 @@ def test_nothing_is_relative_to_a_gradient_that_cannot_be_told_from_zero():
     assert np.isnan([found.variance, found.bias, found.bias_error, found.limit]).all()
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("spread", "known"), [(0.8, True), (1.3, False)])
+def test_a_true_gradient_is_known_when_its_square_exceeds_two_standard_errors(size, spread, known):
+    # Group means a ± b: the square is a² − b²/(G − 1), its standard error about 2ab/√G.
+    groups = size * (1.0 + spread * np.resize([1.0, -1.0], (GROUPS, 1)))
+    reference = Draws(1, GROUPS)
+    for vector in groups:
+        reference.add(vector)
+    assert bias_and_variance(vectors(1, TRUE)[0], vectors(2, TRUE)[0]).known
+    assert bias_and_variance(reference, reference).known == known
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_vectors_of_any_type_are_summed_in_float64(dtype):
+    values = (1e4 + normal((40, 3), Stream(1, Purpose.DIRECTION))).astype(dtype)
+    draws = Draws(3, 40)
+    for row in values:
+        draws.add(row)
+    exact = values.astype(np.float64)
+    np.testing.assert_allclose(draws.variances, exact.var(axis=0, ddof=1), rtol=1e-12)
+
+
+def test_bias_its_error_and_its_limit_follow_from_its_square_by_hand():
+    noise = BiasVariance(1.0, bias_squared=0.25, bias_squared_error=0.11, noise_error=0.02)
+    assert noise.biased
+    assert noise.bias == 0.5
+    assert noise.bias_error == pytest.approx((np.sqrt(0.36) - np.sqrt(0.14)) / 2)
+    assert noise.limit == pytest.approx(np.sqrt(0.25 + 4 * 0.02))
+    below = BiasVariance(1.0, bias_squared=-0.1, bias_squared_error=0.35, noise_error=0.02)
+    assert (below.biased, below.bias) == (False, 0.0)
+    assert below.bias_error == pytest.approx(np.sqrt(0.25) / 2)
+    assert below.limit == pytest.approx(np.sqrt(4 * 0.02))
+    assert not BiasVariance(1.0, 0.08, 0.1, 0.02).biased  # it must exceed four errors
+
+
 def test_too_few_draws_are_refused():
     with pytest.raises(ConfigError, match=f"at least {GROUPS} draws are needed, not 5"):
         Draws(3, 5)
@@ -149,6 +185,21 @@ def test_draws_are_gradients_of_the_mean_over_the_batch(model_and_images):
         expected.append(gradient["encoder.0.W"].ravel())
     where = slice(0, 64 * 9)
     np.testing.assert_allclose(draws.means[:, where], expected, rtol=1e-10, atol=1e-14)
+
+
+def test_an_estimator_is_held_against_the_draws_of_its_reference(model_and_images):
+    model, images = model_and_images
+
+    def drawn(name, what, draws):
+        stream = Stream.named(7, Purpose.TEST_LATENT, f"gradient noise, {what}, epoch 3")
+        return draw_gradients(model, images, name, draws=draws, stream=stream)
+
+    own, reference = drawn("dreg", "dreg", 20), drawn("iwae", "reference iwae", 60)
+    found = gradient_noise(
+        model, images, draws=20, seed=7, moment="epoch 3", reference_factor=3, names=("dreg",)
+    )
+    for layer, where in layers_of(model.vae.layout).items():
+        assert found["dreg"][layer] == bias_and_variance(own, reference, where)
 
 
 def test_what_is_known_of_each_estimator_is_found(model_and_images):

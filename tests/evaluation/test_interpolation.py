@@ -51,6 +51,16 @@ def test_e62_by_hand() -> None:
 @pytest.mark.parametrize("factor", [2.0, -1.0, 0.0])
 def test_e62_where_there_is_no_arc_the_line_is_taken(factor) -> None:
     np.testing.assert_array_equal(spherical(A, factor * A, T), linear(A, factor * A, T))
+    np.testing.assert_array_equal(spherical(factor * A, A, T), linear(factor * A, A, T))
+
+
+@pytest.mark.parametrize(("angle", "has_arc"), [(0.8e-6, False), (1.2e-6, True), (1.0, True)])
+def test_e62_directions_less_than_a_millionth_apart_are_one(angle, has_arc) -> None:
+    ends = np.array([[1.0, 0.0]]), np.array([[np.cos(angle), np.sin(angle)]])
+    on_circle = np.stack([np.cos(T * angle), np.sin(T * angle)], axis=1)[None]
+    found = spherical(*ends, T)
+    np.testing.assert_allclose(found, on_circle, rtol=0, atol=1e-9)
+    assert (found != linear(*ends, T)).any() == has_arc
 
 
 def test_e62_the_ends_are_the_reconstructions_of_the_images() -> None:

@@ -264,6 +264,25 @@ def test_a_gaussian_scored_by_mass_is_its_density_times_the_width_of_a_level() -
     assert mass == pytest.approx(density - 12 * math.log(16), abs=1e-3)
 
 
+@pytest.mark.parametrize("device", ["cpu", "strict"])
+def test_mass_under_a_learned_deviation_of_each_pixel_by_hand(device) -> None:
+    config = TrainConfig(hidden=(8,), dtype="float64", likelihood="gaussian-per-pixel")
+    model = Model(config.make_vae(12), get_backend(device, "float64"), seed=3)
+    logvar = np.linspace(-4.0, 1.0, 12)
+    model.bk.load(logvar, model.params["likelihood.logvar"])
+    x, eps = grey(4).values().astype("float64"), normal((4, 3, 2), Stream(1, Purpose.IMPORTANCE))
+    std = np.sqrt(np.exp(logvar) + 0.01**2)
+    mu, encoder_logvar = model.encode(x)
+    expected = np.empty((4, 3))
+    for k in range(3):
+        mean = model.decode(mu + np.exp(encoder_logvar / 2) * eps[:, k])
+        low = np.where(x == 0, -np.inf, x - 1 / 32)
+        high = np.where(x == 1, np.inf, x + 1 / 32)
+        mass = stats.norm.cdf(high, mean, std) - stats.norm.cdf(low, mean, std)
+        expected[:, k] = -np.log(mass).sum(axis=1)
+    np.testing.assert_allclose(mass_of_levels(16)(model, x, eps), expected, rtol=1e-12)
+
+
 def test_mass_of_levels_is_for_gaussians() -> None:
     with pytest.raises(ConfigError, match="for Gaussians, not for Bernoulli"):
         log_likelihood(a_model(), grey(3), samples=1, score=mass_of_levels(16))
