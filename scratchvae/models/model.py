@@ -236,9 +236,9 @@ class Model:
         grads = FlatBuffer(self.bk, self.vae.layout)
         bound = self.vae.bind(Workspace(self.bk, len(x)), self.params, grads)
         shape = (len(x), self.vae.samples, self.vae.latent_dim)
-        given = None if eps is None else noise(eps, shape)
+        eps = None if eps is None else noise(eps, shape)
         self.bk.load(x, bound.x)
-        self._load_noise(bound, given, Stream(seed, Purpose.TEST_LATENT))
+        self._load_noise(bound, eps, Stream(seed, Purpose.TEST_LATENT))
         bound.loss_and_gradient(1.0 / len(x))
         return LossAndGradient(self._average(*self._read(bound)), grads.to_host())
 

@@ -378,9 +378,7 @@ def test_a_fit_that_diverges_says_so() -> None:
 
 def test_a_fit_whose_divergence_overflows_says_so_although_its_numbers_are_finite() -> None:
     model, (x, observed, *_) = a_model(), inputs()
-    settings = CompletionSettings(
-        steps=1, rate=1e-9, optimizer="sgd", mu=(1e200,), final_samples=2
-    )
+    settings = CompletionSettings(steps=1, rate=1e-9, optimizer="sgd", mu=(1e200,), final_samples=2)
     with pytest.raises(NonFiniteError, match="diverged at a rate of 1e-09"):
         complete(model, x, observed, settings=settings)
 

@@ -113,6 +113,15 @@ def test_more_images_than_a_block_are_treated_like_few(cpu64, make, batch):
     np.testing.assert_allclose(model.decode(mu)[-1], model.decode(mu[-1:])[0], rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize("rows", [BLOCK, BLOCK + 3, 2 * BLOCK + 1])
+def test_the_nats_of_the_pixels_of_many_images_add_up_to_the_nats_of_each(cpu64, make, batch, rows):
+    model = Model(make("bernoulli"), cpu64)
+    x, _ = batch(model.vae, rows=rows)
+    nll = model.pixel_nll(x, model.encode(x).mu).sum(axis=1)
+    at_the_mean = model.terms(x, np.zeros((rows, 1, model.vae.latent_dim))).nll[:, 0]
+    np.testing.assert_allclose(nll, at_the_mean, rtol=1e-13)
+
+
 def test_the_loss_is_an_average_over_images_and_samples_with_its_beta(model, batch):
     x, eps = batch(model.vae)
     loss = model.loss(x, eps)

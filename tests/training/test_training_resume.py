@@ -1,7 +1,7 @@
 """A run that was killed anywhere and resumed leaves the bytes of one that was not."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ WRITES = [
     *((os, "fsync", n) for n in range(1, 20)),  # of lines, files and folders
     *((os, "replace", n) for n in range(1, 11)),
     *((os, "link", n) for n in (1, 2)),
-    *((tempfile, "mkstemp", n) for n in range(1, 8)),
+    *((secrets, "token_hex", n) for n in range(1, 8)),  # names of temporary files
 ]
 
 

