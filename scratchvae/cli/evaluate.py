@@ -107,7 +107,7 @@ def under(
 ) -> tuple[Evaluation, LogLikelihood | None]:
     """The numbers of a split under the protocol of ``config``."""
     require_same_max_level(config, dataset.train.max_level)
-    images = getattr(prepare(config, dataset), split)
+    images = getattr(prepare(config, dataset, vae=model.vae), split)
     if images is None:
         raise ConfigError("the run was trained without a validation split")
     result = evaluate(model, images, seed=config.seed, draw=epoch)

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     caption = caption_of(model, config, dataset, metrics)
     target = args.out or folder.figures_path
     snapshots = Snapshots.load(folder.snapshots_path)
-    views = prepare(config, dataset)
-    paths = draw_run(target, model, config, dataset, views, metrics, caption, snapshots)
+    prepared = prepare(config, dataset, vae=model.vae)
+    paths = draw_run(target, model, config, dataset, prepared, metrics, caption, snapshots)
     print_result(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
     return 0
