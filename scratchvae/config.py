@@ -19,7 +19,7 @@ from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import VAE
 from scratchvae.models.specs import parse_layers, with_head
 from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
-from scratchvae.tables import look_up
+from scratchvae.tables import instantiate, look_up
 from scratchvae.types import Json, JsonView
 
 HEADS = ("logvar", "logstd")
@@ -199,14 +199,14 @@ class TrainConfig:
         """The likelihood that the settings name."""
         mean = "sigmoid" if self.mean == "auto" else self.mean
         start_std = self.start_std or 1.0
-        return self.likelihood_class.from_settings(
-            LikelihoodSettings(self.likelihood, self.max_level, self.std, start_std, mean)
-        )
+        settings = LikelihoodSettings(self.likelihood, self.max_level, self.std, start_std, mean)
+        make = self.likelihood_class.from_settings
+        return instantiate("likelihood", self.likelihood, lambda: make(settings))
 
     def make_estimator(self) -> Estimator:
         """The estimator that the settings name."""
         kind = look_up("estimator", self.estimator, ESTIMATORS, Estimator)
-        return kind.from_settings(self.free_bits)
+        return instantiate("estimator", self.estimator, lambda: kind.from_settings(self.free_bits))
 
     def make_vae(self, pixels: int) -> VAE:
         """The model that the settings describe, for images of ``pixels`` numbers."""
@@ -238,7 +238,7 @@ class TrainConfig:
     def make_optimizer(self) -> Optimizer:
         """The optimizer that the settings name."""
         rule = look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
-        return rule(lr=self.lr, clip=self.clip)
+        return instantiate("optimizer", self.optimizer, rule, lr=self.lr, clip=self.clip)
 
     @property
     def trains_what_is_tested(self) -> bool:

@@ -1,12 +1,10 @@
 """Errors that a person can act on: what was wrong, where, what was expected, what to do.
 
-from contextlib import suppress
-from operator import index
-
 One type per kind of trouble. The command line prints the sentence and exits with 2; a traceback
 is never the answer to a user's mistake.
 """
 
+from collections.abc import Callable
 from operator import index
 from typing import Any
 
@@ -19,6 +17,10 @@ class ScratchVAEError(Exception):
 
 class ConfigError(ScratchVAEError, ValueError):
     """An invalid setting, argument or combination of them."""
+
+
+class MissingMethodError(ConfigError, NotImplementedError):
+    """A class of the caller's own lacks a method; the message says what to write, and where."""
 
 
 class DataError(ScratchVAEError, ValueError):
@@ -71,6 +73,14 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
         if number >= least:
             return number
     raise ConfigError(f"{what} must be a whole number of at least {least}, not {value!r}")
+
+
+def value_is_lost(method: Callable[..., object], statement: str) -> str:
+    """What is wrong with a method that returns a value, and the statement to write instead."""
+    return (
+        f"{method.__qualname__} returns a value, which is lost: write it into the buffer that was "
+        f"handed in, {statement}, and return nothing"
+    )
 
 
 def why_not_imported(error: ImportError) -> str:

@@ -2,18 +2,22 @@
 
 A layer, likelihood, estimator or optimizer is one class in one file and one line in its folder's
 table. Configuration and command line ask the table which names there are, and the class what it
-needs. A class of your own needs no line: settings name its module and the class.
+needs. A class of your own needs no line: settings name its module and the class. docs/extending.md
+has an example of each.
 """
 
 import difflib
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TypeVar
 
 from scratchvae.errors import ConfigError
 
 T = TypeVar("T")
+
+own_names: set[str] = set()  # every module:Class that settings have named
 
 
 def look_up(kind: str, name: str, table: Mapping[str, type[T]], base: type[T]) -> type[T]:
@@ -28,6 +32,8 @@ def look_up(kind: str, name: str, table: Mapping[str, type[T]], base: type[T]) -
         if ":" in name:
             return _import_class(kind, name, base)
     near = difflib.get_close_matches(str(name), table, n=1)
+    if isinstance(name, str) and "." in name.strip("."):
+        near = [":".join(name.rsplit(".", 1))]
     meant = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigError(
         f"{kind} is {name!r}, but it must be one of {', '.join(table)}, or module:Class of your "
@@ -43,7 +49,10 @@ def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
     try:
         found = getattr(import_module(module), attribute, None)
     except ImportError as error:
-        raise ConfigError(f"{kind} {name!r}: the module cannot be imported ({error})") from error
+        meant = f"; did you mean {module[:-3]}:{attribute}?" if module.endswith(".py") else ""
+        raise ConfigError(
+            f"{kind} {name!r}: the module cannot be imported ({error}){meant}"
+        ) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{kind} {name!r}: importing the module fails ({reason})") from error
@@ -56,4 +65,32 @@ def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
             f"{kind} {name!r}: {attribute or 'a class'} {what} in the module {module}; "
             f"write module:Class, with a class that derives from {base.__module__}.{base.__name__}"
         )
+    own_names.add(name)
     return found
+
+
+def instantiate(kind: str, name: str, make: Callable[..., T], **settings: object) -> T:
+    """``make(**settings)``; ``ConfigError`` where a class of your own does not take them."""
+    try:
+        return make(**settings)
+    except TypeError as error:
+        given = f"with {' and '.join(settings)}" if settings else "without arguments"
+        raise ConfigError(
+            f"{kind} {name!r}: settings make it {given}, but {error}; let its __init__ take "
+            "these, with defaults for the rest"
+        ) from error
+
+
+def blamed(error: BaseException) -> str | None:
+    """The classes of your own in use, and where one of them failed; None where there are none.
+
+    For an error that this package does not raise on purpose.
+    """
+    if not own_names:
+        return None
+    modules = {name.partition(":")[0] for name in own_names}
+    where = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__") in modules:
+            where = f"in {frame.f_code.co_qualname}, {frame.f_code.co_filename}, line {line}"
+    return where or f"while {', '.join(sorted(own_names))} was in use"

@@ -26,7 +26,10 @@ class Device:
     def allocated(self, shape: tuple[int, ...]) -> None:
         self.allocations += 1
         if self.recording is not None:
-            raise CaptureError(f"an array of shape {shape} was allocated inside a captured step")
+            raise CaptureError(
+                f"an array of shape {shape} was allocated inside a captured step: write into a "
+                "buffer that was handed in, with out= or +="
+            )
 
     def synchronized(self, what: str) -> None:
         self.synchronizations += 1

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from scratchvae import __version__
+from scratchvae import __version__, tables
 from scratchvae.cli import (
     complete,
     estimators,
@@ -79,6 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Mistakes end in one sentence on stderr."""
+    tables.own_names.clear()
     own_process = argv is None  # its streams are this program's, and it may begin anew
     if own_process:
         make_streams_last()
@@ -114,6 +115,9 @@ def exit_status(error: BaseException) -> tuple[int, str]:
         case MemoryError():
             return 2, f"not enough memory: {error}" if str(error) else "not enough memory"
     what = " ".join(f"{type(error).__name__}: {error}".split())
+    own = tables.blamed(error)
+    if own is not None:
+        return 2, f"{what} ({own}); --debug shows where it happened"
     return INTERNAL_ERROR, (
         f"internal error in scratchvae (not your input): {what}; --debug shows where it happened"
     )

@@ -73,7 +73,11 @@ class Report:
         return max((f.error for f in self.findings), default=0.0)
 
     def __getitem__(self, argument: str) -> Finding:
-        return next(f for f in self.findings if f.argument == argument)
+        for finding in self.findings:
+            if finding.argument == argument:
+                return finding
+        known = ", ".join(repr(f.argument) for f in self.findings)
+        raise KeyError(f"nothing was found of {argument!r}; the arguments are {known}")
 
     def text(self) -> str:
         """The report for people."""

@@ -3,7 +3,7 @@
 import math
 
 from scratchvae.backend import Array, HostArray, Number
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, MissingMethodError
 from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.gaussian import (
     kl_grad,
@@ -20,7 +20,8 @@ class Estimator:
     """How the bound of log p(x), and its gradient, are estimated from samples of z.
 
     Holds settings and nothing else: buffers are those of a :class:`LatentBuffers`. A step calls
-    ``value`` once nll is known, ``grad_head`` once the decoder has handed over dz.
+    ``value`` once nll is known, ``grad_head`` once the decoder has handed over dz. An estimator of
+    your own needs these two; where its value is no sum of nll and kl, ``total``, too.
     """
 
     name = ""
@@ -68,7 +69,8 @@ class Estimator:
 
     def describe(self, samples: int) -> str:
         """A short phrase that names what the training loss is."""
-        return f"{self.label}, {samples} sample{'s' if samples > 1 else ''} per image"
+        label = self.label or type(self).__name__
+        return f"{label}, {samples} sample{'s' if samples > 1 else ''} per image"
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
         """The buffers that it needs beside the node's."""
@@ -76,18 +78,27 @@ class Estimator:
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """Write kl (B, Z) and objective (B,), from nll, z, eps and head."""
-        raise NotImplementedError
+        raise MissingMethodError(
+            f"{type(self).__name__} needs value(self, latent, beta), which writes latent.kl and "
+            "latent.objective from latent.nll and the samples"
+        )
 
     def sample_weights(self, latent: LatentBuffers, weight: float) -> Array:
         """The decoder's weight of every sample, (B, K, 1); for those who weigh samples."""
-        raise NotImplementedError
+        raise MissingMethodError(
+            f"{type(self).__name__} uses_importance_weights, so it needs sample_weights(self, "
+            "latent, weight), which returns the weight of every sample, (B, K, 1)"
+        )
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """Assign dhead: the gradient of weight · Σ objective by [μ | log σ²].
 
         dz holds what came from the likelihood; it may be overwritten.
         """
-        raise NotImplementedError
+        raise MissingMethodError(
+            f"{type(self).__name__} needs grad_head(self, latent, weight, beta), which writes the "
+            "gradient with respect to [μ | log σ²] into latent.dhead"
+        )
 
     def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
         """The objective averaged over all images, from host arrays of every image."""

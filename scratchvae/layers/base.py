@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from scratchvae.backend import Array, Backend
+from scratchvae.errors import MissingMethodError
 from scratchvae.layers.initializers import Initialization, Initializer
 from scratchvae.memory import Shape, Views, Workspace
 
@@ -65,7 +66,7 @@ class Layer:
 
     def fans(self, shape: Shape) -> tuple[int, int]:
         """(fan_in, fan_out) for the initializers: inputs per output, outputs per input."""
-        raise NotImplementedError(
+        raise MissingMethodError(
             f"{type(self).__name__} has parameters, so it needs fans(self, shape): the inputs of "
             "each output and the outputs of each input, for the initializers"
         )
@@ -89,7 +90,7 @@ class Layer:
 
     def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """Write y = f(x; p)."""
-        raise NotImplementedError(
+        raise MissingMethodError(
             f"{type(self).__name__} needs forward(self, bk, p, x, y), which writes f(x) into y: "
             "y[...] = …"
         )
@@ -102,7 +103,7 @@ class Layer:
         ``tmp`` is scratch, of the shape that ``scratch_like`` names. ``tmp`` and ``dx`` may hold
         anything before the call.
         """
-        raise NotImplementedError(
+        raise MissingMethodError(
             f"{type(self).__name__} needs grad_input(self, bk, p, x, y, dy, dx, tmp), which writes "
             "the gradient with respect to x into dx: dx[...] = …"
         )

@@ -1,10 +1,10 @@
 """Layers one after the other, and the same once their buffers are known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from scratchvae.backend import Array
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, value_is_lost
 from scratchvae.layers.base import Layer
 from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import FlatBuffer, Shape, Views, Workspace
@@ -169,7 +169,9 @@ class BoundSequential:
     def forward(self) -> None:
         """Run all layers."""
         for s in self.layers:
-            s.layer.forward(self.bk, s.p, s.x, s.y)
+            forward: Callable[..., object] = s.layer.forward
+            if forward(self.bk, s.p, s.x, s.y) is not None:
+                raise ConfigError(value_is_lost(forward, "y[...] = …"))
 
     def backward(self) -> None:
         """From ``dy``: ``dx`` where it is needed, and the gradient of every parameter."""
@@ -181,4 +183,6 @@ class BoundSequential:
         """From ``dy`` to ``dx``; every layer's dy stays behind for its parameter gradient."""
         for s in self.reversed_layers:
             if s.dx is not None:
-                s.layer.grad_input(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp)
+                grad_input: Callable[..., object] = s.layer.grad_input
+                if grad_input(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp) is not None:
+                    raise ConfigError(value_is_lost(grad_input, "dx[...] = …"))

@@ -1,9 +1,10 @@
 """What a likelihood is: everything that depends on how pixels are distributed, in one class."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from scratchvae.backend import Array, Backend, Weight
+from scratchvae.errors import ConfigError, MissingMethodError, value_is_lost
 from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import Shape, Views, Workspace
 
@@ -25,6 +26,9 @@ class Likelihood:
     disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples per image, or
     (B, K, logits_per_pixel · D); ``x``: (B, 1, D); values in nats, summed over the pixels:
     (B, K). A likelihood may have parameters of its own, handed in like a layer's.
+
+    A likelihood of your own needs ``pixel_nll``, ``nll_and_grad``, ``mean`` and ``sample``; with
+    parameters also ``parameters``.
     """
 
     logits_per_pixel = 1  # how many numbers the decoder gives for each pixel
@@ -59,11 +63,16 @@ class Likelihood:
         self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views
     ) -> None:
         """out = −log p(x_d | z) of each pixel: (B, K, D)."""
-        raise NotImplementedError
+        raise MissingMethodError(
+            f"{type(self).__name__} needs pixel_nll(self, bk, p, logits, x, out, work), which "
+            "writes −log p(x_d | z) of each pixel into out: out[...] = …"
+        )
 
     def nll(self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views) -> None:
         """out = −log p(x | z) = Σ_d of :meth:`pixel_nll`: (B, K)."""
-        self.pixel_nll(bk, p, logits, x, work.terms, work)
+        pixel_nll: Callable[..., object] = self.pixel_nll
+        if pixel_nll(bk, p, logits, x, work.terms, work) is not None:
+            raise ConfigError(value_is_lost(pixel_nll, "out[...] = …"))
         bk.xp.sum(work.terms, axis=-1, out=out)
 
     def nll_and_grad(
@@ -84,16 +93,26 @@ class Likelihood:
         pixel's part of the gradient. Assigns dlogits and, where the likelihood has parameters,
         their gradients g.
         """
-        raise NotImplementedError
+        raise MissingMethodError(
+            f"{type(self).__name__} needs nll_and_grad(self, bk, p, logits, x, weight, nll, "
+            "dlogits, g, work), which writes nll as pixel_nll's sum, and weight times its gradient "
+            "into dlogits: dlogits[...] = …"
+        )
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """out = E[x | z]. ``out`` may be ``logits`` where there is one per pixel."""
-        raise NotImplementedError
+        raise MissingMethodError(
+            f"{type(self).__name__} needs mean(self, bk, logits, out), which writes E[x | z] into "
+            "out: out[...] = …"
+        )
 
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """out ~ p(x | z), from noise of the kind that the class names. Overwrites the logits."""
-        raise NotImplementedError
+        raise MissingMethodError(
+            f"{type(self).__name__} needs sample(self, bk, p, logits, noise, out), which writes "
+            f"pixels drawn from {self.noise} noise into out: out[...] = …"
+        )
 
     def describe(self) -> str:
         """A short phrase for tables and captions."""
-        raise NotImplementedError
+        return type(self).__name__

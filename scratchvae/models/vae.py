@@ -2,11 +2,11 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scratchvae.backend import Array, Backend, Number, Weight
 from scratchvae.backend.noise import Purpose, Stream
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, value_is_lost
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
 from scratchvae.layers import (
     ACTIVATIONS,
@@ -19,7 +19,7 @@ from scratchvae.layers import (
 from scratchvae.likelihoods import Bernoulli, Likelihood
 from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models.specs import with_head
-from scratchvae.tables import look_up
+from scratchvae.tables import instantiate, look_up
 
 
 class VAE:
@@ -104,7 +104,7 @@ class VAE:
         def dense_layers(sizes: Sequence[int]) -> list[Layer]:
             layers: list[Layer] = []
             for units in sizes:
-                layers += [Dense(units, start), hidden_unit()]
+                layers += [Dense(units, start), instantiate("activation", activation, hidden_unit)]
             return layers
 
         likelihood = Bernoulli() if likelihood is None else likelihood
@@ -264,10 +264,13 @@ class BoundVAE:
 
     def _backward_to_logits(self, weight: Weight) -> None:
         """nll of every sample, and its weighted gradient with respect to the logits."""
-        self.likelihood.nll_and_grad(
+        nll_and_grad: Callable[..., object] = self.likelihood.nll_and_grad
+        returned = nll_and_grad(
             self.bk, self.p_x, self.logits, self.x_each, weight,
             self.nll, self.dlogits, self.g_x, self.work,
         )  # fmt: skip
+        if returned is not None:
+            raise ConfigError(value_is_lost(nll_and_grad, "nll[...] = … and dlogits[...] = …"))
 
     def _beta(self, beta: Number | None) -> Number:
         if beta is None:

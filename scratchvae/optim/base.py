@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scratchvae.backend import FLUSH_EVERY, Array, Backend, Number, flush_threshold
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, MissingMethodError
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.clipping import clip_gradient, measure_norm
 from scratchvae.optim.schedules import Rate, Schedule, schedule
@@ -74,7 +74,7 @@ class Optimizer:
         t : int
             The number of the update, counted from 1.
         """
-        raise NotImplementedError(
+        raise MissingMethodError(
             f"{type(self).__name__} has no update(self, bk, p, g, moments, lr, t): write one that "
             "changes p, and its moments, in place"
         )
@@ -108,6 +108,11 @@ class Optimizer:
 
         ``parts``: the stretches of the flat buffers that different workers update.
         """
+        require(
+            hasattr(self, "schedule"),
+            f"{type(self).__name__}.__init__ must call super().__init__(lr, clip), which keeps the "
+            "learning rate",
+        )
         return BoundOptimizer(self, bk, params, grads, parts)
 
 

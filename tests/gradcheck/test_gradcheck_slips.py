@@ -167,3 +167,8 @@ def test_a_comparison_of_complex_numbers_at_zero():
     verdict = gradcheck(Leaky(), x, raises=False)["x"].verdict
     assert "all where the argument x is exactly 0: a kink, or a comparison?" in verdict
     assert "compare x.real > 0" in verdict
+
+
+def test_a_report_names_its_arguments_to_one_who_asks_for_another():
+    with pytest.raises(KeyError, match="nothing was found of 'y'; the arguments are 'x'"):
+        gradcheck(Twice(), X)["y"]

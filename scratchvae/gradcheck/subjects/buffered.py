@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import Array, Backend
+from scratchvae.errors import value_is_lost
 from scratchvae.gradcheck.backends import MagnitudeBackend
 from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
@@ -40,10 +41,7 @@ def writes_only(method: Function, statement: str) -> Callable[..., None]:
 
     def call(*args: object) -> None:
         if method(*args) is not None:
-            raise UncheckableError(
-                f"{method.__qualname__} returns a value, which is lost: write it into the buffer "
-                f"that was handed in, {statement}, and return nothing"
-            )
+            raise UncheckableError(value_is_lost(method, statement))
 
     return call
 
