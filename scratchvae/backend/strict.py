@@ -20,13 +20,9 @@ from scratchvae.backend.base import Backend, Function
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.cpu_updates import BRANCH_ON_VALUES
 from scratchvae.backend.noise import Stream
-from scratchvae.backend.strict_device import CaptureError, Device, Launch
+from scratchvae.backend.strict_device import CaptureError, Device, Launch, TransferError, caller
 
 __all__ = ["Array", "CaptureError", "StrictBackend", "TransferError"]
-
-
-class TransferError(TypeError):
-    """A host array met a device array, or one would have silently become the other."""
 
 
 class Array:
@@ -71,10 +67,16 @@ class Array:
         return len(self._a)
 
     def __iter__(self) -> Iterator["Array"]:
-        raise TransferError("iterating over a device array reads it element by element")
+        raise TransferError(
+            f"{caller()}: iterating over a device array reads it element by element; "
+            "use an operation on the whole array"
+        )
 
     def __array__(self, *args: object, **kwargs: object) -> NDArray:
-        raise TransferError("a device array does not become a host array unasked: use to_host")
+        raise TransferError(
+            f"{caller()}: a device array does not become a host array unasked; "
+            "use bk.xp in place of numpy, or bk.to_host(array)"
+        )
 
     def __getitem__(self, key: Any) -> "Array":
         key = _unwrap(key)
@@ -126,7 +128,10 @@ def _unwrap(value: object) -> Any:
     if isinstance(value, Array):
         return value._a
     if isinstance(value, np.ndarray):
-        raise TransferError(f"a host array of shape {value.shape} met a device array: load it")
+        raise TransferError(
+            f"{caller()}: a host array of shape {value.shape} met a device array; "
+            "make it with bk.array(…) once, before the step"
+        )
     if isinstance(value, tuple | list):
         return type(value)(_unwrap(v) for v in value)
     return value
@@ -238,7 +243,9 @@ class StrictBackend(NumpyBackend):
 
     def load(self, host: ArrayLike, out: Array) -> None:
         if self.device.recording is not None:
-            raise CaptureError("a host array was loaded inside a captured step")
+            raise CaptureError(
+                f"{caller()}: a host array was loaded inside a captured step; load it before"
+            )
         super().load(host, out._a)
 
     def to_host(self, a: Array) -> NDArray:

@@ -5,14 +5,36 @@ is stored with its arrays and with the current values of the host's numbers. Whe
 the same calls run on the same memory, and later changes of the host's variables have no effect.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from scratchvae.errors import ScratchVAEError
 
 Launch = Callable[[], object]  # a call of the device with its arguments
 
 
-class CaptureError(RuntimeError):
+BELOW = {Path(__file__).parent, Path(np.__file__).parent}  # what others call the device through
+
+
+class CaptureError(ScratchVAEError, RuntimeError):
     """A captured step allocated memory or waited for the device."""
+
+
+class TransferError(ScratchVAEError, TypeError):
+    """A host array met a device array, or one would have silently become the other."""
+
+
+def caller() -> str:
+    """The method and line that called the device: "Swish.forward (swish.py, line 12)"."""
+    frame = sys._getframe()
+    while frame.f_back is not None and BELOW & {*Path(frame.f_code.co_filename).parents}:
+        frame = frame.f_back
+    code = frame.f_code
+    return f"{code.co_qualname} ({Path(code.co_filename).name}, line {frame.f_lineno})"
 
 
 class Device:
@@ -27,14 +49,17 @@ class Device:
         self.allocations += 1
         if self.recording is not None:
             raise CaptureError(
-                f"an array of shape {shape} was allocated inside a captured step: write into a "
-                "buffer that was handed in, with out= or +="
+                f"{caller()}: an array of shape {shape} was allocated inside a captured step; "
+                "write into a buffer that is handed in, with out= or +="
             )
 
     def synchronized(self, what: str) -> None:
         self.synchronizations += 1
         if self.recording is not None:
-            raise CaptureError(f"{what} waits for the device inside a captured step")
+            raise CaptureError(
+                f"{caller()}: {what} waits for the device inside a captured step; "
+                "compute on the device, and read the result after the step"
+            )
 
     def launch(self, call: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Run a call that writes to memory of the device; while recording, store it instead."""

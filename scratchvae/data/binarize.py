@@ -85,7 +85,7 @@ def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.ui
 def require_both_values(pixels: NDArray[np.uint8], split: Split) -> None:
     """Raise DataError where a threshold has left nothing of grey images but black, or white."""
     if pixels.size and pixels.min() == pixels.max() and np.ptp(split.images) > 0:
-        left = "black" if pixels[0, 0] == 0 else "white"
+        left = "white" if pixels.any() else "black"
         low, high = split.range
         raise DataError(
             f"a threshold of 1/2 leaves every pixel {left}: the grey values lie from {low:g} to "

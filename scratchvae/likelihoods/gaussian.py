@@ -170,7 +170,7 @@ class LearnedGaussian(GaussianLikelihood):
             raise ConfigError(
                 f"a Gaussian's variance has no room for a standard deviation of {min_std}"
             )
-        if not (math.isfinite(start_std) and 0 < start_std <= LARGEST_STD):
+        if not 0 < start_std <= LARGEST_STD:
             raise ConfigError(f"a standard deviation starts at a positive number, not {start_std}")
         self.per_pixel = per_pixel
         self.min_std, self.start_std = float(min_std), float(start_std)

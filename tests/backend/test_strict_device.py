@@ -8,6 +8,8 @@ from scratchvae.backend.base import Backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.backend.strict import Array, CaptureError, StrictBackend, TransferError
+from scratchvae.errors import ScratchVAEError
+from scratchvae.layers import Layer
 
 PLAIN_VERBS = (
     "gemm", "sum_rows", "gather", "relu", "relu_grad", "bernoulli_nll_terms", "bernoulli",
@@ -148,6 +150,31 @@ def test_a_reduction_stays_on_the_device(bk, a):
 def test_an_allocation_inside_a_captured_step_is_an_error(bk, a, allocate):
     with pytest.raises(CaptureError, match="was allocated inside a captured step"):
         bk.capture(lambda: allocate(bk, a))()
+
+
+class Swish(Layer):
+    """y = x / (1 + e^−x), with the slips of a first attempt."""
+
+    def forward(self, bk, p, x, y):
+        y[...] = x / (1.0 + bk.xp.exp(-x))
+
+    def grad_input(self, bk, p, x, y, dy, dx, tmp):
+        dx[...] = np.ones(x.shape)
+
+
+def test_the_slip_of_a_layer_is_named_with_its_line_and_a_way_out(bk, a):
+    y = bk.empty((2, 3))
+    with pytest.raises(ScratchVAEError) as allocated:
+        bk.capture(lambda: Swish().forward(bk, None, a, y))()
+    line = Swish.forward.__code__.co_firstlineno + 1
+    assert str(allocated.value) == (
+        f"Swish.forward (test_strict_device.py, line {line}): an array of shape (2, 3) was "
+        "allocated inside a captured step; write into a buffer that is handed in, with out= or +="
+    )
+    with pytest.raises(ScratchVAEError, match=r"^Swish.grad_input \(.*, line \d+\): a host array"):
+        Swish().grad_input(bk, None, a, y, y, y, None)
+    with pytest.raises(ScratchVAEError, match=r"^\S+ \(test_strict_device.py, line \d+\): a"):
+        np.linalg.norm(a)  # NumPy's own lines are not named
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,11 @@ def test_an_unknown_protocol_is_answered_with_the_nearest() -> None:
         binarize(GREYS, "dynamc")
 
 
+def test_an_unknown_protocol_is_refused_before_the_images_are_looked_at() -> None:
+    with pytest.raises(ConfigError, match="binarization"):
+        binarize(Split(np.array([[-3.0, 7.0]], np.float32), None, None), "grey")
+
+
 def test_every_protocol_has_its_own_phrase_and_static_names_its_seed() -> None:
     assert len({describe(protocol) for protocol in PROTOCOLS}) == len(PROTOCOLS)
     assert describe("static", seed=4) == "one Bernoulli draw, seed 4"
@@ -153,6 +158,7 @@ def test_every_protocol_has_its_own_phrase_and_static_names_its_seed() -> None:
     [
         (levels([0, 7, 16], of=255), "black: the grey values lie from 0 to 0.0627451"),
         (levels([200, 255], of=255), "white"),
+        (Split(np.array([[0.1, 0.3]], np.float32), None, None), "black: .* from 0.1 to 0.3"),
     ],
 )
 def test_a_threshold_that_leaves_nothing_is_refused(split: Split, left: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from data_helpers import known_labels
 
+from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.data import Dataset, Split, hold_out, require_unit_interval
 from scratchvae.data.dataset import fingerprint
 from scratchvae.errors import ConfigError, DataError
@@ -153,6 +154,14 @@ def test_the_same_seed_holds_out_the_same_images_and_more_of_them() -> None:
     assert few == again
     assert few < many
     assert few != set(known_labels(hold_out(grey(20), 5, seed=4)[1]))
+
+
+@pytest.mark.parametrize("count", [1, 19])
+def test_the_stream_of_splits_says_which_images_are_held_out(count: int) -> None:
+    rest, validation = hold_out(grey(20), count, seed=3)
+    order = permutation(20, Stream(3, Purpose.SPLIT))
+    assert list(known_labels(validation)) == sorted(order[:count])
+    assert list(known_labels(rest)) == sorted(order[count:])
 
 
 @pytest.mark.parametrize("count", [-1, 0, 6, 7])

@@ -152,6 +152,7 @@ def test_blocks_of_one_image_give_what_one_block_gives(case):
 MANY_CHANNELS = (
     Case(Conv2D(1, (2, 3)), (4, 5, 9), rows=5),
     Case(Conv2D(2, 3, (1, 2), "valid"), (5, 6, 16), rows=5),
+    Case(Conv2D(1, (2, 3), (2, 1), "valid"), (7, 5, 9), rows=5),
     Case(ConvTranspose2D(9, (2, 3)), (4, 5, 1), rows=5),
 )
 

@@ -15,6 +15,7 @@ LEVELS = "a level lies between 0 and the largest"
 ALGORITHM = "either way is the same sum; the other one is only slower"
 ROWS_ONLY = "only its number of rows is read, which both have"
 FIRST_BLOCK = "the first block begins at 0"
+HALF = "⌊1/2⌋ = ⌊0/2⌋"
 SQUARED = "(a − b)² = (b − a)²"
 SAME_ACCURACY = "float64 for sums of many float32 numbers: fewer digits, within every tolerance"
 
@@ -30,6 +31,9 @@ EQUIVALENT: dict[str, str] = {
     "backend.noise.permutation: an argument ignored: np.argsort(": MEASURE_ZERO,
     # binarization
     "data.subset.select: a constant: 3 -> 4": "the text of a draw has both groups or neither",
+    "data.binarize.require_both_values: a comparison: pixels.min() == pixels.max() -> ": (
+        "the smallest is never greater than the largest"
+    ),
     # initializers
     "layers.initializers.TruncatedNormal.__call__: a comparison: abs(z) > 2.0": MEASURE_ZERO,
     "layers.initializers.Constant.__call__: arithmetic: 0.0 * uniform(shape, stream)": (
@@ -59,6 +63,17 @@ EQUIVALENT: dict[str, str] = {
     "layers.correlation.Work.__init__: a comparison: c.small_padded != c.small": (
         "padding makes a grid longer, never shorter: shapes that differ are greater"
     ),
+    "layers.correlation.Work.__init__: a wrong name: grown -> parts": BUFFER,
+    "layers.correlation.Work.__init__: a wrong name: parts -> windows": BUFFER,
+    "layers.correlation.Work.__init__: done twice: windows +=": BUFFER,
+    "layers.correlation.Work.sum_pixels: a wrong name: images -> out (#2)": (
+        "only its number of channels is read, which both have"
+    ),
+    "layers.correlation.Correlation.kernel_grad: a dropped statement: if self.products_first": (
+        ALGORITHM
+    ),
+    "layers.grid.contracting: a constant: 0 -> 1": HALF,
+    "layers.grid.expanding: a constant: 0 -> 1": HALF,
     # schedules
     "optim.schedules.schedule: a wrong name: number -> rate": ALIAS,
     "optim.schedules.Piecewise.__post_init__: one round only: for steps in self.until": (
@@ -67,6 +82,9 @@ EQUIVALENT: dict[str, str] = {
     # likelihoods
     "likelihoods.categorical.Categorical.work: a constant: 1 -> -1": (
         "reshape finds out the one size that is left"
+    ),
+    "likelihoods.categorical.Categorical.from_settings: a comparison: settings.max_level == 0": (
+        "the largest level is never negative"
     ),
     # model
     "models.model.Model.__reduce__: an argument ignored: getattr(self.bk, 'tf32', False)": (
