@@ -9,6 +9,8 @@ from typing import Any
 
 from result_tables import about, mean, sections, table, versions
 
+from scratchvae.studies import find_study
+
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ("gluon", "keras-conv", "pytorch", "tensorflow1", "flux")
 
@@ -44,6 +46,7 @@ def study(name: str, c: dict[str, Any]) -> list[str]:
     rows.append([f"seconds, {c['epochs']} epochs", seconds, "", f"{c['seconds']:.0f}"])
     return [
         f"### {name}",
+        f"After {find_study(name).tutorial.cite()}.",
         sentence(c["verdict"]),
         table(["", "published", "ours, by its formula", "ours"], rows),
         *map(sentence, c["notes"]),

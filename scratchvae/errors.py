@@ -4,7 +4,7 @@ One type per kind of trouble. The command line prints the sentence and exits wit
 is never the answer to a user's mistake.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any
 
@@ -92,3 +92,11 @@ def why_not_imported(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and package not in ("", "scratchvae"):
         return f"the package {package} is not installed: pip install {package}"
     return f"a package cannot be loaded, memory is short or it is damaged: {error}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The words " Did you mean 'gluon'?" for "gloun", to follow a full stop; "" if none is near."""
+    from difflib import get_close_matches  # only where something is wrong already
+
+    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -10,7 +10,7 @@ import numpy as np
 from scratchvae import __version__
 from scratchvae.types import Json
 
-PACKAGES = ("scipy", "matplotlib", "scikit-learn", "threadpoolctl", "pooch", "tqdm")
+PACKAGES = ("scipy", "matplotlib", "scikit-learn", "threadpoolctl", "pooch")
 
 
 def versions() -> dict[str, str]:

@@ -6,14 +6,12 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from scratchvae.backend import DEVICES, Backend, get_backend, why_no_gpu
+from scratchvae.backend import DEVICES, Backend, get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
 from scratchvae.runs import RunFolder, numbered_folder
 from scratchvae.training.streams import printable
 from scratchvae.types import Json
-
-Commands = argparse._SubParsersAction  # what a command adds its parser to
 
 
 def print_message(text: str, quiet: bool = False) -> None:
@@ -29,14 +27,16 @@ def print_result(as_json: bool, content: Json, text: str) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """--json and --quiet."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object to stdout")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no messages")
+    parser.add_argument("--json", action="store_true",
+                        help="print the result as one JSON object")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true",
+                        help="show neither progress nor messages")  # fmt: skip
 
 
 def add_results_arguments(parser: argparse.ArgumentParser, where: str) -> None:
-    """--out, a folder ``where`` says more of, and --no-figures."""
+    """--out, a folder described by ``where``, and --no-figures."""
     parser.add_argument("--out", type=Path, metavar="DIR", help=where)
-    parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+    parser.add_argument("--no-figures", action="store_true", help="draw no figures")
 
 
 def results_folder(out: Path | None, stem: str) -> AbstractContextManager[Path]:
@@ -50,27 +50,28 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         choices=DEVICES,
         default="auto",
-        help="auto: a GPU if there is one; strict: NumPy as a strict GPU, to find mistakes",
+        help="auto: a GPU if there is one, else the CPU; strict: NumPy that allows only what a "
+        "GPU allows, for debugging (default: auto)",
     )
     parser.add_argument(
         "--tf32",
         action="store_true",
-        help="a GPU multiplies matrices with 10 bits of mantissa: faster (default: float32)",
+        help="on a GPU, multiply float32 matrices in TF32, with 10 bits of mantissa: faster "
+        "(default: off)",
     )
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where the files of mnist and fashion-mnist lie (else $SCRATCHVAE_DATA, else the "
-        "cache, else they are downloaded)",
+        help="folder of the mnist or fashion-mnist files (default: $SCRATCHVAE_DATA, else the "
+        "cache; downloaded if they are not there)",
     )
 
 
 def open_backend(device: str, dtype: str, quiet: bool, tf32: bool = False) -> Backend:
-    """The backend of --device; says on which device it computes."""
+    """The backend of --device; says on which device it computes. Why not on a GPU: ``info``."""
     bk = get_backend(device, dtype, tf32)
-    why = f" ({why_no_gpu()})" if device == "auto" and bk.name == "cpu" else ""
-    print_message(f"device: {bk.name}, {bk.dtype}{', products in TF32' * tf32}{why}", quiet)
+    print_message(f"device: {bk.name}, {bk.dtype}{', products in TF32' * tf32}", quiet)
     return bk
 
 
@@ -87,7 +88,7 @@ def open_dataset(
 
 
 def data_of_run(run: RunFolder, data_dir: Path | None, quiet: bool) -> Dataset:
-    """The data that a run was trained on; ``DataError`` where they are others by now."""
+    """The data that a run was trained on; ``DataError`` if they have changed since."""
     config, known = run.config(), run.settings()["data"]
     source = config.data
     if data_dir is None and known.get("data_dir"):

@@ -4,12 +4,10 @@ import argparse
 import datetime
 import math
 from collections.abc import Callable
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
 from scratchvae.cli.common import (
-    Commands,
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
@@ -19,8 +17,9 @@ from scratchvae.cli.common import (
     print_result,
     results_folder,
 )
+from scratchvae.cli.parser import Commands, add_command
 from scratchvae.config import TrainConfig
-from scratchvae.data import Dataset
+from scratchvae.data import PROTOCOLS, Dataset
 from scratchvae.evaluation import as_seen_by_model, describe_protocol
 from scratchvae.evaluation.gradient_noise import BIAS_THRESHOLD, BiasVariance
 from scratchvae.latent import ESTIMATORS
@@ -35,50 +34,52 @@ from scratchvae.studies.estimators import (
 from scratchvae.training import prepare
 from scratchvae.versions import versions
 
-EXAMPLES = """examples:
-  scratchvae estimators
-  scratchvae estimators --draws 2000 --epochs 200 --out runs/estimators
-  scratchvae estimators --samples 20 --json --no-figures
-"""
-
 SHOWN = 100  # samples from the prior in the figure
 
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    d = {field.name: field.default for field in fields(TrainConfig)}
-    parser = commands.add_parser(
+    d = TrainConfig()
+    parser = add_command(
+        commands,
         "estimators",
+        run,
         help="compare gradient estimators, and beta = 0 with beta = 1",
-        description="Measure bias and variance of every gradient estimator along a training, "
-        "train with and without reparameterization, and set a plain autoencoder (beta = 0) "
-        "beside the VAE.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measure bias and variance of every gradient estimator during a training, "
+        "train with and without reparameterization, and compare a plain autoencoder (beta = 0) "
+        "with the VAE.",
+        examples=[
+            "scratchvae estimators",
+            "scratchvae estimators --draws 2000 --epochs 200 --out runs/estimators",
+            "scratchvae estimators --samples 20 --json --no-figures",
+        ],
     )
-    parser.add_argument("--data", default=d["data"], metavar="DATA",
-                        help="a data set's name, or a file (default: digits)")  # fmt: skip
-    parser.add_argument("--binarize", default=d["binarize"], metavar="PROTOCOL",
-                        help="none, threshold, dynamic or static (default: none)")  # fmt: skip
+    parser.add_argument("--data", default=d.data, metavar="DATA",
+                        help=f"a data set's name, or a file (default: {d.data})")  # fmt: skip
+    parser.add_argument("--binarize", default=d.binarize, choices=PROTOCOLS,
+                        help=f"how pixels are binarized (default: {d.binarize})")  # fmt: skip
     parser.add_argument("--hidden", type=int, nargs="*", default=[64], metavar="UNITS",
-                        help="hidden sizes of the encoder (default: 64)")  # fmt: skip
+                        help="hidden sizes of the encoder; the decoder has them in reverse "
+                        "(default: 64)")  # fmt: skip
     parser.add_argument("--samples", type=int, default=SAMPLES, metavar="K",
-                        help=f"draws of z per image, at least 2 (default: {SAMPLES})")  # fmt: skip
+                        help="samples of z per image, at least 2 "
+                        f"(default: {SAMPLES})")  # fmt: skip
     parser.add_argument("--draws", type=int, default=DRAWS, metavar="N",
-                        help="of each gradient, and four times as many of the true one "
+                        help="draws of each gradient, and four times as many of the true one "
                         f"(default: {DRAWS})")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=EPOCHS, metavar="N",
-                        help=f"of each of five trainings (default: {EPOCHS})")  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=d["batch_size"], metavar="B",
-                        help="of the trainings, and of the batch whose gradient is measured "
-                        f"(default: {d['batch_size']})")  # fmt: skip
-    parser.add_argument("--lr", type=float, default=d["lr"], metavar="RATE",
-                        help=f"learning rate of Adam (default: {d['lr']})")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+                        help=f"epochs of each of the five trainings (default: {EPOCHS})"
+                        )  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=d.batch_size, metavar="B",
+                        help="images per step, and in the batch whose gradient is measured "
+                        f"(default: {d.batch_size})")  # fmt: skip
+    parser.add_argument("--lr", type=float, default=d.lr, metavar="RATE",
+                        help=f"learning rate of Adam (default: {d.lr})")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0,
+                        help="seed of every random number (default: 0)")  # fmt: skip
     add_results_arguments(parser, "a folder for the results (default: a new one in runs/)")
     add_device_arguments(parser)
     add_output_arguments(parser)
-    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,7 +97,7 @@ def compare(args: argparse.Namespace, config: TrainConfig, out: Path) -> int:
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     tell = partial(print_message, quiet=args.quiet)
     found = compare_estimators(config, dataset, bk, args.draws, tell)
-    content = {
+    content: dict[str, object] = {
         "protocol": protocol_of(found),
         **found.to_json(),
         "settings": found.config.to_json(),
@@ -190,7 +191,7 @@ def describe(found: EstimatorComparison) -> str:
 
 
 def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
-    """The three figures; answers with the files written."""
+    """Draw the three figures; the files written."""
     from scratchvae.figures import (
         Side,
         beta_comparison,

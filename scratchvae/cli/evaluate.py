@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from scratchvae.cli.common import (
-    Commands,
     add_device_arguments,
     add_output_arguments,
     data_of_run,
@@ -14,6 +13,7 @@ from scratchvae.cli.common import (
     print_message,
     print_result,
 )
+from scratchvae.cli.parser import Commands, add_command
 from scratchvae.config import TrainConfig, require_same_max_level
 from scratchvae.data import PROTOCOLS, Dataset
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
@@ -23,41 +23,40 @@ from scratchvae.models import Model
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepare
 
-EXAMPLES = """examples:
-  scratchvae evaluate runs/digits-1
-  scratchvae evaluate runs/digits-1 --samples 10 --json
-  scratchvae evaluate runs/digits-1 --nll 5000 --all-protocols
-  scratchvae evaluate runs/digits-1 --weights tuned.safetensors
-"""
-
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "evaluate",
+        run,
         help="evaluate a trained model",
-        description="ELBO, reconstruction, KL, KL of each latent unit and active units; on "
-        "request the importance-sampled log p(x).",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Print ELBO, reconstruction, KL, the KL of each latent unit and the number of "
+        "active units, in nats per image; on request log p(x) by importance sampling.",
+        examples=[
+            "scratchvae evaluate runs/digits-1",
+            "scratchvae evaluate runs/digits-1 --samples 10 --json",
+            "scratchvae evaluate runs/digits-1 --nll 5000 --all-protocols",
+            "scratchvae evaluate runs/digits-1 --weights tuned.safetensors",
+        ],
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--split", choices=("test", "train", "validation"), default="test",
                         help="which images (default: test)")  # fmt: skip
     parser.add_argument("--samples", type=int, metavar="K",
-                        help="draws of z per image (default: as in training)")  # fmt: skip
+                        help="samples of z per image (default: as in training)")  # fmt: skip
     parser.add_argument("--nll", type=int, metavar="SAMPLES",
-                        help="log p(x) by importance sampling, draws per image")  # fmt: skip
+                        help="estimate log p(x), too, by importance sampling with this many "
+                        "samples of z per image (default: off)")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors",
-                        help="of the same network, instead of the run's own")  # fmt: skip
+                        help="weights of the same network (default: the run's own)")  # fmt: skip
     protocols = parser.add_mutually_exclusive_group()
     protocols.add_argument("--binarize", choices=PROTOCOLS,
-                           help="what pixels become (default: as in training)")  # fmt: skip
+                           help="how pixels are binarized (default: as in training)")  # fmt: skip
     protocols.add_argument("--all-protocols", action="store_true",
-                           help="once for each of these")  # fmt: skip
+                           help="evaluate once for each binarization")  # fmt: skip
     add_device_arguments(parser)
     add_output_arguments(parser)
-    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,30 +4,29 @@ import argparse
 from pathlib import Path
 
 from scratchvae.backend import get_backend
-from scratchvae.cli.common import Commands, add_output_arguments, print_result
+from scratchvae.cli.common import add_output_arguments, print_result
+from scratchvae.cli.parser import Commands, add_command
 from scratchvae.interop import write_weights
 from scratchvae.runs import RunFolder
-
-EXAMPLES = """examples:
-  scratchvae export runs/digits-1 digits.safetensors
-  scratchvae evaluate runs/digits-1 --weights digits.safetensors
-"""
 
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "export",
+        run,
         help="write the weights of a run as a safetensors file, for PyTorch",
         description="Write the weights of a run as a safetensors file with the names and shapes "
-        "of PyTorch's state_dict for the same network. Its metadata say how to build that.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "of PyTorch's state_dict for the same network. Its metadata describe that network.",
+        examples=[
+            "scratchvae export runs/digits-1 digits.safetensors",
+            "scratchvae evaluate runs/digits-1 --weights digits.safetensors",
+        ],
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument("file", type=Path, metavar="FILE.safetensors", help="a new file")
+    parser.add_argument("file", type=Path, metavar="FILE.safetensors", help="the file to write")
     add_output_arguments(parser)
-    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,7 +5,8 @@ import os
 import platform
 
 from scratchvae.backend import get_backend, why_no_gpu
-from scratchvae.cli.common import Commands, add_output_arguments, print_result
+from scratchvae.cli.common import add_output_arguments, print_result
+from scratchvae.cli.parser import Commands, add_command
 from scratchvae.data import cache_folder
 from scratchvae.types import Json
 from scratchvae.versions import blas, cores, installed, versions
@@ -13,36 +14,37 @@ from scratchvae.versions import blas, cores, installed, versions
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "info",
-        help="versions, BLAS, threads, devices and caches",
-        description="What this machine offers, and why a GPU cannot be used where it cannot.",
-        epilog="example:\n  scratchvae info --json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        run,
+        help="show versions, BLAS, threads, devices and caches",
+        description="Show what this machine offers, and why a GPU cannot be used if it cannot.",
+        examples=["scratchvae info --json"],
     )
     add_output_arguments(parser)
-    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Say it."""
+    """Print the report."""
     reason = why_no_gpu()
     gpu: Json = {"usable": reason is None, "reason": reason}
     if reason is None:
         gpu |= get_backend("cuda").describe()
+    known, pools = versions() | installed(), blas()
     content: Json = {
-        "versions": versions() | installed(),
+        "versions": known,
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": cores(),
-        "blas": blas(),
+        "blas": pools,
         "gpu": gpu,
         "auto": get_backend("auto").name,
         "data": os.environ.get("SCRATCHVAE_DATA"),
         "cache": str(cache_folder()),
     }
-    lines = [f"{name:<16}{version}" for name, version in content["versions"].items()]
+    lines = [f"{name:<16}{version}" for name, version in known.items()]
     lines += [f"{'machine':<16}{content['machine']}, {content['cores']} cores"]
-    for pool in content["blas"]:
+    for pool in pools:
         lines.append(f"{'BLAS':<16}" + ", ".join(f"{k} {v}" for k, v in pool.items()))
     lines.append(f"{'GPU':<16}{reason or ', '.join(f'{k} {v}' for k, v in gpu.items() if v)}")
     lines.append(f"{'device auto':<16}{content['auto']}")

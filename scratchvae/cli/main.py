@@ -10,10 +10,12 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
 from scratchvae import __version__, tables
 from scratchvae.cli import (
     complete,
+    completion,
     estimators,
     evaluate,
     export,
@@ -25,6 +27,7 @@ from scratchvae.cli import (
     train,
     verify,
 )
+from scratchvae.cli.parser import Parser
 from scratchvae.errors import ScratchVAEError, why_not_imported
 from scratchvae.training.streams import abandon_lost_streams, make_streams_last, printable
 
@@ -32,30 +35,31 @@ INTERNAL_ERROR = 70
 
 EXAMPLES = """examples:
   scratchvae train                      train on real digits, in well under a minute
-  scratchvae train --resume RUN         go on with a run that was interrupted
-  scratchvae verify runs/digits-1       check every byte that a run has left
+  scratchvae train --resume RUN         resume a run that was interrupted
+  scratchvae verify runs/digits-1       check every byte of a run's files
   scratchvae reproduce gluon            reproduce a tutorial on all of MNIST
-  scratchvae evaluate runs/digits-1     ELBO and latent units
-  scratchvae complete runs/digits-1     complete images of which half is hidden
+  scratchvae evaluate runs/digits-1     ELBO and active latent units
+  scratchvae complete runs/digits-1     complete half-hidden images
   scratchvae plot runs/digits-1         draw the figures again
   scratchvae replay FILE                find the first infinity of a training that stopped
   scratchvae export runs/digits-1 x.safetensors   its weights, for PyTorch
   scratchvae gradcheck                  check every hand-written gradient
   scratchvae estimators                 bias and variance of every gradient estimator
   scratchvae info                       versions, BLAS, devices
+  scratchvae completion bash            let the shell complete all this
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="scratchvae",
         description="Variational autoencoders with every gradient written by hand.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"scratchvae {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(command=partial(print_help, parser))  # where no command is named
+    commands = parser.add_subparsers(dest="command_name", metavar="COMMAND")
     for module in (
         train,
         verify,
@@ -68,13 +72,20 @@ def make_parser() -> argparse.ArgumentParser:
         estimators,
         gradcheck,
         info,
+        completion,
     ):
         module.add_parser(commands)
     parser.set_defaults(debug=False)
     for each in (parser, *commands.choices.values()):  # suppressed: one must not undo the other
         each.add_argument("--debug", action="store_true", default=argparse.SUPPRESS,
-                          help="show the traceback of what goes wrong")  # fmt: skip
+                          help="show the traceback of an error")  # fmt: skip
     return parser
+
+
+def print_help(parser: Parser, args: argparse.Namespace) -> int:
+    """What there is."""
+    parser.print_help()
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

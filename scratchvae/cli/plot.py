@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 
 from scratchvae.cli.common import (
-    Commands,
     add_device_arguments,
     add_output_arguments,
     data_of_run,
     open_backend,
     print_result,
 )
+from scratchvae.cli.parser import Commands, add_command
 from scratchvae.cli.train_folder import caption_of
 from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import prepare
@@ -18,19 +18,19 @@ from scratchvae.training import prepare
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "plot",
+        run,
         help="draw the figures of a run",
         description="Draw all figures of a run from its checkpoint, as PNG and SVG.",
-        epilog="example:\n  scratchvae plot runs/digits-1 --out talk/figures",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=["scratchvae plot runs/digits-1 --out talk/figures"],
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="where to (default: the run's own figures folder)")  # fmt: skip
+                        help="a folder for the figures (default: figures/ in the run)")  # fmt: skip
     add_device_arguments(parser)
     add_output_arguments(parser)
-    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,11 +2,11 @@
 
 import argparse
 import datetime
+import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from scratchvae.cli.common import (
-    Commands,
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
@@ -17,16 +17,20 @@ from scratchvae.cli.common import (
     results_folder,
 )
 from scratchvae.cli.complete import how
+from scratchvae.cli.parser import PLAIN, Commands, add_command, suggest
 from scratchvae.cli.train_folder import SIGNAL_EXITS, run_metadata, train_in_folder
 from scratchvae.config import TrainConfig, resolve_max_level
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import as_seen_by_model, evaluate
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder, require_free, write_json
 from scratchvae.studies import (
+    MEASURED_ON,
     STUDIES,
     Completed,
     CompletionTarget,
+    Provenance,
     Study,
     Trial,
     complete_as,
@@ -38,37 +42,67 @@ from scratchvae.studies import (
 )
 from scratchvae.training import Prepared, prepare
 from scratchvae.types import Json
-from scratchvae.versions import versions
-
-EXAMPLES = """examples:
-  scratchvae reproduce gluon
-  scratchvae reproduce gluon --seeds 3 --out runs/gluon
-  scratchvae reproduce keras-conv --epochs 1
-  scratchvae reproduce tensorflow1 --likelihood bernoulli
-  scratchvae reproduce --all
-"""
+from scratchvae.versions import machine, versions
 
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "reproduce",
+        run,
         help="reproduce a tutorial and compare with its published figures",
-        description=f"Reproduce a tutorial: {', '.join(STUDIES)}.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=describe_studies(),
+        examples=[
+            "scratchvae reproduce gluon",
+            "scratchvae reproduce gluon --seeds 3 --out runs/gluon",
+            "scratchvae reproduce keras-conv --epochs 1",
+            "scratchvae reproduce tensorflow1 --likelihood bernoulli",
+            "scratchvae reproduce --all",
+        ],
     )
-    parser.add_argument("study", nargs="?", metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--all", action="store_true", help="every study, one after the other")
+    parser.add_argument("study", nargs="?", choices=tuple(STUDIES), metavar="STUDY",
+                        help=", ".join(STUDIES))  # fmt: skip
+    parser.add_argument("--all", action="store_true",
+                        help="run every study, one after the other")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=1, metavar="N",
-                        help="how many runs, with the seeds 0 to N − 1 (default: 1)")  # fmt: skip
-    parser.add_argument("--epochs", type=int, metavar="N", help="cut it short, and say so")
+                        help="number of runs, with the seeds 0 to N - 1 (default: 1)")  # fmt: skip
+    parser.add_argument("--epochs", type=int, metavar="N",
+                        help="passes over the data; figures of other epochs are not compared "
+                        "(default: the tutorial's)")  # fmt: skip
     parser.add_argument("--likelihood", metavar="NAME",
-                        help="another than the tutorial's, and no comparison")  # fmt: skip
+                        help="another likelihood, without a comparison "
+                        "(default: the tutorial's)")  # fmt: skip
+    suggest(parser, "--likelihood", LIKELIHOODS)
     add_results_arguments(parser, "a folder for the runs (default: a new one in runs/)")
     add_device_arguments(parser)
     add_output_arguments(parser)
-    parser.set_defaults(command=run)
+
+
+def describe_studies() -> str:
+    """What there is to reproduce, how long it takes, and where it was published."""
+    lines = [
+        "Train a tutorial's model with the tutorial's settings and compare the result with its "
+        "published figures.",
+        "",
+        f"studies, with the time of one seed on {MEASURED_ON}:",
+    ]
+    for study in STUDIES.values():
+        lines.append(f"  {study.name:<13}{study.config.epochs} epochs, {duration(study.minutes)}")
+        lines += textwrap.wrap(
+            study.tutorial.cite(), 78, initial_indent=" " * 15, subsequent_indent=" " * 15,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return "\n".join(lines).translate(PLAIN)
+
+
+def duration(minutes: float) -> str:
+    """About 2 minutes; under a minute as seconds."""
+    if minutes < 1 / 6:
+        return "a few seconds"
+    if minutes < 1:
+        return f"about {60 * minutes:.0f} seconds"
+    return f"about {minutes:.0f} minutes"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -89,7 +123,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_studies(studies: list[Study], args: argparse.Namespace, out: Path) -> int:
     """One study after the other, in a folder; the exit code."""
-    contents, texts = [], []
+    contents: list[dict[str, object]] = []
+    texts = []
     for study in studies:
         content, text = run_study(study, args, out / study.name if args.all else out)
         contents.append(content)
@@ -99,19 +134,20 @@ def run_studies(studies: list[Study], args: argparse.Namespace, out: Path) -> in
 
 
 def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, str]:
-    """One study with its folder: a run a seed, result.json and report.html; JSON and text."""
+    """One study with its folder: a run per seed, result.json and report.html; JSON and text."""
     settings = study.config
     dataset = open_dataset(settings, args.data_dir, args.quiet)
     settings = resolve_max_level(settings, dataset.train.max_level)
     study = replace(study, config=settings)
     bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
-    target = study.target
-    published = (
-        {f"published, epoch {target.epoch}": target.value + study.offset} if target else None
-    )
+    epochs = args.epochs or settings.epochs
+    target, published = study.target, None
+    if target is not None and target.epoch <= epochs:
+        published = {f"published, epoch {target.epoch}": target.value + study.offset}
 
     def run_one(config: TrainConfig) -> Trial:
-        print_message(f"{study.name}, seed {config.seed}", args.quiet)
+        about = duration(study.minutes * config.epochs / study.config.epochs)
+        print_message(f"{study.name}, seed {config.seed}: {about} on {MEASURED_ON}", args.quiet)
         folder, figures = out / f"seed-{config.seed}", not args.no_figures
         prepared = prepare(config, dataset)
         run = RunFolder.create(folder, run_metadata(prepared, bk, args.data_dir, 0, figures))
@@ -132,20 +168,25 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, 
     for name in ("epochs", "likelihood"):
         if getattr(args, name) is not None:
             command += f" --{name} {getattr(args, name)}"
-    content = asdict(result) | {
-        "command": command,
-        "date": datetime.date.today().isoformat(),
+    provenance = Provenance(
+        command, datetime.date.today().isoformat(), bk.describe(), machine(), versions()
+    )
+    content = asdict(result) | asdict(provenance) | {
+        "tutorial": asdict(study.tutorial),
         "settings": replace(settings, epochs=result.epochs).to_json(),
         "run": str(out),
-        "device": bk.describe(),
-        "versions": versions(),
-    }
+    }  # fmt: skip
     write_json(out / "result.json", content)
-    figures = sorted((out / "seed-0" / "figures").glob("*.png"))
+    figures: dict[Path, str] = {}
+    if not args.no_figures:
+        from scratchvae.figures import captioned
+
+        figures = captioned(out / "seed-0" / "figures")
     pixels = dataset.train.images.shape[1]
-    write_report(out / "report.html", study, result, figures, command, pixels)
+    write_report(out / "report.html", study, result, provenance, figures, pixels)
     errata = [f"the tutorial {erratum}" for erratum in study.errata]
-    return content, "\n".join([study.title, table(result), *errata, f"report: {out}/report.html"])
+    lines = [study.title, f"after {study.tutorial.cite()}", table(result), *errata]
+    return content, "\n".join([*lines, f"report: {out}/report.html"])
 
 
 def complete_one(

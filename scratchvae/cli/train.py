@@ -4,7 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
-from scratchvae.cli.common import Commands, open_backend, open_dataset, print_result, results_folder
+from scratchvae.cli.common import open_backend, open_dataset, print_result, results_folder
+from scratchvae.cli.parser import Commands, add_command
 from scratchvae.cli.resume import resume
 from scratchvae.cli.train_folder import (
     SIGNAL_EXITS,
@@ -18,27 +19,27 @@ from scratchvae.errors import ConfigError
 from scratchvae.runs import RunFolder
 from scratchvae.training import Training, prepare
 
-EXAMPLES = """examples:
-  scratchvae train
-  scratchvae train --data mnist --hidden 400 400 --latent-dim 2 --batch-size 100 --epochs 50
-  scratchvae train --data mnist --binarize dynamic --latent-dim 20 --validation 5000 --patience 5
-  scratchvae train --data faces.npy --likelihood gaussian --std 0.1
-  scratchvae train --resume runs/digits-1
-  scratchvae train --resume runs/digits-1 --epochs 300 --change-settings
-"""
-
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "train",
+        run,
         help="train a VAE",
         description="Train a VAE and leave a run folder with numbers, checkpoint and figures.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=[
+            "scratchvae train",
+            "scratchvae train --data mnist --hidden 400 400 --latent-dim 2 --batch-size 100 "
+            "--epochs 50",
+            "scratchvae train --data mnist --binarize dynamic --latent-dim 20 --validation 5000 "
+            "--patience 5",
+            "scratchvae train --data faces.npy --likelihood gaussian --std 0.1",
+            "scratchvae train --resume runs/digits-1",
+            "scratchvae train --resume runs/digits-1 --epochs 300 --change-settings",
+        ],
     )
     add_arguments(parser)
-    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:

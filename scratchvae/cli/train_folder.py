@@ -72,7 +72,7 @@ def train_in_folder(
             prepared,
             backend=bk,
             run=folder,
-            progress=choose_progress(quiet),
+            progress=choose_progress(verbose=not quiet),
             on_epoch=snapshots,
             checkpoint_every=settings["checkpoint_every"],
             resume=resume,

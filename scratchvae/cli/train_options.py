@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchvae.cli.common import add_device_arguments, add_output_arguments
+from scratchvae.cli.parser import suggest
 from scratchvae.config import HEADS, TrainConfig
 from scratchvae.data import DATASETS, PROTOCOLS, SPLITS
 from scratchvae.latent import ESTIMATORS
@@ -143,12 +144,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-figures", action="store_true", help="draw nothing")
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS",
                         help="save every STEPS steps, too (default: after each epoch)")  # fmt: skip
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run, with its "
-                        "settings; it ends as if it had never stopped")  # fmt: skip
-    parser.add_argument("--change-settings", action="store_true", help="with --resume: go on with "
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="resume this run, with its "
+                        "settings; it ends as if it had never stopped. On a CPU the command first "
+                        "restarts its own process if the run used another BLAS kernel that this "
+                        "processor has, too")  # fmt: skip
+    parser.add_argument("--change-settings", action="store_true", help="with --resume: resume with "
                         "the settings given here, more epochs for example")  # fmt: skip
     add_device_arguments(parser)
     add_output_arguments(parser)
+    for name, table in (
+        ("activation", ACTIVATIONS),
+        ("likelihood", LIKELIHOODS),
+        ("estimator", ESTIMATORS),
+        ("optimizer", OPTIMIZERS),
+    ):
+        suggest(parser, f"--{name}", table)
 
 
 def rate(text: str) -> float | str:

@@ -3,23 +3,24 @@
 import argparse
 from pathlib import Path
 
-from scratchvae.cli.common import Commands, add_output_arguments, print_message, print_result
+from scratchvae.cli.common import add_output_arguments, print_message, print_result
+from scratchvae.cli.parser import Commands, add_command
 from scratchvae.runs import RunFolder, verify_run
 
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "verify",
-        help="check that a run's files are whole",
+        run,
+        help="check that a run's files are intact",
         description="Check config.json, metrics.jsonl, every checkpoint and the film of a run. "
-        "Exit code 0: all is whole; 1: something is damaged, with a sentence for each.",
-        epilog="example:\n  scratchvae verify runs/digits-1",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "Exit code 0: all are intact; 1: something is damaged, with a sentence for each.",
+        examples=["scratchvae verify runs/digits-1"],
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     add_output_arguments(parser)
-    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Where images come from: files with their checks, downloads, splits and binarization.
 
-Importing this package loads NumPy and the standard library; scikit-learn, pooch and tqdm are
+Importing this package loads NumPy and the standard library; scikit-learn and pooch are
 loaded by the one function that needs them.
 """
 

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from scratchvae.data.files import file_sha256
 from scratchvae.data.mirrors import Archive, IdxFile
@@ -74,13 +74,16 @@ def download_file(
     import pooch
     import requests
 
-    http = pooch.HTTPDownloader(
-        progressbar=not quiet and on_a_terminal(), chunk_size=1 << 16, timeout=TIMEOUT
-    )
+    bar = None if quiet or not on_a_terminal() else TransferBar(f"{file.name}.gz", sys.stderr)
+    http = pooch.HTTPDownloader(progressbar=bar or False, chunk_size=1 << 16, timeout=TIMEOUT)
 
     def downloader(url: str, output: str, _: object) -> None:
-        with open(output, "wb") as stream:
-            http(url, Limited(stream), None)
+        try:
+            with open(output, "wb") as stream:
+                http(url, Limited(stream), None)
+        finally:
+            if bar is not None:
+                bar.close()
 
     log = pooch.get_logger()
     level = log.level
@@ -110,6 +113,37 @@ def download_file(
     finally:
         log.setLevel(level)
     return failures
+
+
+class TransferBar:
+    """What pooch asks of a progress bar, as one line of megabytes that rewrites itself."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self.name, self.stream = name, stream
+        self.total = self.done = 0  # bytes; pooch sets the total, 0 where a server tells none
+        self.drawn = False
+
+    def update(self, count: int) -> None:
+        """``count`` more bytes have come; pooch counts whole chunks."""
+        self.done = min(self.done + count, self.total) if self.total else self.done + count
+        text = f"\r{self.name}: {self.done / 1e6:.1f}"
+        if self.total:
+            text += f" of {self.total / 1e6:.1f} MB, {100 * self.done // self.total}%"
+        else:
+            text += " MB"
+        self.stream.write(text)
+        self.stream.flush()
+        self.drawn = True
+
+    def reset(self) -> None:
+        """Count from 0 again."""
+        self.done = 0
+
+    def close(self) -> None:
+        """End the line, complete or not; the next transfer begins another."""
+        if self.drawn:
+            self.stream.write("\n")
+        self.done, self.drawn = 0, False
 
 
 class Limited:

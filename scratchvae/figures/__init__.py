@@ -41,7 +41,7 @@ from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
-from scratchvae.figures.run import draw_completion, draw_run
+from scratchvae.figures.run import captioned, draw_completion, draw_run
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 
@@ -49,6 +49,7 @@ __all__ = [
     "Plane",
     "Side",
     "beta_comparison",
+    "captioned",
     "completions",
     "data_samples",
     "draw_completion",

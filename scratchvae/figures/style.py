@@ -1,7 +1,10 @@
 """How every figure looks: sizes, colours and fonts, independent of the reader's matplotlibrc."""
 
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import Any
 
 DPI = 200  # of the PNG; all lengths of a page are whole pixels at this resolution
@@ -69,9 +72,28 @@ def house_style() -> Iterator[None]:
     Also a decorator. Drawing and saving both happen inside it, because matplotlib reads some
     settings when an artist is made and others when it is rendered.
     """
-    import matplotlib
-
+    matplotlib = import_matplotlib()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         yield
+
+
+def import_matplotlib() -> ModuleType:
+    """matplotlib, whatever MPLBACKEND names: a figure here is drawn without a backend.
+
+    matplotlib cannot even be imported where the variable names a backend that is not installed, as
+    it does for a command in a notebook's shell. One that is installed stays the reader's own.
+    """
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
+    if named:
+        with suppress(ValueError):  # not installed
+            matplotlib.rcParams["backend"] = named
+    return matplotlib

@@ -40,17 +40,26 @@ def complete_as(
     return numbers, found
 
 
-def describe(target: CompletionTarget, completed: list[Completed]) -> tuple[str, ...]:
-    """The completions of all seeds in words: beside the published figure, and among others."""
+def describe(
+    target: CompletionTarget, completed: list[Completed], not_comparable: str = ""
+) -> tuple[str, ...]:
+    """The completions of all seeds in words: beside the published figure, and among others.
+
+    ``not_comparable``: why the published figure is not that of such a model; "": it is.
+    """
     values = [c.image for c in completed]
-    ours = fmean(values)
+    verdict = f"published {target.published:.2f} {not_comparable}: not compared"
+    if not not_comparable:
+        verdict = (
+            f"published {target.published:.2f}: "
+            f"{compare(fmean(values), target.published, target.tolerance)}"
+        )
     each = ", ".join(f"{value:.2f}" for value in values)
     tests = [value for c in completed for value in c.tests]
     low, middle, high = quantiles(tests, n=4)
     return (
         f"completion of training image {target.image} from its {target.mask} half: −ELBO of that "
-        f"half {each} nats, published {target.published:.2f}: "
-        f"{compare(ours, target.published, target.tolerance)}",
+        f"half {each} nats, {verdict}",
         f"the same for {len(completed[0].tests)} test images: mean {fmean(tests):.2f}, standard "
         f"deviation {stdev(tests):.2f}, quartiles {low:.1f}, {middle:.1f}, {high:.1f} nats",
     )

@@ -162,5 +162,5 @@ def train_once(
             measure(epoch, model)
 
     after(0, Model(config.make_vae(test.images.shape[1]), bk, seed=config.seed))
-    training = train(config, dataset, backend=bk, on_epoch=after)
+    training = train(config, dataset, backend=bk, on_epoch=after, verbose=False)
     return Trained(training.model, tests)

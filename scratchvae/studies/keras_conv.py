@@ -1,12 +1,18 @@
-"""Convolutions down to two latent units and back: a Keras tutorial."""
+"""The study `keras-conv`: six convolutions and RMSprop."""
 
 from scratchvae.config import TrainConfig
-from scratchvae.studies.study import Figure, Study
+from scratchvae.studies.study import Figure, Study, Tutorial
 
 STUDY = Study(
     name="keras-conv",
-    title="Stochastic variational inference and variational autoencoders, in Keras",
-    source="M. Krasser, Latent variable models, part 2",
+    title="Convolutions down to two latent units and back: a Keras tutorial",
+    tutorial=Tutorial(
+        title="Latent variable models, part 2: Stochastic variational inference and variational "
+        "autoencoders",
+        author="M. Krasser",
+        address="https://github.com/krasserm/bayesian-machine-learning "
+        "(latent-variable-models/latent_variable_models_part_2.ipynb)",
+    ),
     config=TrainConfig(
         data="mnist",
         binarize="threshold",
@@ -33,6 +39,7 @@ STUDY = Study(
         epochs=20,
         batch_size=100,
     ),
+    minutes=14.0,
     target=Figure("test_loss", 20, 143.31),
     tolerance=1.0,
     errata=(

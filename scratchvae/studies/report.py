@@ -3,11 +3,12 @@
 import base64
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from scratchvae.studies.equations import Statement, equations_of
-from scratchvae.studies.reproduce import Reproduction
+from scratchvae.studies.reproduce import Reproduction, plural
 from scratchvae.studies.study import Study
 
 STYLE = """
@@ -27,52 +28,63 @@ a { color: #0b5394; text-decoration: none; }
 """
 
 LABEL = r"\bE\d+\b"
-CAPTIONS = {  # and the order in which the figures stand
-    "losses": "Losses over the epochs (E2).",
-    "data": "Training images, as the model sees them.",
-    "reconstructions": "Test images above their reconstructions.",
-    "film_strip": "The same test images, reconstructed after more and more epochs.",
-    "prior_samples": "Images from the prior: means of the decoder, and draws (E20).",
-    "interpolations": "From one training image to another: decoder means on the way between their "
-    "posterior means, along the line and along the sphere (E62).",
-    "latent_scatter": "Posterior means of test images (E12).",
-    "latent_scatter_train": "Posterior means of training images (E12).",
-    "latent_grid": "Means of the decoder over the latent plane.",
-    "completion": "A training image, what is seen of it, and its completion: E[x|z] averaged over "
-    "the fitted q(z), and single draws of z (E60, E61).",
-    "posterior": "log p(seen part, z) over the latent plane, and q(z) before and after the fit "
-    "(E60).",
-}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a study's numbers came about: all that is needed to obtain them again."""
+
+    command: str
+    date: str
+    device: Mapping[str, object]
+    machine: Mapping[str, object]
+    versions: Mapping[str, str]
+
+    def describe(self) -> str:
+        """In a sentence."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        machine = f"{self.machine['processor']}, {self.machine['cores']} cores"
+        name, *more = self.device.items()
+        device = ", ".join([str(name[1]), *(f"{key} {value}" for key, value in more)])
+        return f"{self.date}; device {device}; {machine}, {self.machine['system']}; {versions}"
 
 
 def write_report(
     path: Path,
     study: Study,
     result: Reproduction,
-    figures: Sequence[Path],
-    command: str,
+    provenance: Provenance,
+    figures: Mapping[Path, str],
     pixels: int,
 ) -> None:
-    """Write the report; ``figures`` are PNG files, which it will contain.
+    """Write the report, which contains the ``figures``: PNG files and their captions, in order.
 
     ``pixels``: of an image, for the equations of the model.
     """
     equations = equations_of(study, pixels)
     known = {label for statement in equations for label in statement.labels}
-    settings = {k: v for k, v in study.config.to_json().items() if v not in ([], "", 0)}
-    settings["epochs"] = result.epochs
+    settings = study.config.to_json() | {"epochs": result.epochs}
+    del settings["seed"]
     parts = [
         f"<h1>{_text(study.title)}</h1>",
-        f"<p class=small>{_text(study.source)}. Reproduced by <code>{_text(command)}</code></p>",
+        f"<p class=small>After {_tutorial(study)}.</p>",
         f"<p><strong>{_text(result.study)}: {_text(result.verdict)}.</strong></p>",
         _table(result),
         *(f"<p>{_text(note[0].upper() + note[1:])}.</p>" for note in result.notes),
-        f"<p class=small>Nats an image; test protocol: {_text(result.protocol)}; training loss: "
-        f"{_text(result.train_protocol)}.</p>",
-        "<h2>What the tutorial says that is not so</h2>",
-        "<ul>" + "".join(f"<li>It {_text(erratum)}.</li>" for erratum in study.errata) + "</ul>",
-        "<h2>Figures</h2>",
-        *(_figure(figure, known) for figure in sorted(figures, key=_place)),
+        f"<p class=small>Nats per image; {_text(plural(result.seeds, 'seed'))}; test protocol: "
+        f"{_text(result.protocol)}; training loss: {_text(result.train_protocol)}.</p>",
+        f"<p class=small><code>{_text(provenance.command)}</code>, "
+        f"{_text(provenance.describe())}.</p>",
+    ]
+    if study.errata:
+        parts += [
+            "<h2>Errata of the tutorial</h2>",
+            "<ul>" + "".join(f"<li>It {_text(text)}.</li>" for text in study.errata) + "</ul>",
+        ]
+    if figures:
+        parts += ["<h2>Figures of the first seed</h2>"]
+        parts += [_figure(figure, caption, known) for figure, caption in figures.items()]
+    parts += [
         "<h2>Equations</h2>",
         "<p>What the code of this model computes, from its own docstrings; derived one by one in "
         "<code>docs/derivations.md</code> of the source.</p>",
@@ -89,6 +101,12 @@ def write_report(
     path.write_text(page, encoding="utf-8")
 
 
+def _tutorial(study: Study) -> str:
+    """The tutorial's citation, with its address as a link."""
+    link = r'<a href="\g<0>">\g<0></a>'
+    return re.sub(r"https://[^\s,]+", link, _text(study.tutorial.cite()))
+
+
 def _table(result: Reproduction) -> str:
     other_formula = any(row.in_tutorial_units != row.mean for row in result.rows)
     head = ["", "published", *(["ours, by its formula"] if other_formula else []), "ours"]
@@ -103,19 +121,19 @@ def _table(result: Reproduction) -> str:
         ]
         lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
     published = "" if result.published_seconds is None else f"{result.published_seconds:.0f}"
-    cells = [f"seconds, {result.epochs} epochs", published, *([""] if other_formula else []),
-             f"{result.seconds:.0f}"]  # fmt: skip
+    cells = [
+        f"seconds, {plural(result.epochs, 'epoch')}",
+        published,
+        *([""] if other_formula else []),
+        f"{result.seconds:.0f}",
+    ]
     lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def _place(path: Path) -> int:
-    return list(CAPTIONS).index(path.stem)
-
-
-def _figure(path: Path, known: set[str]) -> str:
+def _figure(path: Path, caption: str, known: set[str]) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
-    caption = _text(CAPTIONS[path.stem])
+    caption = _text(caption)
 
     def link(label: re.Match[str]) -> str:
         name = label[0]
@@ -128,7 +146,7 @@ def _figure(path: Path, known: set[str]) -> str:
 
 
 def _equations(equations: Sequence[Statement]) -> str:
-    """A row a statement; links to a label lead to its first row."""
+    """A row per statement; links to a label lead to its first row."""
     seen: set[str] = set()
     rows = []
     for labels, where, text in equations:
@@ -142,7 +160,12 @@ def _equations(equations: Sequence[Statement]) -> str:
 
 
 def _setting(name: str, value: object) -> str:
-    return f"<tr><td><code>{_text(name)}</code></td><td>{_text(value)}</td></tr>"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    elif isinstance(value, bool):
+        value = "yes" if value else "no"
+    shown = _text(value) if value != "" else "–"
+    return f"<tr><td><code>{_text(name)}</code></td><td>{shown}</td></tr>"
 
 
 def _text(value: object) -> str:

@@ -32,7 +32,7 @@ class Row:
 
     metric: str
     epoch: int
-    published: float | None
+    published: float | None  # None: nothing to compare with
     in_tutorial_units: float
     mean: float
     standard_error: float | None  # None for a single seed
@@ -46,10 +46,10 @@ class Reproduction:
     seeds: int
     epochs: int
     rows: tuple[Row, ...]
-    test: tuple[Evaluation, ...]  # after the last epoch, one a seed
-    completed: tuple[Completed, ...]  # one a seed, where the study completes images
+    test: tuple[Evaluation, ...]  # after the last epoch, one per seed
+    completed: tuple[Completed, ...]  # one per seed, if the study completes images
     seconds: float  # mean over the seeds, evaluation after every epoch included
-    published_seconds: float | None
+    published_seconds: float | None  # of as many epochs; None: nothing to compare with
     verdict: str
     protocol: str
     train_protocol: str
@@ -68,6 +68,7 @@ def reproduce(
     not reached.
     """
     config = replace(study.config, epochs=epochs or study.config.epochs)
+    complete = config.epochs == study.config.epochs
     trials = [run_one(replace(config, seed=seed)) for seed in range(seeds)]
     metrics = [trial.training.metrics for trial in trials]
     tests = [trial.test for trial in trials]
@@ -81,11 +82,11 @@ def reproduce(
         test=tuple(tests),
         completed=tuple(completed),
         seconds=fmean(trial.training.seconds for trial in trials),
-        published_seconds=study.published_seconds,
+        published_seconds=study.published_seconds if complete else None,
         verdict=_verdict(study, config.epochs, rows),
         protocol=tests[0].protocol,
         train_protocol=config.describe_train_loss(),
-        notes=_notes(study, tests, completed),
+        notes=_notes(study, config.epochs, tests, completed),
     )
 
 
@@ -111,7 +112,10 @@ def _verdict(study: Study, epochs: int, rows: Sequence[Row]) -> str:
     if target is None:
         return study.verdict(math.nan)
     if epochs < target.epoch:
-        return f"cut short at {epochs} epochs: the published figure is that of epoch {target.epoch}"
+        return (
+            f"cut short after {plural(epochs, 'epoch')}: the published figure is that of epoch "
+            f"{target.epoch}"
+        )
     ours = next(
         r.in_tutorial_units for r in rows if (r.metric, r.epoch) == (target.metric, target.epoch)
     )
@@ -119,9 +123,14 @@ def _verdict(study: Study, epochs: int, rows: Sequence[Row]) -> str:
 
 
 def _notes(
-    study: Study, tests: Sequence[Evaluation], completed: list[Completed]
+    study: Study, epochs: int, tests: Sequence[Evaluation], completed: list[Completed]
 ) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
+    if study.published_seconds is not None:
+        notes += (
+            f"the tutorial states {study.published_seconds:.0f} seconds for its "
+            f"{study.config.epochs} epochs, on a machine of its own",
+        )
     if study.drawn_images:
         # The mean of n images drawn at random varies √(N/n) times as much as that of all N.
         spread = fmean(
@@ -129,16 +138,23 @@ def _notes(
         )
         loss = fmean(t.loss for t in tests)
         notes += (
-            f"on {study.drawn_images} images drawn at random, as the tutorial reports it: "
+            f"on {study.drawn_images} images drawn at random, as the tutorial reports it, after "
+            f"{plural(epochs, 'epoch')}: "
             f"{loss:.2f} ± {spread:.2f} (standard deviation from draw to draw)",
         )
     if study.completion is not None and completed:
-        notes += describe(study.completion, completed)
+        other = "" if epochs == study.config.epochs else f"after {study.config.epochs} epochs"
+        notes += describe(study.completion, completed, other)
     return notes
 
 
+def plural(count: int, noun: str) -> str:
+    """1 epoch, 2 epochs."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def table(result: Reproduction) -> str:
-    """The comparison as text: one line a figure, nats per image."""
+    """The comparison as text: one line per figure, nats per image."""
     other_formula = any(row.in_tutorial_units != row.mean for row in result.rows)
     head = f"{'nats per image':<24}{'published':>10}"
     lines = [head + (f"{'its formula':>16}" if other_formula else "") + f"{'scratchvae':>16}"]
@@ -150,7 +166,8 @@ def table(result: Reproduction) -> str:
             text += f"{f'{row.in_tutorial_units:.2f}{error}':>16}"
         lines.append(text + f"{f'{row.mean:.2f}{error}':>16}")
     seconds = "" if result.published_seconds is None else f"{result.published_seconds:.0f}"
-    text = f"{f'seconds, {result.epochs} epochs':<24}{seconds:>10}{' ' * 16 * other_formula}"
+    name = f"seconds, {plural(result.epochs, 'epoch')}"
+    text = f"{name:<24}{seconds:>10}{' ' * 16 * other_formula}"
     lines.append(text + f"{result.seconds:>16.0f}")
     lines += result.notes
     lines.append(f"seeds: {result.seeds}; protocol: {result.protocol}")

@@ -5,10 +5,39 @@ from dataclasses import dataclass, replace
 from scratchvae.config import TrainConfig
 from scratchvae.evaluation import CompletionSettings
 
+MEASURED_ON = "2 cores of an AMD EPYC with AVX-512"  # the machine of every Study.minutes
+
+
+@dataclass(frozen=True)
+class Tutorial:
+    """Where the published figures can be checked; "" for what is not known."""
+
+    title: str
+    author: str = ""
+    date: str = ""  # as the tutorial states it
+    address: str = ""
+    opening: str = ""  # its first words, where it has no title
+
+    def cite(self) -> str:
+        """Author, title, date and address in one line, which says what is not known."""
+        parts = {
+            "author": self.author,
+            "title": self.title and f"“{self.title}”",
+            "date": self.date,
+            "address": self.address,
+        }
+        unknown = [name for name, text in parts.items() if not text]
+        known = ", ".join(filter(None, parts.values()))
+        if not unknown:
+            return known
+        *first, last = unknown
+        words = f"{', '.join(first)} and {last}" if first else last
+        return f"{known or f'an article that begins “{self.opening} …”'} ({words} not known)"
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A number that a tutorial prints: a metric at an epoch, in nats per image."""
+    """A number that a tutorial prints: a metric after an epoch, in nats per image."""
 
     metric: str  # a key of metrics.jsonl
     epoch: int
@@ -39,32 +68,50 @@ class Study:
 
     name: str
     title: str
-    source: str
+    tutorial: Tutorial
     config: TrainConfig
+    minutes: float  # of one seed with all epochs, evaluation included, measured on MEASURED_ON
     target: Figure | None  # None: nothing was published
     tolerance: float = 0.0
     published: tuple[Figure, ...] = ()  # the others
     offset: float = 0.0  # nats
-    drawn_images: int = (
-        0  # number of test images, drawn at random, that the tutorial reports on; 0: all
-    )
+    drawn_images: int = 0  # how many test images, drawn at random, the tutorial reports; 0: all
     completion: CompletionTarget | None = None
     published_seconds: float | None = None  # for all epochs, on the tutorial's machine
     errata: tuple[str, ...] = ()  # what the tutorial says or does that is not so
+    not_comparable: str = ""  # why nothing published can be compared; "": it can
 
     def verdict(self, ours: float) -> str:
         """How ``ours``, in the tutorial's own formula, compares with the target, in words."""
+        if self.not_comparable:
+            return f"not comparable: {self.not_comparable}"
         if self.target is None:
             return "no figure was published"
         return compare(ours, self.target.value, self.tolerance)
 
+    def is_trained_as(self, config: TrainConfig) -> bool:
+        """Whether ``config`` is the study's, whatever its seed and what a machine decides."""
+        free = ("seed", "workers", "max_level", "verify_every")
+        ours, theirs = self.config.to_json(), config.to_json()
+        return all(ours[name] == theirs[name] for name in ours if name not in free)
+
 
 def with_likelihood(study: Study, likelihood: str) -> Study:
-    """The same study with another likelihood, for which nothing was published."""
+    """The same study with another likelihood, with which nothing published can be compared."""
     if likelihood == study.config.likelihood:
         return study
-    config = replace(study.config, likelihood=likelihood)
-    return replace(study, config=config, target=None, published=(), offset=0.0, completion=None)
+    return replace(
+        study,
+        title=f"{study.title}, with another likelihood: {likelihood}",
+        config=replace(study.config, likelihood=likelihood),
+        target=None,
+        published=(),
+        offset=0.0,
+        drawn_images=0,
+        completion=None,
+        published_seconds=None,
+        not_comparable=f"the likelihood is {likelihood}, the tutorial's {study.config.likelihood}",
+    )
 
 
 def compare(ours: float, published: float, tolerance: float) -> str:

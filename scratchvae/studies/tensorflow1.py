@@ -1,14 +1,14 @@
-"""784-500-500-20 with sigmoids and a Gaussian of standard deviation ½: a TensorFlow 1 tutorial."""
+"""The study `tensorflow1`: a Gaussian of standard deviation ½, its constant left out."""
 
 import math
 
 from scratchvae.config import TrainConfig
-from scratchvae.studies.study import Figure, Study
+from scratchvae.studies.study import Figure, Study, Tutorial
 
 STUDY = Study(
     name="tensorflow1",
-    title="Variational Autoencoder in TensorFlow",
-    source="a TensorFlow 1 tutorial with Σ(x − x̂)²/0.5 as its reconstruction loss",
+    title="784-500-500-20 with sigmoids and Σ(x − x̂)²/0.5: a TensorFlow 1 tutorial",
+    tutorial=Tutorial("Variational Autoencoder Tutorial in TensorFlow", "D. Zoltowski"),
     config=TrainConfig(
         data="mnist",
         subset="last:55000",  # the first 5,000 are set aside, as the tutorial's loader does
@@ -24,6 +24,7 @@ STUDY = Study(
         epochs=50,
         batch_size=100,
     ),
+    minutes=2.1,
     target=Figure("train_loss", 50, 40.534),
     tolerance=0.3,
     published=(
@@ -31,7 +32,7 @@ STUDY = Study(
         Figure("train_loss", 10, 49.56),
         Figure("train_loss", 25, 43.64),
     ),
-    # Σ(x − x̂)²/0.5 is −log N(x; x̂, ¼ I) but for ½ log(2π/4) a pixel.
+    # Σ(x − x̂)²/0.5 is −log N(x; x̂, ¼ I) but for ½ log(2π/4) per pixel.
     offset=784 * 0.5 * math.log(2 * math.pi * 0.25),
     errata=(
         "writes z = μ + ε · variance; its code takes the square root, as it should",

@@ -23,7 +23,7 @@ from scratchvae.training.nonfinite.locate import locate_first_nonfinite, locate_
 from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import Prepared, epoch_order, prepare
-from scratchvae.training.progress import Progress
+from scratchvae.training.progress import Progress, choose_progress
 from scratchvae.training.state import State, changed_settings, differences, possible_blas_threads
 from scratchvae.training.step import Batches, TrainingStep
 from scratchvae.types import Json
@@ -276,12 +276,16 @@ def train(
     checkpoint_every: int = 0,
     resume: bool = False,
     return_on_signal: bool = False,
+    verbose: bool | None = None,
 ) -> Training:
     """Train as the settings say, on ``backend`` or on the best device there is.
 
     ``vae``: a model that you have put together, with layers, a likelihood or an estimator of your
     own, to be trained instead of the one that the settings describe. A run of it says so: whatever
     loads the run later asks for the same model again.
+
+    Without a ``progress`` of its own, a training shows a bar in a terminal or a notebook and
+    nothing elsewhere; ``verbose=True`` adds lines elsewhere, ``verbose=False`` shows nothing.
 
     With a run folder, its files are written as training goes, a checkpoint after every epoch and
     after every ``checkpoint_every`` steps of the run. ``resume`` continues from the folder's latest
@@ -305,7 +309,7 @@ def train(
         prepare(config, dataset, vae=vae),
         backend=backend,
         run=run,
-        progress=progress,
+        progress=progress or choose_progress(verbose=verbose),
         on_epoch=on_epoch,
         checkpoint_every=checkpoint_every,
         resume=resume,

@@ -1,11 +1,21 @@
-"""What a person sees while a model trains: a bar on a terminal, a line per epoch elsewhere."""
+"""What a person sees while a model trains: a bar in a terminal or notebook, lines elsewhere."""
 
 import os
 import sys
-from typing import Any, TextIO
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TextIO
 
 from scratchvae.training.streams import LastingStream, printable
 from scratchvae.types import JsonView
+
+LINE_SECONDS = 30.0  # a pipe hears of a long epoch at least this often
+DRAW_SECONDS = 0.1  # a bar is drawn at most this often
+COLUMNS = 80  # of a notebook, and of a terminal that does not say how wide it is
+
+
+Stream = TextIO | LastingStream
 
 
 class Progress:
@@ -15,7 +25,7 @@ class Progress:
         """Training begins, or goes on after the steps ``begun`` already."""
 
     def advance(self, steps: int, loss: float) -> None:
-        """So many steps more; ``loss`` is the mean over the latest of them."""
+        """``steps`` more steps are done; ``loss`` is their mean, in nats per image."""
 
     def epoch(self, metrics: JsonView) -> None:
         """An epoch has been completed."""
@@ -40,92 +50,166 @@ def line(metrics: JsonView, epochs: int) -> str:
     return text
 
 
-class Lines(Progress):
-    """A plain line per epoch, for logs and pipes."""
+class _Counting(Progress):
+    """Keeps count of epochs and steps for those that write to a stream."""
 
-    def __init__(self, stream: TextIO | LastingStream) -> None:
-        self.stream = stream
-        self.epochs = 0
-
-    def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
-        self.epochs = epochs
-
-    def epoch(self, metrics: JsonView) -> None:
-        print(line(metrics, self.epochs), file=self.stream, flush=True)
-
-    def note(self, text: str) -> None:
-        print(printable(text), file=self.stream, flush=True)
-
-
-class Bar(Progress):
-    """tqdm's bar over all steps, with the latest losses beside it."""
-
-    def __init__(self, stream: TextIO | LastingStream) -> None:
-        self.stream = stream
-        self.bar: Any = None
-        self.shown: dict[str, str] = {}
+    def __init__(self, stream: Stream, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.clock = stream, clock
+        self.epochs, self.steps_per_epoch = 0, 1
+        self.begun = self.done = 0  # steps of the whole run: before this process, and by now
+        self.started = self.shown_at = 0.0  # by the clock
+        self.running = False
 
     def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
-        tqdm = load_tqdm()
-        self.epochs = epochs
-        sized = _columns(self.stream) > 0
-        self.bar = tqdm(
-            total=epochs * steps_per_epoch,
-            initial=begun,
-            file=self.stream,
-            unit="step",
-            dynamic_ncols=sized,
-            ncols=None if sized else 80,  # on a terminal without a size tqdm would draw nothing
-            nrows=None if sized else 24,
-            desc=f"epoch {min(begun // steps_per_epoch + 1, epochs)}/{epochs}",
-        )
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.begun = self.done = begun
+        self.started = self.shown_at = self.clock()
+        self.running = True
 
     def advance(self, steps: int, loss: float) -> None:
-        self.shown["train"] = f"{loss:.2f}"
-        self.bar.set_postfix(self.shown, refresh=False)
-        self.bar.update(steps)
+        self.done += steps
+
+
+class Lines(_Counting):
+    """A plain line per epoch, and now and then one within a long epoch: for logs and pipes."""
+
+    def advance(self, steps: int, loss: float) -> None:
+        super().advance(steps, loss)
+        within = self.done % self.steps_per_epoch  # 0: the line of the epoch itself comes next
+        if within and self.clock() - self.shown_at >= LINE_SECONDS:
+            self._print(
+                f"epoch {self.done // self.steps_per_epoch + 1:>{len(str(self.epochs))}}"
+                f"/{self.epochs}  step {within} of {self.steps_per_epoch}  train {loss:.3f} nats"
+            )
 
     def epoch(self, metrics: JsonView) -> None:
-        self.shown["test"] = f"{metrics['test_loss']:.2f}"
-        following = min(metrics["epoch"] + 1, self.epochs)
-        self.bar.set_description(f"epoch {following}/{self.epochs}", refresh=False)
-        self.bar.set_postfix(self.shown, refresh=True)
+        self._print(line(metrics, self.epochs))
 
     def note(self, text: str) -> None:
-        if self.bar is None:
-            print(printable(text), file=self.stream, flush=True)
-        else:
-            self.bar.write(printable(text), file=self.stream)
+        self._print(printable(text))
+
+    def _print(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+        self.shown_at = self.clock()
+
+
+class Bar(_Counting):
+    """One line that rewrites itself: epoch, latest losses, and what else there is room for."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        clock: Callable[[], float] = time.monotonic,
+        columns: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(stream, clock)
+        self.columns = columns or partial(_columns, stream)
+        self.losses: dict[str, float] = {}
+        self.width = 0  # of the line that stands there
+        self.fill = "█" if _can_show(stream, "█") else "#"
+
+    def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
+        super().start(epochs, steps_per_epoch, begun)
+        self._draw()
+
+    def advance(self, steps: int, loss: float) -> None:
+        super().advance(steps, loss)
+        self.losses["train"] = loss
+        if self.clock() - self.shown_at >= DRAW_SECONDS:
+            self._draw()
+
+    def epoch(self, metrics: JsonView) -> None:
+        self.losses["test"] = metrics["test_loss"]
+        self._draw()
+
+    def note(self, text: str) -> None:
+        print("\r" + printable(text).ljust(self.width), file=self.stream, flush=True)
+        self.width = 0
+        if self.running:
+            self._draw()
 
     def stop(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        if self.running:
+            self._draw()
+            print(file=self.stream, flush=True)
+            self.running = False
+
+    def text(self, columns: int) -> str:
+        """The line for a terminal of ``columns`` columns: the losses first, the bar last."""
+        total = max(1, self.epochs * self.steps_per_epoch)
+        epoch = min(self.done // self.steps_per_epoch + 1, self.epochs)
+        text = f"epoch {epoch}/{self.epochs}"
+        for name, loss in self.losses.items():
+            text += f"  {name} {loss:.2f}"
+        if self.losses:
+            text += " nats"
+        for more in self._details(total):
+            if len(text) + 2 + len(more) < columns:
+                text += f"  {more}"
+        room = columns - len(text) - 5  # two spaces, two ends, and the cursor
+        if room >= 10:
+            filled = room * self.done // total
+            text += f"  |{self.fill * filled}{' ' * (room - filled)}|"
+        return text[: columns - 1]
+
+    def _details(self, total: int) -> list[str]:
+        """What is shown beside the losses where there is room, the most useful first."""
+        details = [f"{100 * self.done // total}%"]
+        elapsed, steps = self.clock() - self.started, self.done - self.begun
+        if steps and elapsed > 0:
+            left = elapsed * (total - self.done) / steps
+            details.append(f"{_duration(left)} left" if left else _duration(elapsed))
+        details.append(f"step {self.done}/{total}")
+        if steps and elapsed > 0:
+            details.append(f"{steps / elapsed:.0f} steps/s")
+        return details
+
+    def _draw(self) -> None:
+        text = self.text(self.columns())
+        self.stream.write("\r" + text.ljust(self.width))
+        self.stream.flush()
+        self.width, self.shown_at = len(text), self.clock()
 
 
-def load_tqdm() -> Any:
-    """tqdm's bar without the defaults that it takes from variables TQDM_…, and doesn't check.
+def _duration(seconds: float) -> str:
+    """1:05 or 2:01:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
-    It reads them while it is imported.
-    """
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TQDM_")}
+
+def _columns(stream: Stream) -> int:
+    """How wide the terminal is; ``COLUMNS`` where a notebook or terminal does not say."""
     try:
-        from tqdm import tqdm
-    finally:
-        os.environ.update(kept)
-    return tqdm
-
-
-def _columns(stream: TextIO | LastingStream) -> int:
-    """How wide the terminal says it is; 0 where it does not."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns
+        return os.get_terminal_size(stream.fileno()).columns or COLUMNS
     except (OSError, ValueError):
-        return 0
+        return COLUMNS
 
 
-def choose_progress(quiet: bool, stream: TextIO | None = None) -> Progress:
-    """A bar where a person watches, lines where a file or a pipe does, nothing when quiet."""
-    if quiet:
-        return Progress()
+def _can_show(stream: Stream, sign: str) -> bool:
+    try:
+        sign.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a Jupyter notebook."""
+    ipython = sys.modules.get("IPython")  # a kernel has imported it
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def choose_progress(*, verbose: bool | None = None, stream: TextIO | None = None) -> Progress:
+    """A bar in a terminal or a notebook; elsewhere lines if ``verbose``, and nothing if not asked.
+
+    ``verbose``: True for a bar or lines, False for nothing; None, the default from Python, for a
+    bar where a person watches and nothing where a file or a pipe does. ``stream``: else stderr.
+    """
     lasting = LastingStream(sys.stderr if stream is None else stream)
-    return Bar(lasting) if lasting.isatty() else Lines(lasting)
+    if verbose is False or lasting.lost:
+        return Progress()
+    if lasting.isatty() or in_notebook():
+        return Bar(lasting)
+    return Lines(lasting) if verbose else Progress()

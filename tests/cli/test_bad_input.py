@@ -19,8 +19,7 @@ ESTIMATORS = (
 )
 
 ROWS: Table = {
-    "no command": ("", "the following arguments are required: COMMAND"),
-    "an unknown command": ("trian", "invalid choice: 'trian'"),
+    "an unknown command": ("trian", "invalid choice: 'trian'. Did you mean 'train'? There are:"),
     "an unknown option of all": ("--colour info", "unrecognized arguments: --colour"),
     # evaluate
     "evaluate: no run named": ("evaluate", "the following arguments are required: RUN"),
@@ -121,15 +120,15 @@ ROWS: Table = {
     "plot: an unknown device": ("plot run --device tpu", "invalid choice: 'tpu'"),
     # reproduce
     "reproduce: an unknown study": (
-        "reproduce glue --quiet", "unknown study 'glue'; there are: gluon",
+        "reproduce gloun --quiet", "Did you mean 'gluon'? There are: gluon, keras-conv, pytorch",
     ),
     "reproduce: no study named": (
         "reproduce", "name one study, or ask for --all; there are: gluon",
     ),
     "reproduce: an unknown likelihood": (
-        "reproduce gluon --likelihood poisson", "argument --likelihood: invalid choice:",
+        "reproduce gluon --likelihood poisson", "likelihood is 'poisson', but it must be one of",
     ),
-    "reproduce: a study of no name": ("reproduce ''", "name one study, or ask for --all; there"),
+    "reproduce: a study of no name": ("reproduce ''", "invalid choice: ''. There are: gluon"),
     "reproduce: two studies": ("reproduce gluon flux", "unrecognized arguments: flux"),
     "reproduce: one and all": ("reproduce gluon --all", "name one study, or ask for --all"),
     "reproduce: no seeds": ("reproduce gluon --seeds 0 --quiet", "--seeds must be at least 1"),
@@ -156,7 +155,7 @@ ROWS: Table = {
     "estimators: an unknown data set": (f"{ESTIMATORS} --data minst", "Did you mean 'mnist'?"),
     "estimators: NaN": (f"{ESTIMATORS} --data nan.npy", "1 of 444 values are NaN or infinite"),
     "estimators: an unknown protocol": (
-        f"{ESTIMATORS} --binarize sharp", "it must be one of none, threshold, dynamic, static",
+        f"{ESTIMATORS} --binarize sharp", "There are: none, threshold, dynamic, static",
     ),
     "estimators: a hidden layer of nothing": (f"{ESTIMATORS} --hidden 0", "hidden is (0,), but it"),
     "estimators: one sample": (f"{ESTIMATORS} --samples 1", "needs at least 2 samples per image"),
@@ -193,6 +192,8 @@ ROWS: Table = {
     "gradcheck: bugs at more points": (
         "gradcheck --planted-bugs --thorough", "goes with neither --method, --only nor --thorough",
     ),
+    "completion: no shell named": ("completion", "arguments are required: SHELL. See scratchvae"),
+    "completion: an unknown shell": ("completion fisch", "Did you mean 'fish'? There are: bash"),
     "info: an argument": ("info colours", "unrecognized arguments: colours"),
     "info: an unknown option": ("info --colour", "unrecognized arguments: --colour"),
 }  # fmt: skip

@@ -137,7 +137,9 @@ CASES: Table = {
     },
     "words for lr": ("--lr many", "it must be a positive number or a schedule"),
     "half an epoch": ("--epochs 1.5", "invalid int value: '1.5'"),
-    "an unknown option": ("--colour red", "unrecognized arguments: --colour red"),
+    "an unknown option": ("--colour red", "unrecognized arguments: --colour red. See scratchvae"),
+    "an option misspelt": ("--lattent-dim 3", "Did you mean '--latent-dim'? See scratchvae train"),
+    "a likelihood misspelt": ("--likelihood gauss", "Did you mean 'gaussian'? There are: bern"),
     # where it goes
     "an output folder that holds another run": ("--out run", "run holds another run already"),
     "an output folder that holds something else": (

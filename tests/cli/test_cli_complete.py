@@ -2,10 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from scratchvae.cli.complete import PRESETS
+from scratchvae.runs import RunFolder
 
 QUICK = ("--steps", 20, "--final-samples", 20)
 
@@ -93,12 +97,31 @@ def test_the_preset_is_the_tutorials_and_can_be_changed_in_part(cli, run) -> Non
     settings = content["settings"]
     assert (settings["steps"], settings["rate"], settings["optimizer"]) == (200, 0.01, "sgd")
     assert (settings["mu"], settings["logstd"]) == ([2.0, -2.0], [0.5, 0.0])
-    assert (content["split"], content["published"]) == ("train", 47.74)
+    assert (content["split"], content["published"]) == ("train", None)
+    assert content["not_comparable"] == "this run is not the study flux with all of its epochs"
     changed = json.loads(cli(*argv, "--final-samples", 10, "--steps", 3).out)
     assert changed["settings"]["steps"] == 3
     missing = cli("complete", "run", "--preset", "flux")
     assert missing.code == 2
     assert "--image 57" in missing.err
+
+
+def test_a_completion_is_set_beside_the_tutorials_only_if_it_is_the_same(
+    cli, here, tiny_train, monkeypatch
+) -> None:
+    cli(*tiny_train, "--binarize", "threshold", "--out", "run")
+    flux, config = PRESETS["flux"], RunFolder.open(here / "run").config()
+    target = replace(flux.completion, image=1)
+    preset = replace(flux, config=replace(config, seed=7), completion=target)
+    monkeypatch.setitem(PRESETS, "flux", preset)
+    argv = ("complete", "run", "--preset", "flux", "--no-figures")
+    same = cli(*argv).out
+    assert "the tutorial's, one draw       47.740 nats" in same
+    other = "the tutorial's figure is not compared: the tutorial completes another image, or"
+    for changed in (["--image", 2], ["--steps", 3], ["--mask", "left"], ["--count", 2]):
+        text = cli(*argv, *changed).out
+        assert other in text
+        assert "47.740" not in text
 
 
 @pytest.mark.parametrize(

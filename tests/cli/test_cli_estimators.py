@@ -114,7 +114,7 @@ def test_binary_pixels_images_without_labels_and_a_deeper_model(cli, here) -> No
         (["--seed", "-1"], "seed is -1"),
         (["--lr", "0"], "lr is 0.0"),
         (["--batch-size", "28"], "there are only 27 training images"),
-        (["--binarize", "soon"], "binarize is 'soon'"),
+        (["--binarize", "soon"], "invalid choice: 'soon'"),
         (["--hidden", "0"], "hidden is"),
         (["--data", "absent.npz"], "absent.npz"),
         (["--out", "."], "is not empty"),

@@ -13,8 +13,7 @@ from scratchvae import __version__
 
 COMMANDS = (
     "train", "verify", "reproduce", "evaluate", "complete", "plot", "replay", "estimators",
-    "gradcheck",
-    "info",
+    "gradcheck", "info", "export", "completion",
 )  # fmt: skip
 
 
@@ -131,7 +130,7 @@ def on_a_terminal(
     return running.returncode, out, seen.decode()
 
 
-@pytest.mark.parametrize("columns", [100, 0])  # 0: a terminal that does not say
+@pytest.mark.parametrize("columns", [100, 60, 0])  # 0: a terminal that does not say
 def test_on_a_terminal_a_bar_shows_steps_and_losses(
     python, outside, here, tiny_train, columns
 ) -> None:
@@ -140,10 +139,10 @@ def test_on_a_terminal_a_bar_shows_steps_and_losses(
     assert code == 0
     last = json.loads((here / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert "\r" in seen
-    assert "8/8" in seen
-    assert re.search(r"epoch 2/2: 100%\|", seen)
-    assert columns == 0 or f"test={last['test_loss']:.2f}" in seen
-    assert not re.search(r"(?m)^epoch 1/2  train", seen)
+    assert columns < 100 or "step 8/8" in seen
+    assert re.search(rf"epoch 2/2  train \S+  test {last['test_loss']:.2f} nats  100%", seen)
+    assert "reconstruction" not in seen  # no lines beside the bar
+    assert max(map(len, re.split(r"[\r\n]+", seen.partition("figures")[0]))) <= (columns or 80)
     assert out.startswith("run: run")
 
 
@@ -184,6 +183,56 @@ def test_the_examples_in_the_help_can_be_parsed(cli) -> None:
     assert len(examples) >= 15
     for argv in examples:
         make_parser().parse_args(argv)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_every_help_can_be_written_to_a_file_of_any_encoding(
+    python, outside, command, encoding
+) -> None:
+    argv = [*python, *command.split(), "--help"]
+    done = subprocess.run(
+        argv, env=outside | {"PYTHONIOENCODING": encoding}, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode(encoding).startswith("usage: scratchvae")
+    assert b"\\" not in done.stdout  # nothing had to be escaped
+
+
+def test_without_a_command_there_is_the_help(cli) -> None:
+    answer = cli()
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == cli("--help").out
+
+
+def test_an_error_of_the_parser_is_one_line_in_any_encoding(python, outside) -> None:
+    done = subprocess.run(
+        [*python, "train", "--activation", "rélu"],
+        env=outside | {"PYTHONIOENCODING": "ascii:strict"}, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"scratchvae")
+    assert b"id you mean 'relu'?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_only_info_says_why_there_is_no_gpu(cli, here, tiny_train, monkeypatch) -> None:
+    monkeypatch.setattr("scratchvae.cli.info.why_no_gpu", lambda: "CuPy is not installed")
+    argv = [word for word in tiny_train if word not in ("--device", "cpu")]
+    answer = cli(*argv, "--out", "run")
+    assert "device: cpu, float32\n" in answer.err
+    assert "CuPy" not in answer.err
+    assert "GPU             CuPy is not installed" in cli("info").out
+
+
+def test_a_command_draws_whatever_backend_matplotlib_is_told_to_use(
+    python, outside, here, tiny_train
+) -> None:
+    argv = [word for word in tiny_train if word != "--no-figures"]
+    outside = outside | {"MPLBACKEND": "no-such-backend"}
+    done = process(python, outside, *argv, "--out", "run", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (here / "run" / "figures" / "losses.png").exists()
 
 
 def test_the_help_of_train_names_every_option_of_the_issue(cli) -> None:

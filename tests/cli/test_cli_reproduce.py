@@ -27,7 +27,7 @@ def stand_in() -> Dataset:
 def small_mnist(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     dataset = stand_in()
     monkeypatch.setattr(
-        "scratchvae.cli.common.load_dataset", lambda source, data_dir, quiet: dataset
+        "scratchvae.cli.common.load_dataset", lambda source, *more, **keywords: dataset
     )
 
 
@@ -35,17 +35,20 @@ def test_one_epoch_of_gluon_sets_its_numbers_beside_the_published(cli, here) -> 
     answer = cli("reproduce", "gluon", "--epochs", 1, "--seeds", 2, "--no-figures", "--out", "g")
     assert answer.code == 0
     lines = answer.out.splitlines()
-    assert lines[0] == "Variational Autoencoder, a Gluon tutorial"
-    assert lines[1].split() == ["nats", "an", "image", "published", "scratchvae"]
-    assert lines[2].startswith("train loss, epoch 1         184.74")
-    assert lines[3].startswith("test loss, epoch 1          171.09")
-    assert "±" in lines[3]
-    assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[5]
-    assert lines[6] == "training loss: ELBO with the analytic KL, 1 sample per image"
-    assert lines[7] == "gluon: cut short at 1 epochs: the published figure is that of epoch 46"
-    assert lines[8:-1] == [f"the tutorial {erratum}" for erratum in find_study("gluon").errata]
+    assert lines[0] == "784-400-400-2 with ReLU on grey MNIST: the Gluon tutorial"
+    assert lines[1].startswith("after R. Ding, “Variational Autoencoders with Gluon”, https://")
+    assert lines[2].split() == ["nats", "per", "image", "published", "scratchvae"]
+    assert lines[3].startswith("train loss, epoch 1         184.74")
+    assert lines[4].startswith("test loss, epoch 1          171.09")
+    assert "±" in lines[4]
+    assert lines[5].split()[:-1] == ["seconds,", "1", "epoch"]  # 1035 is for 50
+    assert lines[6].startswith("the tutorial states 1035 seconds for its 50 epochs")
+    assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[7]
+    assert lines[8].startswith("training loss: ELBO with the analytic KL, 1 sample")
+    assert lines[9] == "gluon: cut short after 1 epoch: the published figure is that of epoch 46"
+    assert lines[10:-1] == [f"the tutorial {erratum}" for erratum in find_study("gluon").errata]
     assert lines[-1] == "report: g/report.html"
-    assert "gluon, seed 0" in answer.err
+    assert "gluon, seed 0: a few seconds on 2 cores of an AMD EPYC" in answer.err
     assert "gluon, seed 1" in answer.err
     for seed in (0, 1):
         config = json.loads((here / "g" / f"seed-{seed}" / "config.json").read_text())["config"]
@@ -85,7 +88,10 @@ def test_the_report_is_one_file_with_every_figure_and_the_table(cli, here) -> No
     page = (here / "g" / "report.html").read_text(encoding="utf-8")
     figures = list((here / "g/seed-0/figures").glob("*.png"))
     assert page.count("data:image/png;base64,") == len(figures) >= 6
-    assert "http" not in page  # it opens without a network
+    assert not re.search(r'(src|href)="(?!data:|#|https://gluon)', page)  # needs no network
+    assert '<a href="https://gluon.mxnet.io/chapter13_unsupervised-learning/vae-gluon' in page
+    assert "<td><code>shuffle</code></td><td>no</td>" in page
+    assert re.search(r"20\d\d-\d\d-\d\d; device cpu; .* cores, .*; scratchvae [\d.]+, python", page)
     assert "<td>171.09</td>" in page
     assert "N(μ, σ²I)" in page
     assert "--epochs 1" in page
@@ -103,7 +109,8 @@ def test_flux_leaves_its_completions_and_a_report_whose_links_lead_somewhere(
     (completed,) = content["completed"]
     assert completed["image"] > 0
     assert len(completed["tests"]) == 100
-    assert any(note.startswith("completion of training image 57") for note in content["notes"])
+    (note,) = [n for n in content["notes"] if n.startswith("completion of training image 57")]
+    assert note.endswith("nats, published 47.74 after 100 epochs: not compared")
     figures = {path.stem for path in (here / "f/seed-0/figures").iterdir()}
     assert {"completion", "posterior", "latent_scatter", "latent_scatter_train"} <= figures
     page = (here / "f" / "report.html").read_text(encoding="utf-8")
@@ -122,11 +129,42 @@ def test_a_study_with_another_likelihood_is_not_compared(cli, here, monkeypatch)
     assert answer.code == 0, answer.err
     content = json.loads(answer.out)
     assert content["settings"]["likelihood"] == "bernoulli"
-    assert content["verdict"] == "no figure was published"
+    assert content["verdict"] == (
+        "not comparable: the likelihood is bernoulli, the tutorial's gaussian"
+    )
     assert all(row["published"] is None for row in content["rows"])
     assert all(row["in_tutorial_units"] == row["mean"] for row in content["rows"])
     assert content["command"].endswith("--epochs 1 --likelihood bernoulli")
     assert "Bernoulli likelihood" in content["protocol"]
+
+
+def test_a_report_without_figures_has_no_heading_over_nothing(cli, here) -> None:
+    assert cli("reproduce", "gluon", "--epochs", 1, "--no-figures", "--out", "g").code == 0
+    page = (here / "g" / "report.html").read_text(encoding="utf-8")
+    headings = re.findall(r"<h2>(.*?)</h2>\n?(.{6})", page)
+    assert [name for name, _ in headings] == ["Errata of the tutorial", "Equations", "Settings"]
+    assert all(not after.startswith("<h2>") for _, after in headings)
+
+
+def test_a_published_figure_that_is_out_of_reach_is_not_drawn(cli, here, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "scratchvae.cli.reproduce.train_in_folder",
+        lambda prepared, run, bk, quiet, published: (
+            drawn.append(published)
+            or Training(Model(prepared.vae, bk), metrics=[], stopped="SIGINT")
+        ),
+    )
+    assert cli("reproduce", "gluon", "--epochs", 45, "--out", "g").code == 130
+    assert cli("reproduce", "gluon", "--epochs", 46, "--out", "h").code == 130
+    assert drawn == [None, {"published, epoch 46": 141.13}]
+
+
+def test_the_help_says_how_long_a_study_takes_and_where_it_was_published(cli) -> None:
+    text = cli("reproduce", "--help").out
+    assert "time of one seed on 2 cores of an AMD EPYC" in text
+    assert re.search(r"keras-conv +20 epochs, about 14 minutes\n +M\. Krasser", text)
+    assert "https://gluon.mxnet.io/chapter13_unsupervised-learning/vae-gluon.html" in text
 
 
 def test_a_categorical_study_knows_the_levels_of_its_data(cli, here) -> None:
@@ -144,9 +182,8 @@ def test_all_studies_run_one_after_the_other(cli, here) -> None:
 
 
 def stopped(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    def train_in_folder(config, dataset, bk, *rest):
-        model = Model(config.make_vae(784), bk)
-        return Training(model, metrics=[], stopped=name)
+    def train_in_folder(prepared, run, bk, quiet, published):
+        return Training(Model(prepared.vae, bk), metrics=[], stopped=name)
 
     monkeypatch.setattr("scratchvae.cli.reproduce.train_in_folder", train_in_folder)
 

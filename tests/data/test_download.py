@@ -1,6 +1,7 @@
 """Downloads from a server on this machine that can be made to misbehave."""
 
 import errno
+import io
 import os
 from pathlib import Path
 
@@ -161,6 +162,21 @@ def test_a_progress_bar_is_drawn_on_a_terminal_only_unless_quiet(
     cached(NAMES[0]).unlink()
     load_archive(small_archive(mirror.url("good")))
     assert "100%" in capfd.readouterr().err
+
+
+def test_the_bar_of_a_transfer_counts_megabytes_and_ends_its_line() -> None:
+    stream = io.StringIO()
+    bar = download.TransferBar("images.gz", stream)
+    bar.total = 4_000_000
+    bar.update(3_000_000)
+    bar.update(3_000_000)  # pooch counts whole chunks: never more than all
+    bar.close()
+    bar.total = 0  # a server that does not say how much it sends
+    bar.update(500_000)
+    bar.close()
+    assert stream.getvalue() == (
+        "\rimages.gz: 3.0 of 4.0 MB, 75%\rimages.gz: 4.0 of 4.0 MB, 100%\n\rimages.gz: 0.5 MB\n"
+    )
 
 
 def test_without_a_variable_the_cache_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:

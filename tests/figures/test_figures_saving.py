@@ -47,6 +47,20 @@ def test_saving_twice_and_drawing_twice_give_the_same_bytes(gallery, tmp_path):
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b") == bytes_of(tmp_path / "c")
 
 
+@pytest.mark.parametrize(("backend", "kept"), [("no-such-backend", False), ("svg", True)])
+def test_no_backend_is_needed_and_one_that_exists_stays_the_users(tmp_path, backend, kept):
+    code = (
+        "import os, numpy as np; from scratchvae.figures import data_samples, save; "
+        f"save(data_samples(np.zeros((4, 12)), (3, 4), 't', 'c'), {str(tmp_path)!r}, 'x'); "
+        "import matplotlib; "
+        f"assert (matplotlib.get_backend(auto_select=False) == {backend!r}) is {kept}; "
+        f"assert os.environ['MPLBACKEND'] == {backend!r}"
+    )
+    done = in_another_process(code, MPLBACKEND=backend)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "x.png").exists()
+
+
 def test_another_process_with_another_hash_seed_and_a_hostile_matplotlibrc_agrees(
     gallery, gallery_source, hostile_config, tmp_path
 ):

@@ -16,9 +16,11 @@ from scratchvae.studies import (
     Figure,
     Study,
     Trial,
+    Tutorial,
     find_study,
     reproduce,
     table,
+    with_likelihood,
 )
 from scratchvae.studies.reproduce import Row
 from scratchvae.training import Training
@@ -26,8 +28,9 @@ from scratchvae.training import Training
 STUDY = Study(
     name="toy",
     title="A toy",
-    source="nobody, 2018",
+    tutorial=Tutorial("A toy", "T. Maker", "2018", "https://example.org/toy"),
     config=TrainConfig(epochs=4, seed=99),
+    minutes=0.1,
     target=Figure("test_loss", 3, 100.0),
     tolerance=0.5,
     published=(Figure("train_loss", 1, 150.0), Figure("test_loss", 1, 140.0)),
@@ -104,7 +107,7 @@ def test_every_study_can_be_run_and_judged(name: str) -> None:
         assert 1 <= figure.epoch <= study.config.epochs
         assert math.isfinite(figure.value)
     assert study.title
-    assert study.source
+    assert study.tutorial.cite()
     assert study.errata
     assert study.config.make_vae(784).pixels == 784
 
@@ -118,6 +121,43 @@ def test_a_figure_in_another_formula_is_compared_in_that_formula() -> None:
     lines = table(result).splitlines()
     assert lines[0].split()[-3:] == ["its", "formula", "scratchvae"]
     assert lines[3].split()[-3:] == ["100.00", "100.00", "110.00"]
+
+
+def test_a_tutorial_says_where_it_was_published_and_what_is_not_known_of_it() -> None:
+    assert STUDY.tutorial.cite() == "T. Maker, “A toy”, 2018, https://example.org/toy"
+    assert Tutorial("A toy", "T. Maker").cite() == (
+        "T. Maker, “A toy” (date and address not known)"
+    )
+    assert Tutorial("", opening="Once upon").cite() == (
+        "an article that begins “Once upon …” (author, title, date and address not known)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gluon", ["R. Ding", "Variational Autoencoders with Gluon", "https://gluon.mxnet.io/"]),
+        ("keras-conv", ["M. Krasser", "Latent variable models, part 2", "https://github.com/"]),
+        ("tensorflow1", ["D. Zoltowski", "Variational Autoencoder Tutorial in TensorFlow"]),
+        ("flux", ["A. Mohamed", "Variational Autoencoders on MNIST digits", "2022-01-25"]),
+    ],
+)
+def test_a_study_names_its_tutorial(name: str, words: list[str]) -> None:
+    assert all(word in STUDIES[name].tutorial.cite() for word in words)
+
+
+@pytest.mark.parametrize("name", ["gluon", "pytorch", "tensorflow1", "flux"])
+def test_the_minutes_of_a_study_are_those_measured(name: str, pytestconfig) -> None:
+    path = pytestconfig.rootpath / f"benchmarks/results/study_{name}.json"
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    assert measured["epochs"] == STUDIES[name].config.epochs
+    assert STUDIES[name].minutes == pytest.approx(measured["seconds"] / 60, rel=0.1)
+
+
+def test_a_run_with_another_seed_or_other_workers_is_the_same_study() -> None:
+    assert STUDY.is_trained_as(replace(STUDY.config, seed=3, workers=2))
+    assert not STUDY.is_trained_as(replace(STUDY.config, epochs=5))
+    assert not STUDY.is_trained_as(replace(STUDY.config, shuffle=False))
 
 
 def test_offsets_are_what_the_tutorials_leave_out() -> None:
@@ -137,14 +177,16 @@ def test_a_study_without_a_published_figure_is_not_judged() -> None:
 
 def test_a_figure_on_a_few_drawn_images_comes_with_its_spread() -> None:
     """The mean of 100 of 400 images varies twice as much as that of all: ½ becomes 1."""
-    (note,) = run([0.0], study=replace(STUDY, drawn_images=100)).notes
-    assert "on 100 images drawn at random" in note
+    *_, note = run([0.0], study=replace(STUDY, drawn_images=100)).notes
+    assert "on 100 images drawn at random, as the tutorial reports it, after 4 epochs" in note
     assert "100.00 ± 1.00" in note
 
 
 def test_an_unknown_study_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="unknown study 'glue'; there are: gluon"):
-        find_study("glue")
+    with pytest.raises(ConfigError, match=r"unknown study 'gloun'\. Did you mean 'gluon'\?"):
+        find_study("gloun")
+    with pytest.raises(ConfigError, match=r"unknown study 'vae'\. There are: gluon, keras-conv"):
+        find_study("vae")
 
 
 # ---- the verdict ------------------------------------------------------------------------------
@@ -176,10 +218,43 @@ def test_the_mean_over_the_seeds_is_judged_at_the_epoch_of_the_target() -> None:
 
 def test_a_study_cut_short_is_not_judged_and_says_so() -> None:
     result = run([-50.0], epochs=2)
-    assert result.verdict == "cut short at 2 epochs: the published figure is that of epoch 3"
+    assert result.verdict == "cut short after 2 epochs: the published figure is that of epoch 3"
     assert [(row.metric, row.epoch) for row in result.rows] == [
         ("train_loss", 1), ("test_loss", 1), ("train_loss", 2), ("test_loss", 2),
     ]  # fmt: skip
+
+
+def test_seconds_of_other_epochs_are_not_set_beside_the_published() -> None:
+    """Two of four epochs: 60 seconds are for four, which is said in words."""
+    assert run([0.0]).published_seconds == 60.0
+    for epochs in (2, 9):
+        result = run([0.0], epochs=epochs)
+        assert result.published_seconds is None
+        assert result.notes == (
+            "the tutorial states 60 seconds for its 4 epochs, on a machine of its own",
+        )
+        (line,) = [line for line in table(result).splitlines() if line.startswith("seconds")]
+        assert line.split() == ["seconds,", str(epochs), "epochs", "10"]
+
+
+def test_one_epoch_is_not_epochs() -> None:
+    result = run([0.0], epochs=1)
+    assert result.verdict == "cut short after 1 epoch: the published figure is that of epoch 3"
+    assert "seconds, 1 epoch  " in table(result)
+
+
+def test_with_another_likelihood_nothing_published_is_compared() -> None:
+    full = replace(STUDY, drawn_images=100, offset=7.0)
+    result = run([0.0], study=with_likelihood(full, "gaussian"))
+    assert result.verdict == (
+        "not comparable: the likelihood is gaussian, the tutorial's bernoulli"
+    )
+    assert with_likelihood(full, "gaussian").title == "A toy, with another likelihood: gaussian"
+    assert result.published_seconds is None
+    assert result.notes == ()
+    assert all(row.published is None for row in result.rows)
+    assert all(row.in_tutorial_units == row.mean for row in result.rows)
+    assert with_likelihood(full, "bernoulli") is full
 
 
 def test_a_longer_run_is_judged_at_the_published_epoch() -> None:
@@ -235,13 +310,14 @@ def test_the_seconds_are_those_of_a_mean_run() -> None:
 def test_the_table_sets_ours_beside_the_published() -> None:
     lines = table(run([1.0, 2.0, 6.0])).splitlines()
     assert lines == [
-        "nats per image            published      scratchvae",
+        "nats per image           published      scratchvae",
         "train loss, epoch 1         150.00   134.00 ± 1.53",
         "test loss, epoch 1          140.00   133.00 ± 1.53",
         "test loss, epoch 3          100.00   113.00 ± 1.53",
         "train loss, epoch 4                  104.00 ± 1.53",
         "test loss, epoch 4                   103.00 ± 1.53",
         "seconds, 4 epochs               60              13",
+        "the tutorial states 60 seconds for its 4 epochs, on a machine of its own",
         "seeds: 3; protocol: words",
         "training loss: ELBO with the analytic KL, 1 sample per image",
         "toy: falls short of the published figure by 13.00 nats",

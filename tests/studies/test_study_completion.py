@@ -60,6 +60,13 @@ def test_the_words_compare_the_mean_over_seeds_and_tell_the_spread() -> None:
     )
 
 
+def test_a_completion_of_a_model_that_was_trained_otherwise_is_not_judged() -> None:
+    completed = [Completed(25.0, 0.1, (1.0, 2.0, 3.0, 4.0))]
+    words, _ = describe(TARGET, completed, "after 100 epochs")
+    assert words.endswith("25.00 nats, published 10.00 after 100 epochs: not compared")
+    assert "falls short" not in words
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_label_of_a_studys_equations_is_derived_in_the_documents(name, pytestconfig) -> None:
     text = (pytestconfig.rootpath / "docs/derivations.md").read_text(encoding="utf-8")
