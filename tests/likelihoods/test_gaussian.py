@@ -11,6 +11,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods import Gaussian, LearnedGaussian
+from scratchvae.likelihoods.base import LikelihoodSettings
 from scratchvae.memory import Workspace
 
 B, K, D = 4, 3, 5
@@ -226,3 +227,13 @@ def test_a_learned_deviation_starts_where_it_is_told_and_says_for_which_pixels(p
     logvar = start(size, 1, 1, Stream(0, Purpose.INITIAL_WEIGHTS))
     np.testing.assert_allclose(logvar, np.full(shape, np.log(0.0625)), rtol=1e-15)
     assert ("per pixel" in likelihood.describe()) is per_pixel
+
+
+def test_the_settings_of_a_run_reach_the_gaussian_that_they_name():
+    said = {"std": 0.5, "start_std": 0.25, "mean": "identity"}
+    for kind, name, expected in (
+        (Gaussian, "gaussian", Gaussian(0.5, "identity")),
+        (LearnedGaussian, "gaussian-learned", LearnedGaussian(False, 0.01, "identity", 0.25)),
+        (LearnedGaussian, "gaussian-per-pixel", LearnedGaussian(True, 0.01, "identity", 0.25)),
+    ):
+        assert repr(kind.from_settings(LikelihoodSettings(name, **said))) == repr(expected)

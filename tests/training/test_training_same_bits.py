@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from scratchvae.layers import Dense
 from scratchvae.runs import RunFolder
 from scratchvae.runs.checkpoint import load_checkpoint
 from scratchvae.training import train
+from scratchvae.training.state import environment
+from scratchvae.versions import kernel, versions
 
 HERE = Path(__file__).parent
 
@@ -124,3 +127,34 @@ def test_between_the_call_of_a_step_and_the_model_there_is_one_frame(monkeypatch
     monkeypatch.setattr(Dense, "forward", seen)
     train(settings(epochs=1), tiny(), backend=get_backend("cpu"))
     assert names[names.index("loss_and_input_grads") + 1 :] == ["_step", "__call__"]
+
+
+@dataclass
+class Device:
+    """What a backend says of the machine it computes on."""
+
+    name: str
+    about: dict[str, str]
+
+    def describe(self) -> dict[str, str]:
+        return self.about
+
+    def blas_threads(self) -> int:
+        return 6
+
+
+def test_a_checkpoint_says_what_decides_about_the_last_bits() -> None:
+    about = {"name": "RTX 4090", "memory": "24 GiB", "cuda": "12.4", "cupy": "13.6"}
+    assert environment(Device("cuda", about), workers=1) == {
+        "versions": versions() | {"cuda": "12.4", "cupy": "13.6"},
+        "kernel": "RTX 4090",
+        "workers": 1,
+    }
+    host = kernel()
+    for given, threads in ((None, 6), (2, 2)):
+        assert environment(Device("cpu", {"name": "x86", "loops": "1.0"}), 3, given) == {
+            "versions": versions() | {"loops": "1.0", "blas": host["blas"]},
+            "kernel": host["kernel"],
+            "workers": 3,
+            "blas_threads": threads,
+        }

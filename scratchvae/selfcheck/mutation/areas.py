@@ -51,7 +51,7 @@ AREAS: tuple[Area, ...] = (
         "model",
         ("models.model", "models.inputs"),
         ("models/test_model.py", "models/test_inputs.py", "models/test_model_refusals.py",
-         "models/test_vae_estimators.py", "evaluation"),
+         "models/test_vae_estimators.py", "models/test_model_file.py", "evaluation"),
     ),
     Area(
         "evaluation",
@@ -68,7 +68,7 @@ AREAS: tuple[Area, ...] = (
         "resume",
         ("training.state", "training.prepared", "training.clock"),
         ("training/test_training_resume_checks.py", "training/test_training_resume.py",
-         "training/test_training_loop.py"),
+         "training/test_training_loop.py", "training/test_training_same_bits.py"),
     ),
 )  # fmt: skip
 
