@@ -127,6 +127,23 @@ def likelihoods(c: Content) -> list[str]:
     return [table(["nats per image", "−ELBO", "−log p(x)"], rows)]
 
 
+def program_bugs(c: Content) -> list[str]:
+    """Bugs planted in the code around the gradients, by area."""
+    columns = ("mutants", "found", "explained", "not_found")
+    total = {k: sum(r[k] for r in c["rows"].values()) for k in (*columns, "seconds")}
+    rows = [
+        [name, *(f"{r[k]:,}" for k in columns), f"{r['seconds']:.0f}"]
+        for name, r in [*c["rows"].items(), ("all", total)]
+    ]
+    return [
+        "A bug changes one expression or statement; it is found when a test of its area fails. "
+        "Explained are changes that cannot change a result, each with its reason in "
+        "[`equivalent_programs.py`](../scratchvae/selfcheck/mutation/equivalent_programs.py).",
+        table(["area", "bugs", "found", "explained", "not found", "seconds"], rows),
+        *c["notes"],
+    ]
+
+
 SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("All studies in one run", "all", all_studies),
     ("Likelihoods of grey levels", "likelihoods", likelihoods),
@@ -136,6 +153,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("Batch, width and data", "scaling", scaling),
     ("log p(x) by importance sampling", "evaluation", evaluation),
     ("Import", "startup", startup),
+    ("Bugs planted in the code around the gradients", "program_bugs", program_bugs),
 )
 
 

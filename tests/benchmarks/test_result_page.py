@@ -58,6 +58,11 @@ FILES = {
         "model": "784-50 tanh", "images": 200, "samples": 5000, "image_ms": {"ours": 61.25},
         "ratio_ours_to": {}, "peak_mb": {"ours": {"500": 90.0, "5000": 91.0}},
     }}},
+    "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "notes": ["A note."],
+        "rows": {
+            "noise": {"mutants": 234, "found": 229, "explained": 4, "not_found": 1, "seconds": 9.5},
+            "model": {"mutants": 800, "found": 800, "explained": 0, "not_found": 0, "seconds": 60},
+    }},
     "likelihoods": {"command": "c", "date": "2026-01-02", "versions": {}, "settings": {}, "rows": {
         "histogram": {"nll": {"mean": 130.5, "standard_error": None, "values": [130.5]}},
         "categorical": {"nll": {"mean": 98.5, "standard_error": 0.25, "values": []},
@@ -65,6 +70,8 @@ FILES = {
     }},
 }  # fmt: skip
 EXPECTED = {
+    "program_bugs": ["| noise | 234 | 229 | 4 | 1 | 10 |", "| all | 1,034 | 1,029 | 4 | 1 | 70 |",
+                     "A note."],
     "study_gluon": [
         "### gluon", "Meets the figure.", "One note.", "Another note.",
         "| test loss, epoch 3 | 9.50 | 9.25 ± 0.12 | 9.75 ± 0.12 |",
