@@ -4,8 +4,9 @@ A backend is an object, chosen once and handed down: an array namespace ``xp`` (
 float type, memory, and the *operations* below for what a namespace cannot express. Each operation
 stands here as its plain, complex-safe equation; a subclass may replace one by a faster form, and a
 test then holds the two equal. A backend may also hold ``fused_forms`` of equations that stand
-elsewhere (an optimizer's update), tested in the same way. "Complex-safe" means that a complex step
-passes through unharmed: no absolute value, no conjugate, and branches decided by the real part.
+elsewhere (ReLU, the Bernoulli, an optimizer's update), tested in the same way. "Complex-safe" means
+that a complex step passes through unharmed: no absolute value, no conjugate, and branches decided
+by the real part.
 
 A backend never guesses a device from an array, copies between host and device unasked, or promotes
 a float type.
@@ -13,7 +14,7 @@ a float type.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -87,11 +88,12 @@ class Backend:
     block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
     shared_memory: SharedMemory | None = None  # where arrays lie that several processes compute in
     records_steps = False  # whether a step is worth recording: it then takes its time from a clock
-    fused_forms: Mapping[str, Callable[..., None]] = {}  # by the name that ``fusible`` gives
+    fused_forms: ClassVar[Mapping[str, Function]] = {}  # by the name that ``fusible`` gives
 
     def __init__(self, xp: ArrayModule, dtype: DTypeLike = "float32") -> None:
         self.xp = xp
         self.dtype = float_type(dtype)
+        self._forms: dict[Function, Function] = {}  # what ``compute`` has looked up
 
     @property
     def is_complex(self) -> bool:
@@ -114,17 +116,29 @@ class Backend:
 
     # ---- faster forms of equations that stand elsewhere ----------------------------------------
 
-    def fused(self, equation: Function) -> Callable[..., None] | None:
+    def compute(self, equation: Function, *args: Any) -> None:
+        """equation(self, *args), in this backend's own form where it has one for its float type.
+
+        The form is looked up once. Where it answers ``NotImplemented``, as to arrays that it
+        cannot read, the equation is computed as it stands.
+        """
+        form = self._forms.get(equation)
+        if form is None:
+            form = self._forms[equation] = self.fused(equation) or equation
+        if form(self, *args) is NotImplemented:
+            equation(self, *args)
+
+    def fused(self, equation: Function) -> Function | None:
         """This backend's form of an equation marked :func:`fusible`; None where it has none.
 
-        It takes the arguments of the equation and then the ``scratch`` that
-        :meth:`update_scratch` makes, and allocates nothing on the device. Where the backend
+        It takes the arguments of the equation, that of an optimizer's equation then the ``scratch``
+        that :meth:`update_scratch` makes, and allocates nothing on the device. Where the backend
         ``records_steps``, a number among the arguments may lie on the device.
         """
         return self.fused_forms.get(FUSIBLE.get(equation, ""))
 
     def update_scratch(self, size: int) -> Array:
-        """The buffer that a fused form works in, on flat buffers of ``size`` numbers."""
+        """The buffer that an optimizer's fused form works in, on buffers of ``size`` numbers."""
         return None
 
     # ---- memory ------------------------------------------------------------------------------
@@ -221,39 +235,6 @@ class Backend:
         for i in range(kh):
             for j in range(kw):
                 out[:, :, :, i, j] = x[:, i : i + (h - 1) * s + 1 : s, j : j + (w - 1) * r + 1 : r]
-
-    def relu(self, x: Array, out: Array) -> None:
-        """out = x where Re x > 0, else 0 (a NaN stays a NaN). ``out`` may be ``x``  (E10)."""
-        out[...] = self.xp.where(x.real <= 0, 0, x)
-
-    def relu_grad(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
-        """dx = dy where y > 0, else 0. ``dx`` may be ``dy``; ``tmp`` has their shape  (E11)."""
-        dx[...] = self.xp.where(y.real > 0, dy, 0)
-
-    def bernoulli_nll_terms(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
-        """out = log(1 + eᵃ) − x a, stable for every a  (E18). ``x`` broadcasts against ``a``.
-
-        log(1 + eᵃ) = max(a, 0) + log(1 + e^−|a|). One condition decides both branches: with two
-        of them a complex step at a = 0 would give −½ where the derivative is ½.
-        """
-        xp = self.xp
-        negative = a.real <= 0
-        softplus = xp.where(negative, 0, a) + xp.log1p(xp.exp(xp.where(negative, a, -a)))
-        out[...] = softplus - x * a
-
-    def bernoulli(
-        self, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
-    ) -> None:
-        """The Bernoulli's value and gradient in one pass  (E18, E19).
-
-        nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = weight · (sigmoid(a) − x). ``a``,
-        ``da`` and ``tmp``: (..., D); ``x`` broadcasts against them; ``weight``: a number or
-        (..., 1).
-        """
-        xp = self.xp
-        self.bernoulli_nll_terms(a, x, da, tmp)
-        nll[...] = xp.sum(da, axis=-1)
-        da[...] = weight * (0.5 * xp.tanh(0.5 * a) + 0.5 - x)
 
     def ignore_float_errors(self) -> AbstractContextManager[object]:
         """Context manager of a step: overflows are not reported; the loop looks for them."""

@@ -4,19 +4,19 @@ Written with ``self.xp``, so that the strict device can run the very same code; 
 possible, the strict device runs an operation as one piece.
 """
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from scratchvae.backend import cpu_updates
+from scratchvae.backend import cpu_elementwise, cpu_updates
 from scratchvae.backend.allocation import ALIGNMENT, SharedMemory, checked_nbytes
-from scratchvae.backend.base import Array, ArrayModule, Backend, Weight, below_one
+from scratchvae.backend.base import FUSIBLE, Array, ArrayModule, Backend, below_one
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
+from scratchvae.types import Function
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -39,7 +39,7 @@ class NumpyBackend(Backend):
 
     name = "cpu"
     block_size = 1 << 19  # 2 MB of float32
-    fused_forms = cpu_updates.FUSED
+    fused_forms: ClassVar = {**cpu_updates.FUSED, **cpu_elementwise.FUSED}
 
     def __init__(
         self,
@@ -122,56 +122,11 @@ class NumpyBackend(Backend):
         steps = (n, stride[0] * row, stride[1] * column, row, column, channel)
         np.copyto(out, as_strided(x, out.shape, steps))
 
-    def relu(self, x: Array, out: Array) -> None:
-        if self.is_complex:
-            super().relu(x, out)
-        else:
-            self._positive_part(x, out)
-
-    def relu_grad(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
-        self.xp.greater(y, 0, out=tmp)  # the mask in y's own dtype; a complex y by its real part
-        self.xp.multiply(dy, tmp, out=dx)
-
-    def bernoulli_nll_terms(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
-        if self.is_complex:
-            super().bernoulli_nll_terms(a, x, out, tmp)
-            return
-        xp = self.xp
-        self._exp_minus_abs(a, tmp)
-        # log(1 + e) and not log1p(e): NumPy vectorizes log on more processors. e ≤ 1, so what is
-        # lost is a rounding of 1 + e: half an ulp of 1 a pixel, in absolute terms.
-        tmp += 1.0
-        xp.log(tmp, out=tmp)
-        self._positive_part(a, out)
-        out += tmp
-        xp.multiply(x, a, out=tmp)
-        out -= tmp
-
-    def bernoulli(
-        self, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
-    ) -> None:
-        if self.is_complex:
-            super().bernoulli(a, x, weight, nll, da, tmp)
-            return
-        xp = self.xp
-        self.bernoulli_nll_terms(a, x, da, tmp)
-        xp.sum(da, axis=-1, out=nll)
-        xp.multiply(a, 0.5, out=da)
-        xp.tanh(da, out=da)
-        da *= 0.5
-        da += 0.5
-        da -= x
-        da *= weight
-
-    def _positive_part(self, a: Array, out: Array) -> None:
-        # NumPy vectorizes this one for a number; its maximum(a, 0) takes three times as long.
-        self.xp.clip(a, 0, math.inf, out=out)
-
-    def _exp_minus_abs(self, a: Array, out: Array) -> None:
-        xp = self.xp
-        xp.abs(a, out=out)
-        xp.negative(out, out=out)
-        xp.exp(out, out=out)
+    def fused(self, equation: Function) -> Function | None:
+        """As in the base, except that complex numbers have no form of ReLU and the Bernoulli."""
+        if self.is_complex and FUSIBLE.get(equation) in cpu_elementwise.FUSED:
+            return None
+        return super().fused(equation)
 
     def update_scratch(self, size: int) -> Array:
         return self.empty((min(size, cpu_updates.BLOCK),))

@@ -259,7 +259,7 @@ class StrictBackend(NumpyBackend):
     normal = _launched("normal")
     windows = _launched("windows")
 
-    def fused(self, equation: Function) -> Callable[..., None] | None:
+    def fused(self, equation: Function) -> Function | None:
         """The CPU's form, as one launch where it needs a number of the device.
 
         That is the clock's learning rate or step, and what clipping finds out about a gradient.

@@ -1,6 +1,9 @@
-"""The activations: sigmoid, tanh and ReLU, each with the derivative from its own output."""
+"""The activations: sigmoid, tanh and ReLU, each with the derivative from its own output.
 
-from scratchvae.backend import Array, Backend
+What is marked ``fusible`` a backend may compute in a faster form; a test holds the two equal.
+"""
+
+from scratchvae.backend import Array, Backend, fusible
 from scratchvae.layers.base import Layer
 from scratchvae.memory import Views
 
@@ -65,6 +68,18 @@ class Tanh(Elementwise):
         dx *= tmp
 
 
+@fusible("relu")
+def relu(bk: Backend, x: Array, y: Array) -> None:
+    """y = x where Re x > 0, else 0 (a NaN stays a NaN). ``y`` may be ``x``  (E10)."""
+    y[...] = bk.xp.where(x.real <= 0, 0, x)
+
+
+@fusible("relu grad")
+def relu_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+    """dx = dy where Re y > 0, else 0. ``dx`` may be ``dy``; ``tmp`` has their shape  (E11)."""
+    dx[...] = bk.xp.where(y.real > 0, dy, 0)
+
+
 class ReLU(Elementwise):
     """y = x where x is positive, else 0. Its derivative at 0 is taken as 0."""
 
@@ -72,10 +87,10 @@ class ReLU(Elementwise):
 
     def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = max(x, 0)  (E10)."""
-        bk.relu(x, y)
+        bk.compute(relu, x, y)
 
     def grad_input(
         self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
         """dx = dy where y > 0, else 0  (E11)."""
-        bk.relu_grad(y, dy, dx, tmp)
+        bk.compute(relu_grad, y, dy, dx, tmp)

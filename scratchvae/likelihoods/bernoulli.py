@@ -1,9 +1,39 @@
-"""Independent Bernoulli pixels, parameterized by logits."""
+"""Independent Bernoulli pixels, parameterized by logits.
 
-from scratchvae.backend import Array, Backend, Weight
+What is marked ``fusible`` a backend may compute in a faster form; a test holds the two equal.
+"""
+
+from scratchvae.backend import Array, Backend, Weight, fusible
 from scratchvae.layers import sigmoid
 from scratchvae.likelihoods.base import Likelihood
 from scratchvae.memory import Views
+
+
+@fusible("bernoulli nll terms")
+def bernoulli_nll_terms(bk: Backend, a: Array, x: Array, out: Array, tmp: Array) -> None:
+    """out = log(1 + eᵃ) − x a, stable for every a  (E18). ``x`` broadcasts against ``a``.
+
+    log(1 + eᵃ) = max(a, 0) + log(1 + e^−|a|). One condition decides both branches: with two of
+    them a complex step at a = 0 would give −½ where the derivative is ½.
+    """
+    xp = bk.xp
+    negative = a.real <= 0
+    softplus = xp.where(negative, 0, a) + xp.log1p(xp.exp(xp.where(negative, a, -a)))
+    out[...] = softplus - x * a
+
+
+@fusible("bernoulli nll and grad")
+def bernoulli_nll_and_grad(
+    bk: Backend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+) -> None:
+    """The value and the gradient of the Bernoulli in one pass  (E18, E19).
+
+    nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = weight · (sigmoid(a) − x). ``a``, ``da``
+    and ``tmp``: (..., D); ``x`` broadcasts against them; ``weight``: a number or (..., 1).
+    """
+    bernoulli_nll_terms(bk, a, x, da, tmp)
+    nll[...] = bk.xp.sum(da, axis=-1)
+    da[...] = weight * (0.5 * bk.xp.tanh(0.5 * a) + 0.5 - x)
 
 
 class Bernoulli(Likelihood):
@@ -19,7 +49,7 @@ class Bernoulli(Likelihood):
         self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views
     ) -> None:
         """−log p(x_d|z) = log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
-        bk.bernoulli_nll_terms(logits, x, out, work.tmp)
+        bk.compute(bernoulli_nll_terms, logits, x, out, work.tmp)
 
     def nll_and_grad(
         self,
@@ -34,7 +64,7 @@ class Bernoulli(Likelihood):
         work: Views,
     ) -> None:
         """da = weight · (sigmoid(a) − x)  (E19), in one pass with the value (E18)."""
-        bk.bernoulli(logits, x, weight, nll, dlogits, work.tmp)
+        bk.compute(bernoulli_nll_and_grad, logits, x, weight, nll, dlogits, work.tmp)
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """E[x|z] = sigmoid(a)  (E20)."""

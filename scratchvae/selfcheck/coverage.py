@@ -42,7 +42,7 @@ def _is_all_of(base: object, classes: list[type]) -> bool:
 
 
 def operations() -> Iterator[tuple[str, Function]]:
-    """Every layer, likelihood, latent node, optimizer and model of this package."""
+    """Every layer, likelihood, estimator, function of these, optimizer and model."""
     for part in PARTS:
         list(_modules(part))  # so that every subclass exists
     bases = ((Layer, "forward"), (Likelihood, "describe"), (latent.Estimator, "value"))
@@ -51,10 +51,11 @@ def operations() -> Iterator[tuple[str, Function]]:
             ours = cls.__module__.startswith(f"{scratchvae.__name__}.")
             if ours and getattr(cls, must_have) is not getattr(base, must_have):
                 yield cls.__qualname__, cls
-    for module in _modules("latent"):
-        for name, thing in vars(module).items():
-            if inspect.isfunction(thing) and _computes(thing, module):
-                yield name, thing
+    for part in ("layers", "latent", "likelihoods"):
+        for module in _modules(part):
+            for name, thing in vars(module).items():
+                if inspect.isfunction(thing) and _computes(thing, module):
+                    yield name, thing
     yield from OPTIMIZERS.items()
     yield from (("Sequential", Sequential), ("VAE", VAE))
 

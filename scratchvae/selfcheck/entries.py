@@ -62,7 +62,9 @@ from scratchvae.layers import (
     Sigmoid,
     Tanh,
 )
+from scratchvae.layers.activations import relu, relu_grad, sigmoid
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
+from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
 from scratchvae.models import VAE, BoundPosterior
 from scratchvae.models.vae import BoundVAE
 
@@ -85,10 +87,10 @@ class Entry:
     saturated: Make | None = None
 
 
-def _layer(name: str, new: Callable[[], Layer], width: int, size: NDArray | float = 1.0) -> Entry:
-    def make(
-        rows: int, seed: int, factor: NDArray | float = size, inplace: bool = False
-    ) -> BufferedSubject:
+def _layer(
+    name: str, new: Callable[[], Layer], width: int, functions: tuple[Any, ...] = ()
+) -> Entry:
+    def make(rows: int, seed: int, factor: float = 1.0, inplace: bool = False) -> BufferedSubject:
         x = factor * point((rows, width), seed, f"{name} x")
         return layer_subject(new(), x, seed=seed, name=name, inplace=inplace)
 
@@ -99,7 +101,8 @@ def _layer(name: str, new: Callable[[], Layer], width: int, size: NDArray | floa
         return make(rows, seed, factor=15.0)
 
     layer = new()
-    return Entry(name, (type(layer),), make, inplace if layer.inplace else None, saturated)
+    covers = (type(layer), *functions)
+    return Entry(name, covers, make, inplace if layer.inplace else None, saturated)
 
 
 def _images(name: str, new: Callable[[], Layer], row: tuple[int, ...]) -> Entry:
@@ -117,7 +120,7 @@ def _sequential(rows: int, seed: int) -> BufferedSubject:
     return sequential_subject(layers, x, seed=seed, name="Sequential")
 
 
-def _likelihood(name: str, new: Callable[[], Likelihood]) -> Entry:
+def _likelihood(name: str, new: Callable[[], Likelihood], functions: tuple[Any, ...] = ()) -> Entry:
     def make(rows: int, seed: int, factor: float = 1.0) -> BufferedSubject:
         logits = factor * point((rows, SAMPLES, PIXELS), seed, f"{name} logits")
         x = unit_interval((rows, 1, PIXELS), seed, f"{name} x")
@@ -126,7 +129,7 @@ def _likelihood(name: str, new: Callable[[], Likelihood]) -> Entry:
     def saturated(rows: int, seed: int) -> BufferedSubject:
         return make(rows, seed, factor=20.0)
 
-    return Entry(name, (type(new()),), make, saturated=saturated)
+    return Entry(name, (type(new()), *functions), make, saturated=saturated)
 
 
 def _head(rows: int, seed: int, latent: int, factor: float) -> NDArray:
@@ -201,9 +204,9 @@ def _other_shapes() -> VAE:
 
 ENTRIES: tuple[Entry, ...] = (
     _layer("Dense", lambda: Dense(HIDDEN[1]), HIDDEN[0]),
-    _layer("Sigmoid", Sigmoid, HIDDEN[0]),
+    _layer("Sigmoid", Sigmoid, HIDDEN[0], (sigmoid,)),
     _layer("Tanh", Tanh, HIDDEN[0]),
-    _layer("ReLU", ReLU, HIDDEN[0]),
+    _layer("ReLU", ReLU, HIDDEN[0], (relu, relu_grad)),
     _layer("LogStdHead", LogStdHead, 2 * HIDDEN[1]),
     _images("Conv2D", lambda: Conv2D(3), (5, 4, 2)),
     _images("Conv2D, stride, valid", lambda: Conv2D(4, (2, 3), (2, 1), "valid"), (5, 7, 3)),
@@ -228,7 +231,7 @@ ENTRIES: tuple[Entry, ...] = (
         _kl,
         saturated=lambda rows, seed: _kl(rows, seed, 8.0),
     ),
-    _likelihood("Bernoulli", Bernoulli),
+    _likelihood("Bernoulli", Bernoulli, (bernoulli_nll_terms, bernoulli_nll_and_grad)),
     _likelihood("Gaussian sigmoid", lambda: Gaussian(0.5)),
     _likelihood("Gaussian identity", lambda: Gaussian(2.0, "identity")),
     _likelihood("LearnedGaussian", LearnedGaussian),

@@ -5,8 +5,10 @@ import pytest
 from emulation.compare import agree, draw, each_dtype, each_size
 
 from scratchvae.backend import FLUSH_EVERY, get_backend
-from scratchvae.backend.cuda.operations import read
+from scratchvae.backend.cuda.elementwise import read
 from scratchvae.backend.noise import Purpose, Stream, uniform
+from scratchvae.layers.activations import relu, relu_grad
+from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
 from scratchvae.optim import SGD, Adagrad, Adam, RMSprop
 from scratchvae.optim.clipping import clip_gradient, measure_norm
 
@@ -34,8 +36,8 @@ def test_e10_e11_relu_and_its_chain(make, n, dtype):
     def compute(bk):
         x, dy = bk.array(draw(1, n)), bk.array(draw(2, n))
         y, dx = bk.empty((n,)), bk.empty((n,))
-        bk.relu(x, y)
-        bk.relu_grad(y, dy, dx, bk.empty((n,)))
+        bk.compute(relu, x, y)
+        bk.compute(relu_grad, y, dy, dx, bk.empty((n,)))
         return {"y": y, "dx": dx}
 
     agree(make, compute, dtype, ulps=0)
@@ -57,7 +59,7 @@ def test_the_sum_over_rows(make, n, rows, dtype):
 def test_a_nan_is_not_hidden(make, dtype):
     bk = make(dtype)
     x, out = bk.array([np.nan, -1.0, 2.0]), bk.empty((3,))
-    bk.relu(x, out)
+    bk.compute(relu, x, out)
     np.testing.assert_array_equal(bk.to_host(out), [np.nan, 0, 2])
     m, v, p, g = (bk.array([np.nan, 1.0, 1.0]) for _ in range(4))
     update(bk, Adam(), p, g, [m, v], 0.1, FLUSH_EVERY)
@@ -91,8 +93,8 @@ def test_e18_e19_the_bernoullis_value_and_gradient(make, n, shapes, dtype):
         weight = 0.25 if of_weight is None else bk.array(draw(3, *of_weight(n)))
         logits, tmp = bk.array(a), bk.empty((3, 2, n))
         terms, nll, da = bk.empty((3, 2, n)), bk.empty((3, 2)), bk.empty((3, 2, n))
-        bk.bernoulli_nll_terms(logits, x, terms, tmp)
-        bk.bernoulli(logits, x, weight, nll, da, tmp)
+        bk.compute(bernoulli_nll_terms, logits, x, terms, tmp)
+        bk.compute(bernoulli_nll_and_grad, logits, x, weight, nll, da, tmp)
         return {"terms": terms, "nll": nll, "da": da}
 
     agree(make, compute, dtype, scale=8.0)
@@ -100,12 +102,12 @@ def test_e18_e19_the_bernoullis_value_and_gradient(make, n, shapes, dtype):
 
 @pytest.mark.parametrize("columns", [5, 300])
 def test_a_block_that_has_several_rows_keeps_them_apart(make, columns, monkeypatch):
-    monkeypatch.setattr("scratchvae.backend.cuda.operations.blocks_for", lambda n, each: 2)
+    monkeypatch.setattr("scratchvae.backend.cuda.elementwise.blocks_for", lambda n, each: 2)
 
     def compute(bk):
         nll, da = bk.empty((7, 1)), bk.empty((7, 1, columns))
         a, x = bk.array(draw(1, 7, 1, columns)), bk.array(abs(draw(2, 7, 1, columns)))
-        bk.bernoulli(a, x, 0.5, nll, da, bk.empty((7, 1, columns)))
+        bk.compute(bernoulli_nll_and_grad, a, x, 0.5, nll, da, bk.empty((7, 1, columns)))
         return {"nll": nll, "da": da}
 
     agree(make, compute, "float64", scale=100.0)

@@ -11,7 +11,9 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import Dense, ReLU, Sequential, Sigmoid, Tanh
+from scratchvae.layers.activations import relu, relu_grad
 from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
+from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
 from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models import VAE, Model
 from scratchvae.optim import Adam
@@ -49,10 +51,10 @@ def test_every_verb_agrees_with_the_cpu(dtype, distance):
         bk.sum_rows(left, out["sum_rows"])
         index = bk.array([8, 0, 3], np.int64)
         bk.gather(bk.array(images, np.uint8), index, 255, out["gather"], raw)
-        bk.relu(left, out["relu"])
-        bk.relu_grad(out["relu"], left, out["relu_grad"], flat_tmp)
-        bk.bernoulli_nll_terms(a, x, out["terms"], tmp)
-        bk.bernoulli(a, x, bk.array(w), out["nll"], out["da"], tmp)
+        bk.compute(relu, left, out["relu"])
+        bk.compute(relu_grad, out["relu"], left, out["relu_grad"], flat_tmp)
+        bk.compute(bernoulli_nll_terms, a, x, out["terms"], tmp)
+        bk.compute(bernoulli_nll_and_grad, a, x, bk.array(w), out["nll"], out["da"], tmp)
         return {k: bk.to_host(b) for k, b in out.items()}
 
     found, expected = compute(get_backend("cuda", dtype)), compute(get_backend("cpu", "float64"))
@@ -76,11 +78,11 @@ def test_the_noise_is_that_of_the_cpu(dtype, kind):
 def test_complex_numbers_pass_through_the_verbs_unharmed():
     bk, h = get_backend("cuda", "complex128"), 2.0**-70
     a, out, tmp = bk.array(np.array([[0.0, 3.0]]) + 1j * h), bk.empty((1, 2)), bk.empty((1, 2))
-    bk.bernoulli_nll_terms(a, bk.zeros((1, 2)), out, tmp)
+    bk.compute(bernoulli_nll_terms, a, bk.zeros((1, 2)), out, tmp)
     np.testing.assert_allclose(
         bk.to_host(out).imag / h, [[0.5, 1 / (1 + np.exp(-3))]], rtol=0, atol=4e-16
     )
-    bk.relu(a, out)
+    bk.compute(relu, a, out)
     np.testing.assert_array_equal(bk.to_host(out).imag / h, [[0, 1]])
 
 

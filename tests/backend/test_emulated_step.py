@@ -37,6 +37,6 @@ def test_the_step_of_a_dense_vae_is_all_kernels(monkeypatch):
     )
     make_step(config, bk)(1, 0)
     assert set(launched) == {
-        "begin_step", "gather_uint8", "binarize", "normal", "relu", "bernoulli", "relu_grad",
-        "sum_rows", "norm_by_block", "join_norms", "clip", "adam", "end_step",
+        "begin_step", "gather_uint8", "binarize", "normal", "relu", "bernoulli_nll_and_grad",
+        "relu_grad", "sum_rows", "norm_by_block", "join_norms", "clip", "adam", "end_step",
     }  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scratchvae.backend import cpu_updates
+from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.cli.main import make_parser
 from scratchvae.cli.train import SIGNAL_EXITS
 from scratchvae.config import TrainConfig
@@ -227,7 +228,7 @@ def test_after_good_epochs_the_checkpoint_of_the_last_one_stays(
         if t == 10:
             p[0] = float("nan")
 
-    monkeypatch.setitem(cpu_updates.FUSED, "adam", poisoned)
+    monkeypatch.setitem(NumpyBackend.fused_forms, "adam", poisoned)
     answer = cli(*tiny_train, "--epochs", 9, "--out", "run", "--quiet")
     assert answer.code == 2
     assert "encoder.0.W after the update, at epoch 3, step 2 of it (step 10 of" in answer.err

@@ -34,7 +34,7 @@ def test_there_are_a_thousand_and_few_are_equivalent(table):
 def test_every_group_is_there_and_found_completely(table):
     rows = {row["group"]: row for row in table.rows()}
     assert set(rows) >= {
-        "layers", "latent", "likelihoods", "estimators", "verbs", "model", "optimizers",
+        "layers", "latent", "likelihoods", "estimators", "model", "optimizers",
         "historical", "oracles only", "all",
     }  # fmt: skip
     for row in rows.values():

@@ -8,8 +8,8 @@ import pytest
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.subjects import estimator_subject, layer_subject
 from scratchvae.latent import LogStdHead, ScoreFunction, gaussian
-from scratchvae.layers import Elementwise, Layer, Tanh
-from scratchvae.likelihoods import Likelihood
+from scratchvae.layers import Elementwise, Layer, Tanh, activations
+from scratchvae.likelihoods import Likelihood, bernoulli
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.selfcheck import (
     ENTRIES,
@@ -93,7 +93,7 @@ def test_a_new_layer_without_an_entry_is_noticed():
     assert uncovered() == []
 
 
-def test_a_new_likelihood_latent_function_or_optimizer_without_an_entry_is_noticed(monkeypatch):
+def test_a_new_likelihood_function_or_optimizer_without_an_entry_is_noticed(monkeypatch):
     class Poisson(Likelihood):
         def describe(self):
             return "Poisson"
@@ -101,11 +101,22 @@ def test_a_new_likelihood_latent_function_or_optimizer_without_an_entry_is_notic
     def halved(bk, kl):
         kl *= 0.5
 
+    def clamped(bk, x, y):
+        y[...] = bk.xp.clip(x, 0, 1)
+
+    def squared(bk, a, x, out):
+        out[...] = (a - x) ** 2
+
     monkeypatch.setattr(Poisson, "__module__", "scratchvae.likelihoods.poisson")
     monkeypatch.setattr(halved, "__module__", "scratchvae.latent.gaussian")
     monkeypatch.setattr(gaussian, "halved", halved, raising=False)
+    for function, module in ((clamped, activations), (squared, bernoulli)):
+        monkeypatch.setattr(function, "__module__", module.__name__)
+        monkeypatch.setattr(module, function.__name__, function, raising=False)
     monkeypatch.setitem(OPTIMIZERS, "lion", object)
-    assert [name.split(".")[-1] for name in uncovered()] == ["Poisson", "halved", "lion"]
+    assert [name.split(".")[-1] for name in uncovered()] == [
+        "Poisson", "clamped", "halved", "squared", "lion",
+    ]  # fmt: skip
 
 
 def failures(layer, name="layer"):

@@ -4,24 +4,24 @@ For complex numbers, and for arrays that are not contiguous, the base class comp
 with CuPy, with temporary arrays.
 """
 
-from collections.abc import Callable
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
-from scratchvae.backend.base import Array, Backend, Function, Weight, below_one
-from scratchvae.backend.cuda.kernels import Kernels, blocks_for, contiguous, given
-from scratchvae.backend.cuda.updates import FUSED, PARTIAL_SUMS
+from scratchvae.backend.base import Array, Backend, below_one
+from scratchvae.backend.cuda import elementwise, updates
+from scratchvae.backend.cuda.kernels import Kernels, contiguous, given
 from scratchvae.backend.noise import Stream
+from scratchvae.types import Function
 
 COLUMNS = 32  # of a block that sums rows
-NO_READ = (None, 1, 0, 0)
 
 
 class CudaOperations(Backend):
-    """Noise, batch, ReLU and the Bernoulli; the optimizers' kernels are in ``updates``."""
+    """Noise, batch and sums over rows, and the forms in ``elementwise`` and ``updates``."""
 
-    fused_forms = FUSED
+    fused_forms: ClassVar = {**updates.FUSED, **elementwise.FUSED}
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -31,11 +31,11 @@ class CudaOperations(Backend):
     def _can(self, *arrays: Array | None) -> bool:
         return not self.is_complex and contiguous(*arrays)
 
-    def fused(self, equation: Function) -> Callable[..., None] | None:
+    def fused(self, equation: Function) -> Function | None:
         return None if self.is_complex else Backend.fused(self, equation)
 
     def update_scratch(self, size: int) -> Array:
-        return self.empty((2 * PARTIAL_SUMS,))
+        return self.empty((2 * updates.PARTIAL_SUMS,))
 
     # ---- noise -------------------------------------------------------------------------------
 
@@ -88,59 +88,6 @@ class CudaOperations(Backend):
             return super().sum_rows(a, out)
         rows, columns = a.shape
         self.kernels.launch("sum_rows", -(-columns // COLUMNS), a, out, rows, columns)
-
-    def relu(self, x: Array, out: Array) -> None:
-        if not self._can(x, out):
-            return super().relu(x, out)
-        self.kernels.each("relu", x.size, x, out, x.size)
-
-    def relu_grad(self, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
-        if not self._can(y, dy, dx):
-            return super().relu_grad(y, dy, dx, tmp)
-        self.kernels.each("relu_grad", y.size, y, dy, dx, y.size)
-
-    # ---- the Bernoulli -----------------------------------------------------------------------
-
-    def bernoulli_nll_terms(self, a: Array, x: Array, out: Array, tmp: Array) -> None:
-        pixels = read(x, a.shape)
-        if pixels is None or not self._can(a, x, out):
-            return super().bernoulli_nll_terms(a, x, out, tmp)
-        rows, columns = a.size // a.shape[-1], a.shape[-1]
-        self.kernels.each("bernoulli_nll_terms", a.size, a, *pixels, out, rows, columns)
-
-    def bernoulli(
-        self, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
-    ) -> None:
-        number = isinstance(weight, int | float | np.number)
-        pixels = read(x, a.shape)
-        weights = NO_READ if number else read(weight, a.shape)
-        arrays = (a, x, nll, da, None if number else weight)
-        if pixels is None or weights is None or not self._can(*arrays):
-            return super().bernoulli(a, x, weight, nll, da, tmp)
-        rows, columns = a.size // a.shape[-1], a.shape[-1]
-        self.kernels.launch(
-            "bernoulli", blocks_for(rows, 1), a, *pixels, *weights,
-            float(weight) if number else 0.0, nll, da, rows, columns,
-        )  # fmt: skip
-
-
-def read(x: Array, shape: tuple[int, ...]) -> tuple[Array, int, int, int] | None:
-    """How a kernel reads a contiguous array that is broadcast to ``shape``, row by row.
-
-    Element (row // repeat) · row_step + column · column_step, for the rows of the last axis; None
-    where no such numbers say it.
-    """
-    if x.ndim != len(shape):
-        return None
-    *leading, width = x.shape
-    *whole, columns = shape
-    kept = len(leading)
-    while kept and leading[kept - 1] == 1:  # axes of 1 at the end: the rows of an image repeat
-        kept -= 1
-    if leading[:kept] != whole[:kept] or width not in (1, columns):
-        return None
-    repeat = int(np.prod(whole[kept:], dtype=np.int64))
-    return x, repeat, width, int(width == columns)
 
 
 def _words(stream: Stream) -> tuple[object, ...]:

@@ -80,6 +80,9 @@ EQUIVALENT: dict[str, str] = {
         "steps that rise from the first, which is at least 1, are all at least 1"
     ),
     # likelihoods
+    "likelihoods.bernoulli.bernoulli_nll_terms: a constant: 0 -> 1": (
+        "for logits between 0 and 1 either branch is the softplus, to an ulp"
+    ),
     "likelihoods.categorical.Categorical.work: a constant: 1 -> -1": (
         "reshape finds out the one size that is left"
     ),

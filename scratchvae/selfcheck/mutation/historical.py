@@ -14,7 +14,6 @@ import numpy as np
 
 from scratchvae.backend import Array, Backend
 from scratchvae.backend.base import Weight
-from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.latent import (
     AnalyticKL,
     LatentBuffers,
@@ -24,6 +23,7 @@ from scratchvae.latent import (
 )
 from scratchvae.layers import Dense, Tanh
 from scratchvae.layers.sequential import BoundSequential
+from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
 from scratchvae.memory import Views
 from scratchvae.selfcheck.mutation.targets import SIGMOID, TANH
 from scratchvae.types import Function
@@ -122,27 +122,27 @@ def dlogvar_without_half() -> list[Replacement]:
 def softplus_as_probability() -> list[Replacement]:
     """da = softplus(a) − x: the normalizer of the density taken for the mean."""
 
-    def bernoulli(
-        self: NumpyBackend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    def nll_and_grad(
+        bk: Backend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
     ) -> None:
-        self.bernoulli_nll_terms(a, x, da, tmp)
-        self.xp.sum(da, axis=-1, out=nll)
+        bernoulli_nll_terms(bk, a, x, da, tmp)
+        bk.xp.sum(da, axis=-1, out=nll)
         da[...] = weight * (np.log1p(np.exp(a)) - x)
 
-    return [(NumpyBackend, "bernoulli", bernoulli)]
+    return everywhere(bernoulli_nll_and_grad, nll_and_grad)
 
 
 def gradient_of_the_mean() -> list[Replacement]:
     """The loss is reported as a sum over pixels and differentiated as a mean."""
-    real = NumpyBackend.bernoulli
+    real = bernoulli_nll_and_grad
 
-    def bernoulli(
-        self: NumpyBackend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    def nll_and_grad(
+        bk: Backend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
     ) -> None:
-        real(self, a, x, weight, nll, da, tmp)
+        real(bk, a, x, weight, nll, da, tmp)
         da /= a.shape[-1]
 
-    return [(NumpyBackend, "bernoulli", bernoulli)]
+    return everywhere(real, nll_and_grad)
 
 
 def stale_activation() -> list[Replacement]:

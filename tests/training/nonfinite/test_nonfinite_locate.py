@@ -12,6 +12,7 @@ from training_helpers import PlainRun, after_steps, grey, leftovers, settings, t
 
 import scratchvae.training.loop as loop
 from scratchvae.backend import cpu_updates, get_backend
+from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.reference import VAE, loss_and_gradient, run
@@ -92,7 +93,7 @@ def poison(monkeypatch, when: int, name: str, value: float) -> None:
         if t >= when:
             p[offset] = value
 
-    monkeypatch.setitem(cpu_updates.FUSED, "adam", poisoned)
+    monkeypatch.setitem(NumpyBackend.fused_forms, "adam", poisoned)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ extern "C" __global__ void bernoulli_nll_terms(
 
 // E18 and E19 in one pass, a block a row: nll = the row's sum, da = weight (sigmoid(a) - x).
 // Where there are no weights, the one weight of the host counts for all.
-extern "C" __global__ void bernoulli(
+extern "C" __global__ void bernoulli_nll_and_grad(
     const real* a, const real* x, integer x_repeat, integer x_row, integer x_column,
     const real* weights, integer w_repeat, integer w_row, integer w_column, double weight,
     real* nll, real* da, integer rows, integer columns) {
