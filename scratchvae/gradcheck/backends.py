@@ -19,7 +19,7 @@ from scratchvae.backend.cpu import NumpyBackend
 
 
 class PlainBackend(Backend):
-    """NumPy arrays under the base class's own verbs: no in-place tricks, every equation whole.
+    """NumPy arrays under the base class's own verbs, and no faster form of any equation.
 
     Its memory starts as NaN, too.
     """
