@@ -185,6 +185,9 @@ def test_the_standard_error_of_the_logarithm_is_that_of_many_repetitions() -> No
     equal = LogMeanExp(1)
     equal.add(np.full((1, 7), -3.0))
     assert equal.standard_error()[0] == pytest.approx(0, abs=1e-7)
+    single = LogMeanExp(1)
+    single.add(np.array([[-3.0]]))
+    assert single.standard_error().tolist() == [0.0]
 
 
 def test_e59_impossible_samples_count_and_are_no_error() -> None:

@@ -7,11 +7,13 @@ import pickle
 import joblib
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy import stats
+from scipy.special import expit, logsumexp
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.errors import DataError
+from scratchvae.latent import ESTIMATORS
 from scratchvae.likelihoods import Gaussian
 from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
@@ -130,6 +132,21 @@ def test_the_loss_is_an_average_over_images_and_samples_with_its_beta(model, bat
     np.testing.assert_allclose(loss.reconstruction, terms.nll.mean(), rtol=1e-14)
     np.testing.assert_allclose(loss.kl, terms.kl.sum() / len(x), rtol=1e-14)
     assert loss.total == loss.reconstruction + model.vae.beta * loss.kl
+
+
+def test_e50_the_loss_of_an_importance_weighted_model_is_its_bound_by_hand(cpu64):
+    vae = VAE.mlp(7, (6,), 3, "tanh", samples=4).with_estimator(ESTIMATORS["iwae"]())
+    model, x = Model(vae, cpu64, seed=1), uniform((5, 7), Stream(1, Purpose.PIXELS))
+    eps = normal((5, 4, 3), Stream(2, Purpose.PRIOR))
+    mu, logvar = (a[:, None] for a in model.encode(x))
+    std = np.exp(logvar / 2)
+    z = mu + std * eps
+    log_w = -model.terms(x, eps).nll + stats.norm.logpdf(z).sum(axis=2)
+    log_w -= stats.norm.logpdf(z, mu, std).sum(axis=2)
+    loss = model.loss(x, eps)
+    expected = -(logsumexp(log_w, axis=1) - np.log(4)).mean()
+    assert loss.total == pytest.approx(expected, rel=1e-12)
+    assert model.loss_and_gradient(x, eps).loss.total == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_gradient_is_that_of_the_average_loss(model, batch, assemble, cpu64):

@@ -112,6 +112,7 @@ EQUIVALENT: dict[str, str] = {
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.elbo.evaluate: an argument ignored: terms.kl.sum(axis=1": SAME_ACCURACY,
     "evaluation.elbo.active_units: an argument ignored: mu.var(axis=0": SAME_ACCURACY,
+    "evaluation.nll._of_block: a wrong name: x -> ": ROWS_ONLY,
     "evaluation.nll.LogMeanExp.add: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.nll.LogMeanExp.add: a sign: np.where(np.isneginf(largest), 0.0, largest)": (
         "−0 is 0"
@@ -123,6 +124,7 @@ EQUIVALENT: dict[str, str] = {
     "evaluation.interpolation.spherical: a comparison: r == 0 -> r <= 0": LENGTH,
     "evaluation.interpolation.spherical: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.interpolation.spherical: a constant: 1.0 -> 0.5": DIVISOR,
+    "evaluation.interpolation.interpolate: a wrong name: first -> second": ROWS_ONLY,
     "evaluation.baselines.histogram_nll: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.baselines.mass_of_levels: a constant: 1 -> -1 (#2)": LAST_AXIS,
     "evaluation.baselines.log_mass: a constant: 0 -> 1 (#2)": (
