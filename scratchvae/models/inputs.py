@@ -33,8 +33,6 @@ def grey_values(images: Values, vae: VAE) -> HostArray:
         raise DataError(
             f"images have shape {x.shape}, expected (N, {vae.pixels}) with N at least 1"
         )
-    if x.dtype.kind == "b":
-        return x
     low, high = float(x.min()), float(x.max())
     if x.dtype.kind in "iu" and not 0 <= low <= high <= 1:
         raise DataError(

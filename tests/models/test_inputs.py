@@ -84,6 +84,20 @@ def test_binary_pixels_may_be_booleans_or_whole_numbers(model):
         assert model.loss(lit.astype(dtype)) == model.loss(lit.astype(float))
 
 
+def test_whole_numbers_are_binary_pixels_from_0_to_1_only(cpu64):
+    model = Model(VAE.mlp(D, (8,), 2, likelihood=Gaussian(1.0, "identity")), cpu64)
+    ones = np.ones((2, D), np.int64)
+    np.testing.assert_array_equal(model.encode(ones).mu, model.encode(ones.astype(float)).mu)
+    signed = np.resize(np.array([-1, 1]), (2, D))
+    with pytest.raises(DataError, match="whole numbers from -1 to 1"):
+        model.encode(signed)
+
+
+def test_numbers_in_a_row_are_no_images_of_one_pixel(cpu64):
+    with pytest.raises(DataError, match=r"shape \(3,\), expected \(N, 1\)"):
+        Model(VAE.mlp(1, (8,), 2), cpu64).encode(np.zeros(3))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.uint32])
 def test_levels_are_not_taken_for_grey_values(model, dtype):
     levels = (X * 16).astype(dtype)

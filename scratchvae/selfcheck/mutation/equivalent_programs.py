@@ -15,6 +15,8 @@ LEVELS = "a level lies between 0 and the largest"
 ALGORITHM = "either way is the same sum; the other one is only slower"
 ROWS_ONLY = "only its number of rows is read, which both have"
 FIRST_BLOCK = "the first block begins at 0"
+REST = "reshape finds out the one size that is left"
+INFINITE = "where log σ is infinite, so is the divergence that is reported: refused alike"
 HALF = "⌊1/2⌋ = ⌊0/2⌋"
 SQUARED = "(a − b)² = (b − a)²"
 SAME_ACCURACY = "float64 for sums of many float32 numbers: fewer digits, within every tolerance"
@@ -83,9 +85,7 @@ EQUIVALENT: dict[str, str] = {
     "likelihoods.bernoulli.bernoulli_nll_terms: a constant: 0 -> 1": (
         "for logits between 0 and 1 either branch is the softplus, to an ulp"
     ),
-    "likelihoods.categorical.Categorical.work: a constant: 1 -> -1": (
-        "reshape finds out the one size that is left"
-    ),
+    "likelihoods.categorical.Categorical.work: a constant: 1 -> -1": REST,
     "likelihoods.categorical.Categorical.from_settings: a comparison: settings.max_level == 0": (
         "the largest level is never negative"
     ),
@@ -108,6 +108,10 @@ EQUIVALENT: dict[str, str] = {
     "models.model.Model._blocks: a dropped term: stop - start -> stop": FIRST_BLOCK,
     "models.model.Model._blocks: a wrong name: stop -> n": ALGORITHM,
     "models.model.Model._blocks: swapped operands: stop - start -> start - stop (#2)": ALGORITHM,
+    "models.inputs.grey_values: a constant: 1 -> -1 (#3)": REST,
+    "models.inputs.grey_values: a constant: 1 -> -1 (#4)": LAST_AXIS,
+    "models.inputs.latent_vectors: a constant: 1 -> -1": REST,
+    "models.inputs.latent_vectors: a constant: 1 -> -1 (#2)": LAST_AXIS,
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.elbo.evaluate: an argument ignored: terms.kl.sum(axis=1": SAME_ACCURACY,
@@ -135,6 +139,7 @@ EQUIVALENT: dict[str, str] = {
     "evaluation.gradient_noise.squared_norm: a wrong name: gram -> means": ROWS_ONLY,
     "evaluation.gradient_noise.squared_norm: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.gradient_noise.bias_and_variance: swapped operands: means - true": SQUARED,
+    "evaluation.gradient_noise.draw_gradients: a wrong name: x -> images": ROWS_ONLY,
     "evaluation.gradient_noise.draw_gradients: a constant: 1 -> -1": (
         "how many threads BLAS may take changes the time"
     ),
@@ -142,6 +147,9 @@ EQUIVALENT: dict[str, str] = {
         "Σ (v − c)/n + c = Σ v/n for any c"
     ),
     # completion
+    "evaluation.completion.log_joint: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.completion._fit: an argument ignored: _require_finite(": INFINITE,
+    "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
 }
 
