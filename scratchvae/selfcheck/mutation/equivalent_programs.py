@@ -147,6 +147,7 @@ EQUIVALENT: dict[str, str] = {
         "Σ (v − c)/n + c = Σ v/n for any c"
     ),
     # completion
+    "models.posterior.BoundPosterior.value: done twice: self.pixel_nll *=": "0² = 0 and 1² = 1",
     "evaluation.completion.log_joint: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.completion._fit: an argument ignored: _require_finite(": INFINITE,
     "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
