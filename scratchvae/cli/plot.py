@@ -47,6 +47,6 @@ def run(args: argparse.Namespace) -> int:
     target = args.out or folder.figures_path
     snapshots = Snapshots.load(folder.snapshots_path)
     prepared = prepare(config, dataset, vae=model.vae)
-    paths = draw_run(target, model, config, dataset, prepared, metrics, caption, snapshots)
+    paths = draw_run(target, model, prepared, metrics, caption, snapshots)
     print_result(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
     return 0

@@ -64,7 +64,7 @@ def train_in_folder(
     prepared = replace(prepared, given=prepared.config)  # which is what the folder says
     with folder.locked():
         if settings["figures"]:
-            originals = figure_originals(prepared, prepared.config)
+            originals = figure_originals(prepared)
             snapshots = Snapshots(originals, prepared.config.epochs, folder.snapshots_path)
             if resume:
                 snapshots.resume()
@@ -101,8 +101,7 @@ def draw(
     model = Model(prepared.vae, training.model.bk, params=training.model.params)
     folder.restore_best(prepared.config, model)
     caption = caption_of(model, prepared.config, prepared.dataset, training.metrics)
-    draw_run(folder.figures_path, model, prepared.config, prepared.dataset, prepared,
-             training.metrics, caption, snapshots, published)  # fmt: skip
+    draw_run(folder.figures_path, model, prepared, training.metrics, caption, snapshots, published)
 
 
 def protocol_of(model: Model, config: TrainConfig) -> str:

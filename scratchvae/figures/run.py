@@ -69,9 +69,7 @@ Keep = Callable[["Figure", str], None]  # a figure, the name of its files
 def draw_run(
     folder: Path,
     model: Model,
-    config: TrainConfig,
-    dataset: Dataset,
-    views: Prepared,
+    prepared: Prepared,
     metrics: Sequence[Mapping[str, float]],
     caption: str,
     snapshots: Snapshots | None = None,
@@ -84,21 +82,25 @@ def draw_run(
     and the distribution of each. Of both: losses and, in two dimensions, the scatters of μ. The
     first file is written when the last figure has been drawn; other files in the folder stay.
     """
+    config, dataset = prepared.config, prepared.dataset
     files: dict[str, bytes] = {}
 
     def keep(figure: "Figure", name: str) -> None:
         files.update(render(figure, name))
 
     if dataset.image_shape is None:
-        draw_features(keep, model, config, dataset, views, caption)
+        draw_features(keep, model, prepared, caption)
     else:
-        draw_images(keep, model, config, dataset, views, caption, snapshots)
+        draw_images(keep, model, prepared, caption, snapshots)
     if model.vae.latent_dim == 2:
         what = "images" if dataset.image_shape else "rows"
-        for name, split in (("latent_scatter", views.test), ("latent_scatter_train", views.train)):
+        for name, split in (
+            ("latent_scatter", prepared.test),
+            ("latent_scatter_train", prepared.train),
+        ):
             some = split.take(slice(0, SCATTER))
             mu, _ = model.encode(visible_of(some, config))
-            of = f"{len(some):,} {'training' if split is views.train else 'test'} {what}"
+            of = f"{len(some):,} {'training' if split is prepared.train else 'test'} {what}"
             keep(
                 latent_scatter(mu, some.labels, f"{of} · {caption}", names=dataset.class_names),
                 name,
@@ -114,20 +116,19 @@ def draw_run(
 def draw_images(
     keep: Keep,
     model: Model,
-    config: TrainConfig,
-    dataset: Dataset,
-    views: Prepared,
+    prepared: Prepared,
     caption: str,
     snapshots: Snapshots | None,
 ) -> None:
     """Add the figures that are made of images."""
+    config, dataset = prepared.config, prepared.dataset
     shape, colours = dataset.row_shape, dataset.colormap
     as_drawn, scale = drawing_scale(dataset)
     caption += scale
-    shown = as_drawn(visible_of(pick(views.train, 100, config.seed), config))
+    shown = as_drawn(visible_of(pick(prepared.train, 100, config.seed), config))
     keep(data_samples(shown, shape, "Training images", caption, colormap=colours), "data")
 
-    originals = figure_originals(views, config)
+    originals = figure_originals(prepared)
     below = as_drawn(model.reconstruct(originals))
     keep(
         reconstructions(as_drawn(originals), below, shape, caption, colormap=colours),
@@ -137,7 +138,7 @@ def draw_images(
     means, draws = (as_drawn(a) for a in model.sample(100, seed=config.seed))
     keep(prior_samples(means, draws, shape, caption, colormap=colours), "prior_samples")
 
-    ends = visible_of(views.train.take(slice(0, 2 * PAIRS)), config)
+    ends = visible_of(prepared.train.take(slice(0, 2 * PAIRS)), config)
     first, second = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
     if len(second):
         ways = {path.capitalize(): as_drawn(interpolate(model, first, second, path=path))
@@ -163,14 +164,13 @@ def draw_images(
 def draw_features(
     keep: Keep,
     model: Model,
-    config: TrainConfig,
-    dataset: Dataset,
-    views: Prepared,
+    prepared: Prepared,
     caption: str,
 ) -> None:
     """Add the figures of a table."""
+    config, dataset = prepared.config, prepared.dataset
     names = dataset.feature_names
-    some = views.test.take(slice(0, SCATTER))
+    some = prepared.test.take(slice(0, SCATTER))
     x = visible_of(some, config)
     y = model.reconstruct(x)
     of = f"{len(some):,} test rows · {caption}"
@@ -264,9 +264,9 @@ def completed(
     )  # fmt: skip
 
 
-def figure_originals(views: Prepared, config: TrainConfig) -> NDArray:
+def figure_originals(prepared: Prepared) -> NDArray:
     """The test images (10, D) that are reconstructed in figures, as the model sees them."""
-    return visible_of(pick(views.test, 10, config.seed), config)
+    return visible_of(pick(prepared.test, 10, prepared.config.seed), prepared.config)
 
 
 def pick(split: Split, count: int, seed: int) -> Split:

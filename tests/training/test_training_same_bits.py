@@ -48,7 +48,9 @@ with pytest.MonkeyPatch.context() as patch:
     if stop:
         kill_at(stop, patch)
     try:
-        done = train(config, dataset, get_backend("cpu"), folder, notes, resume=resume)
+        done = train(
+            config, dataset, backend=get_backend("cpu"), run=folder, progress=notes, resume=resume
+        )
         digest = hashlib.sha256(done.model.params.flat.tobytes()).hexdigest()
         print(digest, done.metrics[1]["test_loss"])
     except Killed:
