@@ -6,14 +6,13 @@ needs. A class of your own needs no line: settings name its module and the class
 has an example of each.
 """
 
-import difflib
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TypeVar
 
-from scratchvae.errors import ConfigError
+from scratchvae.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
@@ -31,13 +30,12 @@ def look_up(kind: str, name: str, table: Mapping[str, type[T]], base: type[T]) -
             return table[name]
         if ":" in name:
             return _import_class(kind, name, base)
-    near = difflib.get_close_matches(str(name), table, n=1)
+    meant = did_you_mean(str(name), table)
     if isinstance(name, str) and "." in name.strip("."):
-        near = [":".join(name.rsplit(".", 1))]
-    meant = f"; did you mean {near[0]!r}?" if near else ""
+        meant = f" Did you mean {':'.join(name.rsplit('.', 1))!r}?"
     raise ConfigError(
         f"{kind} is {name!r}, but it must be one of {', '.join(table)}, or module:Class of your "
-        f"own{meant}"
+        f"own{meant and '.' + meant}"
     )
 
 
@@ -49,7 +47,7 @@ def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
     try:
         found = getattr(import_module(module), attribute, None)
     except ImportError as error:
-        meant = f"; did you mean {module[:-3]}:{attribute}?" if module.endswith(".py") else ""
+        meant = f". Did you mean {module[:-3]}:{attribute}?" if module.endswith(".py") else ""
         raise ConfigError(
             f"{kind} {name!r}: the module cannot be imported ({error}){meant}"
         ) from error

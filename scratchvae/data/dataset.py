@@ -4,7 +4,6 @@ Small grey levels stay uint8, as the files hold them: a quarter of the memory of
 the training step divides by ``max_level`` when it gathers a batch.
 """
 
-import difflib
 import hashlib
 import math
 import sys
@@ -24,7 +23,7 @@ from scratchvae.data.arrays import (
     require_finite,
 )
 from scratchvae.data.reading import Reading, choose_test_rows, is_whole
-from scratchvae.errors import ConfigError, DataError
+from scratchvae.errors import ConfigError, DataError, did_you_mean
 from scratchvae.types import Values
 
 PROTOCOLS = ("none", "threshold", "dynamic", "static")  # of binarization, see data.binarize
@@ -292,8 +291,7 @@ def require_protocol(protocol: str) -> None:
     """Raise ConfigError, with the nearest name, unless ``protocol`` is one of PROTOCOLS."""
     if protocol in PROTOCOLS:
         return
-    near = difflib.get_close_matches(str(protocol).lower(), PROTOCOLS, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(str(protocol), PROTOCOLS)
     raise ConfigError(
         f"unknown binarization '{protocol}'.{hint} There are: {', '.join(PROTOCOLS)}."
     )

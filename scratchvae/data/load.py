@@ -1,6 +1,5 @@
 """One door to all data: a name or a path in, a Dataset out."""
 
-import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from scratchvae.data.mirrors import ARCHIVES
 from scratchvae.data.mnist import load_archive
 from scratchvae.data.reading import Reading
 from scratchvae.data.user_files import load_file
-from scratchvae.errors import DataError
+from scratchvae.errors import DataError, did_you_mean
 
 DATASETS = ("digits", "mnist", "fashion-mnist")
 KINDS = (
@@ -68,8 +67,7 @@ def looks_like_a_path(source: str) -> bool:
 
 def unknown_name(source: str) -> DataError:
     """The error for a name that is none, with the nearest one."""
-    near = difflib.get_close_matches(source.lower(), DATASETS, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(source, DATASETS)
     return DataError(f"unknown dataset {source!r}.{hint} {KINDS[0].upper()}{KINDS[1:]}.")
 
 

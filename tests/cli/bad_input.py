@@ -49,6 +49,7 @@ def write_data(folder: Path) -> None:
     (folder / "cut.npz").write_bytes((folder / "tiny.npz").read_bytes()[:300])
     (folder / "stump").write_text("a,b\n1,2\n")
     (folder / "table.csv").write_text("a,b\n1,2\n")
+    (folder / "people.csv").write_text("height,age,kind\n1,2,x\n3,4,y\n5,6,x\n7,8,y\n")
     (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     (folder / "lying-idx3-ubyte").write_bytes(idx(GREY, sizes=(1000, 28, 28)))
     (folder / "huge-idx3-ubyte").write_bytes(idx(GREY, sizes=(2**31, 2**15, 2**15)))

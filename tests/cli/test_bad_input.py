@@ -88,7 +88,7 @@ ROWS: Table = {
     "complete: no images": (f"{COMPLETE} --count 0", "names images that are not there"),
     "complete: more images than there are": (f"{COMPLETE} --count 11", "names images that are not"),
     "complete: an unknown preset": (f"{COMPLETE} --preset gluon", "invalid choice: 'gluon'"),
-    "complete: no steps": (f"{COMPLETE} --steps 0", "steps is 0, but it must be at least 1"),
+    "complete: no steps": (f"{COMPLETE} --steps 0", "steps is 0, but it must be a whole num"),
     **{
         f"complete: a rate of {rate}": (f"{COMPLETE} --rate={rate}", "it must be a positive number")
         for rate in ("0", "-1", "nan", "inf")
@@ -96,7 +96,7 @@ ROWS: Table = {
     "complete: a rate at which it diverges": (
         f"{COMPLETE} --rate 1000 --steps 9", "diverged at a rate of 1000: choose a smaller one",
     ),
-    "complete: no samples": (f"{COMPLETE} --samples 0", "samples is 0, but it must be at least 1"),
+    "complete: no samples": (f"{COMPLETE} --samples 0", "samples is 0, but it must be a whole num"),
     "complete: more samples than memory": (
         f"{COMPLETE} --samples {10**30}", "not enough memory: an array of the shape",
     ),

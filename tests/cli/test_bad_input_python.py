@@ -280,6 +280,7 @@ CANNOT_FAIL: dict[str, str] = {  # a public name, or name.argument: why it has n
     "load_dataset.quiet": SWITCH,
     "train.progress": OBJECTS,
     "train.return_on_signal": SWITCH,
+    "train.verbose": SWITCH,
     "train.on_epoch": "called, not looked at",
     "check_subject.subject": OBJECTS,
     "gradient_error.g": "any array has an error against one of its own shape",

@@ -32,7 +32,7 @@ ROWS: Table = {
     ),
     "resume: another part of the data": (
         "train --resume run --subset first:20 --change-settings --quiet",
-        "is not the one that run was trained on: no setting can change that",
+        "its fingerprint differs, and no setting can change that",
     ),
     "resume: another model": (
         "train --resume begun --hidden 0 --change-settings --quiet", "hidden is (0,)",

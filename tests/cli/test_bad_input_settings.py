@@ -52,8 +52,20 @@ CASES: Table = {
         f"no value for {option}": (f"--{option}=", f"argument --{option}: invalid")
         for option in ("latent-dim", "samples", "kl-warmup", "epochs", "batch-size", "seed",
                        "validation", "verify-every", "workers", "patience", "std", "beta",
-                       "free-bits", "clip", "activation", "dtype", "device")
+                       "free-bits", "clip", "dtype", "device")
     },
+    "no value for activation": ("--activation=", "activation is '', but it must be one of relu"),
+    "an image shape of nothing": ("--image-shape 0", "image_shape is [0], but it must be a height"),
+    "an image shape of other pixels": ("--image-shape 3 5", "images of 3 x 5 have 15 values"),
+    "a negative white": ("--full-scale -1", "full_scale is -1, but it must be the whole number"),
+    "a split of no kind": ("--split half", "split is 'half', but it must be auto, last[:N], rand"),
+    "a colormap of no name": ("--colormap nope", "colormap is 'nope', but it must be one that"),
+    "a label column that is not there": (
+        "--data people.csv --label-column tribe", "has no column 'tribe'",
+    ),
+    "a negative start of a deviation": (
+        "--likelihood gaussian-learned --start-std -1", "start_std is -1.0, but it must be a num",
+    ),
     "no learning rate": ("--lr=", "lr is '', but it must be a positive number or a schedule"),
     "a schedule cut off": ("--lr cosine:1e-3", "'cosine:1e-3' is neither a number nor a schedule"),
     "a schedule that ends below zero": ("--lr cosine:1:-1:5", "must not be negative: -1.0"),
@@ -121,7 +133,7 @@ CASES: Table = {
         for name in ("binarize", "mean", "head", "init", "dtype", "device")
     },
     **{
-        f"an unknown {name}": (f"--{name} {near}", f"did you mean '{meant}'?")
+        f"an unknown {name}": (f"--{name} {near}", f"Did you mean '{meant}'?")
         for name, near, meant in (
             ("activation", "rellu", "relu"), ("likelihood", "gauss", "gaussian"),
             ("optimizer", "adm", "adam"), ("estimator", "iwea", "iwae"),
@@ -137,9 +149,8 @@ CASES: Table = {
     },
     "words for lr": ("--lr many", "it must be a positive number or a schedule"),
     "half an epoch": ("--epochs 1.5", "invalid int value: '1.5'"),
-    "an unknown option": ("--colour red", "unrecognized arguments: --colour red. See scratchvae"),
+    "an unknown option": ("--xyz 3", "unrecognized arguments: --xyz 3. See scratchvae train"),
     "an option misspelt": ("--lattent-dim 3", "Did you mean '--latent-dim'? See scratchvae train"),
-    "a likelihood misspelt": ("--likelihood gauss", "Did you mean 'gaussian'? There are: bern"),
     # where it goes
     "an output folder that holds another run": ("--out run", "run holds another run already"),
     "an output folder that holds something else": (

@@ -180,7 +180,7 @@ def test_a_slip_in_a_class_of_ones_own_is_answered_on_the_command_line(
 )
 def test_a_name_spelled_otherwise_is_put_right(name, meant, modules, capsys):
     assert command("--optimizer", name) == 2
-    assert f"did you mean {meant}?" in capsys.readouterr().err
+    assert f"Did you mean {meant}?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["pixel_nll", "mean", "sample"])
