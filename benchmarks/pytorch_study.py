@@ -31,7 +31,7 @@ def run(seed: int, train: Any, test: Any) -> tuple[float, float]:
                             nn.Linear(h[1], 2 * z_dim))  # fmt: skip
     decoder = nn.Sequential(nn.Linear(z_dim, h[1]), nn.ReLU(), nn.Linear(h[1], h[0]), nn.ReLU(),
                             nn.Linear(h[0], 784))  # fmt: skip
-    adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=config.lr)
+    adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=float(config.lr))
     x_train, x_test = torch.from_numpy(train), torch.from_numpy(test)
 
     def nll(x: Any) -> tuple[Any, ...]:

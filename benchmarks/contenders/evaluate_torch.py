@@ -47,9 +47,11 @@ class Contender:
         parts = []
         for x in self.data.split(IMAGES):
             rows = len(x)
-            parts.append(
-                self.log_p(x, options["samples"], lambda k, n, B=rows: torch.randn(B, n, latent))
-            )
+
+            def noise(k: int, n: int, rows: int = rows) -> torch.Tensor:
+                return torch.randn(rows, n, latent)
+
+            parts.append(self.log_p(x, options["samples"], noise))
         log_p = torch.cat(parts).double()
         mean, error = float(log_p.mean()), float(log_p.std(correction=0)) / math.sqrt(len(log_p))
         return {"seconds": time.perf_counter() - started, "mean": mean, "standard_error": error}

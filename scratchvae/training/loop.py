@@ -109,7 +109,7 @@ class Loop:
         words = differences(saved.environment | run.machine(), now)
         if words:
             self.progress.note(
-                "the last bits may differ from those of an uninterrupted run:  " + "; ".join(words)
+                "the last bits may differ from those of an uninterrupted run: " + "; ".join(words)
             )
 
     def __enter__(self) -> "Loop":

@@ -208,7 +208,7 @@ def test_the_last_bits_that_may_differ_are_said(cli, here, tiny_train, stopped) 
     path.write_text(json.dumps(settings))
     answer = cli("train", "--resume", "run")
     assert answer.code == 0
-    assert "the last bits may differ from those of a run that nobody interrupted: " in answer.err
+    assert "the last bits may differ from those of an uninterrupted run: " in answer.err
     assert "processor was an abacus and is" in answer.err
     again = json.loads(path.read_text())
     assert again["earlier"][0]["machine"]["processor"] == "an abacus"
