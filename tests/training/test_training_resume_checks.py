@@ -243,7 +243,7 @@ def test_another_kernel_number_of_workers_or_version_is_said(
     change(folder, workers=1)
     train(config, tiny(), backend=get_backend("cpu"), run=folder, progress=listener, resume=True)
     (note,) = notes
-    assert note.startswith("the last bits may differ from those of a run that nobody interrupted: ")
+    assert note.startswith("the last bits may differ from those of an uninterrupted run: ")
     words = [f"{k} was {v} and is {here[k]}" for k, v in was.items()] if place == "versions" else [
         f"{place} was {was} and is {here}"]  # fmt: skip
     assert all(word in note for word in words)
