@@ -13,7 +13,6 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from scratchvae.gradcheck.configurations import LIKELIHOODS, Configuration, Hidden
-from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.subjects import BufferedSubject, layer_subject
 from scratchvae.gradcheck.subjects.model import ModelSubject
 from scratchvae.latent import LogStdHead
@@ -109,8 +108,3 @@ def configurations(
 def models(**how: Any) -> st.SearchStrategy[ModelSubject]:
     """The models of :func:`configurations`, ready to be checked."""
     return configurations(**how).map(lambda c: c.subject())
-
-
-def seeded_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[NDArray[np.float64]]:
-    """Normal arrays from a drawn seed: quick to draw where shrinking elements is no help."""
-    return st.integers(0, 10_000).map(lambda seed: point(shape, seed, "seeded"))
