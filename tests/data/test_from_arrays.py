@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, DataError
@@ -77,6 +76,7 @@ def test_a_data_frame_of_many_bytes_a_row_is_taken_for_images() -> None:
 
 
 def test_tensors_come_without_their_gradient() -> None:
+    torch = pytest.importorskip("torch")
     x = torch.tensor(TABLE, requires_grad=True)
     data = Dataset.from_arrays(x, labels=torch.arange(20) % 3)
     np.testing.assert_array_equal(data.train.images, TABLE[:18].astype(np.float32))

@@ -1,6 +1,7 @@
 """What a model is given: array-likes convert to the right numbers, and wrong values are refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from scratchvae.data import load_dataset
@@ -58,7 +59,7 @@ def test_a_tensor_of_pytorch_gives_the_same_numbers_also_with_a_gradient(model):
 
 
 def test_a_data_frame_gives_the_same_numbers_and_one_of_words_is_refused(model):
-    frame = pytest.importorskip("pandas").DataFrame(X)
+    frame = pd.DataFrame(X)
     assert is_the_same(model, frame)
     with pytest.raises(DataError, match="an array of real numbers, not object"):
         model.encode(frame.astype({0: str}))
