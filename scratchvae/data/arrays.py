@@ -24,9 +24,10 @@ LARGE = 20.0  # a float value beyond this is on no scale that a Gaussian with σ
 
 
 class Pixels(NamedTuple):
-    """Arrays as splits hold them: (N, D) uint8 or float32 each, with their scale and shape.
+    """Arrays in the form that a Split holds: (N, D) each, uint8 or float32.
 
-    ``max_level`` and ``image_shape`` as in Split and Dataset; ``notes`` say what was guessed.
+    ``max_level`` and ``image_shape`` are those of Split and Dataset; ``notes`` say what was
+    guessed.
     """
 
     parts: list[Array]
@@ -41,12 +42,12 @@ class Pixels(NamedTuple):
 def as_numbers(value: object, what: str) -> tuple[Array, tuple[str, ...]]:
     """``value`` as an array of booleans, integers or floats, and the names of its columns.
 
-    Takes arrays, nested sequences, DataFrames and Series (whatever has ``to_numpy``), tensors
+    Accepts arrays, nested sequences, DataFrames and Series (anything with ``to_numpy``), tensors
     (``detach``, ``cpu``), device arrays (``get``) and sparse matrices (``toarray``). The names are
-    those of a DataFrame, else ().
+    those of a DataFrame's columns, otherwise ().
 
-    Raises DataError, with ``what`` in front, for masked elements, rows of different lengths, and
-    elements that are no real numbers; where that is one of many, its index is named.
+    Raises DataError, beginning with ``what``, for masked elements, rows of different lengths and
+    elements that are not real numbers; the index of the first such element is named.
     """
     names: tuple[str, ...] = ()
     if isinstance(value, np.ma.MaskedArray):
@@ -70,7 +71,7 @@ def as_numbers(value: object, what: str) -> tuple[Array, tuple[str, ...]]:
 
 
 def on_host(value: object) -> Any:
-    """What NumPy can read: a tensor without its gradient, a device array as a copy on the host."""
+    """``value`` as NumPy can read it: tensors are detached, device arrays copied to the host."""
     for method in ("detach", "cpu", "to_numpy", "toarray"):
         if not isinstance(value, np.ndarray) and callable(getattr(value, method, None)):
             value = getattr(value, method)()
@@ -80,7 +81,7 @@ def on_host(value: object) -> Any:
 
 
 def numbers_of(array: Array, what: str) -> Array:
-    """An array of Python objects as numbers; raises DataError with the index of the first other."""
+    """An array of Python objects as numbers; raises DataError, with the index, for any other."""
     for index, element in np.ndenumerate(array):
         if not isinstance(element, Real | np.bool_):
             raise DataError(
@@ -94,14 +95,14 @@ def numbers_of(array: Array, what: str) -> Array:
 
 
 def as_pixels(arrays: Sequence[Array], named: bool, reading: Reading, what: str) -> Pixels:
-    """The arrays (one, or train and test) as a Split has them; all are read alike.
+    """Convert the arrays (one, or train and test) to (N, D) uint8 or float32, all by the same rule.
 
-    ``named``: the columns have names, so that the rows are a table unless ``reading`` says
-    otherwise or they look like pixels. Whole numbers 0..255 of images mean k / 255, or k / 1 where
-    none is larger than 1; those of a table, and floats, mean themselves. ``reading.full_scale``
-    says otherwise.
+    ``named``: the columns have names, so the rows are a table unless ``reading`` says otherwise
+    or they look like pixels. In images a whole number k means the grey value k / 255 (k / 65535
+    for uint16), or k itself if none exceeds 1; floats and the numbers of a table are taken as
+    they are. ``reading.full_scale`` overrides this.
 
-    Raises DataError for ranks, shapes, dtypes and ranges that are none of images or tables.
+    Raises DataError for ranks, shapes, dtypes and ranges that neither images nor tables have.
     """
     shape, notes = image_shape_of(arrays, named, reading, what)
     flat = [array.reshape(len(array), -1) for array in arrays]
@@ -151,7 +152,7 @@ def as_pixels(arrays: Sequence[Array], named: bool, reading: Reading, what: str)
 def as_floats(
     flat: list[Array], shape: tuple[int, ...] | None, reading: Reading, notes: list[str], what: str
 ) -> Pixels:
-    """Numbers (N, D) that mean themselves, or parts of the full scale, as float32."""
+    """Arrays (N, D) as float32, divided by ``reading.full_scale`` if one is set."""
     parts = [as_float32(array / (reading.full_scale or 1), what) for array in flat]
     low, high = range_of(parts)
     if max(-low, high) > LARGE:
@@ -170,10 +171,11 @@ def as_floats(
 def image_shape_of(
     arrays: Sequence[Array], named: bool, reading: Reading, what: str
 ) -> tuple[tuple[int, ...] | None, list[str]]:
-    """The shape of an image and a note if it was guessed; None for rows that are no images.
+    """The shape of one image, or None for the rows of a table; and a note if it was guessed.
 
-    Arrays are (N, H, W), (N, H, W, C) or (N, D); a square D is taken for a square image where the
-    values look like grey values. One channel is none: (H, W, 1) is (H, W).
+    Arrays are (N, H, W), (N, H, W, C) or (N, D); if D is a square number and the values look like
+    grey values, the rows are taken for square images. A single channel is dropped: (H, W, 1)
+    becomes (H, W).
 
     Raises DataError for other ranks, empty arrays, and arrays that differ in shape.
     """
@@ -225,19 +227,19 @@ def image_shape_of(
 
 
 def without_one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(H, W) of (H, W, 1), and every other shape as it is."""
+    """(H, W) for (H, W, 1); every other shape unchanged."""
     return shape[:2] if shape[2:] == (1,) else shape
 
 
 def range_of(arrays: Sequence[Array]) -> tuple[Any, Any]:
-    """The smallest and the largest value, as Python numbers; NaN where there is one."""
+    """The smallest and the largest value, as Python numbers; both NaN if the arrays hold a NaN."""
     low = [array.min().item() for array in arrays]
     high = [array.max().item() for array in arrays]
     return min(low), max(high)
 
 
 def as_float32(array: Array, what: str) -> NDArray[np.float32]:
-    """``array`` as float32; raises DataError for values that are not finite there."""
+    """``array`` as float32; raises DataError for values that are not finite in float32."""
     with np.errstate(over="ignore"):  # what overflows becomes infinite and is reported
         values = np.array(array, dtype=np.float32, order="C")
     require_finite(values, what)
@@ -245,7 +247,7 @@ def as_float32(array: Array, what: str) -> NDArray[np.float32]:
 
 
 def require_array(array: object, what: str) -> None:
-    """Raise DataError unless ``array`` is NumPy's, and whole: a mask would be lost in silence."""
+    """Raise DataError unless ``array`` is a NumPy array without a mask, which would be dropped."""
     if not isinstance(array, np.ndarray):
         raise DataError(f"{what} are a NumPy array, not {type(array).__name__}")
     if isinstance(array, np.ma.MaskedArray):
@@ -253,7 +255,7 @@ def require_array(array: object, what: str) -> None:
 
 
 def require_finite(images: NDArray[np.floating], what: str) -> None:
-    """Raise DataError, with their number and the first index, if a NaN or infinity is there."""
+    """Raise DataError if ``images`` hold NaN or infinity; it gives their number and first index."""
     finite = np.isfinite(images)
     if finite.all():
         return
@@ -271,11 +273,10 @@ def require_finite(images: NDArray[np.floating], what: str) -> None:
 def as_labels(
     values: Sequence[Values], counts: Sequence[int], what: str
 ) -> tuple[list[NDArray[np.int64] | None], tuple[str, ...]]:
-    """Labels of each part as (N,) int64, None where there are none; and the names of classes.
+    """The labels of each part as (N,) int64, or None without labels; and the class names.
 
-    Whole numbers from 0 name classes, −1 an image without a label; booleans are 0 and 1. Texts
-    become numbers in alphabetical order, and the names that they stand for are the second answer,
-    else ().
+    Whole numbers from 0 are classes, −1 an image without a label; booleans count as 0 and 1.
+    Strings are numbered in alphabetical order and returned as the class names, otherwise ().
 
     Raises DataError for shapes and lengths other than one label per image, for numbers that are
     not whole, and for those below −1.
@@ -302,7 +303,7 @@ def as_labels(
 
 
 def label_array(value: object, what: str) -> Array:
-    """Labels as an array of numbers or of texts."""
+    """Labels as an array of numbers or of strings."""
     try:
         array = np.asarray(on_host(value))
     except Exception as error:  # as in as_numbers
@@ -315,7 +316,7 @@ def label_array(value: object, what: str) -> Array:
 
 
 def whole_labels(array: Array, what: str) -> NDArray[np.int64]:
-    """Labels that are numbers as int64; raises DataError unless they are whole and from −1 up."""
+    """Numeric labels as int64; raises DataError unless they are whole numbers, −1 or larger."""
     wrong = ~np.isfinite(array) | (array % 1 != 0) | (array < -1)
     if wrong.any():
         first = int(np.argmax(wrong))

@@ -22,17 +22,17 @@ BLOCK = 1 << 20  # uniforms drawn at a time: 8 MiB, however many images there ar
 
 
 def binarize(split: Split, protocol: str, *, seed: int = 0, lane: int = 0) -> Split:
-    """The split as ``protocol`` shows it to a model; it carries the protocol from then on.
+    """The split as a model sees it under ``protocol``, which the new split records.
 
-    "threshold": 1 where x > 1/2, so a pixel of exactly 1/2 becomes 0. "static": one Bernoulli
-    draw with mean x, for good; ``lane`` keeps the draws of two splits apart. "none": the split
-    itself. "dynamic": its grey values, of which training and evaluation draw afresh at every
-    visit. Binary images are uint8 with ``max_level`` 1. A split that has the protocol already (and
-    for "static" the seed) is returned as it is.
+    "none": the grey values. "threshold": 1 if x > 1/2, so exactly 1/2 becomes 0. "static": one
+    Bernoulli draw with mean x, made once; ``lane`` separates the draws of two splits.
+    "dynamic": the grey values, from which training and evaluation draw afresh at every visit.
+    Binary images are uint8 with ``max_level`` 1. A split that already has this protocol (and, for
+    "static", this seed) is returned unchanged.
 
-    Raises ConfigError for an unknown protocol and for a split that has another one already,
-    DataError for grey values outside [0, 1] where the protocol needs them inside, and where a
-    threshold leaves nothing of them but black or white.
+    Raises ConfigError for an unknown protocol and for a split that already has another one;
+    DataError for grey values outside [0, 1], except under "none", and for a threshold that would
+    turn grey images all black or all white.
     """
     require_protocol(protocol)
     if split.binarized != "none":
@@ -64,10 +64,11 @@ def require_binarized(split: Split, protocol: str, seed: int) -> None:
 
 
 def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.uint8]:
-    """One draw of every pixel: 1 where u < x  (E33). (N, D) uint8; grey values lie in [0, 1].
+    """Draw every pixel once: 1 if u < x, else 0  (E33). Returns (N, D) uint8.
 
-    Element e of the flattened images uses word e of ``stream``: ``block`` bounds the memory and
-    leaves every bit as it is. u lies in [0, 1), so that x = 0 gives 0 and x = 1 gives 1.
+    The grey values x lie in [0, 1] and u in [0, 1), so x = 0 always gives 0 and x = 1 always 1.
+    Element e of the flattened images uses word e of ``stream``; ``block``, the images drawn at a
+    time, bounds the memory without changing a bit.
     """
     source = split.images.reshape(-1)
     pixels = np.empty(source.size, dtype=np.uint8)
@@ -83,7 +84,7 @@ def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.ui
 
 
 def require_both_values(pixels: NDArray[np.uint8], split: Split) -> None:
-    """Raise DataError where a threshold has left nothing of grey images but black, or white."""
+    """Raise DataError if a threshold has turned grey images all black or all white."""
     if pixels.size and pixels.min() == pixels.max() and np.ptp(split.images) > 0:
         left = "white" if pixels.any() else "black"
         low, high = split.range
@@ -95,7 +96,7 @@ def require_both_values(pixels: NDArray[np.uint8], split: Split) -> None:
 
 
 def describe(protocol: str, seed: int | None = None) -> str:
-    """The phrase that every printed number carries; ``seed`` matters to "static" only.
+    """The protocol in words, as every printed number carries it; ``seed`` is that of "static".
 
     Raises ConfigError for an unknown protocol.
     """

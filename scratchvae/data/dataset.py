@@ -32,15 +32,15 @@ FEW = 1000  # images by which the ground of a data set is judged: black, or none
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and, where they are known, their labels.
+    """Images (or rows of a table) and, if known, their labels.
 
-    ``images``: (N, D), uint8 levels or float32 values. ``labels``: (N,) int64 from 0,
-    −1 for an image without one, or None.
-    ``max_level``: a uint8 pixel k means the grey value k / max_level; None: the images are float32
-    and their values are the grey values. ``binarized``: the protocol under which a model sees
-    them, one of ``PROTOCOLS``; :func:`~scratchvae.data.binarize` sets it, with the seed of a
-    static draw as ``static_seed``. "threshold" and "static" images are binary already; "dynamic"
-    ones are grey values, to be drawn anew each time that a model sees them.
+    ``images``: (N, D), uint8 levels or float32 values. ``max_level``: a uint8 pixel k means the
+    grey value k / max_level; None if the images are float32, whose values are the grey values.
+    ``labels``: (N,) int64 from 0, with −1 for an image without a label; or None.
+    ``binarized``: the protocol under which a model sees the images, one of ``PROTOCOLS``.
+    :func:`~scratchvae.data.binarize` sets it, and ``static_seed``, the seed of a static draw.
+    "threshold" and "static" images are already binary; "dynamic" images are grey values, drawn
+    afresh each time a model sees them.
 
     Raises DataError for shapes, dtypes, levels or pixels that do not fit together, and for values
     that are not finite; ConfigError for an unknown protocol.
@@ -111,7 +111,7 @@ class Split:
         return int(self.images.shape[0])
 
     def values(self, rows: Values = slice(None)) -> NDArray[np.float32]:
-        """The grey values of ``rows`` (a slice or an index array): (n, D) float32, a fresh copy."""
+        """A copy of the grey values of ``rows`` (a slice or an index array): (n, D) float32."""
         chosen = self.images[rows]
         if self.max_level is None:
             return np.array(chosen, dtype=np.float32)
@@ -124,10 +124,10 @@ class Split:
         return float(self.images.min() / scale), float(self.images.max() / scale)
 
     def spread(self) -> float:
-        """√ of the mean squared difference of a value from its feature's mean, 0 if none differs.
+        """The root mean square of x − (mean image), over all images and pixels.
 
-        A model that knows nothing but the mean image leaves an error of this size: a scale for the
-        σ of a Gaussian likelihood.
+        The error of a model that knows only the mean image: a scale for the σ of a Gaussian
+        likelihood.
         """
         total = np.zeros((2, self.images.shape[1]))
         shift = self.values(slice(0, 1)).astype(np.float64)  # sums of squares then cancel little
@@ -138,22 +138,23 @@ class Split:
         return float(np.sqrt(np.maximum(mean_square - mean**2, 0.0).mean()))
 
     def take(self, index: Values) -> "Split":
-        """The images (and labels) that ``index`` names: a slice, an index array or a mask."""
+        """The images (and labels) selected by ``index``: a slice, an index array or a mask."""
         labels = None if self.labels is None else self.labels[index]
         return replace(self, images=self.images[index], labels=labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (or rows of a table) to train on and to test on.
+    """Images (or rows of a table), split into a part to train on and a part to test on.
 
-    ``image_shape``: (height, width) or (height, width, channels), whose product is D; None: the
-    rows are no images but a table of D features. ``notes``: lines that a person should see, such
-    as a test split that was cut off the end. ``feature_names``: of a table's columns, D or none.
-    ``class_names``: label k is called the k-th; empty: its number. ``colormap``: matplotlib's
-    name of the colours that grey images are drawn in; empty: "Greys", ink on paper, where most
-    pixels are nearly black, else "gray", light. ``fingerprint``: SHA-256 over ``max_level``,
-    shapes, dtypes and bytes, so that a checkpoint can tell whether it meets its data again.
+    ``image_shape``: (height, width) or (height, width, channels), with product D; None for a
+    table of D features. ``feature_names``: the names of its D columns, or ().
+    ``class_names``: the name of label k is the k-th; () if labels have no names.
+    ``colormap``: matplotlib's name of the colours of grey images; by default "Greys" (ink on
+    paper) if most pixels are nearly black, otherwise "gray".
+    ``notes``: what a person should know, for example that the test part was cut off the end.
+    ``fingerprint``: SHA-256 over ``max_level``, shapes, dtypes and bytes; a checkpoint compares
+    it to tell whether the data are still the same.
 
     Raises DataError for splits that do not fit each other, ``image_shape`` or the names.
     """
@@ -209,7 +210,7 @@ class Dataset:
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """The shape of an image, (H, W) or (H, W, C), or (D,) of a row of a table."""
+        """The shape of one image, (H, W) or (H, W, C); (D,) for a table."""
         return self.image_shape or self.train.images.shape[1:]
 
     @classmethod
@@ -227,22 +228,23 @@ class Dataset:
         channels_first: bool = False,
         name: str = "arrays",
     ) -> "Dataset":
-        """A data set of the images, or the table, in ``train`` and perhaps ``test``.
+        """A data set from arrays of images or a table, with or without a test part of its own.
 
-        ``train`` and ``test``: (N, H, W) or (N, H, W, C) images, (N, D) flattened images or a
-        table: NumPy arrays of booleans, integers or floats of any size, nested lists, DataFrames
-        (their column names are kept), tensors. With ``channels_first`` images are (N, C, H, W).
-        ``labels``, ``test_labels``: (N,) whole numbers from 0, −1 for an image without a label, or
-        texts; or None. The arrays are copied.
+        ``train`` and ``test``: images (N, H, W) or (N, H, W, C), or (N, D): flattened images or a
+        table. They may be NumPy arrays of booleans, integers or floats of any size, nested lists,
+        DataFrames (column names are kept) or tensors; with ``channels_first``, images are
+        (N, C, H, W). ``labels``, ``test_labels``: (N,) whole numbers from 0, −1 for an image
+        without a label, or strings; or None. All are copied.
 
-        Whole numbers 0..255 of images are grey levels of 255 (of 1 if the brightest is 1), booleans
-        are 0 and 1; floats, and numbers of a table, mean themselves. What is guessed is said in
-        ``notes``, and ``image_shape``, ``full_scale`` and ``colormap`` (see :class:`Reading`) say
-        it instead. Where ``test`` is None a tenth of the images, at least one, becomes the test
-        part, as ``split`` says: the last ones, or a draw ("random:SEED", "stratified:SEED").
+        In images, whole numbers 0..255 are grey levels out of 255 (out of 1 if none exceeds 1),
+        and booleans are 0 and 1; floats and the numbers of a table are taken as they are. Guesses
+        are recorded in ``notes``; ``image_shape``, ``full_scale`` and ``colormap`` (see
+        :class:`Reading`) override them. If ``test`` is None, a tenth of the images, at least one,
+        becomes the test part: by default the last ones, or as ``split`` says ("random:SEED",
+        "stratified:SEED").
 
         Raises DataError for arrays of other kinds, shapes or ranges, masked elements, values that
-        are not finite, and labels that do not fit; ConfigError for settings that cannot be.
+        are not finite and labels that do not fit; ConfigError for invalid settings.
 
         >>> data = Dataset.from_arrays([[0.1, 2.0], [0.3, 1.0], [0.2, 3.0]])
         >>> len(data.train), len(data.test), data.image_shape
@@ -288,7 +290,7 @@ class Dataset:
 
 
 def require_protocol(protocol: str) -> None:
-    """Raise ConfigError, with the nearest name, unless ``protocol`` is one of PROTOCOLS."""
+    """Raise ConfigError, suggesting the nearest name, unless ``protocol`` is one of PROTOCOLS."""
     if protocol in PROTOCOLS:
         return
     hint = did_you_mean(str(protocol), PROTOCOLS)
@@ -321,9 +323,9 @@ def require_image_shape(shape: Any, name: str) -> tuple[int, ...] | None:
 
 
 def default_colormap(split: Split) -> str:
-    """ "Greys" where half of the pixels and more lie in the lowest quarter of the range: ink.
+    """ "Greys" if at least half of the pixels lie in the lowest quarter of the range, else "gray".
 
-    Drawings on a black ground are shown as ink on paper, everything else as light.
+    So drawings on a black ground are shown as ink on paper, everything else as light.
     """
     values = split.values(slice(0, FEW)).astype(np.float64)  # a sum of two may overflow float32
     low, high = float(values.min()), float(values.max())
@@ -331,7 +333,7 @@ def default_colormap(split: Split) -> str:
 
 
 def fingerprint(*splits: Split) -> str:
-    """SHA-256 (hex) of the splits' scale, shapes, dtypes and bytes, alike on every machine."""
+    """SHA-256 (hex) of the splits' scale, shapes, dtypes and bytes; the same on every machine."""
     digest = hashlib.sha256()
     for split in splits:
         digest.update(f"levels {split.max_level};".encode())  # as every run has recorded it
@@ -349,8 +351,8 @@ def fingerprint(*splits: Split) -> str:
 def require_unit_interval(split: Split, name: str) -> None:
     """Raise DataError unless every grey value lies in [0, 1].
 
-    Likelihoods of grey values in [0, 1] (Bernoulli) and draws of binary pixels ask this; a
-    Gaussian likelihood does not. ``name`` says in the message whose images these are.
+    Likelihoods of grey values in [0, 1] (Bernoulli) and draws of binary pixels require this; a
+    Gaussian likelihood does not. ``name`` names the images in the message.
     """
     if split.max_level is not None:
         return  # k / max_level with 0 <= k <= max_level: a Split has checked it

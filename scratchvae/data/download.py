@@ -31,10 +31,10 @@ def cache_folder() -> Path:
 
 
 def fetch(archive: Archive, *, download: bool = True, quiet: bool = False) -> list[Path]:
-    """The four .gz files in the cache, each with the right digest; what is not there is fetched.
+    """Paths of the four .gz files in the cache, downloaded if necessary, their digests verified.
 
-    A file with other bytes counts as not there, so that a damaged cache repairs itself. A
-    progress bar is drawn on a terminal unless ``quiet``.
+    A file with the wrong digest is downloaded again, so a damaged cache repairs itself. On a
+    terminal a progress bar is shown unless ``quiet``.
 
     Raises DownloadError if a file is neither in the cache nor, with ``download``, on any mirror;
     DataError if the cache cannot be written.
@@ -58,7 +58,7 @@ def fetch(archive: Archive, *, download: bool = True, quiet: bool = False) -> li
 
 
 def in_cache(file: IdxFile, folder: Path) -> bool:
-    """Whether the .gz file lies in ``folder`` with the right bytes."""
+    """Whether ``folder`` holds the .gz file with the right digest."""
     path = folder / f"{file.name}.gz"
     return os.path.isfile(path) and file_sha256(path) == file.gz_sha256
 
@@ -66,10 +66,10 @@ def in_cache(file: IdxFile, folder: Path) -> bool:
 def download_file(
     file: IdxFile, mirrors: tuple[str, ...], folder: Path, quiet: bool
 ) -> dict[str, str]:
-    """Fetch one .gz file into ``folder``: {} on success, else {mirror: why not}.
+    """Download one .gz file into ``folder``; returns {} on success, else {mirror: why it failed}.
 
-    pooch writes to a temporary file, compares the digest and renames: the file is never there in
-    part. Raises DataError if ``folder`` cannot be written.
+    pooch writes a temporary file, compares the digest and renames it, so a partial file never
+    bears the name. Raises DataError if ``folder`` cannot be written.
     """
     import pooch
     import requests
@@ -116,7 +116,7 @@ def download_file(
 
 
 class TransferBar:
-    """What pooch asks of a progress bar, as one line of megabytes that rewrites itself."""
+    """The progress bar that pooch drives: one line, in megabytes, that rewrites itself."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         self.name, self.stream = name, stream
@@ -124,7 +124,7 @@ class TransferBar:
         self.drawn = False
 
     def update(self, count: int) -> None:
-        """``count`` more bytes have come; pooch counts whole chunks."""
+        """Add ``count`` bytes; pooch counts whole chunks, so the last one may exceed the total."""
         self.done = min(self.done + count, self.total) if self.total else self.done + count
         text = f"\r{self.name}: {self.done / 1e6:.1f}"
         if self.total:
@@ -136,25 +136,25 @@ class TransferBar:
         self.drawn = True
 
     def reset(self) -> None:
-        """Count from 0 again."""
+        """Start again from 0."""
         self.done = 0
 
     def close(self) -> None:
-        """End the line, complete or not; the next transfer begins another."""
+        """End the line; the next transfer begins a new one."""
         if self.drawn:
             self.stream.write("\n")
         self.done, self.drawn = 0, False
 
 
 class Limited:
-    """A file that takes no more than MAX_DOWNLOAD bytes: a server need not come to an end."""
+    """A file that accepts at most MAX_DOWNLOAD bytes, against a server that never stops sending."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
         self.flush = stream.flush
 
     def write(self, data: bytes) -> int:
-        """Write; raises ValueError beyond the limit."""
+        """Write ``data``; raises ValueError beyond the limit."""
         if self.stream.tell() + len(data) > MAX_DOWNLOAD:
             raise ValueError("more bytes than any file that is known here")
         return self.stream.write(data)
@@ -178,10 +178,10 @@ def reason(error: Exception) -> str:
 
 
 def on_a_terminal() -> bool:
-    """Whether someone can see a progress bar."""
+    """Whether stderr is a terminal, on which a progress bar can be seen."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 def names(files: list[IdxFile]) -> str:
-    """The files as a person downloads them."""
+    """The names of the .gz files, separated by commas, for messages."""
     return ", ".join(f"{file.name}.gz" for file in files)

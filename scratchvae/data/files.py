@@ -19,11 +19,11 @@ CHUNK = 1 << 20  # memory grows with the bytes that arrive, never with the bytes
 
 @contextmanager
 def one_kind_of_error(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while ``path`` is read into a DataError that names it.
+    """Turn any error raised while ``path`` is read into a DataError that names the file.
 
-    zipfile, zlib, gzip and NumPy's header parser have no common type for damaged bytes (EOFError,
-    zlib.error, BadZipFile, NotImplementedError, SyntaxError, ...), so everything is caught here,
-    and chained for a developer.
+    zipfile, zlib, gzip and NumPy's header parser have no common error type for damaged bytes
+    (EOFError, zlib.error, BadZipFile, NotImplementedError, SyntaxError, ...), so every exception
+    is caught and chained.
     """
     try:
         yield
@@ -41,7 +41,7 @@ def one_kind_of_error(path: Path) -> Iterator[None]:
 
 
 def damaged(path: Path, error: Exception) -> DataError:
-    """The DataError for bytes that a decoder refused."""
+    """The DataError for a file whose bytes a decoder refused."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if len(reason) > 200:  # some decoders quote the bytes they could not read
         reason = f"{reason[:200]} …"
@@ -49,7 +49,7 @@ def damaged(path: Path, error: Exception) -> DataError:
 
 
 def require_file(path: Path) -> None:
-    """Raise DataError unless ``path`` is a regular file: a pipe would wait for ever."""
+    """Raise DataError unless ``path`` is a regular file: reading a pipe could block for ever."""
     # os.path instead of Path: its questions answer False where Path's raise
     if os.path.isfile(path):
         return
@@ -62,7 +62,7 @@ def require_file(path: Path) -> None:
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BufferedReader]:
-    """The bytes of a regular file; its errors become DataErrors."""
+    """Open a regular file for reading; any error while it is open becomes a DataError."""
     require_file(path)
     with one_kind_of_error(path), open(path, "rb") as stream:
         yield stream
@@ -70,7 +70,7 @@ def open_binary(path: Path) -> Iterator[BufferedReader]:
 
 @contextmanager
 def open_maybe_gzip(path: Path) -> Iterator[tuple[Bytes, int | None]]:
-    """(bytes, how many): a gzip file is decompressed as it is read, and how many is None."""
+    """Open a file, decompressing gzip: (stream, size in bytes), the size None if compressed."""
     with open_binary(path) as stream:
         magic = stream.read(2)
         stream.seek(0)
@@ -82,10 +82,10 @@ def open_maybe_gzip(path: Path) -> Iterator[tuple[Bytes, int | None]]:
 
 
 def read_exactly(stream: Bytes, count: int, path: Path) -> bytearray:
-    """The last ``count`` bytes of ``stream``, which must end there; raises DataError.
+    """Read ``count`` bytes, after which ``stream`` must end; DataError if it is shorter or longer.
 
-    Memory is taken chunk by chunk, so that a header that lies costs nothing, and a compressed
-    file is decompressed one byte past what it declared and no further.
+    Memory is allocated chunk by chunk, so a header that lies about the size costs nothing, and a
+    compressed file is decompressed at most one byte beyond the declared size.
     """
     data = bytearray()
     while len(data) < count:
@@ -105,7 +105,7 @@ def read_exactly(stream: Bytes, count: int, path: Path) -> bytearray:
 
 
 def require_size(count: int, available: int | None, path: Path) -> None:
-    """Raise DataError if ``count`` bytes are too many or differ from ``available`` (if known)."""
+    """Raise DataError if ``count`` bytes are too many or not the ``available`` ones (if known)."""
     if count > MAX_BYTES:
         raise DataError(
             f"{path}: its header declares {count} bytes of data; at most {MAX_BYTES} are read. "
@@ -119,6 +119,6 @@ def require_size(count: int, available: int | None, path: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of the file as it lies on the disk."""
+    """SHA-256 (hex) of a file's bytes."""
     with open_binary(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

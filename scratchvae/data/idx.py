@@ -25,16 +25,16 @@ OTHER_CODES = {
 
 
 class Idx(NamedTuple):
-    """An IDX file: its uint8 array, and SHA-256 (hex) of its bytes before any compression."""
+    """The uint8 array of an IDX file, and SHA-256 (hex) of its uncompressed bytes."""
 
     array: NDArray[np.uint8]
     sha256: str
 
 
 def read_idx(path: Path, rank: int) -> Idx:
-    """Read an IDX file of unsigned bytes, raw or gzip: rank 3 for images, rank 1 for labels.
+    """Read an IDX file of unsigned bytes, raw or gzip; ``rank`` is 3 for images, 1 for labels.
 
-    Raises DataError, naming the file, for any byte that the header does not account for.
+    Raises DataError, naming the file, for another type or rank and for missing or extra bytes.
     """
     with open_maybe_gzip(path) as (stream, size):
         head = stream.read(4)
@@ -55,7 +55,7 @@ def read_idx(path: Path, rank: int) -> Idx:
 
 
 def require_magic(head: bytes, rank: int, path: Path) -> None:
-    """Raise DataError unless ``head`` opens an IDX file of unsigned bytes of this rank."""
+    """Raise DataError unless ``head`` begins an IDX file of unsigned bytes of this rank."""
     what = "images" if rank == 3 else "labels"
     if len(head) < 4 or head[:2] != b"\0\0":
         raise DataError(

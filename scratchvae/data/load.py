@@ -28,19 +28,19 @@ def load_dataset(
     quiet: bool = False,
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> Dataset:
-    """The dataset of this name (one of DATASETS), or what this file or folder of the user's holds.
+    """Load a named data set (one of DATASETS), or a file or folder of your own.
 
-    Files are .npy, .npz and IDX files of images, and .csv, .tsv and .txt files of tables; a folder
-    holds PNG or JPEG files. ``reading`` says how they are read where they leave it open.
+    Images are .npy, .npz or IDX files, or a folder of PNG or JPEG files; tables are .csv, .tsv or
+    .txt files. ``reading`` settles what the files leave open, such as the shape of an image.
 
     ``digits`` needs neither files nor network. ``mnist`` and ``fashion-mnist`` are looked for in
-    ``data_dir`` (else in the folder that SCRATCHVAE_DATA names), then in the cache, and then,
-    with ``download``, fetched from a mirror; ``quiet`` draws no progress bar. A name wins over a
-    file of the same name: write ``./mnist`` for the file.
+    ``data_dir`` (default: the folder in SCRATCHVAE_DATA), then in the cache, and then, if
+    ``download``, fetched from a mirror; ``quiet`` hides the progress bar. A name takes precedence
+    over a file of the same name: write ``./mnist`` for the file.
 
-    Raises DataError for an unknown name, a file that cannot be used, and data that are damaged
-    or foreign; ConfigError for a ``reading`` of data that have a name; DownloadError if the files
-    are on no mirror that can be reached.
+    Raises DataError for an unknown name, unusable files, and data that are damaged or not what
+    their name says; ConfigError for a ``reading`` of a named data set; DownloadError if no mirror
+    could deliver the files.
     """
     for what in (source, "" if data_dir is None else data_dir):
         if not isinstance(what, str | os.PathLike):
@@ -61,12 +61,12 @@ def load_dataset(
 
 
 def looks_like_a_path(source: str) -> bool:
-    """Whether someone who wrote this meant a file: it has a separator or an ending."""
+    """Whether ``source`` looks like a file name: it has a path separator or a suffix."""
     return os.sep in source or "/" in source or bool(Path(source).suffix)
 
 
 def unknown_name(source: str) -> DataError:
-    """The error for a name that is none, with the nearest one."""
+    """The DataError for an unknown name, which suggests the nearest one."""
     hint = did_you_mean(source, DATASETS)
     return DataError(f"unknown dataset {source!r}.{hint} {KINDS[0].upper()}{KINDS[1:]}.")
 
@@ -76,9 +76,10 @@ TRAIN_IMAGES = 1437  # the last 360, a fifth, are the test split
 
 
 def load_digits() -> Dataset:
-    """The digits, the first 1,437 to train and the last 360 to test; 64 pixels of 0..16 / 16.
+    """The 8 × 8 digits: 1,437 to train, the last 360 to test; (N, 64) uint8 levels 0..16.
 
-    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998.
+    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998, as shipped with
+    scikit-learn.
     """
     from sklearn.datasets import load_digits as bundled
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One file: its name without .gz, its shape, SHA-256 of the usual .gz and of the bytes in it.
+    """One IDX file: its name without .gz, its shape, and SHA-256 of the .gz and of its contents.
 
-    ``sha256`` is None where the bytes in the .gz have no digest that is known here.
+    ``sha256``, of the uncompressed bytes, is None if it is not known.
     """
 
     name: str
@@ -23,7 +23,7 @@ class IdxFile:
 
 @dataclass(frozen=True)
 class Archive:
-    """An image set: train images, train labels, test images, test labels, and its mirrors."""
+    """A data set on the web: files of train and test images and labels, and their mirrors."""
 
     name: str
     mirrors: tuple[str, ...]
@@ -96,7 +96,7 @@ ARCHIVES = {archive.name: archive for archive in (MNIST, FASHION_MNIST)}
 
 
 def identify(gz_sha256: str, sha256: str) -> str | None:
-    """Which known file has one of these digests, in words; None for an unknown one."""
+    """The known file with one of these digests, in words; None if there is none."""
     for archive in ARCHIVES.values():
         for file in archive.files:
             if gz_sha256 == file.gz_sha256 or sha256 == file.sha256:

@@ -23,10 +23,10 @@ def load_archive(
     download: bool = True,
     quiet: bool = False,
 ) -> Dataset:
-    """The image set from ``data_dir`` (else SCRATCHVAE_DATA), else the cache, else a mirror.
+    """Load a data set from ``data_dir`` or SCRATCHVAE_DATA, from the cache, or from a mirror.
 
-    Raises DataError for a folder that is not there or holds some of the four files, and for
-    files that are damaged or another set's; DownloadError if no place has the files.
+    Raises DataError for a folder that is missing or holds only some of the four files, and for
+    files that are damaged or belong to another data set; DownloadError if no source has them.
     """
     paths, notes = find_files(archive, data_dir)
     if paths is None:
@@ -56,17 +56,17 @@ def load_archive(
 
 
 def as_split(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Split:
-    """(N, H, W) bytes and (N,) bytes as a Split of 255 levels."""
+    """Images (N, H, W) and labels (N,), both uint8, as a Split whose white is 255."""
     return Split(images.reshape(len(images), -1), labels.astype(np.int64), 255)
 
 
 def find_files(
     archive: Archive, data_dir: str | Path | None
 ) -> tuple[list[Path] | None, list[str]]:
-    """The four files in the folder that the user named, and notes; None where there is none.
+    """The four files in the folder that the user named, or None if it has none; and notes.
 
-    What the user names in the call must hold the files or none of them; the environment variable
-    is a wish, and what it lacks is a note.
+    A folder named in the call must be complete: DataError if it is missing or holds only some of
+    the files. For the folder in SCRATCHVAE_DATA, what is missing is a note.
     """
     place = os.environ.get(DATA_VARIABLE) if data_dir is None else data_dir
     if not place:
@@ -96,7 +96,7 @@ def find_files(
 
 
 def find_file(folder: Path, file: IdxFile) -> Path | None:
-    """The file in ``folder``, raw or .gz, or None."""
+    """The path of the file in ``folder``, raw or .gz; None if it is not there."""
     for path in (folder / file.name, folder / f"{file.name}.gz"):
         if os.path.isfile(path):
             return path
@@ -104,9 +104,9 @@ def find_file(folder: Path, file: IdxFile) -> Path | None:
 
 
 def verify(archive: Archive, file: IdxFile, path: Path, idx: Idx) -> bool:
-    """Whether a digest says that ``path`` is ``file``; False where none is known and it may be.
+    """Whether a digest confirms that ``path`` is ``file``; False if no digest is known for it.
 
-    Raises DataError where it is not.
+    Raises DataError if the digest or the shape is another one.
     """
     if file.sha256 is not None and idx.sha256 == file.sha256:
         return True

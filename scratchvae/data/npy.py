@@ -22,7 +22,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
 
 
 def read_npy(path: Path) -> NDArray:
-    """The array of a .npy file; raises DataError for damage, objects and other non-numbers."""
+    """The array of a .npy file; raises DataError if it is damaged or holds anything but numbers."""
     with open_binary(path) as stream:
         size = stream.seek(0, 2)
         stream.seek(0)
@@ -30,10 +30,10 @@ def read_npy(path: Path) -> NDArray:
 
 
 def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray], list[str]]:
-    """(the wanted arrays that are there, the names of all arrays) of a .npz file.
+    """The ``wanted`` arrays that a .npz file holds, and the names of all its arrays.
 
-    Raises DataError for damage, for two arrays of one name, and for compression that NumPy does
-    not write: zipfile decompresses bzip2 and LZMA without a bound, a gigabyte from a kilobyte.
+    Raises DataError for a damaged file, two arrays of one name, and compression that NumPy does
+    not write: zipfile would expand bzip2 and LZMA without limit, a gigabyte from a kilobyte.
     """
     arrays: dict[str, NDArray] = {}
     with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
@@ -54,7 +54,7 @@ def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray], l
 
 
 def read_array(stream: Bytes, size: int, path: Path) -> NDArray:
-    """The array that ``size`` bytes of .npy hold, its header compared with the size first."""
+    """The array in ``size`` bytes of .npy; its header must agree with the size."""
     shape, fortran, dtype = read_header(stream, path)
     if dtype.hasobject:
         raise DataError(
@@ -84,7 +84,7 @@ def read_array(stream: Bytes, size: int, path: Path) -> NDArray:
 
 
 def read_header(stream: Bytes, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """(shape, Fortran order, dtype) of the .npy file that ``stream`` opens."""
+    """(shape, whether in Fortran order, dtype), from the .npy header at the start of ``stream``."""
     version = npy_format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         # 3.0 exists for field names beyond Latin-1: never a plain array of numbers

@@ -19,8 +19,9 @@ MODES = {"1": "1", "L": "L", "LA": "L", "I;16": "I", "I;16B": "I", "I;16L": "I",
 class Folder(NamedTuple):
     """The pictures of a folder: one array (N, H, W) or (N, H, W, 3), or two, train and test.
 
-    ``labels`` (N,) count the subfolders in alphabetical order, ``names`` are theirs; without
-    subfolders they are None and (). ``notes`` say what was left out or converted.
+    Label k stands for the k-th subfolder in alphabetical order, whose name is ``names[k]``;
+    without subfolders ``labels`` are None and ``names`` (). ``notes`` say what was left out or
+    converted.
     """
 
     images: list[NDArray]
@@ -30,15 +31,15 @@ class Folder(NamedTuple):
 
 
 def read_folder(path: Path) -> Folder:
-    """The PNG and JPEG files of a folder in alphabetical order, uint8, uint16 or bool.
+    """Read the PNG and JPEG files of a folder, in alphabetical order, as uint8, uint16 or bool.
 
-    Files lie in the folder itself, or in a subfolder for each label; where there are subfolders
-    ``train`` and ``test``, in either way in both of them. Files of other kinds are left out, and
-    counted in a note. Grey pictures among coloured ones become coloured; an opaque alpha channel
-    is dropped.
+    The files lie in the folder itself or in one subfolder per label; subfolders ``train`` and
+    ``test``, each laid out in either way, are the two parts. Other files are left out, with a
+    note. If some pictures are coloured, grey ones are converted to RGB. An opaque alpha channel is
+    dropped.
 
     Raises DataError for a folder without pictures, pictures beside subfolders of pictures, files
-    that cannot be read, transparent pixels, and a picture of another size than the first.
+    that cannot be read, transparent pixels, and pictures of different sizes.
     """
     with one_kind_of_error(path):
         folders = {name: path / name for name in PARTS}
@@ -69,7 +70,7 @@ def read_folder(path: Path) -> Folder:
 
 
 def labelled_files(folder: Path) -> tuple[list[tuple[str | None, Path]], int]:
-    """((label, file) of each picture, None for one that lies in ``folder``; how many others)."""
+    """(label, file) of every picture and the number of other files; no subfolder: label None."""
     files: list[tuple[str | None, Path]] = []
     others = 0
     for entry in sorted(folder.iterdir()):
@@ -85,7 +86,7 @@ def labelled_files(folder: Path) -> tuple[list[tuple[str | None, Path]], int]:
 
 
 def read_pictures(parts: list[list[Path]]) -> tuple[list[NDArray], list[str]]:
-    """Every picture of every part, in one mode for all, and notes on what was converted."""
+    """The pictures of each part, all in one mode, and notes on what was converted."""
     found: list[list[Any]] = []
     size: tuple[int, int] | None = None
     first = parts[0][0]
@@ -118,7 +119,7 @@ def read_pictures(parts: list[list[Path]]) -> tuple[list[NDArray], list[str]]:
 
 
 def stack(images: list[Any], mode: str) -> NDArray:
-    """The pictures as one array, (N, H, W) or (N, H, W, 3), in Pillow's ``mode``."""
+    """Stack Pillow images, converted to ``mode``, into one array (N, H, W) or (N, H, W, 3)."""
     kind = {"1": np.bool_, "I": np.uint16}.get(mode, np.uint8)
     return np.stack(
         [np.asarray(i if i.mode == mode else i.convert(mode)).astype(kind) for i in images]
@@ -126,7 +127,7 @@ def stack(images: list[Any], mode: str) -> NDArray:
 
 
 def read_picture(file: Path) -> tuple[Any, bool]:
-    """(the picture in mode "1", "L", "I" or "RGB", whether it had an opaque alpha channel)."""
+    """The picture in mode "1", "L", "I" or "RGB", and whether it had an opaque alpha channel."""
     from PIL import Image
 
     require_file(file)
@@ -143,5 +144,5 @@ def read_picture(file: Path) -> tuple[Any, bool]:
 
 
 def shortened(names: list[str]) -> str:
-    """A list of names for a line of text: the first ten of them."""
+    """The first ten names, separated by commas, for a message."""
     return ", ".join(map(repr, names[:10])) + ", …" * (len(names) > 10)

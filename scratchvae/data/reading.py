@@ -18,16 +18,16 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reading:
-    """The settings of :func:`load_dataset` for a user's own files; the defaults go by the data.
+    """How :func:`load_dataset` reads your own files; by default everything is inferred from them.
 
     ``image_shape``: (height, width) or (height, width, channels) of flattened images.
-    ``full_scale``: the number that means white, such as 16 or 65535; 0: 255, or 1 where nothing
-    is larger. ``split``: which images become the test part where the data have none (SPLITS).
-    ``label_column``: the name of a table's column that holds labels; empty: ``label``, if there
-    is one. ``colormap``: matplotlib's name of the colours that grey images are drawn in; empty:
-    ink on paper for drawings on a black ground, light for photographs.
+    ``full_scale``: the number that means white, such as 16 or 65535; 0 for 255, or for 1 if
+    nothing exceeds 1. ``split``: which images become the test part of data without one (SPLITS).
+    ``label_column``: the column of a table that holds labels; by default ``label``, if it exists.
+    ``colormap``: matplotlib's name of the colours of grey images; by default ink on paper for
+    drawings on a black ground, otherwise "gray".
 
-    Raises ConfigError for invalid settings, each with the name of the setting.
+    Raises ConfigError, naming the setting, for invalid settings.
     """
 
     image_shape: tuple[int, ...] = ()
@@ -66,7 +66,7 @@ class Reading:
                 )
 
     def require_default(self, name: str) -> None:
-        """Raise ConfigError if more than the colormap is set: ``name`` is read in one way only."""
+        """Raise ConfigError if anything but the colormap is set: ``name`` leaves nothing open."""
         for setting in ("image_shape", "full_scale", "split", "label_column"):
             if getattr(self, setting) != getattr(Reading(), setting):
                 raise ConfigError(
@@ -76,7 +76,7 @@ class Reading:
 
 
 def is_whole(value: object, least: int) -> bool:
-    """Whether ``value`` is a whole number (Python's or NumPy's, no boolean) of at least this."""
+    """Whether ``value`` is a whole number (Python's or NumPy's, not a boolean) >= ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         return False
     return bool(value >= least)
@@ -85,15 +85,15 @@ def is_whole(value: object, least: int) -> bool:
 def choose_test_rows(
     count: int, labels: NDArray[np.int64] | None, split: str, what: str
 ) -> tuple[Rows, Rows, str]:
-    """(train rows, test rows, a note that says how they were chosen) of ``count`` images.
+    """Split ``count`` images: (train rows, test rows, a note on how they were chosen).
 
-    The test part has ``count // 10`` rows, at least one, unless ``split`` says how many. "last":
-    the last ones. "random": drawn by the seed. "stratified": drawn by the seed, from every label
-    in proportion. "auto": "last", or "stratified" where the images are sorted by label, so that
-    the last ones would be of few.
+    The test part has ``count // 10`` rows, at least one, unless ``split`` gives a number.
+    "last": the last rows. "random": rows drawn with the seed. "stratified": rows drawn with the
+    seed, from every label in proportion. "auto": "last", but "stratified" if the images are
+    sorted by label, because the last rows would then show only a few of the classes.
 
-    Raises DataError where fewer than one row would remain on either side, and for a stratified
-    split without labels. ``what`` names the data in messages.
+    Raises DataError if either part would be empty, and for a stratified split without labels;
+    ``what`` names the data in the message.
     """
     form, seed, size = parse_split(split)
     if count < 2:
@@ -131,7 +131,7 @@ def choose_test_rows(
 
 
 def parse_split(split: str) -> tuple[str, int, int | None]:
-    """(form, seed, number of test images or None) of one of SPLITS."""
+    """Parse a split such as "random:SEED:N": (form, seed, number of test images or None)."""
     match = SPLIT_FORM.fullmatch(split)
     if match is None:
         raise ConfigError(f"split is {split!r}, but it must be {SPLITS}")
@@ -143,9 +143,9 @@ def parse_split(split: str) -> tuple[str, int, int | None]:
 
 
 def is_grouped(labels: NDArray[np.int64]) -> bool:
-    """Whether images of one label follow each other: sorted by class, in either direction.
+    """Whether each label is one block of consecutive rows, as in images sorted by class.
 
-    Labels of which most are different (numbers of images, years) are no classes.
+    Labels that are mostly distinct (serial numbers, years) do not count as classes.
     """
     distinct = len(np.unique(labels))
     changes = int(np.count_nonzero(np.diff(labels)))
@@ -153,10 +153,10 @@ def is_grouped(labels: NDArray[np.int64]) -> bool:
 
 
 def stratified_rows(labels: NDArray[np.int64], order: Rows, size: int) -> Rows:
-    """``size`` of the rows, ascending: of each label in proportion, the first of it in ``order``.
+    """Choose ``size`` rows, ascending: of each label its share, the first ones in ``order``.
 
-    Shares are rounded down, and what is missing goes to the largest remainders,
-    of equal ones to the larger label.
+    Shares are rounded down; the rows still missing go to the labels with the largest remainders,
+    and among equal remainders to the larger label.
     """
     _, of, counts = np.unique(labels, return_inverse=True, return_counts=True)
     shares = counts * size / len(labels)

@@ -19,12 +19,16 @@ FORM = re.compile(r"(first|last):([1-9]\d*)|(draw):(\d+):([1-9]\d*):([1-9]\d*)|"
 
 
 def is_subset(text: str) -> bool:
-    """Whether ``text`` names a part of a data set."""
+    """Whether ``text`` has the form of a subset (SUBSETS) or is empty, for all images."""
     return FORM.fullmatch(text) is not None
 
 
 def select(dataset: Dataset, text: str) -> Dataset:
-    """The part of a data set that ``text`` names; ``ConfigError`` if there is none of that name."""
+    """The part of a data set that ``text`` names, empty for all of it.
+
+    "first:N" and "last:N": N training images. "draw:SEED:N:M": N training and M test images, drawn
+    with replacement by NumPy's ``RandomState``. Raises ConfigError for other texts and for more
+    images than there are."""
     match = FORM.fullmatch(text)
     if match is None:
         raise ConfigError(f"the subset {text!r} is not of the form {SUBSETS}")
@@ -47,10 +51,10 @@ def select(dataset: Dataset, text: str) -> Dataset:
 
 
 def hold_out(train: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """``train`` without ``count`` images, and these images: (rest, validation).
+    """Hold ``count`` images out of ``train``: (rest, validation).
 
-    Which images are held out is a function of (seed, len(train), count) alone; both parts keep
-    the order of the file, and a larger count holds out the same images and more.
+    The choice depends on (seed, len(train), count) alone, and a larger count holds out the same
+    images and more. Both parts keep the order of ``train``.
 
     Raises ConfigError unless 1 <= count < len(train).
     """

@@ -20,9 +20,10 @@ LABEL = "label"  # the column of this name holds labels, unless another one is n
 
 @dataclass(frozen=True)
 class Table:
-    """The numbers of a table: ``values`` (N, D), int64 where all are whole, else float64.
+    """A table: ``values`` (N, D), int64 if all are whole numbers, else float64.
 
-    ``columns`` are D names; ``labels`` (N,), numbers or texts, or None; ``notes`` for people.
+    ``columns`` are the D names; ``labels`` (N,) numbers or strings, or None; ``notes`` say what
+    was guessed.
     """
 
     values: NDArray
@@ -31,19 +32,19 @@ class Table:
     notes: tuple[str, ...]
 
     def to_numpy(self) -> NDArray:
-        """The values, as a DataFrame hands them over."""
+        """The values, under the name that a DataFrame has for them."""
         return self.values
 
 
 def read_table(path: Path, label_column: str = "") -> Table:
-    """The table of a text file (UTF-8), a row per line.
+    """Read a table from a text file (UTF-8), one row per line.
 
-    The first line is a header if a cell of it is no number. Lines are separated by what the first
-    line has most of: commas, semicolons or tabs. ``label_column`` (empty: "label", if there is one)
-    holds labels, whole numbers or texts; all other cells are numbers.
+    The first line is a header if any of its cells is not a number. The separator is the one that
+    the first line has most of: comma, semicolon or tab. ``label_column`` (by default "label", if
+    it exists) holds labels, whole numbers or strings; all other cells are numbers.
 
-    Raises DataError for an empty file, a cell that is missing or no number (with its line and
-    column), a line of another length, and a label column that is not there.
+    Raises DataError for an empty file, a missing or non-numeric cell (with line and column), lines
+    of different lengths, and a label column that does not exist.
     """
     with open_binary(path) as stream:
         require_size(stream.seek(0, 2), None, path)
@@ -69,7 +70,7 @@ def read_table(path: Path, label_column: str = "") -> Table:
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(number of the line, cells) of every line that is not blank."""
+    """(line number, cells) of every line that is not blank."""
     with open(path, encoding="utf-8-sig", newline="") as stream:
         first = stream.readline()
         separator = max(SEPARATORS, key=first.count)
@@ -87,7 +88,7 @@ def numbers_of(
     label: int | None,
     path: Path,
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """(values (N, D), the texts of the label column) of ``cells``, the first row, and the rest."""
+    """Values (N, D) and label strings of the first row, ``cells``, and of the other ``lines``."""
     values: list[NDArray[np.float64]] = []
     labels: list[str] = []
     others = [name for k, name in enumerate(names) if k != label]
@@ -112,7 +113,7 @@ def numbers_of(
 
 
 def bad_cell(path: Path, number: int, row: list[str], names: list[str]) -> DataError:
-    """The error for the first cell of a row that is no finite number."""
+    """The DataError for the first cell of a row that is not a finite number."""
     wrong = [not is_number(cell) or not np.isfinite(float(cell)) for cell in row]
     name, cell = names[wrong.index(True)], row[wrong.index(True)]
     what = f"{reprlib.repr(cell)} is not a number" if cell.strip() else "the cell is empty"
@@ -123,7 +124,7 @@ def bad_cell(path: Path, number: int, row: list[str], names: list[str]) -> DataE
 
 
 def label_of(names: list[str], named: bool, wanted: str, path: Path) -> int | None:
-    """The number of the label column, from 0, or None."""
+    """The index of the label column, or None; DataError if the ``wanted`` one does not exist."""
     if wanted:
         if wanted in names:
             return names.index(wanted)
@@ -134,12 +135,12 @@ def label_of(names: list[str], named: bool, wanted: str, path: Path) -> int | No
 
 
 def as_label_array(labels: list[str]) -> NDArray:
-    """Labels as numbers if all of them are, else as texts."""
+    """Labels as numbers if all of them are numbers, else as strings."""
     return np.array(labels, np.float64) if all(map(is_number, labels)) else np.array(labels)
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number (infinite and NaN ones, too)."""
+    """Whether a cell parses as a number, including infinity and NaN."""
     try:
         float(cell)
     except ValueError:

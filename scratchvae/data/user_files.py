@@ -33,13 +33,14 @@ ALL_KEYS = (*TRAIN_KEYS, *TEST_KEYS, "y_train", "y_test", *SINGLE_KEYS, *LABEL_K
 
 
 def load_file(path: Path, reading: Reading = DEFAULT) -> Dataset:
-    """The images of ``path``, told apart by their first bytes, a table by its file's ending.
+    """Load a file or folder of the user's: its first bytes tell the format, a table's suffix does.
 
-    Folders hold PNG and JPEG files (:func:`read_folder`), .csv, .tsv and .txt files tables
-    (:func:`read_table`); what arrays mean says :meth:`Dataset.from_arrays`. Where there is no test
-    part, ``reading.split`` says which tenth of the images becomes it, and a note says so.
+    A folder holds PNG and JPEG files (:func:`read_folder`), a .csv, .tsv or .txt file a table
+    (:func:`read_table`), a .npy, .npz or IDX file arrays, read as :meth:`Dataset.from_arrays`
+    says. If there is no test part, ``reading.split`` chooses a tenth of the images for it, and a
+    note says which.
 
-    Raises DataError for everything that is not such a file.
+    Raises DataError for any other file.
     """
     if os.path.isdir(path):  # Path's question raises for a name that is too long
         folder = read_folder(path)
@@ -70,7 +71,7 @@ def from_arrays(
 ) -> Dataset:
     """The Dataset of one array of images, to be split, or of two, train and test.
 
-    Raises DataError, with the path in front, as :meth:`Dataset.from_arrays` does.
+    Raises the DataErrors of :meth:`Dataset.from_arrays`, each beginning with the path.
     """
     test, test_labels = (images[1], labels[1]) if len(images) > 1 else (None, None)
     return Dataset.from_arrays(
@@ -87,7 +88,7 @@ def from_arrays(
 
 
 def from_npz(path: Path, reading: Reading) -> Dataset:
-    """The Dataset of a .npz file: a train part and perhaps a test part, or one array."""
+    """The Dataset of a .npz file: a single array, or a train part with or without a test part."""
     arrays, names = read_npz(path, ALL_KEYS)
     require_one_meaning(arrays, path)
     train, test = first_of(arrays, TRAIN_KEYS), first_of(arrays, TEST_KEYS)
@@ -108,7 +109,7 @@ def from_npz(path: Path, reading: Reading) -> Dataset:
 
 
 def require_one_meaning(arrays: Arrays, path: Path) -> None:
-    """Raise DataError where two arrays could be the images, or the labels, of one part."""
+    """Raise DataError if two arrays could be the images, or the labels, of one part."""
     for keys in ONE_OF_EACH:
         found = [key for key in keys if key in arrays]
         if len(found) > 1:

@@ -11,11 +11,11 @@ from scratchvae.models import Model
 
 
 def histogram_nll(train: Split, split: Split) -> Float64:
-    """−log p(x) of every image under a histogram a pixel, in nats: (N,).
+    """−log p(x) of every image under one histogram per pixel, in nats: (N,) float64.
 
-    The histograms count the levels of the training images, plus one for each level (Laplace's
-    rule), so that no level has probability zero. Pixels are independent: what a model of images
-    adds is what it gains on this. Raises ``ConfigError`` for pixels that are not whole levels.
+    The histograms count the levels of the training images, plus one of each level (Laplace's
+    rule), so that no level has probability zero. Pixels are independent: this is the number that
+    a model of images has to beat. Raises ``ConfigError`` for pixels that are not whole levels.
     """
     if train.max_level is None or train.max_level != split.max_level:
         raise ConfigError("a histogram needs pixels of whole levels, the same in both splits")
@@ -28,11 +28,11 @@ def histogram_nll(train: Split, split: Split) -> Float64:
 
 
 def mass_of_levels(max_level: int) -> Score:
-    """Scores a Gaussian by the probability that it gives to the level of each pixel.
+    """A score for ``log_likelihood``: the probability a Gaussian gives to the level of each pixel.
 
-    The level k of 0 … ``max_level`` owns the grey values within half a level of k / max_level; the
-    first and the last own all that lies beyond as well. So the probabilities of a pixel add up to
-    one, and nats are comparable with those of a categorical. For ``log_likelihood``.
+    Level k of 0 … ``max_level`` stands for the grey values within half a level of k / max_level,
+    the first and the last level also for everything beyond. So the probabilities of a pixel add
+    up to one, and the nats are comparable with those of a categorical likelihood.
     """
 
     def score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
@@ -52,7 +52,9 @@ def mass_of_levels(max_level: int) -> Score:
 
 
 def log_mass(x: NDArray, mean: NDArray, std: NDArray | np.float64, max_level: int) -> Float64:
-    """log (Φ(b) − Φ(a)) between the edges of each pixel's level, stable far out on both sides."""
+    """log(Φ(b) − Φ(a)) for the edges a, b of each pixel's level; accurate in both tails.
+
+    ``x``, ``mean`` and ``std`` broadcast against each other; the result is float64, in nats."""
     from scipy.special import log_ndtr
 
     level = np.rint(np.asarray(x, np.float64) * max_level)

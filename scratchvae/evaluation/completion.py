@@ -30,9 +30,9 @@ RELIABLE_SAMPLES = 30  # effective ones: the bias is then at most a tenth of the
 
 @dataclass(frozen=True)
 class CompletionSettings:
-    """How q(z) is fitted. Raises ``ConfigError`` for settings that are impossible.
+    """How q(z) is fitted. Raises ``ConfigError`` for invalid settings.
 
-    ``mu`` and ``logstd`` are where it starts: one number for all latent units, or one for each.
+    ``mu`` and ``logstd`` are the initial values: one number for all latent units, or one each.
     """
 
     steps: int = 500
@@ -61,7 +61,7 @@ class CompletionSettings:
                 )
 
     def start(self, latent: int) -> tuple[Float64, Float64]:
-        """μ and log σ of the first step, (Z,) each."""
+        """The initial μ and log σ, (Z,) each; ``ConfigError`` for another number of values."""
         for name in ("mu", "logstd"):
             if len(getattr(self, name)) not in (1, latent):
                 raise ConfigError(
@@ -74,10 +74,7 @@ class CompletionSettings:
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """What was found for N images; all in nats.
-
-    The reported numbers are means over ``final_samples`` fresh draws of the fitted q.
-    """
+    """The result for N images, in nats: means over ``final_samples`` fresh draws of the fitted q."""
 
     observed: NDArray[np.bool_]  # (N, D)
     mu: Float64  # (N, Z)
@@ -92,11 +89,11 @@ class Completion:
 
     @property
     def hidden_is_biased(self) -> NDArray[np.bool_]:
-        """Whether the nats of an image's hidden pixels are too high to be relied on: (N,).
+        """Whether ``hidden`` is too high to be relied on, image by image: (N,).
 
-        The logarithm of a mean of few effective samples lies above −log E_q p(hidden|z) by more
-        than its standard error says: the z that explain the hidden pixels have not been drawn.
-        True below ``RELIABLE_SAMPLES`` effective samples. Raise ``final_samples`` then.
+        With few effective samples the estimate lies above −log E_q p(hidden|z) by more than its
+        standard error: the z that explain the hidden pixels have not been drawn. True below
+        ``RELIABLE_SAMPLES`` effective samples; raise ``final_samples`` then.
         """
         return np.asarray(self.hidden_effective_samples < RELIABLE_SAMPLES)
 
@@ -111,12 +108,13 @@ def complete(
 ) -> Completion:
     """Fit q(z) to the observed pixels of each image (N, D), then decode the hidden ones.
 
-    ``observed``: booleans, (D,) for all images or (N, D). The values of hidden pixels serve for
-    ``hidden`` alone. The noise of a step is a function of (seed, the image's number, step): an
-    image is completed alike whatever stands beside it. ``numbers`` are 0 to N − 1 unless given.
+    ``observed``: booleans, (D,) for all images or (N, D). The values of hidden pixels are used
+    only to report ``hidden``. The noise of a step is a function of (seed, the image's number,
+    step), so the completion of an image does not depend on the other images; ``numbers`` are
+    0 to N − 1 unless given.
 
-    Raises ``DataError`` for images as in :class:`~scratchvae.models.Model`, for masks of another
-    size or with nothing observed, ``NonFiniteError`` where the fit diverges.
+    Raises ``DataError`` for images as in :class:`~scratchvae.models.Model` and for masks of
+    another size or with nothing observed; ``NonFiniteError`` if the fit diverges.
     """
     settings = settings or CompletionSettings()
     images = grey_values(images, model.vae)

@@ -20,10 +20,7 @@ ACTIVE = 0.01  # a latent unit is active when the variance of its μ over images
 
 
 class Protocol(NamedTuple):
-    """What a printed number carries: how the pixels were made, the likelihood, the estimate.
-
-    ``str()`` of it is one line for people.
-    """
+    """What a printed number carries: pixels, likelihood and estimate. ``str()`` gives one line."""
 
     pixels: str  # "pixels > 1/2"
     likelihood: str  # "Bernoulli likelihood"
@@ -35,7 +32,7 @@ class Protocol(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the images, in nats per image, with the protocol they were measured under."""
+    """Means over the images of a split, in nats per image, and the protocol of the measurement."""
 
     elbo: float  # −(reconstruction + kl), a bound of log p(x)
     elbo_standard_error: float  # of the mean over images
@@ -54,18 +51,17 @@ class Evaluation:
 
 
 def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Evaluation:
-    """The bound of log p(x) (E1) and its parts in nats, averaged over the images of a split.
+    """The ELBO (E1) and its parts, averaged over the images of a split, in nats per image.
 
-    The expectation over q(z|x) is the mean of the model's number of samples, the KL is analytic.
-    The split says under which protocol it is seen: images that are binarized already are evaluated
-    as they are, and of those that are "dynamic" the pixels are drawn here. Noise and draws are
-    functions of (seed, draw): the same two give the same numbers again. A training uses the epoch
-    as ``draw``.
+    E_q[log p(x|z)] is the mean over the model's number of samples; the KL is analytic. The split
+    carries its protocol: binarized images are evaluated as they are, "dynamic" ones are drawn
+    here. Noise and draws are functions of (seed, draw), so the same pair gives the same numbers;
+    training passes the epoch as ``draw``.
 
-    Raises ``DataError`` for what is not a split, for one without images, and for images that the
-    model cannot score (another number of pixels, values outside [0, 1] for a Bernoulli);
-    ``ConfigError`` for a seed or draw that is no whole number from 0 to 2⁶⁴ − 1. A model whose
-    numbers overflow gives an ``Evaluation`` that is not finite.
+    Raises ``DataError`` for anything but a split, for a split without images and for images that
+    the model cannot score (another number of pixels, values outside [0, 1] for a Bernoulli);
+    ``ConfigError`` for a seed or draw that is not a whole number from 0 to 2⁶⁴ − 1. If a model's
+    numbers overflow, so does the ``Evaluation``: check that ``loss`` is finite.
     """
     require_images(split)
     nll_sum = kl_sum = square_sum = 0.0
@@ -102,7 +98,7 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
 
 
 def require_images(split: Split) -> None:
-    """Raise ``DataError`` unless ``split`` is a Split that holds an image."""
+    """Raise ``DataError`` unless ``split`` is a Split with at least one image."""
     if not isinstance(split, Split):
         raise DataError(
             f"a model is evaluated on a Split, which says how its pixels were made, not on a value "
@@ -113,19 +109,19 @@ def require_images(split: Split) -> None:
 
 
 def active_units(mu: NDArray) -> int:
-    """How many latent units have Var_x[μ_j(x)] > 0.01  (E34): Burda et al. 2016, section 5.2.
+    """The number of latent units with Var_x[μ_j(x)] > 0.01  (E34); ``mu``: (N, Z).
 
-    ``mu``: (N, Z), of any float type.
+    Source: Burda et al. 2016, section 5.2.
     """
     with np.errstate(all="ignore"):  # the variance of an overflow is NaN, and not active
         return int((mu.var(axis=0, dtype=np.float64) > ACTIVE).sum())
 
 
 def as_seen_by_model(split: Split, *, seed: int = 0, draw: int = 0, start: int = 0) -> NDArray:
-    """The images (N, D) that a model sees: the grey values or binary pixels of the split, float32.
+    """The images as a model sees them, (N, D): grey values or binary pixels, float32.
 
-    Of a "dynamic" split the pixels are drawn, uint8 of 0 and 1, a function of (seed, draw, start),
-    where ``start`` is the index of the first image in the whole split  (E33).
+    The pixels of a "dynamic" split are drawn (E33): uint8 zeros and ones, a function of (seed,
+    draw, start), where ``start`` is the index of the first image in the whole split.
     """
     if split.binarized == "dynamic":
         return bernoulli(split, Stream(seed, Purpose.TEST_BINARIZE, draw, start))
@@ -133,10 +129,11 @@ def as_seen_by_model(split: Split, *, seed: int = 0, draw: int = 0, start: int =
 
 
 def describe_protocol(model: Model, binarized: str, static_seed: int | None = None) -> Protocol:
-    """What every printed number carries: pixels, likelihood, samples.
+    """The protocol of a number that ``model`` gives for a split.
 
-    ``binarized`` and ``static_seed`` as in a Split. A Bernoulli likelihood on grey pixels is a
-    cross-entropy, not a density, and is named so. Raises ``ConfigError`` for unknown protocols.
+    ``binarized`` and ``static_seed`` are those of the Split. A Bernoulli likelihood of grey
+    values is a cross-entropy, not a density, and is called so. Raises ``ConfigError`` for unknown
+    protocols.
     """
     likelihood = model.vae.likelihood
     name = f"{likelihood.describe()} likelihood"
@@ -146,5 +143,5 @@ def describe_protocol(model: Model, binarized: str, static_seed: int | None = No
 
 
 def per_image(samples: int) -> str:
-    """The number of samples in words: "1 sample per image", "5 samples per image"."""
+    """The number of samples as a phrase: "1 sample per image", "5 samples per image"."""
     return f"{samples} sample{'s' if samples > 1 else ''} per image"

@@ -38,28 +38,28 @@ class BiasVariance:
 
     @property
     def known(self) -> bool:
-        """Whether there is a true gradient that can be told from zero."""
+        """Whether the true gradient could be told from zero; all numbers are NaN if not."""
         return not math.isnan(self.variance)
 
     @property
     def biased(self) -> bool:
-        """Whether the bias can be told from noise: its square exceeds four standard errors."""
+        """Whether the bias is significant: its square > ``BIAS_THRESHOLD`` standard errors."""
         return self.bias_squared > BIAS_THRESHOLD * self.noise_error
 
     @property
     def bias(self) -> float:
-        """‖E g − true‖ / ‖true‖; 0 where the estimate of its square is negative."""
+        """‖E g − true‖ / ‖true‖; 0 if the estimate of its square is negative."""
         return _root(self.bias_squared)
 
     @property
     def bias_error(self) -> float:
-        """Half the width of the interval of the bias that its square's standard error gives."""
+        """The standard error of the bias, from that of its square: half the interval's width."""
         low = _root(self.bias_squared - self.bias_squared_error)
         return (_root(self.bias_squared + self.bias_squared_error) - low) / 2
 
     @property
     def limit(self) -> float:
-        """The smallest bias that would have been told from noise."""
+        """The smallest bias that would have been significant, relative to ‖true‖."""
         return math.sqrt(max(self.bias_squared, 0.0) + BIAS_THRESHOLD * self.noise_error)
 
 
@@ -68,7 +68,7 @@ def _root(square: float) -> float:
 
 
 class Draws:
-    """Means and squared deviations of many vectors (P,), by group and over all of them."""
+    """Running means and squared deviations of ``count`` vectors (P,), per group and over all."""
 
     def __init__(self, size: int, count: int, groups: int = GROUPS) -> None:
         if count < groups:
@@ -80,7 +80,7 @@ class Draws:
         self.first = np.zeros(size)
 
     def add(self, vector: NDArray) -> None:
-        """One more of the ``count`` vectors; consecutive ones fall into the same group."""
+        """Add the next of the ``count`` vectors (P,); consecutive ones belong to one group."""
         if self.seen == 0:
             self.first[...] = vector
         away = vector - self.first  # float64, and small: nothing cancels in the variance below
@@ -103,9 +103,10 @@ class Draws:
 
 
 def squared_norm(means: Float64) -> tuple[float, Float64]:
-    """‖E v‖² from independent means (G, P) of v, without bias; and the same without each group.
+    """An unbiased estimate of ‖E v‖² from G independent means (G, P), and its leave-one-outs (G,).
 
-    1/(G(G−1)) Σ_{i≠j} ⟨v_i, v_j⟩: a mean's own square, which holds its noise, is left out.
+    1/(G(G−1)) Σ_{i≠j} ⟨v_i, v_j⟩: a mean's product with itself, which contains its noise, is left
+    out.
     """
     gram = np.einsum("ip,jp->ij", means, means)  # small: threads of a BLAS would only wait
     G = len(gram)
@@ -115,18 +116,19 @@ def squared_norm(means: Float64) -> tuple[float, Float64]:
 
 
 def jackknife(leave_one_out: Float64) -> float:
-    """The standard error of an estimate, from its values without each of the G groups.
+    """The jackknife standard error of an estimate, from its G leave-one-out values.
 
-    For a squared norm that is zero it exceeds the truth somewhat: noise is not taken for bias.
+    For a squared norm whose true value is 0 it is slightly too large, so that noise is not
+    mistaken for bias.
     """
     return math.sqrt((len(leave_one_out) - 1) * float(leave_one_out.var()))
 
 
 def bias_and_variance(draws: Draws, reference: Draws, where: slice = slice(None)) -> BiasVariance:
-    """Bias and variance of some elements, relative to the squared norm of the reference's mean.
+    """Bias and variance of the elements ``where``, relative to the true gradient's squared norm.
 
-    ``draws`` and ``reference`` are independent and have as many groups. All numbers are NaN where
-    the reference's mean cannot be told from zero, so that nothing can be relative to it.
+    The true gradient is the mean of ``reference``, which is independent of ``draws`` and has the
+    same number of groups. All numbers are NaN if that mean cannot be told from zero.
     """
     means, true = draws.means[:, where], reference.means[:, where]
     scale, scales = squared_norm(true)
@@ -140,7 +142,7 @@ def bias_and_variance(draws: Draws, reference: Draws, where: slice = slice(None)
 
 
 def layers_of(layout: Layout) -> dict[str, slice]:
-    """Where the parameters of each layer lie in a flat buffer, by the layer's name."""
+    """The stretch of the flat buffer that holds each layer's parameters, by the layer's name."""
     found: dict[str, slice] = {}
     for name, offset in layout.offsets.items():
         layer = name.rpartition(".")[0]
@@ -150,10 +152,10 @@ def layers_of(layout: Layout) -> dict[str, slice]:
 
 
 def draw_gradients(model: Model, images: Values, name: str, *, draws: int, stream: Stream) -> Draws:
-    """Gradients of the mean over ``images`` (B, D) for all parameters, with noise drawn afresh.
+    """Gradients of the mean objective over ``images`` (B, D), one per draw of the noise.
 
     ``name``: a key of ``ESTIMATORS``. Draw number i uses step i of ``stream``. Raises
-    ``ConfigError`` for too few draws, ``DataError`` for images as in
+    ``ConfigError`` for fewer draws than ``GROUPS``, ``DataError`` for images as in
     :class:`~scratchvae.models.Model`.
     """
     bk, vae = model.bk, model.vae.with_estimator(ESTIMATORS[name]())
@@ -182,10 +184,10 @@ def gradient_noise(
 ) -> Mapping[str, Mapping[str, BiasVariance]]:
     """Bias and variance of every estimator's gradient, by estimator and layer.
 
-    Of the gradient of the mean over ``images`` (B, D). The true gradient is estimated by the mean
-    of ``reference_factor`` times as many draws of the reparameterized gradient of the same bound,
-    the estimator's ``reference`` (E46, E51). No two estimators share noise: their streams are named
-    after them, after the ``moment`` of training and the seed.
+    The gradient is that of the mean objective over ``images`` (B, D). The true one is estimated
+    by the mean of ``reference_factor`` · ``draws`` draws of the reparameterized gradient of the
+    same bound, the estimator's ``reference`` (E46, E51). Each estimator has noise of its own, from
+    a stream named after it, the ``moment`` of training and the seed.
 
     Raises ``ConfigError`` for unknown estimators and for fewer draws than ``GROUPS``.
     """

@@ -12,17 +12,17 @@ Float64 = NDArray[np.float64]
 
 
 def linear(za: NDArray, zb: NDArray, t: NDArray) -> Float64:
-    """(1 − t) za + t zb  (E62): za, zb (P, Z), t (n,) -> (P, n, Z)."""
+    """(1 − t) za + t zb  (E62): za, zb (P, Z), t (n,) -> (P, n, Z) float64."""
     return np.asarray(za[:, None] * (1.0 - t[:, None]) + zb[:, None] * t[:, None])
 
 
 def spherical(za: NDArray, zb: NDArray, t: NDArray) -> Float64:
     """r(t) [sin((1 − t)Ω) za/‖za‖ + sin(tΩ) zb/‖zb‖] / sin Ω, r(t) = (1 − t)‖za‖ + t‖zb‖  (E62).
 
-    za, zb (P, Z), t (n,) -> (P, n, Z); Ω is the angle between them. The direction turns evenly
-    along the great circle, the length changes evenly: no vector on the way is longer than the
-    longer end. Where they have one direction (or opposite ones, or none, which leave the arc
-    undecided) the line is taken. White 2016, after Shoemake 1985.
+    za, zb (P, Z), t (n,) -> (P, n, Z) float64; Ω is the angle between za and zb. The direction
+    turns at a constant rate along the great circle and the length changes linearly, so no vector
+    on the way is longer than the longer end. If the two are parallel, opposite or zero, the arc is
+    undefined and the straight line is taken. Source: White 2016, after Shoemake 1985.
     """
     ra, rb = (np.linalg.norm(z, axis=1)[:, None, None] for z in (za, zb))
     nowhere = (ra == 0) | (rb == 0)
@@ -44,10 +44,11 @@ PATHS: dict[str, Callable[[NDArray, NDArray, NDArray], Float64]] = {
 def interpolate(
     model: Model, first: NDArray, second: NDArray, steps: int = 10, path: str = "linear"
 ) -> NDArray:
-    """Decoder means on the way between the encodings of two images, for P pairs.
+    """Decoder means E[x|z] along a path between the encodings of two images, for P pairs.
 
     first, second (P, D) -> (P, steps, D), from μ(first) to μ(second), both included. ``path`` is
-    one of ``PATHS``. Raises ``ConfigError`` for other paths and fewer than two steps.
+    one of ``PATHS``. Raises ``ConfigError`` for other paths and fewer than two steps, ``DataError``
+    for images as in :class:`~scratchvae.models.Model`.
     """
     if path not in PATHS:
         raise ConfigError(f"the path {path!r} is not one of {', '.join(PATHS)}")

@@ -16,14 +16,15 @@ Bools = NDArray[np.bool_]
 
 
 def find_mask(name: str, shape: Sequence[int]) -> Bools:
-    """True where a value is observed, (D,): one of ``HALVES``, or the path of a .npy file.
+    """The mask that ``name`` stands for, (D,), True where a value is observed.
 
-    ``shape`` is that of an image, (H, W) or (H, W, C), or (D,) of a table's row. Of an odd number
-    of rows (or columns), the one in the middle is hidden; a pixel is observed in all its channels.
-    The file holds booleans of that shape, of (H, W) or of (D,).
+    ``name``: one of ``HALVES``, or the path of a .npy file of booleans. ``shape``: that of an
+    image, (H, W) or (H, W, C), or (D,) for a table; the file's is the same, (H, W) or (D,). With
+    an odd number of rows (or columns) the middle one is hidden, and a pixel is observed in all its
+    channels or none.
 
-    Raises ``DataError`` for another size or dtype, and where nothing is observed; ``ConfigError``
-    for another name, or half of a table.
+    Raises ``DataError`` for another size or dtype and if nothing is observed; ``ConfigError`` for
+    another name and for half of a table.
     """
     shape, size = tuple(shape), math.prod(shape)
     mask: Bools
@@ -54,7 +55,7 @@ def find_mask(name: str, shape: Sequence[int]) -> Bools:
 
 
 def observed_pixels(mask: NDArray, pixels: int, what: str = "the mask") -> Bools:
-    """The mask itself, (D,) or (N, D); ``DataError`` for another size or nothing observed."""
+    """``mask``, (D,) or (N, D), checked: ``DataError`` for another size or nothing observed."""
     if mask.dtype != np.bool_ or mask.shape[-1:] != (pixels,) or mask.ndim > 2:
         raise DataError(
             f"{what} has shape {mask.shape} and dtype {mask.dtype}, expected {pixels} booleans"

@@ -36,7 +36,7 @@ ROWS = 8_000  # decoded z at a time; neither changes a number beyond rounding
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """The importance-sampled log p(x), averaged over the images of a split, in nats per image."""
+    """The importance-sampled log p(x), averaged over a split, in nats per image, with protocol."""
 
     log_p: float
     standard_error: float  # of the mean over images
@@ -59,11 +59,12 @@ def log_likelihood(
     draw: int = 0,
     score: Score | None = None,
 ) -> LogLikelihood:
-    """The mean of E59 over the images of a split, in nats, with its standard error.
+    """The mean importance-sampled log p(x) (E59) over a split, in nats, with its standard error.
 
-    ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`: of a "dynamic"
-    split both see the same pixels. ``score`` replaces the model's −log p(x|z). Raises what
-    ``evaluate`` raises, and ``ConfigError`` for less than one sample.
+    ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`; both draw the
+    same pixels of a "dynamic" split. ``samples``: K, the draws of z per image. ``score`` replaces
+    the model's −log p(x|z). Raises what ``evaluate`` raises, and ``ConfigError`` for less than one
+    sample.
     """
     require_images(split)
     parts = []
@@ -88,7 +89,7 @@ def log_likelihood(
 
 
 class ImportanceSampled(NamedTuple):
-    """Of every image, (N,) each: the estimate of log p(x) in nats, and its effective samples."""
+    """Per image, (N,) each: the estimate of log p(x) in nats, and its effective sample size."""
 
     log_p: Float64
     effective_samples: Float64  # from 1 to the number of samples
@@ -104,12 +105,13 @@ def importance_sampled(
     score: Score | None = None,
     rows: int = ROWS,
 ) -> ImportanceSampled:
-    """log p(x) of every image (N, D) in nats, and its effective number of samples  (E59).
+    """log p(x) of every image (N, D) in nats, and its effective sample size  (E59).
 
-    log p(x) ≈ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x): Burda et al. 2016. Its
-    expectation rises with K towards log p(x). The noise of sample k of an image is a function of
-    (seed, the image's number, k) alone: ``first`` is the number of the first image, and ``rows``,
-    the number of z decoded at a time, bounds the memory and leaves the noise as it is.
+    log p(x) ≈ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x), a lower bound in
+    expectation that rises to log p(x) with K (Burda et al. 2016). The noise of sample k of an
+    image is a function of (seed, the image's number, k); ``first`` is the number of the first
+    image. ``rows``, the number of z decoded at a time, bounds the memory and does not change the
+    noise.
 
     Raises ``ConfigError`` for less than one sample, ``DataError`` for images as in
     :class:`~scratchvae.models.Model`.
@@ -162,7 +164,7 @@ def _own_score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
 
 
 def noise(shape: tuple[int, int, int], seed: int, first: int, k: int) -> Float64:
-    """ε (n, S, Z) of the samples from number k on (even), of the images from number first on."""
+    """ε (n, S, Z): samples k … k + S − 1, k even, of the images ``first`` … ``first`` + n − 1."""
     eps = np.empty(shape)
     scratch = np.empty(normal_scratch_size(shape[1] * shape[2]))
     for i in range(shape[0]):
@@ -172,9 +174,10 @@ def noise(shape: tuple[int, int, int], seed: int, first: int, k: int) -> Float64
 
 
 class LogMeanExp:
-    """log of the mean of e^a over samples that come block by block, for n rows at a time.
+    """log(1/K Σ_k e^(a_k)) for n rows, from samples that arrive in blocks.
 
-    The largest a so far is taken out of the sum, which is scaled anew when a larger one comes.
+    The largest a so far is factored out of the sum, which is rescaled when a larger one arrives,
+    so that nothing overflows.
     """
 
     def __init__(self, n: int) -> None:
@@ -182,7 +185,7 @@ class LogMeanExp:
         self.total, self.squares, self.count = np.zeros(n), np.zeros(n), 0
 
     def add(self, a: NDArray) -> None:
-        """Count in a block of samples (n, S)."""
+        """Add a block of samples a (n, S)."""
         largest = np.maximum(self.largest, a.max(axis=1))
         finite = np.where(np.isneginf(largest), 0.0, largest)  # −∞ − (−∞) would be NaN
         with np.errstate(under="ignore"):
@@ -193,20 +196,21 @@ class LogMeanExp:
         self.largest, self.count = largest, self.count + a.shape[1]
 
     def value(self) -> Float64:
-        """log 1/K Σ e^a, (n,)."""
+        """log(1/K Σ_k e^(a_k)): (n,)."""
         with np.errstate(divide="ignore"):
             return self.largest + np.log(self.total) - math.log(self.count)
 
     def effective_samples(self) -> Float64:
-        """(Σ w)² / Σ w² with w = e^a, (n,): from 1 to K."""
+        """The effective sample size (Σ w)² / Σ w² with w = e^a, between 1 and K: (n,)."""
         with np.errstate(invalid="ignore"):
             return self.total**2 / self.squares
 
     def standard_error(self) -> Float64:
-        """Of :meth:`value`, by the delta method: that of the mean of w over the mean, (n,).
+        """The standard error of :meth:`value`, by the delta method: (n,).
 
-        √((1/E − 1/K) K/(K − 1)) with E effective samples. It says little where E is near 1: the
-        largest weights have then not been seen.
+        √((1/E − 1/K) K/(K − 1)) with E effective samples, the standard error of the mean of w
+        relative to that mean. It is unreliable if E is near 1: the largest weights have then not
+        been drawn.
         """
         spread = np.maximum(1.0 / self.effective_samples() - 1.0 / self.count, 0.0)
         return np.sqrt(spread * (self.count / max(self.count - 1, 1)))
