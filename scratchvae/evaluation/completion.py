@@ -74,7 +74,7 @@ class CompletionSettings:
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """The result for N images, in nats: means over ``final_samples`` new draws from the fitted q."""
+    """The result for N images, in nats: means over ``final_samples`` new draws of the fitted q."""
 
     observed: NDArray[np.bool_]  # (N, D)
     mu: Float64  # (N, Z)

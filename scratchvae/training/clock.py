@@ -6,7 +6,7 @@ from scratchvae.backend import Array, Backend, Number
 
 
 class StepInputs(NamedTuple):
-    """A step's place in the run, and what follows from it."""
+    """What a step depends on beside images and noise: its place in the run, and the schedules."""
 
     t: Number  # the number of the step in the run, from 1: it names the noise
     index: Array  # (rows,) the images of its batch
@@ -16,11 +16,11 @@ class StepInputs(NamedTuple):
 
 
 class Clock:
-    """The inputs of a recorded step: numbers on the device that the device itself moves on.
+    """The inputs of a recorded step: numbers on the device that the device itself advances.
 
     ``order`` (S, B), ``rates`` and ``betas`` (S,) hold an epoch of S steps and are loaded from the
-    host; ``t`` and ``i`` say which step comes next, in the run and in the epoch. A step begins
-    with :meth:`begin`, which sets index, lr and beta, and ends with :meth:`end`, which keeps its
+    host; ``t`` and ``i`` number the next step, within the run and within the epoch. A step starts
+    with :meth:`begin`, which sets index, lr and beta, and ends with :meth:`end`, which stores its
     loss in ``losses`` (S, 1).
     """
 
@@ -35,7 +35,7 @@ class Clock:
         self.next: tuple[int, int] | None = None  # what t and i are, as far as the host knows
 
     def set(self, t: int, i: int, rates: list[float], betas: list[float]) -> None:
-        """Step number t of the run, which is step i of an epoch of these rates and weights."""
+        """Go to step t of the run, step i of an epoch with these learning rates and KL weights."""
         self.bk.load(t, self.t)
         self.bk.load(i, self.i)
         self.bk.load(rates, self.rates)
@@ -52,11 +52,11 @@ class Clock:
         )
 
     def begin(self) -> None:
-        """Look up what the next step needs."""
+        """Copy index, lr and beta of the next step from the epoch's arrays."""
         self.bk.begin_step(
             self.i, self.order, self.rates, self.betas, self.index, self.lr, self.beta
         )
 
     def end(self) -> None:
-        """Keep the loss of the step, and move on."""
+        """Store the loss of the step and advance by one."""
         self.bk.end_step(self.t, self.i, self.loss, self.losses)

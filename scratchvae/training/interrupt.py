@@ -10,9 +10,10 @@ SIGNALS = {name: signal.Signals[name] for name in ("SIGINT", "SIGTERM")}
 
 
 class Interruption:
-    """While active, SIGINT and SIGTERM set ``requested``; a second one stops at once.
+    """While active, SIGINT and SIGTERM set ``requested``; a second raises KeyboardInterrupt.
 
-    A signal that the program ignores stays ignored.
+    Signals that the program ignores stay ignored. Outside the main thread, which alone may set
+    handlers, nothing changes.
     """
 
     def __init__(self) -> None:
@@ -45,9 +46,9 @@ class Interruption:
 def interrupt(name: str, message: str) -> NoReturn:
     """Do what the signal would have done without :class:`Interruption`.
 
-    It reaches the program's handler, and the default of SIGTERM ends the process here. Else
-    ``KeyboardInterrupt`` with the message; not a class derived from it, for which Python wouldn't
-    end as a program that Ctrl-C ends, so that a shell's loop would go on.
+    The program's handler receives it, and by default SIGTERM ends the process here. Otherwise
+    raises ``KeyboardInterrupt`` with the message, not a subclass: only for the class itself does
+    Python exit as if killed by SIGINT, which is what stops a shell's loop.
     """
     with suppress(KeyboardInterrupt):
         signal.raise_signal(SIGNALS[name])

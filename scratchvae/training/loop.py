@@ -34,7 +34,7 @@ STEPS_UNSEEN = 100  # the loop reads the losses at least every 100 steps
 
 @dataclass
 class Training:
-    """What a training leaves: the model of the last epoch and the numbers of all."""
+    """The result of a training: the model after the last epoch, and the metrics of every epoch."""
 
     model: Model
     metrics: list[Json] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Training:
 
 
 class Loop:
-    """A run as it goes: its step, its state, and what it has come to."""
+    """A run in progress: its training step, its state and its results so far."""
 
     def __init__(
         self,
@@ -89,7 +89,9 @@ class Loop:
         self.result = Training(self.model)
 
     def resume(self, run: RunFolder, saved: Checkpoint | None) -> None:
-        """Continue from what the folder holds, to the same bytes as without the interruption."""
+        """Continue from the folder's checkpoint, to the same bytes as without the interruption.
+
+        Raises ``RunError`` if data, model or metrics are not the run's."""
         step = 0
         if saved is not None:
             metrics, _, _ = first_lines(run.metrics_path, saved.epoch)
@@ -104,7 +106,7 @@ class Loop:
         self.best, self.result.best_epoch = best_of(self.result.metrics, since)
 
     def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
-        """What of machine and software is not as it was, and may change the last bits."""
+        """Note what has changed about machine and software and may change the last bits."""
         now = self.state.environment | machine()
         words = differences(saved.environment | run.machine(), now)
         if words:
@@ -127,7 +129,7 @@ class Loop:
         self.result.seconds = time.perf_counter() - self.started
 
     def has_ended(self) -> bool:
-        """Whether all epochs are completed, or patience is at an end."""
+        """Whether all epochs are completed, or early stopping has triggered."""
         ended = how_it_ended(self.config, self.state.epoch, self.result.best_epoch)
         if ended is not None:
             self.result.stopped = ended
@@ -136,7 +138,7 @@ class Loop:
     # ---- an epoch ----------------------------------------------------------------------------
 
     def run_epoch(self, interruption: Interruption) -> None:
-        """All steps that the epoch has left, then its evaluation; less if it is interrupted."""
+        """Run the remaining steps of the epoch, then its evaluation, unless interrupted."""
         step, bk, state = self.step, self.bk, self.state
         before, epoch = time.perf_counter(), state.epoch + 1
         order = epoch_order(len(step.order), self.config.seed, epoch, self.config.shuffle)
@@ -166,15 +168,17 @@ class Loop:
         self.close_epoch(epoch, before)
 
     def until(self, every: int) -> int:
-        """Steps until what comes every ``every`` steps is due again; an epoch's if that is 0."""
+        """Steps until an action with the period ``every`` is due; those of an epoch if it is 0."""
         return every - self.steps_done % every if every else self.step.steps_per_epoch
 
     def is_due(self, every: int) -> bool:
-        """Whether it is due after this step of the run."""
+        """Whether an action with the period ``every`` is due after this step; never if it is 0."""
         return bool(every) and self.steps_done % every == 0
 
     def verify(self) -> None:
-        """Check the gradient along one direction, on images and noise of the latest step."""
+        """Check the gradient in one direction, on images and noise of the latest step.
+
+        Raises ``GradientError`` if it is wrong."""
         part = self.step.full.parts[0]
         rows = min(live_rows(self.config.batch_size), part.rows)
         if self.live is None:
@@ -188,7 +192,7 @@ class Loop:
             report.raise_if_failed()
 
     def look(self, epoch: int, first: int, start: int, stop: int) -> None:
-        """Read the losses of the steps start … stop − 1; stop the run if one is not finite."""
+        """Read the losses of steps start … stop − 1; ``NonFiniteError`` if one is not finite."""
         losses = self.bk.to_host(self.step.losses[start:stop])
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
@@ -201,11 +205,11 @@ class Loop:
         self.progress.advance(stop - start, self.mean_loss(losses, images))
 
     def mean_loss(self, losses: np.ndarray, images: int) -> float:
-        """The estimator's objective averaged over the images whose sums these are."""
+        """The mean objective in nats per image, from sums over batches with ``images`` in all."""
         return float(losses.sum(dtype=np.float64) / images)
 
     def close_epoch(self, epoch: int, before: float) -> None:
-        """Evaluate, record, save."""
+        """Evaluate the model, append the epoch's metrics and save the checkpoint."""
         losses = self.bk.to_host(self.step.losses)
         test = self.evaluate(self.prepared.test, "test", epoch)
         metrics: Json = {
@@ -235,7 +239,7 @@ class Loop:
         self.progress.epoch(metrics)
 
     def evaluate(self, split: Split, part: str, epoch: int) -> Evaluation:
-        """The numbers after an epoch; stops the run if they are not finite."""
+        """Evaluate the ``part`` "test" or "validation"; ``NonFiniteError`` if not finite."""
         config = self.config
         with self.bk.limit_blas(self.step.blas_threads):
             result = evaluate(self.model, split, seed=config.seed, draw=epoch)
@@ -246,6 +250,7 @@ class Loop:
     # ---- state -------------------------------------------------------------------------------
 
     def save(self, improved: bool = False) -> None:
+        """Write the checkpoint, with ``improved`` also as the best one; without a run, nothing."""
         if self.run is None:
             return
         checkpoint = self.state.checkpoint(self.steps_done, self.result.metrics)
@@ -254,7 +259,7 @@ class Loop:
         self.run.save(checkpoint)
 
     def save_within(self, epoch: int, first: int) -> None:
-        """Save in the middle of an epoch; a state that is not finite is never saved."""
+        """Save in the middle of an epoch; ``NonFiniteError`` if a parameter is not finite."""
         if not self.state.parameters_are_finite():
             position = self.state.position
             self.state.rewind()
@@ -278,32 +283,53 @@ def train(
     return_on_signal: bool = False,
     verbose: bool | None = None,
 ) -> Training:
-    """Train as the settings say, on ``backend`` or on the best device there is.
+    """Train a VAE as ``config`` says, on ``backend`` (default: a GPU if available, else the CPU).
 
-    ``vae``: a model that you have put together, with layers, a likelihood or an estimator of your
-    own, to be trained instead of the one that the settings describe. A run of it says so: whatever
-    loads the run later asks for the same model again.
+    Parameters
+    ----------
+    config : TrainConfig
+        The settings of model and training.
+    dataset : Dataset
+        Its training images are trained on, its test images evaluated after every epoch.
+    vae : VAE, optional
+        A model of your own layers, likelihood or estimator, instead of the one that ``config``
+        describes. Loading such a run later takes the same ``vae`` again.
+    backend : Backend, optional
+    run : RunFolder, optional
+        Where the files of the run are written: metrics and a checkpoint after every epoch, and a
+        checkpoint after every ``checkpoint_every`` steps (0: none within an epoch).
+    progress : Progress, optional
+        By default a bar in a terminal or a notebook and nothing elsewhere; ``verbose=True`` prints
+        lines elsewhere, ``verbose=False`` shows nothing.
+    on_epoch : callable, optional
+        Called with the number of each epoch and the model after it, before the checkpoint is
+        written; if the process is killed in between, it is called again after a resume.
+    resume : bool
+        Continue from the latest checkpoint of ``run``, or start if there is none. The result has
+        the same bytes as that of an uninterrupted run; the settings must be those of the folder.
+    return_on_signal : bool
+        Return at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``, instead of raising.
 
-    Without a ``progress`` of its own, a training shows a bar in a terminal or a notebook and
-    nothing elsewhere; ``verbose=True`` adds lines elsewhere, ``verbose=False`` shows nothing.
+    Returns
+    -------
+    Training
+        ``model`` after the last epoch, ``metrics`` of every epoch (nats per image), ``stopped``:
+        why it ended, ``best_epoch`` by the validation split and ``seconds``.
 
-    With a run folder, its files are written as training goes, a checkpoint after every epoch and
-    after every ``checkpoint_every`` steps of the run. ``resume`` continues from the folder's latest
-    checkpoint, or begins where there is none, and ends with the same bytes as an uninterrupted run;
-    the settings must be the folder's. ``on_epoch`` is called with the number of each epoch and the
-    model after it, before the checkpoint: so again for an epoch whose checkpoint a killed process
-    did not come to write.
-
-    Returns the :class:`Training`: the model of the last epoch, the numbers of every epoch, why it
-    stopped.
-
-    Raises ``NonFiniteError`` when a loss stops being finite, and leaves the step that went wrong in
-    the run folder, to be replayed; ``CheckpointError`` when a state cannot be written. The last
-    good checkpoint stays. ``RunError`` and ``DataError`` say why a run cannot be resumed.
-    Ctrl-C ends it between two steps: the state is saved, then ``KeyboardInterrupt`` reaches the
-    caller. SIGTERM saves, too, and then ends the process, or reaches the handler that the program
-    has for it. With ``return_on_signal``, ``train`` returns instead, and ``stopped`` names the
-    signal. A second signal doesn't wait for the end of the step.
+    Raises
+    ------
+    NonFiniteError
+        If a loss is not finite. The step that failed is left in the run folder, for
+        ``scratchvae replay``, and the last good checkpoint stays.
+    CheckpointError
+        If a state cannot be written.
+    ConfigError, DataError
+        For settings, data and model that do not fit each other.
+    RunError
+        For a run that cannot be resumed.
+    KeyboardInterrupt
+        At Ctrl-C, after the step has ended and the state has been saved; a second Ctrl-C does not
+        wait. SIGTERM saves the state, too, then ends the process or calls the program's handler.
     """
     return train_prepared(
         prepare(config, dataset, vae=vae),
@@ -328,7 +354,7 @@ def train_prepared(
     resume: bool = False,
     return_on_signal: bool = False,
 ) -> Training:
-    """As :func:`train`, of what :func:`prepare` has made already."""
+    """:func:`train` for settings, model and data that :func:`prepare` has already checked."""
     config = prepared.given
     bk = backend or get_backend("auto", config.dtype)
     if bk.dtype.name != config.dtype:

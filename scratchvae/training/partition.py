@@ -20,13 +20,13 @@ WORTH_BLAS_THREADS = 5e7  # among threads inside BLAS, which wait for each other
 
 
 class Partition(NamedTuple):
-    """One worker's parameters: a stretch of the flat buffer, and the layers it lies in."""
+    """One worker's parameters: a stretch of the flat buffer, and the layers that it covers."""
 
     flat: slice
     layers: tuple[tuple[BoundLayer, slice], ...]  # with the rows of the layer's first parameter
 
     def on(self, buffers: Workspace) -> "Partition":
-        """The same partition, its layers with the private buffers of its worker."""
+        """The same partition, with layers bound to the worker's private ``buffers``."""
         own = (
             (s._replace(layer=s.layer.bound_to(buffers, s.x.shape[1:])), rows)
             for s, rows in self.layers
@@ -41,12 +41,12 @@ def resolve_workers(
     vae: VAE,
     note: Callable[[str], object] = lambda text: None,
 ) -> int:
-    """How many workers divide a step: as many as asked for, or by rule where that is 0.
+    """The number of workers that divide a step: ``workers``, or chosen by rule if that is 0.
 
-    By rule, as many as there are cores and at most four, for models whose step is worth sharing;
-    one on any other device or system than Linux, for likelihoods with parameters, for objectives
-    of the whole batch and, with a ``note`` that says why, for models that cannot be pickled.
-    ``ConfigError`` for a number that the model, the device or the batch does not allow.
+    The rule: one per core, up to four, if the step is large enough to be worth it. One worker on
+    devices other than the CPU and systems other than Linux, for likelihoods with parameters, for
+    objectives of the whole batch, and, with a ``note`` that says why, for models that cannot be
+    pickled. ``ConfigError`` for a number that the model, the device or the batch does not allow.
     """
     whole_batch, parameters = vae.estimator.whole_batch, vae.likelihood.parameters(vae.pixels)
     divisible = bk.name == "cpu" and not parameters and not whole_batch
@@ -80,12 +80,12 @@ def multiplications(vae: VAE, batch_size: int) -> int:
 
 
 def row_ranges(rows: int, workers: int) -> list[tuple[int, int]]:
-    """Start and stop of each worker's rows of a batch."""
+    """(start, stop) of each worker's share of the ``rows`` of a batch."""
     return list(pairwise(round(rows * k / workers) for k in range(workers + 1)))
 
 
 def partition_parameters(bound: BoundVAE, layout: Layout, workers: int) -> list[Partition]:
-    """The flat buffer in ``workers`` stretches of about equal work, cut between rows of some W."""
+    """Cut the flat buffer into ``workers`` stretches of about equal work, between rows of some W."""
     found: list[Rows] = []
     done = 0.0
     for slot in (*bound.encoder.layers, *bound.decoder.layers):
@@ -109,7 +109,7 @@ def partition_parameters(bound: BoundVAE, layout: Layout, workers: int) -> list[
 
 
 class Rows(NamedTuple):
-    """The rows of a layer's first parameter: where they lie, and what their gradients cost."""
+    """The rows of a layer's first parameter: their place in the flat buffer, and their work."""
 
     slot: BoundLayer
     offset: int  # of the first in the flat buffer
@@ -119,7 +119,7 @@ class Rows(NamedTuple):
     work: float  # multiplications of a row
 
     def before(self, offset: int) -> int:
-        """How many of the rows begin before ``offset``."""
+        """The number of rows that start before ``offset`` of the flat buffer."""
         return min(max(-(-(offset - self.offset) // self.width), 0), self.rows)
 
 

@@ -18,10 +18,10 @@ TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
 @dataclass(frozen=True)
 class Prepared:
-    """Settings, model and data that fit each other, as :func:`prepare` finds them.
+    """Settings, model and data that fit each other, as checked by :func:`prepare`.
 
-    ``train``, ``test`` and ``validation`` are the splits as the model sees them, binarized where
-    the protocol is a fixed one.
+    ``train``, ``test`` and ``validation`` are the splits as the model sees them: binarized, unless
+    the protocol is "none" or "dynamic".
     """
 
     given: TrainConfig  # as the caller has them
@@ -35,11 +35,11 @@ class Prepared:
 
 
 def prepare(config: TrainConfig, dataset: Dataset, *, vae: VAE | None = None) -> Prepared:
-    """Check data against settings, make the model, binarize, hold out.
+    """Check settings against data, build the model, binarize, and hold out a validation split.
 
-    ``vae``: a model that the caller has put together, instead of the one that the settings
-    describe. Raises ``DataError`` and ``ConfigError`` where they do not fit each other, and
-    ``MemoryError`` for a model, or a step of it, that no machine has room for.
+    ``vae``: a model of the caller's own, instead of the one that the settings describe. Raises
+    ``DataError`` and ``ConfigError`` if they do not fit each other, and ``MemoryError`` for a
+    model, or a step of it, that is too large for any machine.
     """
     given, made_by_hand = config, vae is not None
     pixels = dataset.train.images.shape[1]
@@ -69,7 +69,7 @@ def prepare(config: TrainConfig, dataset: Dataset, *, vae: VAE | None = None) ->
 
 
 def resolve(config: TrainConfig, train: Split) -> TrainConfig:
-    """The settings with what they leave to the data: grey levels, a Gaussian's mean and spread."""
+    """The settings with what follows from the data: grey levels, a Gaussian's mean and spread."""
     config = resolve_max_level(config, train.max_level)
     if not issubclass(config.likelihood_class, GaussianLikelihood):
         return config
@@ -82,9 +82,9 @@ def resolve(config: TrainConfig, train: Split) -> TrainConfig:
 
 
 def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int64]:
-    """The images of an epoch (from 1) in visiting order: a function of (seed, epoch) alone.
+    """The order in which an epoch (from 1) visits its n images: (n,) int64.
 
-    Without ``shuffle``: the order of the file.
+    A permutation that depends on (seed, epoch) alone; without ``shuffle``, 0 to n − 1.
     """
     if not shuffle:
         return np.arange(n, dtype=np.int64)

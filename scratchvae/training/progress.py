@@ -19,26 +19,26 @@ Stream = TextIO | LastingStream
 
 
 class Progress:
-    """Reports nothing; the base of those that do."""
+    """Reports nothing; the base class of everything that reports the progress of a training."""
 
     def start(self, epochs: int, steps_per_epoch: int, begun: int = 0) -> None:
-        """Training begins, or goes on after the steps ``begun`` already."""
+        """Called when training starts, or resumes after ``begun`` steps of the run."""
 
     def advance(self, steps: int, loss: float) -> None:
-        """``steps`` more steps are done; ``loss`` is their mean, in nats per image."""
+        """Called after ``steps`` more steps; ``loss`` is their mean, in nats per image."""
 
     def epoch(self, metrics: JsonView) -> None:
-        """An epoch has been completed."""
+        """Called after an epoch, with its ``metrics``."""
 
     def note(self, text: str) -> None:
-        """Something a person should know."""
+        """Called with a sentence that a person should read."""
 
     def stop(self) -> None:
-        """Training is over, for whatever reason."""
+        """Called when training ends, for any reason."""
 
 
 def line(metrics: JsonView, epochs: int) -> str:
-    """One epoch in words."""
+    """The metrics of one epoch as a line of text."""
     text = (
         f"epoch {metrics['epoch']:>{len(str(epochs))}}/{epochs}  "
         f"train {metrics['train_loss']:8.3f}  test {metrics['test_loss']:8.3f} nats "
@@ -71,7 +71,7 @@ class _Counting(Progress):
 
 
 class Lines(_Counting):
-    """A plain line per epoch, and now and then one within a long epoch: for logs and pipes."""
+    """A plain line per epoch, and one every 30 s within a long epoch: for logs and pipes."""
 
     def advance(self, steps: int, loss: float) -> None:
         super().advance(steps, loss)
@@ -94,7 +94,7 @@ class Lines(_Counting):
 
 
 class Bar(_Counting):
-    """One line that rewrites itself: epoch, latest losses, and what else there is room for."""
+    """One line that rewrites itself: epoch, latest losses, and more if the width allows."""
 
     def __init__(
         self,
@@ -202,10 +202,11 @@ def in_notebook() -> bool:
 
 
 def choose_progress(*, verbose: bool | None = None, stream: TextIO | None = None) -> Progress:
-    """A bar in a terminal or a notebook; elsewhere lines if ``verbose``, and nothing if not asked.
+    """A bar in a terminal or a notebook; elsewhere lines if ``verbose``, otherwise nothing.
 
-    ``verbose``: True for a bar or lines, False for nothing; None, the default from Python, for a
-    bar where a person watches and nothing where a file or a pipe does. ``stream``: else stderr.
+    ``verbose``: True for a bar or lines; False for nothing; None, the default of :func:`train`,
+    for a bar in a terminal or notebook and nothing in a file or pipe. ``stream``: stderr unless
+    given.
     """
     lasting = LastingStream(sys.stderr if stream is None else stream)
     if verbose is False or lasting.lost:

@@ -23,9 +23,9 @@ from scratchvae.versions import kernel, versions
 
 
 class State:
-    """The buffers of a step, the settings and data they belong to, and how far the run has come.
+    """Everything a checkpoint holds: a step's buffers, settings and data, and the run's position.
 
-    ``epoch``: epochs completed; ``position``: steps done of the epoch that has begun.
+    ``epoch``: epochs completed; ``position``: steps done in the epoch after that.
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, step: TrainingStep) -> None:
@@ -41,7 +41,7 @@ class State:
         self.kept_at = 0  # the position of the state that is kept
 
     def checkpoint(self, steps: int, metrics: Sequence[JsonView]) -> Checkpoint:
-        """The state after ``steps`` steps of the run, with the numbers of the completed epochs."""
+        """The state after ``steps`` steps of the run, with the metrics of the completed epochs."""
         losses = self.step.bk.to_host(self.step.losses)[: self.position]
         return Checkpoint(
             self.config,
@@ -56,7 +56,7 @@ class State:
         )
 
     def restore(self, path: Path, saved: Checkpoint, metrics: Sequence[JsonView]) -> None:
-        """Restore a checkpoint; ``RunError`` if its data, model or metrics are not this run's."""
+        """Load a checkpoint; ``RunError`` if its data, model or metrics are not this run's."""
         require_fingerprint(self.dataset, saved.data.get("fingerprint"), path)
         require_same_epoch(saved, self.config)
         if set(saved.buffers) != set(self.buffers):
@@ -82,13 +82,13 @@ class State:
             self.step.bk.load(saved.losses.astype(losses.dtype), losses)
 
     def keep(self) -> None:
-        """Remember the state at the beginning of an epoch, or of what is left of it."""
+        """Keep a copy of the state, at the start of an epoch or of its remainder."""
         self.kept_at = self.position
         for name, buffer in self.buffers.items():
             self.kept[name][...] = buffer.flat
 
     def rewind(self) -> None:
-        """Go back to the state that :meth:`keep` remembered."""
+        """Go back to the state that :meth:`keep` copied."""
         for name, buffer in self.buffers.items():
             buffer.flat[...] = self.kept[name]
 
@@ -102,16 +102,16 @@ OF_AN_EPOCH = ("data", "subset", "validation", "batch_size", "shuffle", "seed")
 
 
 def possible_blas_threads(bk: Backend, saved: Checkpoint | None) -> int:
-    """How many threads BLAS multiplies with in a run: as many as before, if that can be."""
+    """The number of BLAS threads of a run: that of ``saved``, as far as this machine allows it."""
     wanted = None if saved is None else saved.environment.get("blas_threads")
     with bk.limit_blas(wanted):
         return bk.blas_threads()
 
 
 def environment(bk: Backend, workers: int, blas_threads: int | None = None) -> Json:
-    """What of the software decides about the last bits, and goes into every checkpoint.
+    """The software and settings that the last bits depend on, as every checkpoint records them.
 
-    ``blas_threads``: those of a run, by default as many as BLAS multiplies with now.
+    ``blas_threads``: the number of a run; by default that of BLAS now.
     """
     about = bk.describe()
     found = versions() | {k: v for k, v in about.items() if k not in ("name", "memory")}
@@ -129,7 +129,7 @@ def environment(bk: Backend, workers: int, blas_threads: int | None = None) -> J
 
 
 def differences(before: Json, now: Json) -> list[str]:
-    """What an environment or a machine was and is, in words, where these are known to differ."""
+    """In words, the entries that two environments or machines have in common and that differ."""
     words = []
     for name in sorted(set(before) & set(now)):
         old, new = before[name], now[name]
@@ -147,7 +147,7 @@ def changed_settings(old: TrainConfig, new: TrainConfig) -> list[str]:
 
 
 def require_same_epoch(checkpoint: Checkpoint, config: Json) -> None:
-    """``RunError`` where the rest of an epoch would visit other images than its beginning."""
+    """``RunError`` if changed settings would give the rest of an epoch other images."""
     moved = [name for name in OF_AN_EPOCH if checkpoint.config.get(name) != config[name]]
     if len(checkpoint.losses) and moved:
         raise RunError(

@@ -28,9 +28,9 @@ MAX_STEPS_PER_LAUNCH = 50  # launching takes no time beside this many recorded s
 class Batches:
     """Where the batches of a run come from.
 
-    ``images`` (N, D) lie on the device, uint8 levels 0 … ``max_level`` or, where that is None, grey
-    values in [0, 1]; ``seed`` names the noise of every batch. ``dynamic``: a pixel is drawn afresh
-    at each visit, 1 with its grey value as probability.
+    ``images`` (N, D) lie on the device: uint8 levels 0 … ``max_level`` or, if that is None, the
+    values themselves as floats. ``seed`` determines the noise of every batch. ``dynamic``: each
+    pixel is drawn at every visit, 1 with its grey value as probability.
     """
 
     images: Array
@@ -128,10 +128,10 @@ class TrainingStep:
         )
 
     def start_workers(self) -> str | None:
-        """Start the processes of several workers, as many as there are cores.
+        """Start the processes of several workers, one per worker if there are enough cores.
 
-        Where they are fewer than the workers, a sentence that says why: the numbers are the same
-        then, to the bit, and take longer.
+        If there are fewer processes than workers, returns a sentence that says why: the results
+        are the same bits, but take longer.
         """
         processes, memory = min(self.workers, cores()), self.bk.shared_memory
         why = f"there are {processes} cores" if processes > 1 else "there is one core"
@@ -217,7 +217,7 @@ class TrainingStep:
         self._recorded[short, times]()
 
     def inputs(self, t: int, i: int) -> StepInputs:
-        """Those of step number t of the run, which is step i of its epoch, as host numbers."""
+        """The inputs of step t of the run, step i of its epoch, as Python numbers."""
         size = self.batches.batch_size
         start = i * size  # at the end of an epoch the rest of the order is short
         index, lr = self.order[start : start + size], self.optimizer.rule.schedule(t)
@@ -231,9 +231,9 @@ class TrainingStep:
         return self._step(self._batch(i), self.inputs(t, i), worker, bool(update))
 
     def gradient(self, t: int, i: int) -> "BoundBatch":
-        """The terms of the loss at a step, and the gradient of its mean over the batch.
+        """Compute the loss of a step and the gradient of its mean over the batch.
 
-        This process computes it alone, and the parameters stay as they are.
+        This process computes them alone; the parameters stay unchanged.
         """
         parts = (self._part(worker, t, i, False) for worker in range(self.workers))
         for _ in zip(*parts, strict=True):
@@ -241,7 +241,7 @@ class TrainingStep:
         return self._batch(i)
 
     def fill(self, t: int, i: int) -> "BoundBatch":
-        """The images and the noise of a step, and nothing computed from them yet."""
+        """Load the images and the noise of a step, and compute nothing from them."""
         batch, now = self._batch(i), self.inputs(t, i)
         self._gather(batch, now)
         self._draw(batch, now)
@@ -300,10 +300,10 @@ class TrainingStep:
 
 @dataclass(frozen=True)
 class BoundBatch:
-    """A batch as a whole (``bound``), its rows in ``parts`` and the parameters in ``partitions``.
+    """The buffers of a batch: the whole (``bound``), each worker's rows (``parts``) and parameters.
 
-    There is a partition per worker, and a part per worker that has a row. Images are made in
-    ``raw``, ``uniform`` and ``pixel_scratch``, noise in ``scratch``.
+    There is one of ``partitions`` per worker, and one of ``parts`` per worker that has rows.
+    ``raw``, ``uniform`` and ``pixel_scratch`` are scratch for images, ``scratch`` for noise.
     """
 
     bound: BoundVAE

@@ -14,9 +14,9 @@ BUT_LAYOUT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066
 
 
 def printable(text: str) -> str:
-    """A message on one line, its control characters as escapes, too long a one without its middle.
+    """A message as one line: control characters are escaped, and long text loses its middle.
 
-    At most ``LONGEST`` characters and the words that count those left out.
+    At most ``LONGEST`` characters remain, plus the words that count those left out.
     """
     if len(text) > LONGEST:
         half = LONGEST // 2
@@ -29,11 +29,11 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class LastingStream:
-    """A text stream that falls silent, instead of failing, once it cannot be written to.
+    """A text stream that falls silent, instead of failing, once it can no longer be written to.
 
-    A reader that ends (``| head``), a closed stream, a terminal that hangs up: none of them is a
-    reason to lose hours of training. With ``data``, for stdout, a full disk still is an error. No
-    control character passes, but for newline, tab and carriage return.
+    A reader that ends (``| head``), a closed stream or a terminal that hangs up must not cost
+    hours of training. With ``data`` (stdout), a full disk is still an error. Control characters
+    other than newline, tab and carriage return are escaped.
     """
 
     def __init__(self, stream: TextIO | None, data: bool = False) -> None:
@@ -41,21 +41,21 @@ class LastingStream:
         self._forgiven = BrokenPipeError if data else OSError
 
     def write(self, text: str) -> int:
-        """Write, or don't."""
+        """Write ``text``, or drop it if the stream is gone; returns its length."""
         self._attempt("write", BUT_LAYOUT.sub(_escape, text))
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or don't."""
+        """Flush the stream unless it is gone."""
         self._attempt("flush")
 
     @property
     def closed(self) -> bool:
-        """Whether there is nothing to write to any more."""
+        """Whether the stream is gone."""
         return self.lost
 
     def isatty(self) -> bool:
-        """Whether a person watches."""
+        """Whether the stream is a terminal."""
         return not self.lost and self.stream is not None and self.stream.isatty()
 
     def _attempt(self, method: str, *args: str) -> None:
@@ -75,9 +75,10 @@ class LastingStream:
 
 
 def make_streams_last() -> None:
-    """Make stdout and stderr of this process :class:`LastingStream`, also where they are closed.
+    """Replace stdout and stderr by :class:`LastingStream`, even if they are closed.
 
-    No file that is opened later takes the number of a closed one, lest it be written into.
+    The file descriptors of closed streams are reserved, so that no file opened later gets one and
+    is written into.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -89,7 +90,7 @@ def make_streams_last() -> None:
 
 
 def abandon_lost_streams() -> None:
-    """Let Python's last flush of a stream whose reader has gone end nowhere, not in an error."""
+    """Redirect streams whose reader has gone to nowhere, so that Python's final flush succeeds."""
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         if isinstance(stream, LastingStream) and stream.lost:
             null = os.open(os.devnull, os.O_WRONLY)

@@ -46,12 +46,12 @@ Task = Callable[..., Iterator[object]]
 
 
 def can_share() -> bool:
-    """Whether this system has what processes need to share a step, and a Python to start them."""
+    """Whether processes can share a step here: Linux, shared semaphores, a Python to start them."""
     return sys.platform == "linux" and not getattr(sys, "frozen", False)
 
 
 def why_unpicklable(obj: object) -> str | None:
-    """Why another process cannot be given ``obj``; None if it can."""
+    """Why ``obj`` cannot be sent to another process, in words; None if it can."""
     try:
         dumps(obj)
     except UNPICKLABLE as error:
@@ -60,13 +60,13 @@ def why_unpicklable(obj: object) -> str | None:
 
 
 class Timespec(ctypes.Structure):
-    """A time of the system's clock."""
+    """A time of the system's clock (``struct timespec``)."""
 
     _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
 
 
 class Barrier:
-    """Where ``size`` processes wait for each other: POSIX semaphores in memory that they share.
+    """A barrier for ``size`` processes: POSIX semaphores in shared memory.
 
     Semaphore (a, b) counts the arrivals of process a that process b has not yet taken.
     """
@@ -83,10 +83,10 @@ class Barrier:
         return ctypes.c_void_p(self.semaphores.ctypes.data + (a * self.size + b) * SEMAPHORE)
 
     def join(self, me: int, check: Callable[[float], None]) -> Callable[[], None]:
-        """What process ``me`` calls to wait until all are there and see what they have written.
+        """The function that process ``me`` calls to wait for the others, and see their writes.
 
-        While it waits, it calls ``check`` about every 0.1 s with the seconds it has waited; an
-        error that ``check`` raises ends the wait.
+        While it waits, it calls ``check`` about every 0.1 s with the seconds waited so far; an
+        error raised by ``check`` ends the wait.
         """
         others = [other for other in range(self.size) if other != me]
         arrivals = [self._semaphore(me, other) for other in others]
@@ -120,11 +120,11 @@ class Barrier:
 
 
 class WorkerPool:
-    """Several ``workers`` that compute a task, shared among ``processes``, the caller being one.
+    """Computes a task with ``workers`` workers in ``processes`` processes, the caller being one.
 
-    Worker k computes ``task(k, *numbers)``, an iterator that yields wherever all have to wait for
-    what the others have computed, and when it has done; all yield equally often. Process p
-    computes the workers p, p + processes, … in turn, so the number of processes changes no result.
+    Worker k computes ``task(k, *numbers)``, an iterator that yields at every barrier, where all
+    wait for the others' results, and at its end; all yield equally often. Process p runs the
+    workers p, p + processes, … in turn, so the number of processes does not change the result.
     """
 
     def __init__(self, memory: SharedMemory, workers: int, processes: int, task: Task) -> None:
@@ -136,14 +136,14 @@ class WorkerPool:
 
     @property
     def pids(self) -> list[int]:
-        """The other processes, from number 1; none before :meth:`start` and after :meth:`close`."""
+        """The ids of the other processes; none before :meth:`start` and after :meth:`close`."""
         return list(self._sockets)
 
     def start(self) -> None:
         """Start the other processes and wait until they are ready.
 
-        ``WorkerError`` says why they are not: the system refuses a process, or the task cannot be
-        pickled, or one of them fails or is not ready within a minute.
+        ``WorkerError`` if the system refuses a process, the task cannot be pickled, or a process
+        fails or is not ready within a minute.
         """
         try:
             self._barrier = barrier = Barrier(self.memory, self.processes)  # keeps its memory
@@ -192,7 +192,7 @@ class WorkerPool:
         ours.sendall(content)
 
     def run(self, *numbers: int) -> None:
-        """Let every worker compute its part of the task; returns, or raises, when all have.
+        """Run the task with these numbers in all workers, and return when all are done.
 
         ``WorkerError`` if another process fails; all are then ended.
         """
@@ -246,7 +246,7 @@ def _end(caller: int, sockets: dict[int, socket.socket]) -> None:
 
 
 def serve() -> NoReturn:
-    """What another process of a pool does as long as it lives; its standard input is the pool."""
+    """The main function of the pool's other processes, which receive their task on stdin."""
     pool = socket.socket(fileno=0)
     try:
         header, files, _, _ = socket.recv_fds(pool, HEADER, 253)
@@ -279,7 +279,7 @@ def compute_part(
     numbers: Any,
     wait: Callable[[], None],
 ) -> None:
-    """One run of the task in one process, between a barrier before it and those inside it."""
+    """Run the task once for the workers of one process, starting together with the others."""
     wait()
     given = numbers[1 : 1 + int(numbers[0])].tolist()
     mine = [task(worker, *given) for worker in range(process, workers, processes)]
