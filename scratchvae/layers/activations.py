@@ -9,7 +9,7 @@ from scratchvae.memory import Views
 
 
 class Elementwise(Layer):
-    """An activation without parameters. Its derivative is computed from its output alone."""
+    """An activation without parameters, whose derivative is computed from its output alone."""
 
     inplace = True
     grad_input_reads_y = True
@@ -19,8 +19,8 @@ class Elementwise(Layer):
 def sigmoid(bk: Backend, x: Array, y: Array) -> None:
     """y = 1 / (1 + e⁻ˣ) = ½ tanh(½ x) + ½  (E6).
 
-    The form through tanh cannot overflow and needs no case distinction; ``y`` may be ``x``. Its
-    error is a few ulp of 1, in absolute terms: for x below −30 in float64 hardly a digit is left.
+    The form with tanh cannot overflow and needs no case distinction; ``y`` may be ``x``. Its
+    absolute error is a few ulp of 1: in float64 hardly a digit is left for x below −30.
     """
     bk.xp.multiply(x, 0.5, out=y)
     bk.xp.tanh(y, out=y)
@@ -70,13 +70,13 @@ class Tanh(Elementwise):
 
 @fusible("relu")
 def relu(bk: Backend, x: Array, y: Array) -> None:
-    """y = x where Re x > 0, else 0 (a NaN stays a NaN). ``y`` may be ``x``  (E10)."""
+    """y = x where Re x > 0, else 0 (NaN stays NaN)  (E10). ``y`` may be ``x``."""
     y[...] = bk.xp.where(x.real <= 0, 0, x)
 
 
 @fusible("relu grad")
 def relu_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
-    """dx = dy where Re y > 0, else 0. ``dx`` may be ``dy``; ``tmp`` has their shape  (E11)."""
+    """dx = dy where Re y > 0, else 0  (E11). ``dx`` may be ``dy``; ``tmp`` has their shape."""
     dx[...] = bk.xp.where(y.real > 0, dy, 0)
 
 

@@ -13,10 +13,10 @@ WHOLE = slice(None)
 
 
 class TorchTensor(NamedTuple):
-    """How PyTorch holds a parameter: our array in the shape ``view``, its axes in another order.
+    """How PyTorch stores a parameter: our array reshaped to ``view``, with its axes permuted.
 
-    PyTorch orders the numbers of a flattened image differently. ``x_axis`` and ``y_axis`` are the
-    axes there that run over the numbers of a row of x and of y, if rows are vectors.
+    PyTorch flattens images in another order. ``x_axis`` and ``y_axis`` are the axes of its tensor
+    that run over the numbers of a row of x and of y, if these rows are vectors.
     """
 
     name: str  # "weight"
@@ -27,12 +27,13 @@ class TorchTensor(NamedTuple):
 
 
 class Layer:
-    """A map y = f(x; p) with its derivative, as two maps of their own.
+    """A map y = f(x; p) and its backward pass, as two maps: ``grad_input`` and ``grad_params``.
 
     A layer holds its settings and nothing else: shapes are inferred from the shape of one row of
-    x, and parameters ``p``, gradients ``g`` and buffers are handed in. So one layer may stand in
+    x, and parameters ``p``, gradients ``g`` and buffers are passed in. So one layer may be part of
     several models, and the same code trains in float32, is verified in complex128 and runs on any
-    device. Gradients are assigned, never accumulated. Rows are images (or samples of them).
+    device. All arrays have the float type of the backend. Gradients are assigned, never
+    accumulated. Rows are images (or samples of them).
 
     A layer of your own needs ``infer_shape`` (unless y has the shape of x), ``forward`` and
     ``grad_input``; with parameters also ``parameters``, ``fans`` and ``grad_params``.
@@ -47,9 +48,10 @@ class Layer:
 
     @classmethod
     def from_numbers(cls, *numbers: int, init: Initialization) -> "Layer":
-        """The layer that settings describe by its name and ``numbers``, with initial weights.
+        """The layer that a text such as "conv 32 3 2" describes by its ``numbers``.
 
-        ``TypeError`` or ``ConfigError`` for numbers that make no layer.
+        ``init`` says how its weights start. ``TypeError`` or ``ConfigError`` for numbers that
+        describe no layer.
         """
         return cls(*numbers)
 
@@ -57,7 +59,7 @@ class Layer:
         return f"{type(self).__name__}()"
 
     def infer_shape(self, shape: Shape) -> Shape:
-        """The shape of one row of y, given that of one row of x; ``ConfigError`` if none fits."""
+        """The shape of one row of y, from that of one row of x; ``ConfigError`` if it cannot be."""
         return shape
 
     def parameters(self, shape: Shape) -> Mapping[str, tuple[Shape, Initializer]]:
@@ -81,15 +83,15 @@ class Layer:
         return self.uses_per_row(shape) * numbers
 
     def bound_to(self, workspace: Workspace, shape: Shape, per: int = 1) -> "Layer":
-        """This layer with the private buffers that it works in; most layers need none.
+        """This layer with private scratch buffers from ``workspace``; most layers need none.
 
-        The buffers come from the workspace, whose rows have ``per`` rows of x each. A layer that
-        is not bound makes its own at every call.
+        Each row of the workspace has ``per`` rows of x. A layer that is not bound allocates its
+        scratch at every call.
         """
         return self
 
     def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
-        """Write y = f(x; p)."""
+        """Write y = f(x; p); the rows of x and y have the shapes of :meth:`infer_shape`."""
         raise MissingMethodError(
             f"{type(self).__name__} needs forward(self, bk, p, x, y), which writes f(x) into y: "
             "y[...] = …"
@@ -98,10 +100,10 @@ class Layer:
     def grad_input(
         self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
-        """Write dx = (∂y/∂x)ᵀ dy. Leaves ``dy`` as it is unless the layer is ``inplace``.
+        """Write dx = (∂y/∂x)ᵀ dy, of the shape of x. ``dy`` stays unless the layer is ``inplace``.
 
-        ``tmp`` is scratch, of the shape that ``scratch_like`` names. ``tmp`` and ``dx`` may hold
-        anything before the call.
+        ``tmp`` is scratch like the array that ``scratch_like`` names. The contents of ``tmp`` and
+        ``dx`` before the call are arbitrary.
         """
         raise MissingMethodError(
             f"{type(self).__name__} needs grad_input(self, bk, p, x, y, dy, dx, tmp), which writes "
@@ -111,17 +113,17 @@ class Layer:
     def grad_params(self, bk: Backend, x: Array, dy: Array, g: Views, rows: slice = WHOLE) -> None:
         """Write g = (∂y/∂p)ᵀ dy, summed over the rows of x and dy.
 
-        ``rows``: the rows of the first parameter whose gradient is wanted, where several workers
-        divide a layer. The other parameters belong to the worker that has the last of them.
+        ``rows``: the rows of the first parameter to compute, when several workers divide a layer;
+        the worker with the last of them also computes the other parameters.
         """
 
     def torch_module(self, shape: Shape) -> dict[str, object] | None:
-        """PyTorch's module for rows of x of ``shape``, as JSON can hold it; None: there is none.
+        """The equivalent PyTorch module for rows of x of ``shape``, as JSON; None if there is none.
 
         {"module": its class, and its arguments by name}. PyTorch's images are (C, H, W).
         """
         return {"module": self.torch_class} if self.torch_class else None
 
     def torch_tensors(self, shape: Shape) -> Mapping[str, TorchTensor]:
-        """How that module holds each parameter, by our name of it."""
+        """How that module stores each parameter, by our name for it."""
         return {}

@@ -15,12 +15,12 @@ from scratchvae.memory import Shape, Views, Workspace
 
 
 class Convolution(Layer):
-    """A layer on images: its rows have the shape (height, width, channels).
+    """A layer on images, whose rows have the shape (height, width, channels).
 
-    ``kernel`` and ``stride`` are a number or a pair (height, width); ``padding`` is "same" or
-    "valid", as Keras defines them. The kernel is stored as a matrix W, whose rows workers can
-    divide; b is the bias of each output channel. Raises ``ConfigError`` for invalid settings, and
-    for images that the kernel does not fit.
+    ``kernel`` and ``stride`` are one number or a pair (height, width); ``padding`` is "same" or
+    "valid", as defined by Keras. The kernel is stored as a matrix W, so that workers can divide
+    its rows; b is the bias of each output channel. Raises ``ConfigError`` for invalid settings and
+    for images smaller than the kernel.
     """
 
     numbers = "N K [S]"
@@ -58,10 +58,10 @@ class Convolution(Layer):
         return {"W": ((c.rows, c.O), self.init.weights), "b": ((self.channels,), self.init.bias)}
 
     def fans(self, shape: Shape) -> tuple[int, int]:
-        """The kernel's size times its last but one axis, and times its last; whatever the stride.
+        """(kh · kw · C, kh · kw · O) for a kernel (kh, kw, C, O), whatever the stride.
 
-        As Keras and PyTorch have it: of a transposed convolution, whose kernel has its output
-        channels first, fan-in counts the output channels.
+        As in Keras and PyTorch, the fan-in of a transposed convolution, whose kernel has its
+        output channels first, counts the output channels.
         """
         c = self.correlation(shape)
         return c.rows, c.taps * c.O
@@ -81,7 +81,7 @@ class Convolution(Layer):
         return Work(self.correlation(x.shape[1:]), Workspace(bk, x.shape[0]))
 
     def torch_tensors(self, shape: Shape) -> Mapping[str, TorchTensor]:
-        """weight = the kernel (kh, kw, C, O), last axes first: (O, C, kh, kw); bias = b."""
+        """weight: the kernel (kh, kw, C, O) as (O, C, kh, kw); bias: b."""
         c = self.correlation(shape)
         return {
             "W": TorchTensor("weight", (*self.kernel, c.C, c.O), (3, 2, 0, 1)),
@@ -107,8 +107,8 @@ class Convolution(Layer):
 class Conv2D(Convolution):
     """The same affine map of every window of an image: (B, H, W, C) -> (B, h, w, O).
 
-    W (kh · kw · C, O) is Keras' kernel (kh, kw, C, O) as a matrix; b (O,). As everywhere in this
-    field, the kernel is not flipped: mathematically it is a correlation.
+    W (kh · kw · C, O) is Keras' kernel (kh, kw, C, O) as a matrix; b (O,). As usual in deep
+    learning, the kernel is not flipped: mathematically this is a correlation.
     """
 
     def correlation(self, shape: Shape) -> Correlation:
@@ -147,7 +147,7 @@ class Conv2D(Convolution):
             work.sum_pixels(bk, dy, g.b)
 
     def torch_module(self, shape: Shape) -> dict[str, object]:
-        """``pad``: the zeros (left, right, top, bottom) of the image, before the convolution."""
+        """nn.Conv2d; ``pad``: the zeros (left, right, top, bottom) to add to the image first."""
         y, x = self.correlation(shape).y, self.correlation(shape).x
         below, right = (axis.padded - axis.before - axis.big for axis in (y, x))
         pad = [x.before, right, y.before, below]
@@ -155,10 +155,10 @@ class Conv2D(Convolution):
 
 
 class ConvTranspose2D(Convolution):
-    """What sends a convolution's output gradient back to its input: (B, h, w, C) -> (B, H, W, O).
+    """The adjoint of a convolution, plus a bias: (B, h, w, C) -> (B, H, W, O).
 
     With "same" padding H = h · stride, as in Keras. W (kh · kw · O, C) is Keras' kernel
-    (kh, kw, O, C) as a matrix, and the W of the Conv2D that it is the adjoint of; b (O,).
+    (kh, kw, O, C) as a matrix, and equals the W of the Conv2D whose adjoint this is; b (O,).
     """
 
     def correlation(self, shape: Shape) -> Correlation:
@@ -197,7 +197,7 @@ class ConvTranspose2D(Convolution):
             work.sum_pixels(bk, dy, g.b)
 
     def torch_module(self, shape: Shape) -> dict[str, object]:
-        """``crop``: what to cut off (left, right, top, bottom), after the convolution."""
+        """nn.ConvTranspose2d; ``crop``: the pixels (left, right, top, bottom) to cut off."""
         axes = y, x = self.correlation(shape).y, self.correlation(shape).x
         # PyTorch's output ends with the last tap of the last kernel, unless it is asked for more.
         ends = [(axis.small - 1) * axis.stride + axis.kernel for axis in axes]

@@ -23,7 +23,10 @@ MIN_CHANNEL_RATIO = 4  # C / O from which on multiplying first pays (measured), 
 
 
 class Correlation:
-    """The three maps for one geometry. Images are (B, H, W, C) and (B, h, w, O)."""
+    """A correlation with its adjoint and kernel gradient, between (B, H, W, C) and (B, h, w, O).
+
+    ``K``: the kernel (kh · kw · C, O) as a matrix.
+    """
 
     def __init__(self, y: Axis, x: Axis, C: int, O: int) -> None:  # noqa: E741
         self.y, self.x, self.C, self.O = y, x, C, O
@@ -164,7 +167,7 @@ class Correlation:
 
 
 def matrix(a: Array, columns: int | None = None) -> Array:
-    """All rows of an array below each other; a row is the last axis unless its length is given."""
+    """A view of ``a`` as a matrix with ``columns`` columns, by default those of its last axis."""
     return a.reshape(-1, a.shape[-1] if columns is None else columns)
 
 
@@ -174,9 +177,9 @@ def _reach(p: Phase) -> slice:
 
 
 class Work:
-    """The buffers of a correlation, private to the worker that owns the workspace's rows.
+    """The scratch buffers of a correlation, private to the worker that owns the workspace's rows.
 
-    They hold the windows of a few images at a time, as many as stay in cache.
+    They hold the windows of ``n`` images at a time, few enough to stay in cache.
     """
 
     def __init__(self, c: Correlation, workspace: Workspace, per: int = 1) -> None:
@@ -205,36 +208,36 @@ class Work:
             self.columns_part = own("columns_part", c.C, c.taps * c.O)
 
     def blocks(self, images: Array) -> Iterator[slice]:
-        """All images, ``n`` at a time."""
+        """Slices of ``images``, ``n`` at a time."""
         count = images.shape[0]
         for start in range(0, count, self.n):
             yield slice(start, min(start + self.n, count))
 
     def windows(self, shape: Shape) -> Array:
-        """The buffer of the windows, in this shape."""
+        """The buffer for windows, as an array of this shape."""
         return self._windows[: math.prod(shape)].reshape(shape)
 
     def part(self, shape: Shape) -> Array:
-        """The buffer of a part of the result, in this shape."""
+        """The buffer for a part of the result, as an array of this shape."""
         return self._part[: math.prod(shape)].reshape(shape)
 
     def sum_pixels(self, bk: Backend, images: Array, out: Array) -> None:
-        """out = Σ_nPQ images[n, P, Q, :]: over the images first, which are long and contiguous."""
+        """out = Σ_nPQ images[n, P, Q, :], summed over n first, along long contiguous rows."""
         each = self._pixels[: math.prod(images.shape[1:])]
         bk.sum_rows(images.reshape(images.shape[0], -1), each)
         bk.sum_rows(each.reshape(-1, images.shape[-1]), out)
 
     def clear(self, padded: Array | None) -> None:
-        """Zeros in a padded buffer; from here on only its inside is written."""
+        """Fill a padded buffer with zeros; afterwards only its inside is written."""
         if padded is not None:
             padded.fill(0)
 
     def pad(self, big: Array) -> Array:
-        """Images of the larger grid, with zeros around them."""
+        """The images of the larger grid in the padded buffer, with zeros around them."""
         return big if self.padded is None else _inside(self.padded, self.before, big)
 
     def pad_small(self, small: Array) -> Array:
-        """Images of the smaller grid, with zeros around them."""
+        """The images of the smaller grid in the padded buffer, with zeros around them."""
         return small if self.small_padded is None else _inside(self.small_padded, self.lead, small)
 
 

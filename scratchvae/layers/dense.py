@@ -56,7 +56,7 @@ class Dense(Layer):
         bk.gemm_nt(dy, p.W, dx, tmp)
 
     def grad_params(self, bk: Backend, x: Array, dy: Array, g: Views, rows: slice = WHOLE) -> None:
-        """dW = xᵀ dy, db = Σ_rows dy  (E5); of some ``rows`` of W, and db with the last."""
+        """dW = xᵀ dy, db = Σ_rows dy  (E5); only ``rows`` of dW, and db with the last of them."""
         bk.gemm(x.T[rows], dy, g.W[rows])
         if rows.stop in (None, x.shape[1]):
             bk.sum_rows(dy, g.b)
@@ -65,7 +65,7 @@ class Dense(Layer):
         return {"module": "Linear", "in_features": shape[0], "out_features": self.units}
 
     def torch_tensors(self, shape: Shape) -> Mapping[str, TorchTensor]:
-        """weight = Wᵀ (O, I) and bias = b."""
+        """weight: Wᵀ (O, I); bias: b."""
         return {
             "W": TorchTensor("weight", (shape[0], self.units), (1, 0), x_axis=1, y_axis=0),
             "b": TorchTensor("bias", (self.units,), (0,), y_axis=0),

@@ -11,8 +11,8 @@ PADDINGS = ("same", "valid")
 class Phase(NamedTuple):
     """The pixels of the larger grid that see the same taps: every ``stride``-th, from ``start``.
 
-    There are ``pixels`` of them, and ``taps`` taps, a stride apart, beginning with ``first``.
-    ``origin`` is where the first window lies in the padded smaller grid.
+    There are ``pixels`` of them, and ``taps`` taps, ``stride`` apart, from ``first`` on. The first
+    window starts at ``origin`` in the padded smaller grid.
     """
 
     start: int
@@ -25,8 +25,8 @@ class Phase(NamedTuple):
 class Axis(NamedTuple):
     """One axis of a correlation between a grid of ``big`` pixels and one of ``small``.
 
-    Output q of the smaller grid looks at the pixels q · stride − before + i of the larger one,
-    with the taps i = 0 … kernel − 1. What lies outside is zero.
+    Output q of the smaller grid sees the pixels q · stride − before + i of the larger one, for
+    the taps i = 0 … kernel − 1. Pixels outside the grid are zero.
     """
 
     big: int
@@ -42,21 +42,21 @@ class Axis(NamedTuple):
 
     @property
     def lead(self) -> int:
-        """The zeros before the smaller grid that windows upon it need."""
+        """The number of zeros that windows on the smaller grid need before it."""
         longest = -(-self.kernel // self.stride)
         return max(0, longest - 1 - self.before // self.stride)
 
     @property
     def small_padded(self) -> int:
-        """The length of the smaller grid with the zeros that windows upon it need."""
+        """The length of the smaller grid with the zeros that windows on it need."""
         last = (self.before + self.big - 1) // self.stride
         return self.lead + max(self.small, last + 1)
 
     def phases(self) -> Iterator[Phase]:
-        """The pixels of the larger grid, sorted by which taps reach them.
+        """The pixels of the larger grid, grouped by the taps that reach them.
 
-        Padded pixel stride · Q + a receives from the outputs Q − m through the taps
-        a + stride · m, for m = 0 … taps − 1.
+        Padded pixel stride · Q + a receives from output Q − m through tap a + stride · m, for
+        m = 0 … taps − 1.
         """
         for a in range(self.stride):
             taps = max(0, -(-(self.kernel - a) // self.stride))
@@ -68,9 +68,9 @@ class Axis(NamedTuple):
 
 
 def contracting(size: int, kernel: int, stride: int, padding: str) -> Axis:
-    """The axis of a convolution over ``size`` pixels.
+    """The axis of a convolution over ``size`` pixels; ``ConfigError`` if the kernel is larger.
 
-    "same": ⌈size / stride⌉ outputs, and where the padding is odd the larger half comes last.
+    "same": ⌈size / stride⌉ outputs; the larger half of an odd padding comes last.
     "valid": no padding, ⌊(size − kernel) / stride⌋ + 1 outputs.
     """
     if padding == "same":
@@ -87,8 +87,7 @@ def contracting(size: int, kernel: int, stride: int, padding: str) -> Axis:
 def expanding(size: int, kernel: int, stride: int, padding: str) -> Axis:
     """The axis of a transposed convolution over ``size`` pixels.
 
-    "same": size · stride outputs; "valid": as many as the kernel reaches, (size − 1) · stride +
-    max(kernel, stride).
+    "same": size · stride outputs; "valid": (size − 1) · stride + max(kernel, stride).
     """
     if padding == "same":
         return Axis(size * stride, size, kernel, stride, max(kernel - stride, 0) // 2)
@@ -96,7 +95,9 @@ def expanding(size: int, kernel: int, stride: int, padding: str) -> Axis:
 
 
 def pair(value: int | tuple[int, int], what: str) -> tuple[int, int]:
-    """Two whole numbers of at least 1, from one or from two; ``ConfigError`` otherwise."""
+    """``value``, one or two whole numbers of at least 1, as a pair; ``ConfigError`` otherwise.
+
+    ``what`` names the setting in the message."""
     both = value if isinstance(value, tuple | list) else (value, value)
     fine = len(both) == 2 and all(
         isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in both

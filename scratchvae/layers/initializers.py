@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 class Initializer(Protocol):
-    """Anything that draws the initial values of a parameter."""
+    """Draws the initial values of a parameter."""
 
     def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray: ...
 
@@ -27,7 +27,7 @@ def _symmetric_uniform(limit: float, shape: Shape, stream: Stream) -> HostArray:
 
 @dataclass(frozen=True)
 class GlorotUniform:
-    """U(±√(6 / (fan_in + fan_out))): Glorot and Bengio 2010, equation 16  (E25)."""
+    """U(±√(6 / (fan_in + fan_out)))  (E25): Glorot and Bengio 2010, equation 16."""
 
     def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return _symmetric_uniform(math.sqrt(6.0 / (fan_in + fan_out)), shape, stream)
@@ -35,7 +35,7 @@ class GlorotUniform:
 
 @dataclass(frozen=True)
 class GlorotNormal:
-    """N(0, 2 / (fan_in + fan_out)): the normal with Glorot's variance  (E25)."""
+    """N(0, 2 / (fan_in + fan_out))  (E25): the normal distribution with Glorot's variance."""
 
     def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return math.sqrt(2.0 / (fan_in + fan_out)) * normal(shape, stream)
@@ -43,7 +43,7 @@ class GlorotNormal:
 
 @dataclass(frozen=True)
 class HeNormal:
-    """N(0, 2 / fan_in): He et al. 2015, equation 10, for ReLU layers  (E25)."""
+    """N(0, 2 / fan_in)  (E25), for ReLU layers: He et al. 2015, equation 10."""
 
     def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return math.sqrt(2.0 / fan_in) * normal(shape, stream)
@@ -51,7 +51,7 @@ class HeNormal:
 
 @dataclass(frozen=True)
 class FanInUniform:
-    """U(±1 / √fan_in): what PyTorch's ``nn.Linear`` draws weights and biases from  (E25)."""
+    """U(±1 / √fan_in)  (E25): the initial weights and biases of PyTorch's ``nn.Linear``."""
 
     def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
         return _symmetric_uniform(1.0 / math.sqrt(fan_in), shape, stream)
@@ -59,7 +59,7 @@ class FanInUniform:
 
 @dataclass(frozen=True)
 class TruncatedNormal:
-    """N(0, std²), drawn again wherever it falls beyond two standard deviations  (E25)."""
+    """N(0, std²) truncated at two standard deviations, beyond which it is drawn again  (E25)."""
 
     std: float = 0.1
 
@@ -85,7 +85,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Initialization:
-    """How a dense layer's weights and biases start."""
+    """The initializers of a layer's weights and biases."""
 
     weights: Initializer
     bias: Initializer

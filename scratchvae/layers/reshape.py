@@ -10,7 +10,7 @@ from scratchvae.memory import Shape, Views
 
 
 class View(Layer):
-    """The same numbers in another shape. In a Sequential, x and y are one piece of memory."""
+    """The same numbers in another shape. In a Sequential, x and y share their memory."""
 
     is_view = True
 
@@ -27,7 +27,7 @@ class View(Layer):
             dx[...] = dy.reshape(dx.shape)
 
     def torch_module(self, shape: Shape) -> dict[str, object] | None:
-        """Between images and vectors only: the order of the numbers is known for these."""
+        """nn.Flatten or nn.Unflatten between images and vectors; None for all other shapes."""
         after = self.infer_shape(shape)
         if len(after) == 1:
             return {"module": "Flatten"}
@@ -64,7 +64,7 @@ class Reshape(View):
 
 
 class Flatten(View):
-    """Rows of one dimension, in the order of memory: (B, H, W, C) -> (B, H · W · C)."""
+    """Rows as vectors, in C order: (B, H, W, C) -> (B, H · W · C)."""
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)

@@ -11,7 +11,7 @@ from scratchvae.memory import FlatBuffer, Shape, Views, Workspace
 
 
 class Parameter(NamedTuple):
-    """A parameter of a layer of a Sequential: ``0.W``, ``0.b``, ``2.W``, …"""
+    """A parameter of a Sequential, named after its layer: ``0.W``, ``0.b``, ``2.W``, …"""
 
     name: str
     shape: Shape
@@ -20,7 +20,7 @@ class Parameter(NamedTuple):
 
 
 class Sequential:
-    """f = f_n ∘ … ∘ f_1. Holds the layers and nothing else."""
+    """The composition f = f_n ∘ … ∘ f_1 of layers. Holds the layers and nothing else."""
 
     def __init__(self, *layers: Layer) -> None:
         if not layers:
@@ -33,9 +33,9 @@ class Sequential:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
     def shapes(self, shape: Shape) -> list[Shape]:
-        """The shape of a row before each layer and after the last, from that of the input's rows.
+        """The shape of a row before each layer and after the last, for input rows of ``shape``.
 
-        ``ConfigError`` where a layer does not take the rows that it is given.
+        ``ConfigError`` if a layer cannot take the rows that it receives.
         """
         shapes = [tuple(shape)]
         for layer in self.layers:
@@ -46,7 +46,7 @@ class Sequential:
         return shapes
 
     def infer_shape(self, shape: Shape) -> Shape:
-        """The shape of a row of the output."""
+        """The shape of an output row, for input rows of ``shape``."""
         return self.shapes(shape)[-1]
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
@@ -70,11 +70,11 @@ class Sequential:
         grads: FlatBuffer | None,
         per: int = 1,
     ) -> "BoundSequential":
-        """Give every layer its buffers on the workspace and its views of parameters and gradients.
+        """Give every layer its buffers in the workspace and its views of parameters and gradients.
 
-        ``x`` is the input, (rows · per, …); ``dx`` the buffer for its gradient, or None if that is
-        not needed (the first layer then skips the work). Without ``grads`` only forward is
-        possible.
+        ``x`` is the input, (rows · per, …); ``dx`` the buffer for its gradient, or None if it is
+        not needed, in which case the first layer skips it. Without ``grads`` only the forward
+        pass is possible.
         """
         given = x, dx
         shapes = self.shapes(tuple(x.shape[1:]))
@@ -141,7 +141,7 @@ def _require_trainable(layer: Layer) -> None:
 
 
 class BoundLayer(NamedTuple):
-    """A layer with everything it reads and writes."""
+    """A layer with all the arrays that it reads and writes."""
 
     label: str
     layer: Layer
@@ -174,13 +174,13 @@ class BoundSequential:
                 raise ConfigError(value_is_lost(forward, "y[...] = …"))
 
     def backward(self) -> None:
-        """From ``dy``: ``dx`` where it is needed, and the gradient of every parameter."""
+        """From ``dy``, compute ``dx`` if needed, and the gradient of every parameter."""
         self.grad_inputs()
         for s in self.reversed_layers:
             s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
     def grad_inputs(self) -> None:
-        """From ``dy`` to ``dx``; every layer's dy stays behind for its parameter gradient."""
+        """From ``dy``, compute ``dx``; every layer's dy is kept for its parameter gradient."""
         for s in self.reversed_layers:
             if s.dx is not None:
                 grad_input: Callable[..., object] = s.layer.grad_input

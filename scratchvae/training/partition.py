@@ -85,7 +85,7 @@ def row_ranges(rows: int, workers: int) -> list[tuple[int, int]]:
 
 
 def partition_parameters(bound: BoundVAE, layout: Layout, workers: int) -> list[Partition]:
-    """Cut the flat buffer into ``workers`` stretches of about equal work, between rows of some W."""
+    """Cut the flat buffer into ``workers`` stretches of about equal work, between rows of W."""
     found: list[Rows] = []
     done = 0.0
     for slot in (*bound.encoder.layers, *bound.decoder.layers):

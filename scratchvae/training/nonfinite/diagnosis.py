@@ -12,7 +12,7 @@ PREDECESSORS = 6  # arrays shown before the first one that is not finite
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A replayed step, traced in the float type of the run and, if that is another, in float64."""
+    """A replayed step, traced in the float type of the run and, if that differs, in float64."""
 
     replay: Replay
     native: StepTrace
@@ -20,11 +20,11 @@ class Diagnosis:
 
     @property
     def first_nonfinite(self) -> ArrayRecord | None:
-        """The first array that holds an infinity or NaN, in the float type of the run."""
+        """The first array with an infinity or NaN, in the float type of the run, or None."""
         return self.native.first_nonfinite
 
     def about_float64(self) -> str:
-        """Whether the float type is the cause, in words; "" if every array is finite."""
+        """A sentence on whether the float type is the cause; "" if every array is finite."""
         if self.first_nonfinite is None:
             return ""
         if self.precise is None:
@@ -37,7 +37,7 @@ class Diagnosis:
         return f"in float64 the first is {self.precise.first_nonfinite.name}{labels}"
 
     def advice(self) -> str:
-        """What to try."""
+        """What to try, in a sentence."""
         if self.first_nonfinite is None:
             return (
                 "run again by one worker on this CPU, every array is finite: it depended on the "
@@ -81,7 +81,7 @@ class Diagnosis:
         }  # fmt: skip
 
     def text(self) -> str:
-        """The same for people: the array, the arrays before it, what to try."""
+        """The diagnosis as text: the array, the arrays before it, what to try."""
         config = self.replay.settings()
         lines = [
             f"{self.replay.where}: {len(self.replay.x)} images, {config.dtype}, "
@@ -106,17 +106,17 @@ class Diagnosis:
 
 
 def diagnose(replay: Replay) -> Diagnosis:
-    """Run the step again, in the float type of the run and in float64."""
+    """Run the step of a replay file again, in the float type of the run and in float64."""
     dtype = replay.settings().dtype
     native = rerun(replay, dtype)
     return Diagnosis(replay, native, None if dtype == "float64" else rerun(replay, "float64"))
 
 
 def in_brackets(record: ArrayRecord) -> str:
-    """The labels of the equations, as they follow a name: " (E2, E16)"."""
+    """The equation labels of a record, to follow its name: " (E2, E16)", or ""."""
     return f" ({', '.join(record.equations)})" if record.equations else ""
 
 
 def as_json(record: ArrayRecord) -> Json:
-    """A record as a dictionary; infinity and NaN as text, because JSON has no number for them."""
+    """A record as a dictionary; infinity and NaN become strings, since JSON has no such numbers."""
     return record._asdict() | {"value": str(record.value)}

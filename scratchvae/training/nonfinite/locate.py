@@ -37,10 +37,10 @@ def locate_first_nonfinite(
 ) -> NonFiniteError:
     """Repeat the epoch's steps ``since`` … ``until``; the error that names step, layer and array.
 
-    The step's parameters and moments are those before step ``since`` of the epoch, 0 unless the
-    run was resumed in its middle; ``first_step`` is the number of the epoch's first step in the
-    run. Each step is traced as one worker computes it; then the gradient is computed as it was in
-    training, by all workers, so that the next step begins where it did.
+    ``step`` holds the parameters and moments from before step ``since`` of the epoch, which is 0
+    unless the run was resumed within it; ``first_step`` is the number of the epoch's first step
+    in the run. Each step is traced as a single worker computes it; its gradient is then computed
+    again by all workers, as in training, so that the next step starts from the same bits.
     """
     bk = step.bk
     step.grads.flat.fill(0)  # a clipped NaN has made NaN of the padding, which no layer writes
@@ -77,10 +77,10 @@ def locate_first_nonfinite(
 def locate_in_evaluation(
     model: Model, split: Split, config: TrainConfig, epoch: int, part: str, step: int
 ) -> NonFiniteError:
-    """Repeat the evaluation after ``epoch``; the error that names the first array not finite.
+    """Repeat the evaluation after ``epoch``; the error that names the first non-finite array.
 
-    The images (those of the ``part`` "test" or "validation"), their draws and the noise are those
-    of ``evaluation.evaluate``; ``step`` is the last step of the run before it.
+    Images (of the ``part`` "test" or "validation"), draws and noise are those that
+    ``evaluation.evaluate`` used; ``step`` is the last step of the run before it.
     """
     model = model.for_evaluation()
     bk, seed = model.bk, config.seed
@@ -116,9 +116,9 @@ def locate_in_evaluation(
 
 
 def rerun(replay: Replay, dtype: str) -> StepTrace:
-    """The trace of the step, run once more on this machine's CPU in a float type.
+    """Run the step of a replay file on this machine's CPU in ``dtype``; returns its trace.
 
-    If the update made the infinity, it is run too, from the gradient that it had.
+    If the infinity arose in the update, the update is run too, from the recorded gradient.
     """
     bk, vae = get_backend("cpu", dtype), replay.vae()
     params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
@@ -151,7 +151,7 @@ def _by_hand(vae: VAE, config: TrainConfig) -> VAE | None:
 
 
 def data_advice(x: NDArray) -> str:
-    """What a batch x (B, D) itself explains, and what to do; "" if its numbers are unremarkable."""
+    """What is wrong with a batch x (B, D) and what to do about it; "" if it is ordinary."""
     finite = np.isfinite(x)
     if not finite.all():
         image = int(np.argmin(finite.all(axis=1)))

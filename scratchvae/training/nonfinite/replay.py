@@ -32,10 +32,10 @@ Arrays = dict[str, NDArray]
 
 @dataclass(frozen=True)
 class Replay:
-    """A training step, or the evaluation of a block of images, that was not finite.
+    """A training step, or the evaluation of a block of images, that produced an infinity or NaN.
 
-    The arrays have the float type of the run. For B images of D pixels, K samples and Z latent
-    units: x (B, D) and eps (B, K, Z).
+    For B images of D pixels, K samples and Z latent units: x (B, D) and eps (B, K, Z), in the
+    float type of the run.
     """
 
     kind: str  # "step" or "evaluation"
@@ -60,13 +60,13 @@ class Replay:
         return TrainConfig.from_json(self.config)
 
     def vae(self) -> VAE:
-        """The model; an evaluation has the analytic KL (E2), whatever estimator trains."""
+        """The model of the step; that of an evaluation has the analytic KL (E2)."""
         vae = self.by_hand or self.settings().make_vae(self.pixels)
         return vae.with_estimator(AnalyticKL()) if self.kind == EVALUATION else vae
 
 
 def save_replay(path: Path, replay: Replay) -> None:
-    """Write it atomically; ``CheckpointError`` if the disk is full or the folder locked."""
+    """Write a replay file atomically; ``CheckpointError`` if it cannot be written."""
     arrays = {"x": replay.x, "eps": replay.eps}
     groups = {"params": replay.params, "gradient": replay.gradient or {}}
     groups |= {f"moments.{name}": moment for name, moment in replay.moments.items()}
@@ -78,7 +78,7 @@ def save_replay(path: Path, replay: Replay) -> None:
 def leave_replay(error: NonFiniteError, folder: Path) -> NonFiniteError:
     """Write the error's replay file into a run's folder; returns the error with the file's path.
 
-    If it cannot be written, the error that is returned says why.
+    If the file cannot be written, the returned error says why.
     """
     if error.replay is None:
         return error
@@ -94,7 +94,7 @@ def leave_replay(error: NonFiniteError, folder: Path) -> NonFiniteError:
 
 
 def load_replay(path: Path) -> Replay:
-    """Read and verify a replay file; ``ReplayError`` says what is wrong, and with which array."""
+    """Read and verify a replay file; ``ReplayError``, naming the array, if it is damaged."""
     if not os.path.lexists(path):
         raise ReplayError(f"there is no replay file at {path}")
     try:

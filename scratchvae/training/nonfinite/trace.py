@@ -34,7 +34,7 @@ Labels = tuple[str, ...]  # ("E2", "E16"); empty where no equation is stated
 
 
 class ArrayRecord(NamedTuple):
-    """One array of a step, as it was right after it had been computed."""
+    """What is known of one array of a step, right after it was computed."""
 
     name: str  # "the output of encoder.0 (Dense(8))"
     place: str  # "layer 1 of 3 of the encoder"
@@ -52,7 +52,9 @@ class ArrayRecord(NamedTuple):
 
 
 def labels_of(function: object) -> Labels:
-    """The equation labels in the docstring of a function, method or class, in their order."""
+    """The equation labels in the docstring of a function, method or class, in their order.
+
+    Docstrings are data here: error messages name these equations."""
     groups = LABELS.findall(function.__doc__ or "")
     return tuple(dict.fromkeys(label for group in groups for label in group.split(", ")))
 
@@ -71,12 +73,12 @@ class StepTrace:
 
     @property
     def before(self) -> list[ArrayRecord]:
-        """The arrays that were computed before that one; all of them if every array is finite."""
+        """The arrays computed before :attr:`first_nonfinite`; all of them if none is non-finite."""
         first = self.first_nonfinite
         return self.records if first is None else self.records[: self.records.index(first)]
 
     def record(self, name: str, a: Array, place: str, equations: Labels = ()) -> None:
-        """Record an array that has just been computed. Waits for the device."""
+        """Record the array ``a``, just computed at ``place``. Waits for the device."""
         host = self.bk.to_host(a)
         if host.size:
             self.records.append(_record(name, host, place, equations))
@@ -84,7 +86,7 @@ class StepTrace:
     # ---- the parts of a step -----------------------------------------------------------------
 
     def inputs(self, bound: BoundVAE, params: FlatBuffer) -> None:
-        """Record what a step begins with: parameters, images, noise."""
+        """Record what a step starts from: parameters, images, noise."""
         for name, a in params.views.items():
             self.record(name, a, "a parameter, as the step began")
         self.record("the images", bound.x, "the input")
@@ -105,7 +107,7 @@ class StepTrace:
     ) -> None:
         """Run update number ``t`` with the gradient in ``grads``, and record what it writes.
 
-        A moment that was infinite or NaN before the update is left out.
+        Moments that already held an infinity or NaN are left out.
         """
         rule, parts = optimizer.rule, range(len(optimizer.parts))
         moments = {
