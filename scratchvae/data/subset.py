@@ -28,7 +28,8 @@ def select(dataset: Dataset, text: str) -> Dataset:
 
     "first:N" and "last:N": N training images. "draw:SEED:N:M": N training and M test images, drawn
     with replacement by NumPy's ``RandomState``. Raises ConfigError for other texts and for more
-    images than there are."""
+    images than there are.
+    """
     match = FORM.fullmatch(text)
     if match is None:
         raise ConfigError(f"the subset {text!r} is not of the form {SUBSETS}")

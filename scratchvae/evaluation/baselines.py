@@ -54,7 +54,8 @@ def mass_of_levels(max_level: int) -> Score:
 def log_mass(x: NDArray, mean: NDArray, std: NDArray | np.float64, max_level: int) -> Float64:
     """log(Φ(b) − Φ(a)) for the edges a, b of each pixel's level; accurate in both tails.
 
-    ``x``, ``mean`` and ``std`` broadcast against each other; the result is float64, in nats."""
+    ``x``, ``mean`` and ``std`` broadcast against each other; the result is float64, in nats.
+    """
     from scipy.special import log_ndtr
 
     level = np.rint(np.asarray(x, np.float64) * max_level)

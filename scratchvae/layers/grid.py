@@ -97,7 +97,8 @@ def expanding(size: int, kernel: int, stride: int, padding: str) -> Axis:
 def pair(value: int | tuple[int, int], what: str) -> tuple[int, int]:
     """``value``, one or two whole numbers of at least 1, as a pair; ``ConfigError`` otherwise.
 
-    ``what`` names the setting in the message."""
+    ``what`` names the setting in the message.
+    """
     both = value if isinstance(value, tuple | list) else (value, value)
     fine = len(both) == 2 and all(
         isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in both

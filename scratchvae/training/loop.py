@@ -91,7 +91,8 @@ class Loop:
     def resume(self, run: RunFolder, saved: Checkpoint | None) -> None:
         """Continue from the folder's checkpoint, to the same bytes as without the interruption.
 
-        Raises ``RunError`` if data, model or metrics are not the run's."""
+        Raises ``RunError`` if data, model or metrics are not the run's.
+        """
         step = 0
         if saved is not None:
             metrics, _, _ = first_lines(run.metrics_path, saved.epoch)
@@ -178,7 +179,8 @@ class Loop:
     def verify(self) -> None:
         """Check the gradient in one direction, on images and noise of the latest step.
 
-        Raises ``GradientError`` if it is wrong."""
+        Raises ``GradientError`` if it is wrong.
+        """
         part = self.step.full.parts[0]
         rows = min(live_rows(self.config.batch_size), part.rows)
         if self.live is None:

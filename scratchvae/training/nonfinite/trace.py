@@ -54,7 +54,8 @@ class ArrayRecord(NamedTuple):
 def labels_of(function: object) -> Labels:
     """The equation labels in the docstring of a function, method or class, in their order.
 
-    Docstrings are data here: error messages name these equations."""
+    Docstrings are data here: error messages name these equations.
+    """
     groups = LABELS.findall(function.__doc__ or "")
     return tuple(dict.fromkeys(label for group in groups for label in group.split(", ")))
 
