@@ -41,7 +41,7 @@ def adam(
         vb += tmp
         flush(xp, (mb, vb), thresholds, tmp)
         xp.sqrt(vb, out=tmp)
-        tmp += rule.eps / root
+        tmp += rule.eps_beside_v_hat(t) / root
         xp.divide(mb, tmp, out=tmp)
         tmp *= rate
         pb -= tmp

@@ -42,6 +42,10 @@ class Adam(Optimizer):
         What v starts from. With a bias correction, as in the paper, it starts from 0.
     bias_correction : bool, default=True
         False takes m and v for m̂ and v̂.
+    eps_hat : bool, default=False
+        True: ε is the paper's ε̂, that of the form in which TensorFlow and Theano state Adam,
+        p ← p − lr √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε̂). There it stands beside √v, and so weighs
+        1 / √(1 − β₂ᵗ) times as much as beside √v̂: 32 times at the first step.
 
     Attributes
     ----------
@@ -71,14 +75,17 @@ class Adam(Optimizer):
         *,
         v0: float = 0.0,
         bias_correction: bool = True,
+        eps_hat: bool = False,
     ) -> None:
         super().__init__(lr, clip)
         betas = 0 <= beta1 < 1 and 0 <= beta2 < 1
         require(betas, f"Adam's betas lie in [0, 1), not {beta1} and {beta2}")
         require(math.isfinite(eps) and eps > 0, f"Adam's eps must be positive, not {eps}")
         require(math.isfinite(v0) and v0 >= 0, f"Adam's v0 must not be negative: {v0}")
+        require(bias_correction or not eps_hat, "Adam's eps_hat needs the bias correction")
         self.beta1, self.beta2, self.eps = float(beta1), float(beta2), float(eps)
         self.bias_correction, self.v0 = bool(bias_correction), float(v0)
+        self.eps_hat = bool(eps_hat)
         self.starts = {"v": self.v0 / (1 - self.beta2)}
 
     @fusible("adam")
@@ -94,11 +101,15 @@ class Adam(Optimizer):
         seen1, seen2 = self.seen(t)
         m_hat = (1 - self.beta1) / seen1 * m
         v_hat = (1 - self.beta2) / seen2 * v
-        p -= lr * m_hat / (bk.xp.sqrt(v_hat) + self.eps)
+        p -= lr * m_hat / (bk.xp.sqrt(v_hat) + self.eps_beside_v_hat(t))
 
     def seen(self, t: Number) -> tuple[Number, Number]:
         """1 − β₁ᵗ and 1 − β₂ᵗ: the weight of the gradients in the averages of ``t`` steps."""
         return (1 - self.beta1**t, 1 - self.beta2**t) if self.bias_correction else (1.0, 1.0)
+
+    def eps_beside_v_hat(self, t: Number) -> Number:
+        """ε as it stands beside √v̂: itself, or ε̂ / √(1 − β₂ᵗ)."""
+        return self.eps / self.seen(t)[1] ** 0.5 if self.eps_hat else self.eps
 
     def flush_thresholds(self, bk: Backend) -> tuple[float, ...]:
         """m where its step is below an ulp of lr; v where √v̂ is below an ulp of ε."""

@@ -34,11 +34,15 @@ class OptimizerEntry:
 def adam_equation(rule: Adam, state: State, g: NDArray, t: int) -> State:
     """E24 as a formula: Kingma and Ba 2015, algorithm 1. The buffers hold m/(1−β₁), v/(1−β₂).
 
-    Without bias correction, m and v stand for m̂ and v̂.
+    Without bias correction, m and v stand for m̂ and v̂; with ε̂, the form at the end of the
+    paper's section 2.
     """
     a, b = 1 - rule.beta1, 1 - rule.beta2
     m = rule.beta1 * (a * state.moments[0]) + a * g
     v = rule.beta2 * (b * state.moments[1]) + b * g**2
+    if rule.eps_hat:
+        rate = rule.lr * np.sqrt(1 - rule.beta2**t) / (1 - rule.beta1**t)
+        return State(state.p - rate * m / (np.sqrt(v) + rule.eps), (m / a, v / b))
     m_hat, v_hat = m, v
     if rule.bias_correction:
         m_hat, v_hat = m / (1 - rule.beta1**t), v / (1 - rule.beta2**t)
@@ -74,6 +78,12 @@ OPTIMIZER_ENTRIES: tuple[OptimizerEntry, ...] = (
         "Adam, no bias correction",
         Adam,
         lambda: Adam(lr=0.01, eps=1e-4, v0=0.5, bias_correction=False),
+        adam_equation,
+    ),
+    OptimizerEntry(
+        "Adam, eps hat",
+        Adam,
+        lambda: Adam(lr=0.01, beta1=0.99, eps=1e-4, v0=1.0, eps_hat=True),
         adam_equation,
     ),
     OptimizerEntry("RMSprop", RMSprop, lambda: RMSprop(lr=0.01, eps=1e-3), rmsprop_equation),

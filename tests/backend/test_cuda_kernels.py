@@ -127,6 +127,7 @@ def test_a_broadcast_that_no_kernel_reads_is_seen(make):
 RULES = {
     "adam": Adam(),
     "adam, no bias correction": Adam(bias_correction=False),
+    "adam, eps hat": Adam(beta1=0.99, eps=1e-4, v0=1.0, eps_hat=True),
     "rmsprop": RMSprop(),
     "rmsprop, eps inside": RMSprop(eps_inside=True),
     "sgd": SGD(),

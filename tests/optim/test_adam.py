@@ -184,6 +184,23 @@ def test_e24_without_bias_correction_the_first_step_is_that_of_the_raw_averages(
     np.testing.assert_allclose(params["0.b"], -1 / (1 + 1e-8), rtol=1e-15)  # m = 1, v = 1
 
 
+@pytest.mark.parametrize("device", ["cpu", "strict"])
+def test_e24_epsilon_hat_stands_beside_the_uncorrected_root(device):
+    # The form that the authors of the importance-weighted autoencoder ran, in their own words:
+    # lr_t = lr √(1 − β₂ᵗ) / (1 − β₁ᵗ), p ← p − lr_t m / (√v + 1e-4), with v₀ = 1.
+    bk = get_backend(device, "float64")
+    settings = {"beta1": 0.99, "beta2": 0.999, "eps": 1e-4, "v0": 1.0, "eps_hat": True}
+    params, grads, adam = bound(bk, lr=LR, **settings)
+    theta, m, v = np.zeros(3), np.zeros(3), np.ones(3)
+    for t in range(1, 201):
+        g = np.array([1e-5, 3.0, -40.0]) * np.cos(t)
+        grads.load({"0.W": np.zeros((5, 3)), "0.b": g})
+        adam.step(t)
+        m, v = 0.99 * m + 0.01 * g, 0.999 * v + 0.001 * g**2
+        theta -= LR * (1 - 0.999**t) ** 0.5 / (1 - 0.99**t) * m / (v**0.5 + 1e-4)
+        np.testing.assert_allclose(params.to_host()["0.b"], theta, rtol=1e-12)
+
+
 def test_e24_parts_of_the_buffers_updated_one_by_one_are_the_whole(cpu64):
     results = []
     for parts in ((slice(None),), (slice(0, 5), slice(5, 17), slice(17, None))):
@@ -219,6 +236,7 @@ def test_the_defaults_are_those_of_the_paper():
         ({"beta2": float("nan")}, "betas lie in"),
         ({"eps": 0.0}, "eps must be positive, not 0"),
         ({"eps": float("nan")}, "eps must be positive"),
+        ({"eps_hat": True, "bias_correction": False}, "eps_hat needs the bias correction"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, message):

@@ -21,7 +21,7 @@ def adam(
 ) -> None:  # fmt: skip
     """The update of Adam  (E24)."""
     m, v = moments
-    settings = rule.beta1, rule.beta2, rule.eps, rule.bias_correction
+    settings = rule.beta1, rule.beta2, rule.eps, rule.bias_correction, rule.eps_hat
     rest = *given(lr, float), *settings, *given(t, int), FLUSH_EVERY, *rule.flush_thresholds(bk)
     bk.kernels.each("adam", p.size, p, g, m, v, p.size, *rest)
 

@@ -52,7 +52,7 @@ GAUSSIANS = (
     "LearnedGaussian per pixel",
 )
 LEARNED = "ELBO learned Gaussian"
-ADAMS = ("Adam", "Adam, no bias correction")
+ADAMS = ("Adam", "Adam, no bias correction", "Adam, eps hat")
 RMSPROPS = ("RMSprop", "RMSprop, eps inside")
 SGDS = ("SGD", "SGD, Nesterov", "SGD, no momentum")
 

@@ -8,8 +8,9 @@ __device__ inline real flushed(real moment, double threshold) {
 // E24. m and v hold the paper's moments divided by 1 - beta1 and by 1 - beta2.
 extern "C" __global__ void adam(
     real* p, const real* g, real* m, real* v, integer n, const double* lr_at, double lr,
-    double beta1, double beta2, double eps, integer bias_correction, const integer* t_at,
-    integer t, integer flush_every, double m_threshold, double v_threshold) {
+    double beta1, double beta2, double eps, integer bias_correction, integer eps_hat,
+    const integer* t_at, integer t, integer flush_every, double m_threshold,
+    double v_threshold) {
     __shared__ real rate, offset;
     t = number(t_at, t);
     if (threadIdx.x == 0) {  // the powers once a block, in double: 1 - beta2^t cancels in float
@@ -17,7 +18,7 @@ extern "C" __global__ void adam(
         double seen2 = bias_correction ? 1 - pow(beta2, (double)t) : 1;
         double root = sqrt((1 - beta2) / seen2);  // of v hat over v
         rate = (real)(number(lr_at, lr) * (1 - beta1) / seen1 / root);
-        offset = (real)(eps / root);
+        offset = (real)(eps / (eps_hat ? sqrt(seen2) : 1) / root);
     }
     __syncthreads();
     bool flush = t % flush_every == 0;
