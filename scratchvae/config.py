@@ -2,12 +2,13 @@
 
 import sys
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from scratchvae.data import DATASETS, PROTOCOLS, SUBSETS, Reading, is_subset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import ESTIMATORS, Estimator
-from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS, Layer, Sequential
+from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import (
     LIKELIHOODS,
     GaussianLikelihood,
@@ -23,7 +24,9 @@ from scratchvae.tables import instantiate, look_up
 from scratchvae.types import Json, JsonView
 
 HEADS = ("logvar", "logstd")
-LISTS = ("image_shape", "hidden", "encoder", "decoder")
+LISTS = ("image_shape", "hidden", "encoder", "decoder", "optimizer_settings", "evaluate_at")
+REDUCTIONS = ("mean", "sum")
+OUTPUT_BIASES = ("init", "mean")
 FORMER_NAMES = {"levels": "max_level"}  # of settings, in the files of older runs
 FORMER_DEFAULTS: Json = {
     "start_std": 1.0,
@@ -57,7 +60,9 @@ class TrainConfig:
     start_std: float = 0.0  # of a learned Gaussian, before the first step; 0: the data's spread
     mean: str = "auto"  # of the Gaussians: sigmoid or identity; auto: what the data's range needs
     head: str = "logvar"  # what the encoder's second half means: logvar or logstd
+    heads: str = "joint"  # how μ and the second half start: as one layer, independent or equal
     init: str = "glorot-uniform"
+    output_bias: str = "init"  # how the logits start: as init says, or at the training mean
     beta: float = 1.0
     samples: int = 1  # draws of z per image
     estimator: str = "analytic"  # of the bound and its gradient, a key of latent.ESTIMATORS
@@ -66,6 +71,8 @@ class TrainConfig:
         0.0  # nats of KL that a latent unit may have without paying; `analytic` alone
     )
     optimizer: str = "adam"
+    optimizer_settings: tuple[str, ...] = ()  # of its own, such as "beta1=0.99"
+    reduction: str = "mean"  # the gradient is that of the mean or sum of the loss over a batch
     lr: float | str = 1e-3  # a number, or a schedule such as "cosine:1e-3:1e-5:10000"
     clip: float = 0.0  # the largest norm that a gradient may have; 0: any
     epochs: int = 150
@@ -73,6 +80,7 @@ class TrainConfig:
     shuffle: bool = True
     seed: int = 0
     dtype: str = "float32"
+    evaluate_at: tuple[int, ...] = ()  # epochs to evaluate after, and the last; all where empty
     validation: int = 0  # images of the training set held out to choose the best epoch by
     verify_every: int = 0  # steps between checks of the live gradient; 0: none
     workers: int = 0  # processes that share a step on the CPU; 0: by rule, see resolve_workers
@@ -88,11 +96,16 @@ class TrainConfig:
         self._require("data", isinstance(self.data, str), "a data set's name or a path, as text")
         self._require("shuffle", isinstance(self.shuffle, bool), "true or false")
         object.__setattr__(self, "image_shape", self.reading.image_shape)
-        for name in ("encoder", "decoder"):
+        for name, what in (
+            ("encoder", "layers in words"),
+            ("decoder", "layers in words"),
+            ("optimizer_settings", "settings in words, such as beta1=0.99"),
+        ):
             words = getattr(self, name)
             fine = isinstance(words, list | tuple) and all(isinstance(w, str) for w in words)
-            self._require(name, fine, "a list of layers in words")
+            self._require(name, fine, f"a list of {what}")
             object.__setattr__(self, name, tuple(words))
+        for words in (self.encoder, self.decoder):
             parse_layers(words, INITIALIZATIONS["he"])
         if bool(self.encoder) != bool(self.decoder):
             raise ConfigError("encoder and decoder are described in words both or neither")
@@ -104,6 +117,10 @@ class TrainConfig:
                 _is_int(getattr(self, name), 1),
                 "a whole number of at least 1, at most 2⁶³ − 1",
             )
+        at = self.evaluate_at
+        fine = isinstance(at, list | tuple) and all(_is_int(epoch, 1) for epoch in at)
+        self._require("evaluate_at", fine, "a list of epochs, counted from 1")
+        object.__setattr__(self, "evaluate_at", tuple(at))
         for name in ("validation", "patience", "workers", "verify_every", "kl_warmup"):
             self._require(
                 name,
@@ -131,16 +148,26 @@ class TrainConfig:
             ("binarize", PROTOCOLS),
             ("mean", ("auto", *MEANS)),
             ("head", HEADS),
+            ("heads", tuple(HEAD_STARTS)),
             ("init", tuple(INITIALIZATIONS)),
+            ("output_bias", OUTPUT_BIASES),
+            ("reduction", REDUCTIONS),
             ("dtype", ("float32", "float64")),
         ):
             value = getattr(self, name)
             self._require(name, value in known, f"one of {', '.join(known)}")
         if self.patience and not self.validation:
             raise ConfigError("patience needs a validation split: set validation too")
+        if self.patience and self.evaluate_at:
+            raise ConfigError(
+                "patience counts epochs that are all evaluated: leave out evaluate_at, or patience"
+            )
         look_up("activation", self.activation, ACTIVATIONS, Layer)
         _ = self.likelihood_class
-        look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
+        if self.optimizer_settings:
+            self.make_optimizer()
+        else:
+            look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
         self._check_estimator()
 
     def _check_estimator(self) -> None:
@@ -214,7 +241,9 @@ class TrainConfig:
             init = INITIALIZATIONS[self.init]
             return VAE(
                 pixels,
-                with_head(parse_layers(self.encoder, init), self.latent_dim, self.head, init),
+                with_head(
+                    parse_layers(self.encoder, init), self.latent_dim, self.head, init, self.heads
+                ),
                 Sequential(*parse_layers(self.decoder, init)),
                 self.make_likelihood(),
                 self.latent_dim,
@@ -233,17 +262,23 @@ class TrainConfig:
             self.beta,
             self.samples,
             self.make_estimator(),
+            self.heads,
         )
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer that the settings name."""
         rule = look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
-        return instantiate("optimizer", self.optimizer, rule, lr=self.lr, clip=self.clip)
+        make = partial(rule.from_settings, words=self.optimizer_settings)
+        return instantiate("optimizer", self.optimizer, make, lr=self.lr, clip=self.clip)
 
     @property
     def trains_what_is_tested(self) -> bool:
         """Whether the training loss is E2 with the analytic KL, as the test loss always is."""
         return self.make_estimator().is_test_loss and not self.kl_warmup
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """Whether the model is evaluated after this epoch: after the last, and as asked for."""
+        return not self.evaluate_at or epoch in self.evaluate_at or epoch == self.epochs
 
     def describe_train_loss(self) -> str:
         """The protocol of the training loss: what is minimized, by which samples."""

@@ -77,11 +77,13 @@ def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: T
     }
     lines = [f"run: {out}"]
     if last:
-        lines.append(
-            f"epoch {last['epoch']}: train {last['train_loss']:.3f}, test {last['test_loss']:.3f} "
-            f"nats per image (reconstruction {last['test_reconstruction']:.3f}, "
-            f"KL {last['test_kl']:.3f})"
-        )
+        text = f"epoch {last['epoch']}: train {last['train_loss']:.3f}"
+        if "test_loss" in last:
+            text += f", test {last['test_loss']:.3f}"
+        text += " nats per image"
+        if "test_loss" in last:
+            text += f" (reconstruction {last['test_reconstruction']:.3f}, KL {last['test_kl']:.3f})"
+        lines.append(text)
     lines.append(f"protocol: {content['protocol']}")
     if not config.trains_what_is_tested:
         lines.append(f"train loss: {config.describe_train_loss()}; test: ELBO, analytic KL")

@@ -119,6 +119,6 @@ def caption_of(model: Model, config: TrainConfig, dataset: Dataset, metrics: lis
     ]
     if not config.trains_what_is_tested:
         parts.append(f"trained by: {config.describe_train_loss()}")
-    if metrics:
+    if metrics and "test_loss" in metrics[-1]:
         parts.append(f"epoch {metrics[-1]['epoch']}: test {metrics[-1]['test_loss']:.2f} nats")
     return " · ".join(parts)

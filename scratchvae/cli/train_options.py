@@ -6,10 +6,10 @@ from typing import Any
 
 from scratchvae.cli.common import add_device_arguments, add_output_arguments
 from scratchvae.cli.parser import suggest
-from scratchvae.config import HEADS, TrainConfig
+from scratchvae.config import HEADS, OUTPUT_BIASES, REDUCTIONS, TrainConfig
 from scratchvae.data import DATASETS, PROTOCOLS, SPLITS
 from scratchvae.latent import ESTIMATORS
-from scratchvae.layers import ACTIVATIONS, INITIALIZATIONS
+from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.optim import OPTIMIZERS
@@ -105,7 +105,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the learned Gaussians before the first step; 0: the data's spread",
     )
     option("--head", default=d.head, choices=HEADS, help="the encoder's second half")
+    option("--heads", default=d.heads, choices=tuple(HEAD_STARTS),
+           help="how the encoder's halves start: as one layer, or as two with independent or "
+           "equal weights")  # fmt: skip
     option("--init", default=d.init, choices=tuple(INITIALIZATIONS), help="initial weights")
+    option("--output-bias", default=d.output_bias, choices=OUTPUT_BIASES,
+           help="how logits start: as --init says, or at the training images' mean")  # fmt: skip
     option("--beta", default=d.beta, type=float, help="weight of the KL")
     option("--samples", default=d.samples, type=int, metavar="K", help="draws of z per image")
     option("--estimator", default=d.estimator, metavar="NAME", help="of the bound and its "
@@ -120,6 +125,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"update rule: {', '.join(OPTIMIZERS)}, or module:Class",
     )
+    parser.add_argument("--optimizer-settings", nargs="*", default=[], metavar="NAME=VALUE",
+                        help=f"what the update rule has beside --lr and --clip; "
+                        f"{describe_settings()}")  # fmt: skip
+    option("--reduction", default=d.reduction, choices=REDUCTIONS,
+           help="the gradient is that of the mean or the sum of the loss over a batch")  # fmt: skip
     option("--lr", default=d.lr, type=rate, help="learning rate, or a schedule such as "
            "cosine:1e-3:1e-5:10000")  # fmt: skip
     option("--clip", default=d.clip, type=float, metavar="NORM",
@@ -130,6 +140,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=d.shuffle, help="visit images in file order")  # fmt: skip
     option("--seed", default=d.seed, type=int, help="names every random number of the run")
     option("--dtype", default=d.dtype, choices=("float32", "float64"), help="float type")
+    parser.add_argument("--evaluate-at", type=int, nargs="*", default=[], metavar="EPOCH",
+                        help="evaluate after these epochs and the last (default: after each "
+                        "epoch)")  # fmt: skip
     option("--validation", default=d.validation, type=int, metavar="N",
            help="images held out of the training set to choose the best epoch by")  # fmt: skip
     option("--verify-every", default=d.verify_every, type=int, metavar="N",
@@ -159,6 +172,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("optimizer", OPTIMIZERS),
     ):
         suggest(parser, f"--{name}", table)
+
+
+def describe_settings() -> str:
+    """What can be set of each optimizer, and the defaults, as its class says."""
+    rules = (f"{name}: {', '.join(rule.settings_in_words())}" for name, rule in OPTIMIZERS.items())
+    return "; ".join(rules)
 
 
 def rate(text: str) -> float | str:

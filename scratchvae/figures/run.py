@@ -105,10 +105,11 @@ def draw_run(
                 latent_scatter(mu, some.labels, f"{of} · {caption}", names=dataset.class_names),
                 name,
             )
-    if metrics:
+    evaluated = [m for m in metrics if "test_loss" in m]
+    if evaluated:
         names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
-        series = {name: [m[name] for m in metrics] for name in names}
-        epochs = [m["epoch"] for m in metrics]
+        series = {name: [m[name] for m in evaluated] for name in names}
+        epochs = [m["epoch"] for m in evaluated]
         keep(loss_curves(epochs, series, caption, published=published), "losses")
     return write(files, folder)  # the losses last: their file says that all the others are there
 

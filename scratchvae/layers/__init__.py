@@ -5,6 +5,7 @@ from scratchvae.layers.base import Layer
 from scratchvae.layers.convolution import Conv2D, ConvTranspose2D
 from scratchvae.layers.dense import Dense
 from scratchvae.layers.initializers import (
+    HEAD_STARTS,
     INITIALIZATIONS,
     Constant,
     FanInUniform,
@@ -32,6 +33,7 @@ LAYERS: dict[str, type[Layer]] = {
 
 __all__ = [
     "ACTIVATIONS",
+    "HEAD_STARTS",
     "INITIALIZATIONS",
     "LAYERS",
     "BoundLayer",

@@ -6,6 +6,7 @@ stream; it returns a float64 host array.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +85,24 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class OfHalves:
+    """What ``weights`` gives each half of the outputs as a layer of its own  (E25).
+
+    The halves are independent, or ``equal``: the second is the first once more.
+    """
+
+    weights: Initializer
+    equal: bool
+
+    def __call__(self, shape: Shape, fan_in: int, fan_out: int, stream: Stream) -> HostArray:
+        half = fan_out // 2
+        drawn = self.weights(shape, fan_in, half, stream)
+        if self.equal:
+            drawn[..., half:] = drawn[..., :half]
+        return drawn
+
+
+@dataclass(frozen=True)
 class Initialization:
     """The initializers of a layer's weights and biases."""
 
@@ -97,4 +116,17 @@ INITIALIZATIONS: dict[str, Initialization] = {
     "he": Initialization(HeNormal(), Constant(0.0)),
     "truncated-normal": Initialization(TruncatedNormal(0.1), Constant(0.1)),
     "torch": Initialization(FanInUniform(), FanInUniform()),
+}
+
+
+def _of_halves(start: Initialization, equal: bool) -> Initialization:
+    return Initialization(OfHalves(start.weights, equal), OfHalves(start.bias, equal))
+
+
+# How the encoder's head [μ | log σ²] starts: as the one layer that it is, or as a layer for each
+# half, with independent or equal weights.
+HEAD_STARTS: dict[str, Callable[[Initialization], Initialization]] = {
+    "joint": lambda start: start,
+    "independent": lambda start: _of_halves(start, equal=False),
+    "equal": lambda start: _of_halves(start, equal=True),
 }

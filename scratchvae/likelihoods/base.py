@@ -106,6 +106,13 @@ class Likelihood:
             "out: out[...] = …"
         )
 
+    def logits(self, bk: Backend, mean: Array, out: Array) -> None:
+        """out = the logits whose mean :meth:`mean` is, for an output bias that starts there."""
+        raise ConfigError(
+            f"the likelihood {self.describe()} does not say which logits have a given mean: let "
+            "output_bias be init"
+        )
+
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """out ~ p(x | z), from noise of the kind that the class names. Overwrites the logits."""
         raise MissingMethodError(

@@ -70,6 +70,11 @@ class Bernoulli(Likelihood):
         """E[x|z] = sigmoid(a)  (E20)."""
         sigmoid(bk, logits, out)
 
+    def logits(self, bk: Backend, mean: Array, out: Array) -> None:
+        """a = log m / (1 − m), the inverse of E20, with m clipped to [0.001, 0.999]."""
+        m = bk.xp.clip(mean, 0.001, 0.999)
+        out[...] = bk.xp.log(m / (1 - m))
+
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """x = 1 where u < E[x|z], else 0, with u ~ U[0, 1)  (E20)."""
         self.mean(bk, logits, logits)

@@ -6,7 +6,7 @@ from typing import Any
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import Estimator
-from scratchvae.layers import INITIALIZATIONS, Layer, Sequential
+from scratchvae.layers import HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models.vae import VAE
 
@@ -61,8 +61,9 @@ def _describe(part: object) -> dict[str, Any]:
 def _as_json(value: Any) -> Any:
     """A setting as JSON can hold it: numbers, texts, tuples of them, initializations by name."""
     for name, initialization in INITIALIZATIONS.items():
-        if value == initialization:
-            return {"init": name}
+        for heads, start in HEAD_STARTS.items():
+            if value == start(initialization):
+                return {"init": name} | ({} if heads == "joint" else {"heads": heads})
     if isinstance(value, tuple | list):
         return [_as_json(v) for v in value]
     if value is None or isinstance(value, bool | int | float | str):
@@ -89,5 +90,7 @@ UNKNOWN = object()
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return INITIALIZATIONS[value["init"]] if "init" in value else UNKNOWN
+        if "init" not in value:
+            return UNKNOWN
+        return HEAD_STARTS[value.get("heads", "joint")](INITIALIZATIONS[value["init"]])
     return tuple(map(_from_json, value)) if isinstance(value, list) else value

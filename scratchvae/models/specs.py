@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
-from scratchvae.layers import LAYERS, Dense, Initialization, Layer, Sequential
+from scratchvae.layers import HEAD_STARTS, LAYERS, Dense, Initialization, Layer, Sequential
 from scratchvae.tables import look_up
 
 FORMS = ", ".join(f"{name} {kind.numbers}".strip() for name, kind in LAYERS.items())
@@ -43,10 +43,17 @@ def parse_layers(texts: Sequence[str], init: Initialization) -> list[Layer]:
 
 
 def with_head(
-    layers: Sequence[Layer], latent_dim: int, head: str, init: Initialization
+    layers: Sequence[Layer],
+    latent_dim: int,
+    head: str,
+    init: Initialization,
+    heads: str = "joint",
 ) -> Sequential:
-    """The layers, then the dense layer whose output is [μ | log σ²], by way of log σ if need be."""
-    last: list[Layer] = [Dense(2 * latent_dim, init)]
+    """The layers, then the dense layer whose output is [μ | log σ²], by way of log σ if need be.
+
+    ``heads``: how its two halves start, a key of ``layers.HEAD_STARTS``.
+    """
+    last: list[Layer] = [Dense(2 * latent_dim, HEAD_STARTS[heads](init))]
     if head == "logstd":
         last.append(LogStdHead())
     return Sequential(*layers, *last)

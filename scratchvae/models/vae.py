@@ -4,12 +4,13 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from scratchvae.backend import Array, Backend, Number, Weight
+from scratchvae.backend import Array, Backend, HostArray, Number, Weight
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, value_is_lost
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
 from scratchvae.layers import (
     ACTIVATIONS,
+    HEAD_STARTS,
     INITIALIZATIONS,
     Dense,
     Layer,
@@ -68,6 +69,7 @@ class VAE:
                 expected += f" of {likelihood.logits_per_pixel} logits each"
             raise ConfigError(f"the decoder's output has shape {logits}, expected {expected}")
         self.layout = Layout({p.name: p.shape for p in self._parameters()})
+        self.first_logits: HostArray | None = None
 
     @classmethod
     def mlp(
@@ -82,16 +84,19 @@ class VAE:
         beta: float = 1.0,
         samples: int = 1,
         estimator: Estimator | None = None,
+        heads: str = "joint",
     ) -> "VAE":
         """A VAE of dense layers; the decoder has the encoder's hidden sizes in reverse.
 
         ``activation``: relu, tanh or sigmoid; ``init``: a key of ``layers.INITIALIZATIONS``;
-        ``head``: what the encoder's second half means, "logvar" or "logstd". The likelihood is
-        a Bernoulli unless given.
+        ``head``: what the encoder's second half means, "logvar" or "logstd"; ``heads``: how its
+        two halves start, a key of ``layers.HEAD_STARTS``. The likelihood is a Bernoulli unless
+        given.
         """
         for name, value, known in (
             ("initialization", init, INITIALIZATIONS),
             ("head", head, ("logvar", "logstd")),
+            ("heads", heads, tuple(HEAD_STARTS)),
         ):
             if value not in known:
                 raise ConfigError(f"{name} {value!r} is not one of {', '.join(known)}")
@@ -111,7 +116,7 @@ class VAE:
         logits = Dense(pixels * likelihood.logits_per_pixel, start)
         return cls(
             pixels,
-            with_head(dense_layers(hidden), latent_dim, head, start),
+            with_head(dense_layers(hidden), latent_dim, head, start, heads),
             Sequential(*dense_layers(list(hidden)[::-1]), logits),
             likelihood,
             latent_dim,
@@ -147,7 +152,30 @@ class VAE:
         for p in self._parameters():
             stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, p.name)
             bk.load(p.init(p.shape, *p.fans, stream), params[p.name])
+        if self.first_logits is not None:
+            bk.load(self.first_logits, params[self.output_bias])
         return params
+
+    @property
+    def output_bias(self) -> str:
+        """The name of the bias of the decoder's last layer.
+
+        Raises ``ConfigError`` where no layer ends the decoder that has a bias for each logit.
+        """
+        name = f"decoder.{len(self.decoder.layers) - 1}.b"
+        if self.layout.shapes.get(name) != (self.pixels * self.likelihood.logits_per_pixel,):
+            raise ConfigError(
+                f"the decoder ends with {self.decoder.layers[-1]!r}, which has no bias for each "
+                "logit that could start at the training mean: end it with a dense layer"
+            )
+        return name
+
+    def with_first_logits(self, logits: HostArray) -> "VAE":
+        """The same model, whose :attr:`output_bias` starts at these ``logits`` (D,)."""
+        _ = self.output_bias  # it has one
+        other = copy.copy(self)
+        other.first_logits = logits
+        return other
 
     def with_samples(self, samples: int) -> "VAE":
         """The same model with another number of samples per image."""

@@ -1,11 +1,12 @@
 """What the optimizers have in common: a learning rate that may change, moments, clipping."""
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scratchvae.backend import FLUSH_EVERY, Array, Backend, Number, flush_threshold
-from scratchvae.errors import ConfigError, MissingMethodError
+from scratchvae.errors import ConfigError, MissingMethodError, did_you_mean
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim.clipping import clip_gradient, measure_norm
 from scratchvae.optim.schedules import Rate, Schedule, schedule
@@ -51,6 +52,35 @@ class Optimizer:
             math.isfinite(clip) and clip >= 0, f"clip must be positive, or 0 for none, not {clip}"
         )
         self.clip = clip or None
+
+    @classmethod
+    def own_settings(cls) -> dict[str, float | bool]:
+        """The settings of the rule beside ``lr`` and ``clip``, by name, with their defaults.
+
+        They are what ``__init__`` takes whose default is a number, or True or False.
+        """
+        given = inspect.signature(cls).parameters.values()
+        return {
+            p.name: p.default
+            for p in given
+            if p.name not in ("lr", "clip") and isinstance(p.default, int | float)
+        }
+
+    @classmethod
+    def settings_in_words(cls) -> tuple[str, ...]:
+        """The defaults of :meth:`own_settings` as settings files have them: "beta1=0.9"."""
+        return tuple(
+            f"{name}={str(value).lower() if isinstance(value, bool) else f'{value:g}'}"
+            for name, value in cls.own_settings().items()
+        )
+
+    @classmethod
+    def from_settings(cls, lr: Rate, clip: float | None, words: Sequence[str]) -> "Optimizer":
+        """The rule with the settings that ``words`` change: "beta1=0.99", "eps_hat=true".
+
+        Raises ``ConfigError`` for a setting that the rule does not have.
+        """
+        return cls(lr=lr, clip=clip, **dict(_parse(word, cls) for word in words))
 
     def __repr__(self) -> str:
         known = {k: v for k, v in vars(self).items() if k not in ("schedule", "moments", "starts")}
@@ -192,6 +222,24 @@ class BoundOptimizer:
         """An equation as it stands, or in the backend's faster form."""
         fused = self.bk.fused(equation)
         return equation(*args) if fused is None else fused(*args, self.scratch[part])
+
+
+def _parse(word: str, rule: type[Optimizer]) -> tuple[str, Any]:
+    """The name and the value of a setting in words."""
+    known = rule.own_settings()
+    name, equals, text = word.partition("=")
+    if name not in known or not equals:
+        raise ConfigError(
+            f"{word!r} sets nothing of the optimizer {rule.name or rule.__name__!r}."
+            f"{did_you_mean(name, known)} There are: {', '.join(rule.settings_in_words())}"
+        )
+    try:
+        if isinstance(known[name], bool):
+            return name, {"true": True, "false": False}[text.lower()]
+        return name, float(text)
+    except (KeyError, ValueError):
+        wanted = "true or false" if isinstance(known[name], bool) else "a number"
+        raise ConfigError(f"{name} of an optimizer is {wanted}, not {text!r}") from None
 
 
 def require(fine: bool, message: str) -> None:

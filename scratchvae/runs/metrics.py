@@ -11,7 +11,8 @@ from scratchvae.errors import RunError
 from scratchvae.storage.atomic import write_bytes
 from scratchvae.types import Json, JsonView
 
-NAMES = ("epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds")
+NAMES = {"epoch", "train_loss", "seconds"}
+EVALUATED = {"test_loss", "test_reconstruction", "test_kl"}  # all or none: see `evaluate_at`
 
 
 def append_line(path: Path, metrics: JsonView) -> None:
@@ -81,7 +82,8 @@ def first_lines(path: Path, epochs: int) -> tuple[list[Json], bytes, bytes]:
 
 
 def _require_epoch(path: Path, number: int, line: object) -> None:
-    if not isinstance(line, dict) or any(name not in line for name in NAMES):
+    whole = isinstance(line, dict) and line.keys() >= NAMES
+    if not whole or EVALUATED & line.keys() not in (set(), EVALUATED):  # type: ignore[attr-defined]
         raise RunError(f"{path}: line {number} does not describe an epoch")
 
 

@@ -81,6 +81,7 @@ class Loop:
             workers=workers,
             blas_threads=possible_blas_threads(bk, saved),
             kl_warmup=config.kl_warmup,
+            reduction=config.reduction,
         )
         self.state = State(prepared.given, prepared.dataset, self.step)
         self.live: LiveCheck | None = None
@@ -213,16 +214,19 @@ class Loop:
     def close_epoch(self, epoch: int, before: float) -> None:
         """Evaluate the model, append the epoch's metrics and save the checkpoint."""
         losses = self.bk.to_host(self.step.losses)
-        test = self.evaluate(self.prepared.test, "test", epoch)
         metrics: Json = {
             "epoch": epoch,
             "train_loss": self.mean_loss(losses, self.step.batches.images.shape[0]),
-            "test_loss": test.loss,
-            "test_reconstruction": test.reconstruction,
-            "test_kl": test.kl,
         }
-        improved = False
-        if self.prepared.validation is not None:
+        improved, evaluated = False, self.config.evaluates_after(epoch)
+        if evaluated:
+            test = self.evaluate(self.prepared.test, "test", epoch)
+            metrics |= {
+                "test_loss": test.loss,
+                "test_reconstruction": test.reconstruction,
+                "test_kl": test.kl,
+            }
+        if evaluated and self.prepared.validation is not None:
             held_out = self.evaluate(self.prepared.validation, "validation", epoch)
             metrics["validation_loss"] = held_out.loss
             improved = held_out.loss < self.best

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scratchvae.backend import get_backend
 from scratchvae.backend.allocation import checked_nbytes
 from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import TrainConfig, resolve_gaussian, resolve_max_level
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
 from scratchvae.errors import ConfigError, DataError
-from scratchvae.likelihoods import GaussianLikelihood
+from scratchvae.likelihoods import GaussianLikelihood, Likelihood
 from scratchvae.models import VAE
 
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
@@ -65,6 +66,8 @@ def prepare(config: TrainConfig, dataset: Dataset, *, vae: VAE | None = None) ->
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
         )
+    if config.output_bias == "mean":
+        vae = vae.with_first_logits(logits_of_mean(vae.likelihood, train))
     return Prepared(given, config, dataset, vae, made_by_hand, train, test, validation)
 
 
@@ -79,6 +82,15 @@ def resolve(config: TrainConfig, train: Split) -> TrainConfig:
     return resolve_gaussian(
         config, *(float(scale * n) for n in (values.min(), values.max(), spread))
     )
+
+
+def logits_of_mean(likelihood: Likelihood, train: Split) -> NDArray[np.float64]:
+    """The logits (D,) whose mean is that of the training images, pixel by pixel."""
+    scale = 1.0 if train.max_level is None else 1.0 / train.max_level
+    mean = scale * train.images.mean(axis=0, dtype=np.float64)
+    logits = np.empty_like(mean)
+    likelihood.logits(get_backend("cpu", "float64"), mean, logits)
+    return logits
 
 
 def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int64]:

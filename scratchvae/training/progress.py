@@ -41,10 +41,14 @@ def line(metrics: JsonView, epochs: int) -> str:
     """The metrics of one epoch as a line of text."""
     text = (
         f"epoch {metrics['epoch']:>{len(str(epochs))}}/{epochs}  "
-        f"train {metrics['train_loss']:8.3f}  test {metrics['test_loss']:8.3f} nats "
-        f"(reconstruction {metrics['test_reconstruction']:.3f}, KL {metrics['test_kl']:.3f})  "
-        f"{metrics['seconds']:.1f} s"
+        f"train {metrics['train_loss']:8.3f}  "
     )
+    if "test_loss" in metrics:
+        text += (
+            f"test {metrics['test_loss']:8.3f} nats (reconstruction "
+            f"{metrics['test_reconstruction']:.3f}, KL {metrics['test_kl']:.3f})  "
+        )
+    text += f"{metrics['seconds']:.1f} s"
     if "validation_loss" in metrics:
         text += f"  validation {metrics['validation_loss']:.3f}"
     return text
@@ -119,7 +123,8 @@ class Bar(_Counting):
             self._draw()
 
     def epoch(self, metrics: JsonView) -> None:
-        self.losses["test"] = metrics["test_loss"]
+        if "test_loss" in metrics:
+            self.losses["test"] = metrics["test_loss"]
         self._draw()
 
     def note(self, text: str) -> None:

@@ -47,7 +47,8 @@ class TrainingStep:
     the caller. Step t (from 1) of a run draws the noise number t, whichever epoch it belongs to.
     After binding, a step allocates nothing and does not wait for the device; losses[i] receives the
     sum over the batch of the estimator's objective, in nats, at step i of the epoch. Over the first
-    ``kl_warmup`` steps of a run the weight of the KL grows from 0 to the model's beta.
+    ``kl_warmup`` steps of a run the weight of the KL grows from 0 to the model's beta. The gradient
+    is that of the mean of the objective over the batch, or of its sum by ``reduction``.
 
     Several ``workers`` divide a step and wait for each other after each of its parts: one gathers
     the images and another draws the noise; each runs its images forward and back to every layer's
@@ -77,6 +78,7 @@ class TrainingStep:
         workers: int = 1,
         blas_threads: int | None = None,
         kl_warmup: int = 0,
+        reduction: str = "mean",
         captured: bool = True,
     ) -> None:
         if params.bk is not bk:
@@ -85,6 +87,7 @@ class TrainingStep:
             )
         self.bk, self.vae, self.params, self.batches = bk, vae, params, batches
         self.workers, self.blas_threads, self.kl_warmup = workers, blas_threads, kl_warmup
+        self.reduction = reduction
         n, batch_size = batches.images.shape[0], batches.batch_size
         self.steps_per_epoch = -(-n // batch_size)
         order = bk.zeros((self.steps_per_epoch, batch_size), "int64")
@@ -231,7 +234,7 @@ class TrainingStep:
         return self._step(self._batch(i), self.inputs(t, i), worker, bool(update))
 
     def gradient(self, t: int, i: int) -> "BoundBatch":
-        """Compute the loss of a step and the gradient of its mean over the batch.
+        """Compute the loss of a step, and its gradient as :attr:`reduction` says.
 
         This process computes them alone; the parameters stay unchanged.
         """
@@ -260,7 +263,7 @@ class TrainingStep:
         # Non-finite losses are found later by the loop; here a sum of finite values may overflow.
         with bk.ignore_float_errors():
             if worker < len(batch.parts):
-                batch.parts[worker].loss_and_input_grads(1.0 / batch.bound.rows, now.beta)
+                batch.parts[worker].loss_and_input_grads(self.weight(batch), now.beta)
         yield
         with bk.ignore_float_errors():
             for s, rows in batch.partitions[worker].layers:
@@ -275,6 +278,10 @@ class TrainingStep:
                 if worker == 0:
                     bk.xp.sum(batch.objective, axis=1, out=now.loss)
         yield
+
+    def weight(self, batch: "BoundBatch") -> float:
+        """What the gradient of an image's objective counts in that of the batch."""
+        return 1.0 / batch.bound.rows if self.reduction == "mean" else 1.0
 
     def beta(self, t: int) -> float:
         """The weight of the KL at step t of the run  (E54)."""

@@ -85,6 +85,22 @@ CASES: Table = {
     "one worker, and a decoder of other pixels": (
         "--workers 1 --encoder 'dense 5' --decoder 'dense 11'", "shape (11,), expected 12 pixels",
     ),
+    "a setting that the optimizer lacks": (
+        "--optimizer sgd --optimizer-settings beta1=0.9",
+        "'beta1=0.9' sets nothing of the optimizer 'sgd'. There are: momentum=0.9, nesterov=false",
+    ),
+    "a beta of one": ("--optimizer-settings beta1=1", "betas lie in [0, 1), not 1.0 and 0.999"),
+    "an epoch zero": ("--evaluate-at 0", "evaluate_at is [0], but it must be a list of epochs, co"),
+    "patience between evaluations": (
+        "--validation 5 --patience 2 --evaluate-at 3", "leave out evaluate_at, or patience",
+    ),
+    "an output bias of many levels": (
+        "--likelihood categorical --output-bias mean", "does not say which logits have a given me",
+    ),
+    "an output bias of a channel": (
+        "--output-bias mean --encoder 'dense 5' --decoder 'dense 12' 'reshape 3 4 1' 'conv 1 3'",
+        "has no bias for each logit that could start at the training mean",
+    ),
     "a negative warm-up": ("--kl-warmup -1", "kl_warmup is -1, but it must be a whole number"),
     "a warm-up without a KL": (
         "--estimator iwae --kl-warmup 5", "has no KL whose weight could grow: set kl_warmup to 0",

@@ -49,10 +49,14 @@ ODD: dict[str, Any] = {
     "subset": "draw:0:5:3",
     "encoder": ("reshape 3 4 1", "conv 2 3", "relu", "flatten"),
     "decoder": ("dense 12",),
+    "heads": "equal",
+    "output_bias": "mean",
+    "optimizer_settings": ("beta1=0.99", "eps_hat=true"),
+    "reduction": "sum",
 }
 
 
-@pytest.mark.parametrize("changes", [{}, ODD])
+@pytest.mark.parametrize("changes", [{}, ODD, {"evaluate_at": (1, 4, 13)}])
 def test_settings_come_back_from_json(changes: dict[str, Any]) -> None:
     config = TrainConfig(**changes)
     text = json.dumps(config.to_json(), allow_nan=False)
@@ -91,13 +95,16 @@ BAD: list[tuple[str, Any]] = [
       for value in (-0.1, float("nan"), float("inf"), "1", None)),
     *(("max_level", value) for value in (-1, 256, 16.0, "16", True)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
-                                 "estimator", "optimizer", "dtype")
+                                 "estimator", "optimizer", "dtype", "heads", "output_bias",
+                                 "reduction")
       for value in ("magic", "", None, 3, ("none",))),
     ("dtype", "complex128"),
     ("dtype", "float16"),
     *(("shuffle", value) for value in (1, "yes", None)),
     *(("subset", value) for value in ("first", "first:0", "last:x", "draw:1:2", " first:1", 3)),
     *((name, value) for name in ("encoder", "decoder") for value in ("dense 3", 3, [3], None)),
+    *(("optimizer_settings", value) for value in ("beta1=0.9", 3, [0.9], {"beta1": 0.9}, None)),
+    *(("evaluate_at", value) for value in (3, "3", (0,), (1.5,), ("1",), None)),
     *(("image_shape", value) for value in ((8,), (8, 0), (8, 8, 3, 1), "88", None, 8, (8.0, 8))),
     *(("full_scale", value) for value in (-1, 0.5, "255", True, None)),
     *(("split", value) for value in ("first", "random:x", "last:0", "", 3, None)),
@@ -118,6 +125,31 @@ def test_a_value_that_cannot_be_is_refused_with_the_setting_and_the_value(
 
 def test_every_setting_has_a_bad_value_above() -> None:
     assert {name for name, _ in BAD} == {field.name for field in fields(TrainConfig)}
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        (
+            "beta3=0.9",
+            "sets nothing of the optimizer 'adam'. Did you mean 'beta2'? There are: beta",
+        ),
+        ("beta1", "'beta1' sets nothing of the optimizer 'adam'"),
+        ("lr=0.1", "'lr=0.1' sets nothing of the optimizer 'adam'"),
+        ("beta1=fast", "beta1 of an optimizer is a number, not 'fast'"),
+        ("eps_hat=1", "eps_hat of an optimizer is true or false, not '1'"),
+        ("beta1=1", "betas lie in [0, 1), not 1.0 and 0.999"),
+    ],
+)
+def test_a_setting_of_an_optimizer_that_cannot_be_is_refused(word: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(optimizer_settings=(word,))
+    assert reason in str(caught.value)
+
+
+def test_patience_needs_every_epoch_evaluated() -> None:
+    with pytest.raises(ConfigError, match="leave out evaluate_at, or patience"):
+        TrainConfig(validation=5, patience=3, evaluate_at=(1, 10))
 
 
 @pytest.mark.parametrize("words", ["dense", "dense x", "dense 3 4", "conv 3", "gelu", "", "relu 3"])

@@ -135,6 +135,7 @@ def make_step(
             config.seed,
             dynamic=config.binarize == "dynamic",
         ),
+        reduction=config.reduction,
     )
     bk.load(epoch_order(len(split), config.seed, 1, config.shuffle), step.order)
     return step

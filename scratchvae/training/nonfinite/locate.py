@@ -46,7 +46,8 @@ def locate_first_nonfinite(
     step.grads.flat.fill(0)  # a clipped NaN has made NaN of the padding, which no layer writes
     for i in range(since, until + 1):
         t = first_step + i
-        bound = step.fill(t, i).bound
+        batch = step.fill(t, i)
+        bound = batch.bound
         replay = Replay(
             STEP,
             f"epoch {epoch}, step {i + 1} of it (step {t} of the run)",
@@ -54,7 +55,7 @@ def locate_first_nonfinite(
             step.vae.pixels,
             epoch,
             t,
-            1.0 / bound.rows,
+            step.weight(batch),
             step.beta(t),
             bk.to_host(bound.x),
             bk.to_host(bound.eps),
