@@ -46,8 +46,8 @@ def find_mask(name: str, shape: Sequence[int]) -> Bools:
     mask = read_npy(Path(name))
     if mask.dtype != np.bool_:
         raise DataError(f"{name}: a mask holds booleans, True where observed, not {mask.dtype}")
-    if len(shape) == 3 and mask.shape == shape[:2]:
-        mask = np.repeat(mask.reshape(-1), shape[2])
+    if mask.shape == shape[:2]:
+        mask = np.repeat(mask, size // mask.size)  # in all channels of a pixel
     elif mask.shape not in (shape, (size,)):
         what = f"the images have {' x '.join(map(str, shape))} pixels"
         raise DataError(f"{name}: the mask has the shape {mask.shape}, but {what}")

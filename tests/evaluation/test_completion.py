@@ -1,6 +1,7 @@
 """Completion: the gradient of the fit, a posterior known in closed form, and its bad input."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -267,6 +268,14 @@ def test_a_surprising_hidden_half_costs_too_much_and_is_said_to() -> None:
     assert (found.hidden > exact + 4 * found.hidden_error).all()
 
 
+def test_thirty_effective_samples_are_enough_and_less_are_not() -> None:
+    x, observed, *_ = inputs()
+    settings = CompletionSettings(steps=1, samples=1, final_samples=2)
+    found = complete(a_model(), x[:3], observed[:3], settings=settings)
+    found = replace(found, hidden_effective_samples=np.array([29.9, 30.0, 30.1]))
+    assert found.hidden_is_biased.tolist() == [True, False, False]
+
+
 def test_gradient_descent_goes_one_rate_times_the_gradient_down() -> None:
     model, (x, observed, *_) = a_model(), inputs()
     settings = CompletionSettings(
@@ -315,6 +324,8 @@ def test_where_the_fit_starts_is_said_for_all_units_or_for_each() -> None:
     assert (mu.tolist(), logstd.tolist()) == ([2, -2], [0.5, 0.5])
     with pytest.raises(ConfigError, match="mu has 2 numbers, but the model has 3 latent units"):
         settings.start(3)
+    with pytest.raises(ConfigError, match="logstd has 2 numbers, but the model has 3 latent"):
+        CompletionSettings(logstd=(0.5, 0.5)).start(3)
 
 
 # ---- bad input ----------------------------------------------------------------------------------
@@ -328,6 +339,7 @@ def test_where_the_fit_starts_is_said_for_all_units_or_for_each() -> None:
         (np.ones(D), "dtype float64"),
         (np.zeros(D, bool), "observes nothing"),
         (np.eye(B, D) < 0, "observes nothing"),
+        (np.ones((B, D), bool) & (np.arange(B) > 0)[:, None], "observes nothing"),
         (np.ones((3, D), bool), "3 masks for 4 images"),
         (np.ones((5, D), bool), "5 masks for 4 images"),
     ],
@@ -348,8 +360,9 @@ def test_images_of_another_size_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"samples": 0}, {"steps": 0}, {"rate": 0.0}, {"rate": math.inf}, {"optimizer": "newton"},
-     {"kl": "none"}, {"final_samples": -1}, {"seed": -1}],
+    [{"samples": 0}, {"steps": 0}, {"steps": 2.5}, {"rate": 0.0}, {"rate": math.inf},
+     {"optimizer": "newton"}, {"kl": "none"}, {"final_samples": -1}, {"seed": -1},
+     {"seed": 0.5}, {"seed": 2**64}],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(changes) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):
@@ -359,6 +372,10 @@ def test_settings_that_cannot_be_are_refused(changes) -> None:
 def test_settings_may_be_numpys_numbers() -> None:
     settings = CompletionSettings(steps=np.int64(3), seed=np.uint8(2), rate=np.float32(0.5))
     assert (settings.steps, settings.seed, settings.rate) == (3, 2, 0.5)
+
+
+def test_the_largest_seed_is_a_seed() -> None:
+    assert CompletionSettings(seed=2**64 - 1).seed == 2**64 - 1
 
 
 def test_less_than_one_sample_and_unknown_divergences_are_refused_below_too() -> None:
@@ -396,6 +413,20 @@ def test_a_half_by_name(name, rows) -> None:
     np.testing.assert_array_equal(find_mask(name, (5, 2)), expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "row"), [("left", "#.."), ("right", "..#"), ("top", "###"), ("bottom", "###")]
+)
+def test_of_an_odd_number_the_one_in_the_middle_is_hidden_in_every_channel(name, row) -> None:
+    rows = {"top": [row, "...", "..."], "bottom": ["...", "...", row]}.get(name, [row] * 3)
+    expected = [pixel == "#" for pixel in "".join(rows) for channel in "RGB"]
+    assert find_mask(name, (3, 3, 3)).tolist() == expected
+
+
+def test_a_row_of_a_table_has_no_halves() -> None:
+    with pytest.raises(ConfigError, match="a table has no top half: name a .npy file of 8 bool"):
+        find_mask("top", (8,))
+
+
 def test_the_top_half_of_an_mnist_image_is_its_first_392_pixels() -> None:
     assert find_mask("top", (28, 28)).nonzero()[0].tolist() == list(range(392))
 
@@ -407,13 +438,23 @@ def test_a_mask_from_a_file(tmp_path, shape) -> None:
     np.testing.assert_array_equal(find_mask(str(tmp_path / "seen.npy"), (5, 2)), mask)
 
 
+def test_a_mask_from_a_file_may_be_of_pixels_or_of_pixels_and_channels(tmp_path) -> None:
+    lit = [[True, False], [False, False], [True, True]]
+    of_pixels = np.array(lit)
+    of_channels = np.array([[[pixel, pixel, pixel] for pixel in row] for row in lit])
+    for mask in (of_pixels, of_channels, of_channels.reshape(-1)):
+        np.save(tmp_path / "seen.npy", mask)
+        found = find_mask(str(tmp_path / "seen.npy"), (3, 2, 3))
+        assert found.tolist() == of_channels.reshape(-1).tolist()
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
         (np.ones((2, 5), bool), "5 x 2 pixels"),
         (np.ones(9, bool), "5 x 2 pixels"),
         (np.ones((5, 2)), "holds booleans"),
-        (np.zeros((5, 2), bool), "observes nothing"),
+        (np.zeros((5, 2), bool), "seen.npy observes nothing"),
     ],
 )
 def test_a_file_that_is_no_mask_is_refused(tmp_path, array, message) -> None:

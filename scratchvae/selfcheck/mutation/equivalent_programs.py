@@ -6,7 +6,7 @@ one function have one reason; :func:`reason_for` finds the longest that fits.
 
 LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
 MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one with probability 2⁻⁵³"
-ALIAS = "two names of one object: one of them has a type that the checker can follow"
+ALIAS = "two names of one object"
 DIVISOR = "what stands in for a length or a sine of zero divides what is not taken: the line is"
 BUFFER = "a longer buffer than is needed: what is not asked for is not read"
 BLOCKS = "how many images are held at one time changes no sum"
@@ -147,6 +147,7 @@ EQUIVALENT: dict[str, str] = {
         "Σ (v − c)/n + c = Σ v/n for any c"
     ),
     # completion
+    "models.posterior.BoundPosterior.__init__: a wrong name: K -> samples": ALIAS,
     "models.posterior.BoundPosterior.value: done twice: self.pixel_nll *=": "0² = 0 and 1² = 1",
     "evaluation.completion.log_joint: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.completion._fit: an argument ignored: _require_finite(": INFINITE,
