@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -240,9 +241,26 @@ def test_images_of_another_shape_are_refused(cpu64, make, shape):
             use(np.zeros(shape))
 
 
-def test_latent_vectors_and_noise_of_another_shape_are_refused(cpu64, make):
+@pytest.mark.parametrize("shape", [(2, 4), (0, 3), (2, 3, 3), (4,)])
+def test_latent_vectors_of_another_shape_are_refused(cpu64, make, shape):
     model = Model(make("bernoulli"), cpu64)
-    with pytest.raises(DataError, match=r"latent vectors have shape \(2, 4\), expected \(N, 3\)"):
-        model.decode(np.zeros((2, 4)))
+    complaint = re.escape(f"latent vectors have shape {shape}, expected (N, 3)")
+    with pytest.raises(DataError, match=complaint):
+        model.decode(np.zeros(shape))
+
+
+def test_noise_of_another_shape_is_refused(cpu64, make):
+    model = Model(make("bernoulli"), cpu64)
     with pytest.raises(DataError, match=r"eps has shape \(5, 2, 3\), expected \(5, 1, 3\)"):
         model.loss(np.zeros((5, 11)), np.zeros((5, 2, 3)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_latent_vectors_and_noise_are_finite(cpu64, make, bad):
+    model = Model(make("bernoulli"), cpu64)
+    z = np.zeros((5, 3))
+    z[4, 1] = bad
+    with pytest.raises(DataError, match=r"latent vectors hold 1 values of 15 .* index \(4, 1\)"):
+        model.decode(z)
+    with pytest.raises(DataError, match=r"eps hold 1 values of 15 .* index \(4, 0, 1\)"):
+        model.loss(np.zeros((5, 11)), z[:, None])
