@@ -43,14 +43,13 @@ class Axis(NamedTuple):
     @property
     def lead(self) -> int:
         """The number of zeros that windows on the smaller grid need before it."""
-        longest = -(-self.kernel // self.stride)
-        return max(0, longest - 1 - self.before // self.stride)
+        return max(0, (self.kernel - 1 - self.before) // self.stride)
 
     @property
     def small_padded(self) -> int:
         """The length of the smaller grid with the zeros that windows on it need."""
-        last = (self.before + self.big - 1) // self.stride
-        return self.lead + max(self.small, last + 1)
+        last = (self.before + self.big - 1) // self.stride  # no output begins behind the last pixel
+        return self.lead + last + 1
 
     def phases(self) -> Iterator[Phase]:
         """The pixels of the larger grid, grouped by the taps that reach them.
@@ -107,4 +106,5 @@ def pair(value: int | tuple[int, int], what: str) -> tuple[int, int]:
         raise ConfigError(
             f"the {what} must be a whole number of at least 1, or a pair of them, not {value!r}"
         )
-    return both[0], both[1]
+    height, width = both
+    return height, width

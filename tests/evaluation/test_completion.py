@@ -423,7 +423,7 @@ def test_of_an_odd_number_the_one_in_the_middle_is_hidden_in_every_channel(name,
 
 
 def test_a_row_of_a_table_has_no_halves() -> None:
-    with pytest.raises(ConfigError, match="a table has no top half: name a .npy file of 8 bool"):
+    with pytest.raises(ConfigError, match="a table has no top half"):
         find_mask("top", (8,))
 
 

@@ -135,7 +135,7 @@ def test_a_gaussian_takes_any_finite_values(cpu64):
         images[3, 2] = bad
         for use in the_uses(model):
             with pytest.raises(DataError, match=r"1 values of 60 .* at index \(3, 2\)"):
-                use(images)
+                use(images.tolist())
 
 
 def test_masked_numbers_are_refused_wherever_they_come(model):

@@ -252,7 +252,7 @@ def test_latent_vectors_of_another_shape_are_refused(cpu64, make, shape):
 def test_noise_of_another_shape_is_refused(cpu64, make):
     model = Model(make("bernoulli"), cpu64)
     with pytest.raises(DataError, match=r"eps has shape \(5, 2, 3\), expected \(5, 1, 3\)"):
-        model.loss(np.zeros((5, 11)), np.zeros((5, 2, 3)))
+        model.loss(np.zeros((5, 11)), np.zeros((5, 2, 3)).tolist())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -263,4 +263,4 @@ def test_latent_vectors_and_noise_are_finite(cpu64, make, bad):
     with pytest.raises(DataError, match=r"latent vectors hold 1 values of 15 .* index \(4, 1\)"):
         model.decode(z)
     with pytest.raises(DataError, match=r"eps hold 1 values of 15 .* index \(4, 0, 1\)"):
-        model.loss(np.zeros((5, 11)), z[:, None])
+        model.loss(np.zeros((5, 11)), z[:, None].tolist())

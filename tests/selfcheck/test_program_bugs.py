@@ -13,7 +13,7 @@ from scratchvae.evaluation import nll
 from scratchvae.layers.correlation import Correlation
 from scratchvae.selfcheck.mutation.areas import AREAS, functions_of, program_mutants
 from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, key_of, reason_for
-from scratchvae.selfcheck.mutation.mutants import mutants_of
+from scratchvae.selfcheck.mutation.mutants import mutants_of, swapped_code
 from scratchvae.selfcheck.mutation.programs import area_named, run_programs
 
 SAMPLE = 1  # of each area
@@ -58,6 +58,19 @@ def test_bugs_that_once_went_unnoticed_are_among_them():
     assert any("out[every] = 0" in what for what in dropped)
     ignored = planted_in(nll.log_likelihood, "an argument ignored")
     assert any("importance_sampled(" in what for what in ignored)
+
+
+def power(x, n):
+    """A function that calls itself."""
+    return 1 if n == 0 else x * power(x, n - 1)
+
+
+def test_a_bug_in_a_function_that_calls_itself_is_in_every_call():
+    sums = "arithmetic: x * power(x, n - 1) -> x + power(x, n - 1)"
+    (code,) = [code for what, _, code in mutants_of(power, "f", program=True) if sums in what]
+    with swapped_code(power, code):
+        assert power(3, 2) == 3 + (3 + 1)
+    assert power(3, 2) == 9
 
 
 def unformatted(x, y):

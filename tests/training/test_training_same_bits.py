@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from scratchvae.layers import Dense
 from scratchvae.runs import RunFolder
 from scratchvae.runs.checkpoint import load_checkpoint
 from scratchvae.training import train
-from scratchvae.training.state import environment
+from scratchvae.training.state import environment, possible_blas_threads
 from scratchvae.versions import kernel, versions
 
 HERE = Path(__file__).parent
@@ -30,6 +32,7 @@ sys.path.insert(0, {here!r})
 import numpy as np
 import pytest
 from pathlib import Path
+from types import SimpleNamespace
 from resume_helpers import Killed, kill_at
 from training_helpers import Notes, settings
 from scratchvae.backend import get_backend
@@ -99,6 +102,32 @@ def test_blas_is_limited_and_set_back() -> None:
             assert bk.blas_threads() == before + 1
     assert bk.blas_threads() == before
     assert get_backend("strict").blas_threads() == before
+
+
+class FourThreads:
+    """A backend whose BLAS takes up to four threads, and four unless told otherwise."""
+
+    count = 4
+
+    def blas_threads(self) -> int:
+        return self.count
+
+    @contextmanager
+    def limit_blas(self, count: int | None) -> Iterator[None]:
+        self.count = min(4, count or 4)
+        yield
+        self.count = 4
+
+
+@pytest.mark.parametrize(
+    ("saved", "threads"),
+    [(None, 4), ({}, 4), ({"blas_threads": 3}, 3), ({"blas_threads": 9}, 4)],
+)
+def test_a_run_takes_the_blas_threads_of_its_checkpoint_as_far_as_there_are_any(
+    saved: dict[str, int] | None, threads: int
+) -> None:
+    checkpoint = None if saved is None else SimpleNamespace(environment=saved)
+    assert possible_blas_threads(FourThreads(), checkpoint) == threads
 
 
 def test_a_run_of_two_workers_goes_on_to_the_bit_on_one_core(

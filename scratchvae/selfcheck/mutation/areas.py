@@ -33,7 +33,7 @@ AREAS: tuple[Area, ...] = (
     Area(
         "correlation",
         ("layers.correlation", "layers.grid"),
-        ("layers/test_conv_by_hand.py", "layers/test_conv.py"),
+        ("layers/test_grid.py", "layers/test_conv_by_hand.py", "layers/test_conv.py"),
     ),
     Area(
         "schedules",

@@ -112,6 +112,7 @@ EQUIVALENT: dict[str, str] = {
     "models.inputs.grey_values: a constant: 1 -> -1 (#4)": LAST_AXIS,
     "models.inputs.latent_vectors: a constant: 1 -> -1": REST,
     "models.inputs.latent_vectors: a constant: 1 -> -1 (#2)": LAST_AXIS,
+    "models.inputs.latent_vectors: a comparison: len(array) == 0 -> ": LENGTH,
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.elbo.evaluate: an argument ignored: terms.kl.sum(axis=1": SAME_ACCURACY,
@@ -153,6 +154,10 @@ EQUIVALENT: dict[str, str] = {
     "evaluation.completion._fit: an argument ignored: _require_finite(": INFINITE,
     "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
+    # resume
+    "training.state.State.__init__: a wrong name: step -> b (#2)": (
+        "a buffer lies on the backend of its step"
+    ),
 }
 
 

@@ -94,7 +94,8 @@ def compiled(tree: ast.AST, function: Function) -> CodeType:
     free = function.__code__.co_freevars  # __class__, for super()
     outer = ast.parse("def outer():\n    pass").body[0]
     assert isinstance(outer, ast.FunctionDef)
-    outer.body = [ast.parse(f"{name} = None").body[0] for name in free] + [tree]  # type: ignore[list-item]
+    outer.body = [ast.Global([function.__name__])]  # a call of itself finds the module's function
+    outer.body += [ast.parse(f"{name} = None").body[0] for name in free] + [tree]  # type: ignore[list-item]
     module = ast.fix_missing_locations(ast.Module([outer], []))
     code = compile(module, f"<planted in {function.__qualname__}>", "exec")
     inner = _child(_child(code, "outer"), function.__name__)
