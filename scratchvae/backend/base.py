@@ -131,8 +131,9 @@ class Backend:
     def fused(self, equation: Function) -> Function | None:
         """This backend's form of an equation marked :func:`fusible`; None where it has none.
 
-        It takes the arguments of the equation, that of an optimizer's equation then the ``scratch``
-        that :meth:`update_scratch` makes, and allocates nothing on the device. Where the backend
+        It takes the arguments of the equation, and allocates nothing on the device. That of an
+        optimizer's update finds the ``scratch`` that :meth:`update_scratch` makes as the last of
+        the moments, that of clipping as its last argument. Where the backend
         ``records_steps``, a number among the arguments may lie on the device.
         """
         return self.fused_forms.get(FUSIBLE.get(equation, ""))

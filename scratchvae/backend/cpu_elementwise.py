@@ -6,7 +6,7 @@ Each is the fused form of an equation in ``layers/`` or ``likelihoods/``. They a
 
 import math
 
-from scratchvae.backend.base import Array, Backend, Weight
+from scratchvae.backend.base import Array, Backend
 from scratchvae.types import Function
 
 
@@ -39,9 +39,9 @@ def bernoulli_nll_terms(bk: Backend, a: Array, x: Array, out: Array, tmp: Array)
 
 
 def bernoulli_nll_and_grad(
-    bk: Backend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array
 ) -> None:
-    """nll = Σ_d log(1 + eᵃ) − x a; da = weight · (sigmoid(a) − x)  (E18, E19)."""
+    """nll = Σ_d log(1 + eᵃ) − x a; da = sigmoid(a) − x  (E18, E19)."""
     xp = bk.xp
     bernoulli_nll_terms(bk, a, x, da, tmp)
     xp.sum(da, axis=-1, out=nll)
@@ -50,7 +50,6 @@ def bernoulli_nll_and_grad(
     da *= 0.5
     da += 0.5
     da -= x
-    da *= weight
 
 
 FUSED: dict[str, Function] = {

@@ -3,6 +3,7 @@
 Each is the fused form of an equation in ``optim/``. A block is read from memory once, and its
 later passes find it in cache; Adam's measurements (docs/performance.md) hold for the shorter rules
 too. The updates are written with ``bk.xp`` alone, so that the strict device runs them as well.
+``buffers``: an optimizer's moments, and last the scratch of :func:`blocks`.
 """
 
 import math
@@ -24,11 +25,10 @@ def blocks(scratch: Array, *buffers: Array) -> Iterator[tuple[Array, ...]]:
 
 
 def adam(
-    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule, bk: Backend, p: Array, g: Array, buffers: Sequence[Array], lr: Number, t: Number
+) -> None:
     """The update of Adam  (E24), with √v̂ = root · √v and its factors drawn into two numbers."""
-    xp = bk.xp
+    xp, (*moments, scratch) = bk.xp, buffers
     seen1, seen2 = rule.seen(t)
     root = ((1 - rule.beta2) / seen2) ** 0.5
     rate = lr * (1 - rule.beta1) / seen1 / root
@@ -48,11 +48,10 @@ def adam(
 
 
 def rmsprop(
-    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule, bk: Backend, p: Array, g: Array, buffers: Sequence[Array], lr: Number, t: Number
+) -> None:
     """The update of RMSprop  (E41), with the root of 1 − ρ drawn out of the root."""
-    xp = bk.xp
+    xp, (*moments, scratch) = bk.xp, buffers
     root = (1 - rule.rho) ** 0.5
     thresholds = rule.flush_thresholds(bk) if t % FLUSH_EVERY == 0 else ()
     for tmp, pb, gb, rb in blocks(scratch, p, g, *moments):
@@ -72,11 +71,10 @@ def rmsprop(
 
 
 def sgd(
-    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule, bk: Backend, p: Array, g: Array, buffers: Sequence[Array], lr: Number, t: Number
+) -> None:
     """The update of gradient descent, with momentum or without  (E42)."""
-    xp = bk.xp
+    xp, (*moments, scratch) = bk.xp, buffers
     thresholds = rule.flush_thresholds(bk) if t % FLUSH_EVERY == 0 else ()
     for tmp, pb, gb, *velocity in blocks(scratch, p, g, *moments):
         move = gb
@@ -95,11 +93,10 @@ def sgd(
 
 
 def adagrad(
-    rule: Rule, bk: Backend, p: Array, g: Array, moments: Sequence[Array], lr: Number, t: Number,
-    scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule, bk: Backend, p: Array, g: Array, buffers: Sequence[Array], lr: Number, t: Number
+) -> None:
     """The update of Adagrad  (E43)."""
-    xp = bk.xp
+    xp, (*moments, scratch) = bk.xp, buffers
     for tmp, pb, gb, sb in blocks(scratch, p, g, *moments):
         xp.multiply(gb, gb, out=tmp)
         sb += tmp

@@ -2,7 +2,7 @@
 
 import math
 
-from scratchvae.backend import Array, HostArray, Number
+from scratchvae.backend import Array, HostArray, Number, Weight
 from scratchvae.errors import ConfigError, MissingMethodError
 from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.gaussian import (
@@ -20,8 +20,9 @@ class Estimator:
     """How the bound of log p(x), and its gradient, are estimated from samples of z.
 
     Holds settings and nothing else: buffers are those of a :class:`LatentBuffers`. A step calls
-    ``value`` once nll is known, ``grad_head`` once the decoder has handed over dz. An estimator of
-    your own needs these two; where its value is no sum of nll and kl, ``total``, too.
+    ``value`` and ``sample_weight`` once nll is known, ``grad_head`` once the decoder has handed
+    over dz. An estimator of your own needs the first and the last of them; where its value is no
+    sum of nll and kl, ``total``, too.
     """
 
     name = ""
@@ -32,7 +33,6 @@ class Estimator:
     reference = "analytic"  # the estimator of the same bound whose mean gradient is the true one
     gradient_matches_value = True  # its gradient is that of its value: a complex step can check it
     sums_terms = True  # its value is E2 of nll and kl as they stand in their buffers
-    uses_importance_weights = False  # the decoder's weight of a sample depends on the values
     kl_labels: tuple[str, ...] = ()  # the equation of its kl (B, Z)
     value_writes: tuple[str, ...] = ()  # the buffers of its work that value fills, by name
     whole_batch = False  # its value is no sum over images: the batch can't be split
@@ -83,12 +83,9 @@ class Estimator:
             "latent.objective from latent.nll and the samples"
         )
 
-    def sample_weights(self, latent: LatentBuffers, weight: float) -> Array:
-        """The decoder's weight of every sample, (B, K, 1); for those who weigh samples."""
-        raise MissingMethodError(
-            f"{type(self).__name__} uses_importance_weights, so it needs sample_weights(self, "
-            "latent, weight), which returns the weight of every sample, (B, K, 1)"
-        )
+    def sample_weight(self, latent: LatentBuffers, weight: float) -> Weight:
+        """What each sample's nll weighs in weight · Σ objective: a number or (B, K, 1)."""
+        return weight / latent.samples
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """Assign dhead: the gradient of weight · Σ objective by [μ | log σ²].

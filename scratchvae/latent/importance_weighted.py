@@ -41,7 +41,6 @@ class ImportanceWeighted(Estimator):
     value_writes = ("cost", "weights")
     allows_beta = False
     sums_terms = False
-    uses_importance_weights = True
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
         """cost = −log w, weights = w_k / Σ_l w_l, dcost (B, K); shift (B, 1)."""
@@ -60,7 +59,7 @@ class ImportanceWeighted(Estimator):
             latent.bk, latent.work.cost, latent.objective, latent.work.weights, latent.work.shift
         )
 
-    def sample_weights(self, latent: LatentBuffers, weight: float) -> Array:
+    def sample_weight(self, latent: LatentBuffers, weight: float) -> Array:
         """d(−log w_k) = weight · w_k / Σ_l w_l, (B, K, 1)  (E51)."""
         latent.bk.xp.multiply(latent.work.weights, weight, out=latent.work.dcost)
         return latent.work.dcost[:, :, None]

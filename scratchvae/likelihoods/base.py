@@ -24,16 +24,16 @@ class Likelihood:
 
     A likelihood owns the map from logits to means and the sampler, so that sampling cannot
     disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples per image, or
-    (B, K, logits_per_pixel · D); ``x``: (B, 1, D); values in nats, summed over the pixels:
-    (B, K). A likelihood may have parameters of its own, handed in like a layer's.
+    (B, K, logits_per_pixel · D), the first logits of all pixels, then the second ones; ``x``:
+    (B, 1, D); values in nats, summed over the pixels: (B, K). A likelihood may have parameters of
+    its own, handed in like a layer's.
 
     A likelihood of your own needs ``pixel_nll``, ``nll_and_grad``, ``mean`` and ``sample``; with
-    parameters also ``parameters``.
+    parameters also ``parameters`` and ``grad_params``.
     """
 
     logits_per_pixel = 1  # how many numbers the decoder gives for each pixel
     unit_interval = False  # x must lie in [0, 1]
-    grad_labels: tuple[str, ...] = ()  # the equation of its parameters' gradients: ("E23",)
     noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
 
     @classmethod
@@ -81,23 +81,33 @@ class Likelihood:
         p: Views,
         logits: Array,
         x: Array,
-        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Views,
         work: Views,
     ) -> None:
-        """The value as in :meth:`nll`, and the gradient of Σ weight · nll.
+        """The value as in :meth:`nll`, and its gradient with respect to the logits, in one pass.
 
-        ``weight``: a number, or (B, K, 1) with one for each sample, or (1, 1, D) with one for each
-        pixel's part of the gradient. Assigns dlogits and, where the likelihood has parameters,
-        their gradients g.
+        Nothing is weighted here: the importance weight of a sample is known only after its value,
+        and :class:`BoundVAE` multiplies by it.
         """
         raise MissingMethodError(
-            f"{type(self).__name__} needs nll_and_grad(self, bk, p, logits, x, weight, nll, "
-            "dlogits, g, work), which writes nll as pixel_nll's sum, and weight times its gradient "
-            "into dlogits: dlogits[...] = …"
+            f"{type(self).__name__} needs nll_and_grad(self, bk, p, logits, x, nll, dlogits, "
+            "work), which writes nll as pixel_nll's sum, and its gradient with respect to the "
+            "logits into dlogits: dlogits[...] = …"
         )
+
+    def grad_params(self, bk: Backend, p: Views, weight: Weight, g: Views, work: Views) -> None:
+        """Assign the gradients ``g`` of Σ weight · nll with respect to the parameters.
+
+        Follows :meth:`nll_and_grad`, and may read and overwrite what that left in ``work``.
+        ``weight``: a number, or (B, K, 1) with one for each sample.
+        """
+        if g is not None and vars(g):
+            raise MissingMethodError(
+                f"{type(self).__name__} has parameters, so it needs grad_params(self, bk, p, "
+                "weight, g, work), which writes their gradients: "
+                + ", ".join(f"g.{name}[...] = …" for name in vars(g))
+            )
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """out = E[x | z]. ``out`` may be ``logits`` where there is one per pixel."""

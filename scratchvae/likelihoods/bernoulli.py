@@ -3,7 +3,7 @@
 What is marked ``fusible`` a backend may compute in a faster form; a test holds the two equal.
 """
 
-from scratchvae.backend import Array, Backend, Weight, fusible
+from scratchvae.backend import Array, Backend, fusible
 from scratchvae.layers import sigmoid
 from scratchvae.likelihoods.base import Likelihood
 from scratchvae.memory import Views
@@ -24,16 +24,16 @@ def bernoulli_nll_terms(bk: Backend, a: Array, x: Array, out: Array, tmp: Array)
 
 @fusible("bernoulli nll and grad")
 def bernoulli_nll_and_grad(
-    bk: Backend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array
 ) -> None:
     """The value and the gradient of the Bernoulli in one pass  (E18, E19).
 
-    nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = weight · (sigmoid(a) − x). ``a``, ``da``
-    and ``tmp``: (..., D); ``x`` broadcasts against them; ``weight``: a number or (..., 1).
+    nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = sigmoid(a) − x. ``a``, ``da`` and ``tmp``:
+    (..., D); ``x`` broadcasts against them.
     """
     bernoulli_nll_terms(bk, a, x, da, tmp)
     nll[...] = bk.xp.sum(da, axis=-1)
-    da[...] = weight * (0.5 * bk.xp.tanh(0.5 * a) + 0.5 - x)
+    da[...] = 0.5 * bk.xp.tanh(0.5 * a) + 0.5 - x
 
 
 class Bernoulli(Likelihood):
@@ -57,14 +57,12 @@ class Bernoulli(Likelihood):
         p: Views,
         logits: Array,
         x: Array,
-        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Views,
         work: Views,
     ) -> None:
-        """da = weight · (sigmoid(a) − x)  (E19), in one pass with the value (E18)."""
-        bk.compute(bernoulli_nll_and_grad, logits, x, weight, nll, dlogits, work.tmp)
+        """da = sigmoid(a) − x  (E19), in one pass with the value (E18)."""
+        bk.compute(bernoulli_nll_and_grad, logits, x, nll, dlogits, work.tmp)
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """E[x|z] = sigmoid(a)  (E20)."""

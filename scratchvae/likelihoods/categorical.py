@@ -2,7 +2,7 @@
 
 import math
 
-from scratchvae.backend import Array, Backend, Weight
+from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
 from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings
 from scratchvae.memory import Views, Workspace
@@ -83,18 +83,15 @@ class Categorical(Likelihood):
         p: Views,
         logits: Array,
         x: Array,
-        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Views,
         work: Views,
     ) -> None:
-        """da_l = weight · (softmax(a)_l − 1 where l is the pixel's level)  (E57)."""
+        """da_l = softmax(a)_l, minus 1 where l is the pixel's level  (E57)."""
         self.nll(bk, p, logits, x, nll, work)
         da = self._by_level(dlogits)
         bk.xp.divide(work.shifted, work.total[:, :, None, :], out=da)
         da -= work.one_hot
-        da *= weight if isinstance(weight, float | int) else weight[:, :, None, :]
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """E[x|z] = Σ_l softmax(a)_l · l / (L − 1)  (E58)."""

@@ -38,11 +38,6 @@ class GaussianLikelihood(Likelihood):
         """1/σ², a number or (1,) or (D,), and Σ_d ½ log 2πσ_d², a number or (1,)."""
         raise NotImplementedError
 
-    def variance_grad(
-        self, bk: Backend, p: Views, square: Array, weight: Weight, g: Views, work: Views
-    ) -> None:
-        """The gradient of σ's parameters, from r²/σ² (B, K, D), which it may overwrite."""
-
     def std(self, bk: Backend, p: Views) -> Weight:
         """σ: a number or (1,) or (D,)."""
         raise NotImplementedError
@@ -77,29 +72,26 @@ class GaussianLikelihood(Likelihood):
         p: Views,
         logits: Array,
         x: Array,
-        weight: Weight,
         nll: Array,
         dlogits: Array,
-        g: Views,
         work: Views,
     ) -> None:
-        """da = weight · (m − x)/σ² · m′(a)  (E22), with m′ = m (1 − m) for the sigmoid."""
-        tmp, mean = work.tmp, work.mean
+        """da = (m − x)/σ² · m′(a)  (E22), with m′ = m (1 − m) for the sigmoid.
+
+        Leaves (m − x)²/σ² in ``work.terms``.
+        """
+        tmp, mean, squares = work.tmp, work.mean, work.terms
         precision, constant = self.precision(bk, p, x.shape[-1], work)
         self.mean(bk, logits, mean)
-        bk.xp.subtract(mean, x, out=dlogits)
-        bk.xp.multiply(dlogits, precision, out=tmp)  # (m − x)/σ²
-        dlogits *= tmp  # (m − x)²/σ²
-        bk.xp.sum(dlogits, axis=-1, out=nll)
+        bk.xp.subtract(mean, x, out=tmp)
+        bk.xp.multiply(tmp, precision, out=dlogits)  # (m − x)/σ²
+        bk.xp.multiply(tmp, dlogits, out=squares)
+        bk.xp.sum(squares, axis=-1, out=nll)
         nll *= 0.5
         nll += constant
-        self.variance_grad(bk, p, dlogits, weight, g, work)
-        tmp *= weight
-        if self.mean_map == "identity":
-            dlogits[...] = tmp
-        else:
-            bk.xp.subtract(1.0, mean, out=dlogits)
-            dlogits *= mean
+        if self.mean_map == "sigmoid":
+            bk.xp.subtract(1.0, mean, out=tmp)
+            tmp *= mean
             dlogits *= tmp
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
@@ -153,8 +145,6 @@ class LearnedGaussian(GaussianLikelihood):
     σ² = s² + exp(logvar) with the floor s = ``min_std``: without one, the density of a pixel that
     never changes is unbounded, and training finds that out. Parameter: logvar, (1,) or (D,).
     """
-
-    grad_labels = ("E23",)
 
     def __init__(
         self,
@@ -218,13 +208,12 @@ class LearnedGaussian(GaussianLikelihood):
         work.constant *= 0.5
         return work.precision, work.constant
 
-    def variance_grad(
-        self, bk: Backend, p: Views, square: Array, weight: Weight, g: Views, work: Views
-    ) -> None:
+    def grad_params(self, bk: Backend, p: Views, weight: Weight, g: Views, work: Views) -> None:
         """d logvar = Σ weight · ½ (1 − r²/σ²) · exp(logvar)/σ²  (E23)."""
-        bk.xp.subtract(1.0, square, out=square)
-        square *= weight
-        bk.sum_rows(square.reshape(-1, square.shape[-1]), work.row_sum)
+        excess = work.terms  # r²/σ², from nll_and_grad
+        bk.xp.subtract(1.0, excess, out=excess)
+        excess *= weight
+        bk.sum_rows(excess.reshape(-1, excess.shape[-1]), work.row_sum)
         if self.per_pixel:
             g.logvar[...] = work.row_sum
         else:

@@ -54,13 +54,14 @@ class BoundPosterior:
         self.logits = self.decoder.y.reshape(B, K, -1)
         dlogits: Array = self.decoder.dy
         self.dlogits = dlogits.reshape(B, K, -1)
+        self.dlogits_by_pixel = dlogits.reshape(B, K, -1, D)  # the weight of a pixel is for all
 
         self.x = bk.array(images.reshape(B, 1, D))
         self.observed = bk.array(observed.reshape(-1, 1, D))  # 1 or 0
-        self.weight = bk.array(observed.reshape(-1, 1, D) / K)
+        self.weight = bk.array(observed.reshape(-1, 1, 1, D) / K)
         self.pixel_nll = workspace.buffer("pixel_nll", D, per=K).reshape(B, K, D)
         self.work = self.likelihood.work(workspace, D, K)
-        self.p_x, self.g_x = params.namespace("likelihood"), no_grads.namespace("likelihood")
+        self.p_x = params.namespace("likelihood")
 
     def value(self) -> None:
         """−ELBO of the observed pixels  (E60).
@@ -82,9 +83,9 @@ class BoundPosterior:
         """
         self._run_decoder()
         self.likelihood.nll_and_grad(
-            self.bk, self.p_x, self.logits, self.x, self.weight,
-            self.nll, self.dlogits, self.g_x, self.work,
-        )  # fmt: skip
+            self.bk, self.p_x, self.logits, self.x, self.nll, self.dlogits, self.work
+        )
+        self.dlogits_by_pixel *= self.weight
         self.decoder.grad_inputs()
         self.estimator.grad_head(self.latent, 1.0, 1.0)
         Z = self.latent.latent

@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from scratchvae.backend import Array, Backend, HostArray, Number, Weight
+from scratchvae.backend import Array, Backend, HostArray, Number
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, value_is_lost
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
@@ -272,31 +272,28 @@ class BoundVAE:
     def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> None:
         """As :meth:`loss_and_gradient`, without the parameter gradients of the layers.
 
-        The gradient runs back from the logits to every layer's output. What the encoder's
-        [μ | log σ²] receives is the estimator's. One that weighs samples by their values needs
-        those first.
+        The gradient runs back from the logits to every layer's output. What a sample weighs in it,
+        and what the encoder's [μ | log σ²] receives, is the estimator's.
         """
         beta = self._beta(beta)
-        if self.estimator.uses_importance_weights:
-            self.loss(beta)
-            self._backward_to_logits(self.estimator.sample_weights(self.latent, weight))
-        else:
-            self.encoder.forward()
-            reparameterize(self.bk, self.head, self.std, self.eps, self.z)
-            self.decoder.forward()
-            self._backward_to_logits(weight / self.vae.samples)
-            self.estimator.value(self.latent, beta)
+        self.encoder.forward()
+        reparameterize(self.bk, self.head, self.std, self.eps, self.z)
+        self.decoder.forward()
+        self._nll_and_grad()
+        self.estimator.value(self.latent, beta)
+        sample_weight = self.estimator.sample_weight(self.latent, weight)
+        self.dlogits *= sample_weight
+        self.likelihood.grad_params(self.bk, self.p_x, sample_weight, self.g_x, self.work)
         self.decoder.grad_inputs()
         self.estimator.grad_head(self.latent, weight, beta)
         self.encoder.grad_inputs()
 
-    def _backward_to_logits(self, weight: Weight) -> None:
-        """nll of every sample, and its weighted gradient with respect to the logits."""
+    def _nll_and_grad(self) -> None:
+        """nll of every sample, and its gradient with respect to the logits."""
         nll_and_grad: Callable[..., object] = self.likelihood.nll_and_grad
         returned = nll_and_grad(
-            self.bk, self.p_x, self.logits, self.x_each, weight,
-            self.nll, self.dlogits, self.g_x, self.work,
-        )  # fmt: skip
+            self.bk, self.p_x, self.logits, self.x_each, self.nll, self.dlogits, self.work
+        )
         if returned is not None:
             raise ConfigError(value_is_lost(nll_and_grad, "nll[...] = … and dlogits[...] = …"))
 

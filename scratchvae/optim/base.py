@@ -209,10 +209,14 @@ class BoundOptimizer:
         ``lr`` is the schedule's rate at ``t``, for a caller who has looked it up already.
         """
         self.clip(part)
-        p, g, *moments = self.parts[part]
+        p, g, *buffers = self.parts[part]
         lr = self.rule.schedule(t) if lr is None else lr
-        update = type(self.rule).update
-        if self._compute(part, update, self.rule, self.bk, p, g, moments, lr, t) is not None:
+        update = self.bk.fused(type(self.rule).update)
+        if update is None:
+            update = type(self.rule).update
+        else:
+            buffers.append(self.scratch[part])
+        if update(self.rule, self.bk, p, g, buffers, lr, t) is not None:
             raise ConfigError(
                 f"{type(self.rule).__name__}.update returned something, where it must change p in "
                 "place: p -= ..."

@@ -207,7 +207,7 @@ def test_every_verb_runs_without_a_hidden_transfer_and_as_on_the_cpu(plain, dtyp
     stream = Stream(5, Purpose.LATENT, 3)
     draw = np.random.default_rng(11)
     host = {
-        "a": draw.normal(size=(3, 2, 5)), "x": draw.random((3, 1, 5)), "w": draw.random((3, 2, 1)),
+        "a": draw.normal(size=(3, 2, 5)), "x": draw.random((3, 1, 5)),
         "left": draw.normal(size=(3, 4)), "right": draw.normal(size=(6, 4)),
     }  # fmt: skip
     images = draw.integers(0, 256, size=(9, 5)).astype(np.uint8)
@@ -233,7 +233,7 @@ def test_every_verb_runs_without_a_hidden_transfer_and_as_on_the_cpu(plain, dtyp
         bk.compute(relu, on["left"], out["relu"])
         bk.compute(relu_grad, out["relu"], on["left"], out["relu_grad"], flat_tmp)
         bk.compute(bernoulli_nll_terms, on["a"], on["x"], out["terms"], tmp)
-        bk.compute(bernoulli_nll_and_grad, on["a"], on["x"], on["w"], out["nll"], out["da"], tmp)
+        bk.compute(bernoulli_nll_and_grad, on["a"], on["x"], out["nll"], out["da"], tmp)
         bk.uniform(out["uniform"], stream, noise)
         bk.normal(out["normal"], stream, noise)
         if bk.name == "strict":

@@ -223,8 +223,8 @@ def test_after_good_epochs_the_checkpoint_of_the_last_one_stays(
 ) -> None:
     adam = cpu_updates.adam
 
-    def poisoned(rule, bk, p, g, moments, lr, t, scratch) -> None:
-        adam(rule, bk, p, g, moments, lr, t, scratch)
+    def poisoned(rule, bk, p, g, buffers, lr, t) -> None:
+        adam(rule, bk, p, g, buffers, lr, t)
         if t == 10:
             p[0] = float("nan")
 

@@ -56,7 +56,7 @@ class Slope(Elementwise):
 class NoValue(Likelihood): pass
 
 class ReturnsBoth(Bernoulli):
-    def nll_and_grad(self, bk, p, logits, x, weight, nll, dlogits, g, work):
+    def nll_and_grad(self, bk, p, logits, x, nll, dlogits, work):
         return nll, dlogits
 
 class Scale(Likelihood):
@@ -156,7 +156,7 @@ def test_the_laplace_of_the_page_is_scipys(laplace, cpu64):
         ("activation", "ReturnsGradient", "ReturnsGradient.grad_input returns a value"),
         ("activation", "Typo", "(in Typo.forward, "),
         ("activation", "Slope", "settings make it without arguments, but Slope.__init__() missing"),
-        ("likelihood", "NoValue", "NoValue needs nll_and_grad(self, bk, p, logits, x, weight"),
+        ("likelihood", "NoValue", "NoValue needs nll_and_grad(self, bk, p, logits, x, nll"),
         ("likelihood", "ReturnsBoth", "ReturnsBoth.nll_and_grad returns a value"),
         ("likelihood", "Scale", "settings make it without arguments, but Scale.__init__() missing"),
         ("estimator", "NoBound", "NoBound needs value(self, latent, beta)"),
@@ -192,7 +192,7 @@ def test_a_likelihood_names_the_method_that_it_lacks(missing, laplace):
     assert Likelihood().describe() == "Likelihood"
 
 
-@pytest.mark.parametrize("missing", ["value", "grad_head", "sample_weights"])
+@pytest.mark.parametrize("missing", ["value", "grad_head"])
 def test_an_estimator_names_the_method_that_it_lacks(missing):
     unfinished = type("Unfinished", (Estimator,), {})()
     method = getattr(unfinished, missing)

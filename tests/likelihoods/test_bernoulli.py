@@ -19,16 +19,16 @@ def draw_inputs():
     return logits, x
 
 
-def evaluate(bk, logits, x, weight=None):
-    """−log p(x|z) (B, K) and, with a weight, the gradient by the logits (B, K, D)."""
+def evaluate(bk, logits, x, grad=False):
+    """−log p(x|z) (B, K) and, where it is asked for, its gradient (B, K, D)."""
     rows, samples, pixels = logits.shape
     likelihood = Bernoulli()
     work = likelihood.work(Workspace(bk, rows), pixels, samples)
     a, x, nll, da = bk.array(logits), bk.array(x), bk.empty((rows, samples)), bk.empty(logits.shape)
-    if weight is None:
+    if not grad:
         likelihood.nll(bk, None, a, x, nll, work)
         return bk.to_host(nll)
-    likelihood.nll_and_grad(bk, None, a, x, weight, nll, da, None, work)
+    likelihood.nll_and_grad(bk, None, a, x, nll, da, work)
     return bk.to_host(nll), bk.to_host(da)
 
 
@@ -56,16 +56,15 @@ def test_e18_a_grey_pixel_mixes_the_values_of_black_and_white(cpu64):
 def test_e18_e19_value_and_gradient_by_hand(cpu64):
     # sigmoid(ln 3, 0, −ln 3) = ¾, ½, ¼. For x = (1, 0, 1) the probability is ¾ · ½ · ¼ = 3/32.
     logits, x = np.array([[[LN3, 0.0, -LN3]]]), np.array([[[1.0, 0.0, 1.0]]])
-    nll, da = evaluate(cpu64, logits, x, weight=8.0)
+    nll, da = evaluate(cpu64, logits, x, grad=True)
     np.testing.assert_allclose(nll, [[np.log(32 / 3)]], rtol=1e-15)
-    np.testing.assert_allclose(da, [[[-2, 4, -6]]], rtol=1e-15)
+    np.testing.assert_allclose(da, [[[-0.25, 0.5, -0.75]]], rtol=1e-15)
 
 
-def test_e19_every_sample_may_have_a_weight_of_its_own(cpu64):
+def test_e19_the_gradient_is_mean_minus_pixel_beside_the_value_as_it_is_alone(cpu64):
     logits, x = draw_inputs()
-    weights = uniform((B, K, 1), Stream(2, Purpose.DIRECTION))
-    nll, da = evaluate(cpu64, logits, x, weight=weights)
-    np.testing.assert_allclose(da, weights * (expit(logits) - x), rtol=0, atol=4e-16)
+    nll, da = evaluate(cpu64, logits, x, grad=True)
+    np.testing.assert_allclose(da, expit(logits) - x, rtol=0, atol=4e-16)
     np.testing.assert_array_equal(nll, evaluate(cpu64, logits, x))
 
 

@@ -23,17 +23,16 @@ def draw_inputs(levels=L, pixels=D):
     return logits.reshape(B, K, -1), level / (levels - 1)
 
 
-def evaluate(bk, logits, x, weight=None, levels=L):
-    """−log p(x|z), and with a weight its gradient by the logits."""
+def evaluate(bk, logits, x, grad=False, levels=L):
+    """−log p(x|z), and where it is asked for its gradient with respect to the logits."""
     rows, samples, _ = logits.shape
     likelihood = Categorical(levels)
     work = likelihood.work(Workspace(bk, rows), x.shape[-1], samples)
     a, x, nll, da = bk.array(logits), bk.array(x), bk.empty((rows, samples)), bk.empty(logits.shape)
-    if weight is None:
+    if not grad:
         likelihood.nll(bk, None, a, x, nll, work)
         return bk.to_host(nll)
-    weight = weight if isinstance(weight, float) else bk.array(weight)
-    likelihood.nll_and_grad(bk, None, a, x, weight, nll, da, None, work)
+    likelihood.nll_and_grad(bk, None, a, x, nll, da, work)
     return bk.to_host(nll), bk.to_host(da)
 
 
@@ -77,7 +76,7 @@ def test_e56_every_grey_value_finds_its_level(dtype, levels):
 def test_e56_huge_logits_neither_overflow_nor_lose_the_value(cpu64):
     logits = np.array([[[1e300, 0.0, -1e300]]])
     for x, expected in ((0.0, 0.0), (0.5, 1e300), (1.0, 2e300)):
-        nll, da = evaluate(cpu64, logits, np.full((1, 1, 1), x), 1.0, levels=3)
+        nll, da = evaluate(cpu64, logits, np.full((1, 1, 1), x), grad=True, levels=3)
         assert nll[0, 0] == expected
         assert np.isfinite(da).all()
 
@@ -96,26 +95,20 @@ def test_e56_two_levels_are_a_bernoulli(cpu64):
     np.testing.assert_allclose(evaluate(cpu64, a, x, levels=2), expected, rtol=1e-13)
 
 
-def test_e57_the_gradient_is_probability_minus_indicator_for_every_kind_of_weight(cpu64):
+def test_e57_the_gradient_is_probability_minus_indicator(cpu64):
     logits, x = draw_inputs()
     shown = np.rint(x * (L - 1))[:, :, None] == np.arange(L)[:, None]
     expected = softmax(by_level(logits), axis=2) - shown
-    for weight in (
-        0.25,
-        uniform((B, K, 1), Stream(4, Purpose.DIRECTION)),
-        uniform((1, 1, D), Stream(5, Purpose.DIRECTION)),
-    ):
-        nll, da = evaluate(cpu64, logits, x, weight)
-        factor = weight if isinstance(weight, float) else weight[:, :, None]
-        np.testing.assert_allclose(by_level(da), factor * expected, rtol=1e-13, atol=1e-15)
-        np.testing.assert_array_equal(nll, evaluate(cpu64, logits, x))
-        np.testing.assert_allclose(by_level(da).sum(axis=2), 0, atol=1e-14)
+    nll, da = evaluate(cpu64, logits, x, grad=True)
+    np.testing.assert_allclose(by_level(da), expected, rtol=1e-13, atol=1e-15)
+    np.testing.assert_array_equal(nll, evaluate(cpu64, logits, x))
+    np.testing.assert_allclose(by_level(da).sum(axis=2), 0, atol=1e-14)
 
 
 def test_e57_the_gradient_is_that_of_the_value_by_complex_step(cpu64, cpu128):
     logits, x = draw_inputs()
     logits.reshape(-1)[:L] = 0.0  # ties for the largest logit
-    _, da = evaluate(cpu64, logits, x, 1.0)
+    _, da = evaluate(cpu64, logits, x, grad=True)
     for i in range(L * D):
         step = np.zeros(L * D)
         step[i] = H
@@ -169,10 +162,10 @@ def test_a_training_step_on_the_strict_device_allocates_nothing_and_agrees_with_
     a, pixels = bk.array(logits.astype("f4")), bk.array(x.astype("f4"))
     nll, da = bk.empty((B, K)), bk.empty(logits.shape)
     before = bk.device.allocations
-    arguments = bk, None, a, pixels, 0.5, nll, da, None, work
+    arguments = bk, None, a, pixels, nll, da, work
     bk.capture(partial(likelihood.nll_and_grad, *arguments))()
     assert bk.device.allocations == before
-    expected = evaluate(get_backend("cpu", "float32"), logits, x, 0.5)
+    expected = evaluate(get_backend("cpu", "float32"), logits, x, grad=True)
     np.testing.assert_array_equal(bk.to_host(nll), expected[0])
     np.testing.assert_array_equal(bk.to_host(da), expected[1])
 

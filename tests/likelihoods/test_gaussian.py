@@ -57,7 +57,9 @@ def evaluate(bk, likelihood, logvar, logits, x, weight=None):
     if weight is None:
         likelihood.nll(bk, p, a, x, nll, work)
         return bk.to_host(nll)
-    likelihood.nll_and_grad(bk, p, a, x, weight, nll, da, g, work)
+    likelihood.nll_and_grad(bk, p, a, x, nll, da, work)
+    da *= weight
+    likelihood.grad_params(bk, p, weight, g, work)
     return bk.to_host(nll), bk.to_host(da), {n: bk.to_host(v) for n, v in vars(g).items()}
 
 

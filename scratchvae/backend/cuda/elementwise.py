@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scratchvae.backend.base import Array, Weight
+from scratchvae.backend.base import Array
 from scratchvae.backend.cuda.kernels import blocks_for, contiguous
 from scratchvae.types import Function
 
 if TYPE_CHECKING:
     from scratchvae.backend.cuda.operations import CudaOperations
-
-NO_READ = (None, 1, 0, 0)
 
 
 def relu(bk: "CudaOperations", x: Array, y: Array) -> Any:
@@ -42,20 +40,16 @@ def bernoulli_nll_terms(bk: "CudaOperations", a: Array, x: Array, out: Array, tm
 
 
 def bernoulli_nll_and_grad(
-    bk: "CudaOperations", a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
+    bk: "CudaOperations", a: Array, x: Array, nll: Array, da: Array, tmp: Array
 ) -> Any:
-    """nll = Σ_d log(1 + eᵃ) − x a; da = weight · (sigmoid(a) − x)  (E18, E19)."""
-    number = isinstance(weight, int | float | np.number)
+    """nll = Σ_d log(1 + eᵃ) − x a; da = sigmoid(a) − x  (E18, E19)."""
     pixels = read(x, a.shape)
-    weights = NO_READ if number else read(weight, a.shape)
-    arrays = (a, x, nll, da, None if number else weight)
-    if pixels is None or weights is None or not contiguous(*arrays):
+    if pixels is None or not contiguous(a, x, nll, da):
         return NotImplemented
     rows, columns = a.size // a.shape[-1], a.shape[-1]
     bk.kernels.launch(
-        "bernoulli_nll_and_grad", blocks_for(rows, 1), a, *pixels, *weights,
-        float(weight) if number else 0.0, nll, da, rows, columns,
-    )  # fmt: skip
+        "bernoulli_nll_and_grad", blocks_for(rows, 1), a, *pixels, nll, da, rows, columns
+    )
 
 
 def read(x: Array, shape: tuple[int, ...]) -> tuple[Array, int, int, int] | None:

@@ -1,6 +1,7 @@
 """The optimizers' updates and clipping as CUDA kernels: one pass, nothing beside the buffers.
 
-Each is the fused form of an equation in ``optim/``.
+Each is the fused form of an equation in ``optim/``. ``buffers``: an optimizer's moments, and last
+the scratch of a norm, which an update has no use for.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,43 +17,64 @@ PARTIAL_SUMS = 256  # blocks of a norm: always as many, so that the order of the
 
 
 def adam(
-    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
-    t: Number, scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule,
+    bk: "CudaOperations",
+    p: Array,
+    g: Array,
+    buffers: Sequence[Array],
+    lr: Number,
+    t: Number,
+) -> None:
     """The update of Adam  (E24)."""
-    m, v = moments
+    m, v, _ = buffers
     settings = rule.beta1, rule.beta2, rule.eps, rule.bias_correction, rule.eps_hat
     rest = *given(lr, float), *settings, *given(t, int), FLUSH_EVERY, *rule.flush_thresholds(bk)
     bk.kernels.each("adam", p.size, p, g, m, v, p.size, *rest)
 
 
 def rmsprop(
-    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
-    t: Number, scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule,
+    bk: "CudaOperations",
+    p: Array,
+    g: Array,
+    buffers: Sequence[Array],
+    lr: Number,
+    t: Number,
+) -> None:
     """The update of RMSprop  (E41)."""
-    (r,) = moments
+    r, _ = buffers
     settings = rule.rho, rule.eps, rule.eps_inside
     rest = *given(lr, float), *settings, *given(t, int), FLUSH_EVERY, *rule.flush_thresholds(bk)
     bk.kernels.each("rmsprop", p.size, p, g, r, p.size, *rest)
 
 
 def sgd(
-    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
-    t: Number, scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule,
+    bk: "CudaOperations",
+    p: Array,
+    g: Array,
+    buffers: Sequence[Array],
+    lr: Number,
+    t: Number,
+) -> None:
     """The update of gradient descent, with momentum or without  (E42)."""
-    v, threshold = (moments[0], *rule.flush_thresholds(bk)) if moments else (None, 0.0)
+    *velocity, _ = buffers
+    v, threshold = (*velocity, *rule.flush_thresholds(bk)) if velocity else (None, 0.0)
     rest = *given(lr, float), rule.momentum, rule.nesterov, *given(t, int), FLUSH_EVERY, threshold
     bk.kernels.each("sgd", p.size, p, g, v, p.size, *rest)
 
 
 def adagrad(
-    rule: Rule, bk: "CudaOperations", p: Array, g: Array, moments: Sequence[Array], lr: Number,
-    t: Number, scratch: Array,
-) -> None:  # fmt: skip
+    rule: Rule,
+    bk: "CudaOperations",
+    p: Array,
+    g: Array,
+    buffers: Sequence[Array],
+    lr: Number,
+    t: Number,
+) -> None:
     """The update of Adagrad  (E43)."""
-    (s,) = moments
+    s, _ = buffers
     bk.kernels.each("adagrad", p.size, p, g, s, p.size, *given(lr, float), rule.eps)
 
 

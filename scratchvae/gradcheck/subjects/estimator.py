@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import Array, Backend
-from scratchvae.backend.base import Weight
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
@@ -84,9 +83,7 @@ def estimator_subject(
     def backward(bk: Backend, buffers: Buffers) -> None:
         latent_buffers, weight = draw(bk, buffers), float(np.real(bk.to_host(buffers["w"])))
         estimator.value(latent_buffers, beta)
-        each: Weight = weight / samples
-        if estimator.uses_importance_weights:
-            each = estimator.sample_weights(latent_buffers, weight)
+        each = estimator.sample_weight(latent_buffers, weight)
         latent_buffers.dz[...] = (latent_buffers.z * buffers["c"] + buffers["s"]) * each
         estimator.grad_head(latent_buffers, weight, beta)
         if estimator.gradient_matches_value:

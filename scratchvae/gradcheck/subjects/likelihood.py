@@ -47,9 +47,13 @@ def likelihood_subject(
     def backward(bk: Backend, buffers: Buffers) -> None:
         p, g = namespaces(buffers)
         writes_only(likelihood.nll_and_grad, "nll[...] = … and dlogits[...] = …")(
-            bk, p, buffers["logits"], buffers["x"], buffers["w"],
-            buffers["nll_again"], buffers["dlogits"], g, buffers["work"],
+            bk, p, buffers["logits"], buffers["x"], buffers["nll_again"], buffers["dlogits"],
+            buffers["work"],
         )  # fmt: skip
+        buffers["dlogits"] *= buffers["w"]
+        writes_only(likelihood.grad_params, ", ".join(f"g.{n}[...] = …" for n in shapes))(
+            bk, p, buffers["w"], g, buffers["work"]
+        )
 
     return BufferedSubject(
         name=label,
@@ -75,7 +79,7 @@ def likelihood_subject(
             "nll": "out[...] = … in nll",
             "nll_again": "nll[...] = … in nll_and_grad",
             "dlogits": "dlogits[...] = … in nll_and_grad",
-            **{f"d{n}": f"g.{n}[...] = … in nll_and_grad" for n in shapes},
+            **{f"d{n}": f"g.{n}[...] = … in grad_params" for n in shapes},
         },
         expand_to=(rows, samples),
     )

@@ -8,16 +8,13 @@ WIDTH_ONLY = "only the length of its rows is read, which all of them share"
 EQUIVALENT: dict[str, str] = {
     **{
         f"plain bernoulli_nll_and_grad: a wrong name: tmp -> {name}": NO_SCRATCH
-        for name in ("da", "weight", "nll", "x", "a")
+        for name in ("da", "nll", "x", "a")
     },
     "ReLU.grad_input: a wrong name: y -> x": "y > 0 exactly where x > 0",
     "reparameterize_grad: a constant: 1 -> -1": LAST_AXIS,
     "kl_grad: a constant: 1 -> -1": LAST_AXIS,
     "score_grad: a constant: 1 -> -1": LAST_AXIS,
     "ScoreFunctionBaseline.advantage: a constant: 1 -> -1": LAST_AXIS,
-    "Categorical.nll_and_grad: a dropped term: float | int -> float": (
-        "a weight that is a number is a float: 1/B"
-    ),
     "Dense.grad_input: a wrong name: tmp -> dx": (
         "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
     ),
@@ -31,14 +28,13 @@ EQUIVALENT: dict[str, str] = {
     },
     **{
         f"GaussianLikelihood.nll_and_grad: a wrong name: x -> {name}": WIDTH_ONLY
-        for name in ("mean", "logits", "tmp")
+        for name in ("logits", "squares")
     },
-    "LearnedGaussian.variance_grad: a constant: 1 -> 2": "reshape infers any negative size",
+    "LearnedGaussian.grad_params: a constant: 1 -> 2": "reshape infers any negative size",
     **{
         f"{rule}: a comparison: t % FLUSH_EVERY == 0 -> t % FLUSH_EVERY <= 0": REMAINDER
         for rule in ("adam", "rmsprop", "sgd")
     },
-    "sgd: a wrong name: move -> vb": "Nesterov's form has a velocity, and it is the move",
     **{
         f"{layer}.grad_input: a wrong name: x -> dx": "only its shape is read, and dx has the same"
         for layer in ("Conv2D", "ConvTranspose2D")

@@ -122,12 +122,10 @@ def dlogvar_without_half() -> list[Replacement]:
 def softplus_as_probability() -> list[Replacement]:
     """da = softplus(a) − x: the normalizer of the density taken for the mean."""
 
-    def nll_and_grad(
-        bk: Backend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
-    ) -> None:
+    def nll_and_grad(bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array) -> None:
         bernoulli_nll_terms(bk, a, x, da, tmp)
         bk.xp.sum(da, axis=-1, out=nll)
-        da[...] = weight * (np.log1p(np.exp(a)) - x)
+        da[...] = np.log1p(np.exp(a)) - x
 
     return everywhere(bernoulli_nll_and_grad, nll_and_grad)
 
@@ -136,10 +134,8 @@ def gradient_of_the_mean() -> list[Replacement]:
     """The loss is reported as a sum over pixels and differentiated as a mean."""
     real = bernoulli_nll_and_grad
 
-    def nll_and_grad(
-        bk: Backend, a: Array, x: Array, weight: Weight, nll: Array, da: Array, tmp: Array
-    ) -> None:
-        real(bk, a, x, weight, nll, da, tmp)
+    def nll_and_grad(bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array) -> None:
+        real(bk, a, x, nll, da, tmp)
         da /= a.shape[-1]
 
     return everywhere(real, nll_and_grad)

@@ -89,7 +89,7 @@ def _estimators() -> Iterator[Target]:
     yield target(AnalyticKL.grad_head, "analytic", trains=SIGMOID)
     yield target(FreeBits.grad_head, "free bits", FREE, trains=FREE)
     yield target(MonteCarloKL.grad_head, "monte-carlo", MONTE)
-    yield target(ImportanceWeighted.sample_weights, "iwae", IWAE, trains=IWAE)
+    yield target(ImportanceWeighted.sample_weight, "iwae", IWAE, trains=IWAE)
     yield target(ImportanceWeighted.grad_head, "iwae", IWAE, trains=IWAE)
     yield target(Detached.grad_head, "detached")
     yield target(ScoreFunction.grad_head, "score", "score-baseline")
@@ -122,7 +122,7 @@ TARGETS: tuple[Target, ...] = (
     Target(bernoulli_nll_and_grad, "likelihoods", BERNOULLI, SIGMOID, plain=True),
     Target(cpu_elementwise.bernoulli_nll_and_grad, "likelihoods", BERNOULLI, SIGMOID),
     Target(GaussianLikelihood.nll_and_grad, "likelihoods", (*GAUSSIANS, LEARNED), LEARNED),
-    Target(LearnedGaussian.variance_grad, "likelihoods", (*GAUSSIANS[2:], LEARNED), LEARNED),
+    Target(LearnedGaussian.grad_params, "likelihoods", (*GAUSSIANS[2:], LEARNED), LEARNED),
     Target(Categorical.nll_and_grad, "likelihoods", ("Categorical", GREY), GREY),
     *_estimators(),
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),

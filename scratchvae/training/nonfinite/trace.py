@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array, Backend, Weight
 from scratchvae.latent import reparameterize, standard_deviation
 from scratchvae.layers.sequential import BoundLayer, BoundSequential
 from scratchvae.memory import FlatBuffer
@@ -194,16 +194,18 @@ class StepTrace:
             self.record("the reconstruction term", bound.nll, LIKELIHOOD, labels)
 
         def nll_and_grad(_: object) -> None:
-            if not bound.estimator.uses_importance_weights:  # else nll was recorded before
-                nll(_)
+            nll(_)
             labels = labels_of(likelihood.nll_and_grad)[:1]  # the gradient's comes first
             name = "the gradient with respect to the logits"
             self.record(name, bound.dlogits, LIKELIHOOD, labels)
+
+        def grad_params(_: object) -> None:
             for name, a in vars(bound.g_x).items():
                 what = f"the gradient of likelihood.{name}"
-                self.record(what, a, LIKELIHOOD, likelihood.grad_labels)
+                self.record(what, a, LIKELIHOOD, labels_of(likelihood.grad_params))
 
-        return _Traced(likelihood, {"nll": nll, "nll_and_grad": nll_and_grad})
+        recorders = {"nll": nll, "nll_and_grad": nll_and_grad, "grad_params": grad_params}
+        return _Traced(likelihood, recorders)
 
     def _traced_estimator(self, bound: BoundVAE) -> "_Traced":
         estimator, latent = bound.estimator, bound.latent
@@ -219,16 +221,17 @@ class StepTrace:
             total = self.bk.xp.sum(latent.objective, axis=0, keepdims=True)
             self.record("the sum of the losses", total, BETWEEN)
 
-        def sample_weights(weights: Array) -> None:
-            name = "the gradient with respect to the samples' costs"
-            self.record(name, weights, BETWEEN, labels_of(estimator.sample_weights))
+        def sample_weight(weight: Weight) -> None:
+            if not isinstance(weight, float):
+                name = "the gradient with respect to the samples' costs"
+                self.record(name, weight, BETWEEN, labels_of(estimator.sample_weight))
 
         def grad_head(_: object) -> None:
             name = "the gradient with respect to mu and logvar"
             self.record(name, latent.dhead, BETWEEN, labels_of(estimator.grad_head))
 
         return _Traced(
-            estimator, {"value": value, "sample_weights": sample_weights, "grad_head": grad_head}
+            estimator, {"value": value, "sample_weight": sample_weight, "grad_head": grad_head}
         )
 
 

@@ -43,10 +43,13 @@ class Scaled(Likelihood):
     def nll(self, bk, p, logits, x, out, work):
         out[...] = bk.xp.sum(0.5 * (x - logits) ** 2 * bk.xp.exp(p.s) - 0.5 * p.s, axis=-1)
 
-    def nll_and_grad(self, bk, p, a, x, w, value, da, g, work):
-        self.nll(bk, p, a, x, value, work)
-        da[...] = w * (a - x) * bk.xp.exp(p.s)
-        g.s[...] = bk.xp.sum(w * (0.5 * (x - a) ** 2 * bk.xp.exp(p.s) - 0.5))
+    def nll_and_grad(self, bk, p, a, x, value, da, buffers):
+        self.nll(bk, p, a, x, value, buffers)
+        da[...] = (a - x) * bk.xp.exp(p.s)
+        buffers.terms[...] = 0.5 * (x - a) ** 2 * bk.xp.exp(p.s) - 0.5
+
+    def grad_params(self, bk, p, w, g, buffers):
+        g.s[...] = bk.xp.sum(w * buffers.terms)
 
 
 class Halved(Estimator):

@@ -13,7 +13,7 @@ from scratchvae.backend import get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.latent import ESTIMATORS, kl_per_unit
 from scratchvae.latent.gaussian import monte_carlo_kl
-from scratchvae.likelihoods import LIKELIHOODS, LearnedGaussian
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.training.nonfinite.trace import StepTrace, labels_of
 
@@ -169,10 +169,6 @@ def test_an_estimator_names_the_buffers_that_its_value_fills(name: str) -> None:
     bound.loss(1.0)
     filled = {n for n, a in buffers.items() if np.isfinite(bound.bk.to_host(a)).all()}
     assert set(bound.estimator.value_writes) == filled & {"cost", "weights"}
-
-
-def test_the_label_of_the_variances_gradient_is_that_of_the_method_that_writes_it() -> None:
-    assert LearnedGaussian.grad_labels == labels_of(LearnedGaussian.variance_grad)
 
 
 def test_labels_are_read_from_docstrings_and_from_nothing_else() -> None:

@@ -22,20 +22,18 @@ extern "C" __global__ void bernoulli_nll_terms(
         out[k] = bernoulli_nll_term(a[k], pixel(k / columns, k % columns));
 }
 
-// E18 and E19 in one pass, a block a row: nll = the row's sum, da = weight (sigmoid(a) - x).
-// Where there are no weights, the one weight of the host counts for all.
+// E18 and E19 in one pass, a block per row: nll = the row's sum, da = sigmoid(a) - x.
 extern "C" __global__ void bernoulli_nll_and_grad(
     const real* a, const real* x, integer x_repeat, integer x_row, integer x_column,
-    const real* weights, integer w_repeat, integer w_row, integer w_column, double weight,
     real* nll, real* da, integer rows, integer columns) {
-    Read pixel = {x, x_repeat, x_row, x_column}, weight_of = {weights, w_repeat, w_row, w_column};
+    Read pixel = {x, x_repeat, x_row, x_column};
     for (integer row = blockIdx.x; row < rows; row += gridDim.x) {
         real sum = 0;
         for (integer j = threadIdx.x; j < columns; j += THREADS) {
             real v = a[row * columns + j], shown = pixel(row, j), e = exp(-fabs(v));
             real mean = v > 0 ? 1 / (1 + e) : e / (1 + e);
             sum += bernoulli_nll_term(v, shown);
-            da[row * columns + j] = (weights ? weight_of(row, j) : (real)weight) * (mean - shown);
+            da[row * columns + j] = mean - shown;
         }
         sum = block_sum(sum);
         if (threadIdx.x == 0) nll[row] = sum;
