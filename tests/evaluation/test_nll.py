@@ -8,7 +8,7 @@ from scipy import stats
 
 import scratchvae.evaluation.nll as nll
 from scratchvae.backend import get_backend
-from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.config import TrainConfig
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError
@@ -151,6 +151,23 @@ def test_images_that_are_scored_chunk_by_chunk_keep_their_own_noise(monkeypatch)
     every = np.concatenate(scored)
     assert every.shape == (30, 6, 2)
     assert len(np.unique(every)) == every.size
+
+
+def test_dynamic_pixels_are_drawn_chunk_by_chunk_each_from_its_own_stream(monkeypatch) -> None:
+    model, seen = a_model(), []
+    levels = np.full((30, model.vae.pixels), 0.5, np.float32)
+
+    def score(model, x, eps):
+        seen.append(x)
+        return model.with_samples(eps.shape[1]).terms(x, eps).nll
+
+    monkeypatch.setattr(nll, "CHUNK", 10)
+    log_likelihood(
+        model, Split(levels, None, None, "dynamic"), samples=2, seed=4, draw=6, score=score
+    )
+    streams = [Stream(4, Purpose.TEST_BINARIZE, 6, start) for start in (0, 10, 20)]
+    drawn = [uniform((10, model.vae.pixels), stream) < 0.5 for stream in streams]
+    np.testing.assert_array_equal(np.concatenate(seen), np.concatenate(drawn))
 
 
 def test_the_noise_of_a_stretch_of_samples_is_that_stretch_of_all_noise() -> None:

@@ -14,6 +14,7 @@ from scratchvae.errors import CheckpointError, DataError, RunError
 from scratchvae.runs import RunFolder, verify_run
 from scratchvae.runs.checkpoint import load_checkpoint, save_checkpoint
 from scratchvae.training import Progress, train
+from scratchvae.training.state import differences
 
 # ---- the place where it goes on ---------------------------------------------------------------
 
@@ -247,6 +248,13 @@ def test_another_kernel_number_of_workers_or_version_is_said(
     words = [f"{k} was {v} and is {here[k]}" for k, v in was.items()] if place == "versions" else [
         f"{place} was {was} and is {here}"]  # fmt: skip
     assert all(word in note for word in words)
+
+
+def test_a_difference_is_said_once_where_both_sides_know_of_it() -> None:
+    before = {"versions": {"python": "2.7", "numpy": "1.0"}, "kernel": {"arch": "x86"}, "gone": 1}
+    now = {"versions": {"python": "2.7", "numpy": "2.0"}, "kernel": "Zen", "come": 2}
+    words = ["kernel was {'arch': 'x86'} and is Zen", "numpy was 1.0 and is 2.0"]
+    assert differences(before, now) == words
 
 
 def test_on_another_machine_it_is_said(tmp_path: Path, monkeypatch) -> None:

@@ -2,7 +2,8 @@
 
 A gradient gets every mutant of the operators for formulas. A program around the gradients (an
 evaluation, a sampler, a schedule) is longer and mostly bookkeeping: it gets the operators for
-programs as well, and of each operator one mutant at each place, which a committed seed draws.
+programs as well, and of each operator one mutant at each place, which a committed seed draws; of
+a call, every argument is ignored once.
 """
 
 import ast
@@ -11,7 +12,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from scratchvae.selfcheck.mutation.program_operators import of_programs
+from scratchvae.selfcheck.mutation.program_operators import IGNORED, of_programs
 
 SEED = 20140501  # committed: it chooses which names and attributes are confused with which
 CHOICES = 5  # how many wrong names are tried at each place
@@ -67,11 +68,15 @@ def mutate(tree: ast.FunctionDef, program: bool = False) -> Iterator[Edit]:
 
 
 def _one_of_each(changes: list[Changes], place: str) -> list[Changes]:
-    """Of the changes by the same operator, one: which, the source text of the place decides."""
+    """Of the changes by the same operator, one: which, the source text of the place decides.
+
+    Arguments that are ignored are all kept: they are different bugs.
+    """
     by_operator: dict[str, list[Changes]] = {}
     for change in changes:
         by_operator.setdefault(change[0], []).append(change)
-    return [
+    ignored = by_operator.pop(IGNORED, [])
+    return ignored + [
         random.Random(f"{SEED} {operator} {place}").choice(several)
         for operator, several in by_operator.items()
     ]

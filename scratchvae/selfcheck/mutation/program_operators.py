@@ -4,6 +4,8 @@ import ast
 import copy
 from collections.abc import Iterator
 
+IGNORED = "an argument ignored"
+
 # Keywords that change no value: they make a mistake elsewhere an error, or keep one silent.
 GUARDS = ("strict", "casting", "under", "invalid", "divide", "over", "all")
 
@@ -43,13 +45,13 @@ def _arguments(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
         if isinstance(argument, ast.Name | ast.Attribute) and not _is_handle(argument):
             mutant = copy.copy(node)
             mutant.args = [*node.args[:k], ast.Constant(0), *node.args[k + 1 :]]
-            yield "an argument ignored", mutant
+            yield IGNORED, mutant
     for k, keyword in enumerate(node.keywords):
         if keyword.arg in GUARDS:
             continue
         mutant = copy.copy(node)
         mutant.keywords = [*node.keywords[:k], *node.keywords[k + 1 :]]
-        yield "an argument ignored", mutant
+        yield IGNORED, mutant
 
 
 def _is_handle(node: ast.Name | ast.Attribute) -> bool:
