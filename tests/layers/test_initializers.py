@@ -7,6 +7,7 @@ from scipy import stats
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.layers import (
+    HEAD_STARTS,
     INITIALIZATIONS,
     Constant,
     Conv2D,
@@ -16,6 +17,7 @@ from scratchvae.layers import (
     GlorotNormal,
     GlorotUniform,
     HeNormal,
+    Initialization,
     TruncatedNormal,
     initializers,
 )
@@ -199,6 +201,17 @@ def test_e25_every_backend_and_dtype_starts_from_the_same_numbers(init):
             found = vae.initial_parameters(get_backend(device, dtype), seed=2).to_host()
             for name, value in exact.items():
                 np.testing.assert_array_equal(found[name], value.astype(dtype), err_msg=name)
+
+
+@pytest.mark.parametrize("how", ["independent", "equal"])
+def test_e25_each_half_of_a_head_starts_as_a_layer_of_its_own(how):
+    start = HEAD_STARTS[how](Initialization(GlorotUniform(), FanInUniform()))
+    W = np.sqrt(6 / (5 + 3)) * (2 * uniform((5, 6), STREAM) - 1)
+    b = 5**-0.5 * (2 * uniform((6,), STREAM) - 1)
+    if how == "equal":
+        W, b = np.hstack([W[:, :3], W[:, :3]]), np.hstack([b[:3], b[:3]])
+    np.testing.assert_allclose(start.weights((5, 6), 5, 6, STREAM), W, rtol=1e-14)
+    np.testing.assert_allclose(start.bias((6,), 5, 6, STREAM), b, rtol=1e-14)
 
 
 def test_e25_a_layer_may_be_given_another_initialization():

@@ -27,6 +27,9 @@ EQUIVALENT: dict[str, str] = {
         "of whole numbers from 0 to 2⁶⁴ − 1 NumPy makes the same words"
     ),
     "backend.noise.generator: a wrong name: rest -> value": "to skip no words skips none",
+    "backend.noise.generator: an argument ignored: bits.random_raw(": (
+        "skipped words are not looked at, whether they are handed out or not"
+    ),
     "backend.noise.fill_normal: an index: :pairs -> pairs:": (
         "the cosines are spent before the sines are written: both fit into one place"
     ),
@@ -157,6 +160,9 @@ EQUIVALENT: dict[str, str] = {
     # resume
     "training.state.State.__init__: a wrong name: step -> b (#2)": (
         "a buffer lies on the backend of its step"
+    ),
+    "training.state.State.__init__: a constant: 0 -> 1 (#2)": (
+        "a state is kept, with its position, before it is gone back to"
     ),
 }
 
