@@ -8,14 +8,34 @@ from typing import Any
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.methods import method_named
+from scratchvae.gradcheck.subjects import BufferedSubject
+from scratchvae.selfcheck import conduct, derived
 from scratchvae.selfcheck.case import Case, Measured, yes_or_no
-from scratchvae.selfcheck.checks import checks_of
-from scratchvae.selfcheck.entries import ENTRIES, Entry
+from scratchvae.selfcheck.entries import ENTRIES, ROWS, Entry
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES, OptimizerEntry
 from scratchvae.selfcheck.optimizers import optimizer_checks
 from scratchvae.types import Json
 
 THOROUGH_SEEDS = 8
+Check = Callable[[Case], Measured]
+
+ALWAYS: dict[str, Check] = {  # and what `checks_of` adds for entries that allow it
+    "gradient": derived.gradient,
+    "batch of one": derived.batch_of_one,
+    "differences": derived.differences,
+    "dot product": derived.dot_product,
+    "linear in the cotangent": derived.linear,
+    "zero cotangent": derived.zero_cotangent,
+    "repeatable": conduct.repeatable,
+    "no stale buffer": conduct.stale,
+    "inputs unchanged": conduct.inputs_unchanged,
+    "shapes and dtypes": conduct.shapes_and_dtypes,
+    "batch permutation": derived.permuted,
+    "float32 against float64": derived.single,
+    "plain verbs": derived.plain_verbs,
+    "strict device": conduct.strict_device,
+    "complex numbers": derived.complex_numbers,
+}
 
 
 @dataclass(frozen=True)
@@ -126,6 +146,26 @@ def run_registry(
     rows = [run_entry(e, method, seeds) for e in ENTRIES if e.name in chosen]
     rows += [_run_optimizer(e) for e in OPTIMIZER_ENTRIES if e.name in chosen]
     return Results(method, tuple(rows))
+
+
+def checks_of(entry: Entry) -> dict[str, Check]:
+    """All checks that apply to an entry."""
+    subject: BufferedSubject = entry.make(ROWS, 0)
+    found = dict(ALWAYS)
+    if subject.accepts_views:
+        found |= {
+            "non-contiguous inputs": conduct.noncontiguous,
+            "read-only inputs": conduct.readonly,
+        }
+    if subject.value_again is not None:
+        found["value beside the gradient"] = derived.value_again
+    if subject.by_shares is not None:
+        found["by two workers"] = derived.shared
+    if entry.inplace is not None:
+        found["in place"] = derived.inplace
+    if entry.saturated is not None:
+        found["saturated"] = derived.saturated
+    return found
 
 
 def run_entry(entry: Entry, method: str = "complex", seeds: Sequence[int] = (0,)) -> Row:

@@ -12,8 +12,6 @@ import random
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from scratchvae.selfcheck.mutation.program_operators import IGNORED, of_programs
-
 SEED = 20140501  # committed: it chooses which names and attributes are confused with which
 CHOICES = 5  # how many wrong names are tried at each place
 
@@ -34,6 +32,9 @@ FUNCTIONS = {
 }
 ORDERED = ("subtract", "divide", "gemm", "matmul")  # swapping their arguments matters
 FACTORS = (2.0, 0.5, -1.0, 0.0, 1.0005, 1.000001)
+IGNORED = "an argument ignored"
+# Keywords that change no value: they make a mistake elsewhere an error, or keep one silent.
+GUARDS = ("strict", "casting", "under", "invalid", "divide", "over", "all")
 Edit = tuple[str, str]  # the operator, and what it did
 Changes = TypeVar("Changes", bound=tuple)  # the operator's name comes first
 
@@ -49,7 +50,7 @@ def mutate(tree: ast.FunctionDef, program: bool = False) -> Iterator[Edit]:
     for i, (holder, key, node) in enumerate(places):
         replacements = list(_replacements(node, names, i))
         if program:
-            replacements = _one_of_each(replacements + list(of_programs(node)), ast.unparse(node))
+            replacements = _one_of_each(replacements + list(_of_programs(node)), ast.unparse(node))
         for operator, replacement in replacements:
             what = _described(node, replacement)
             holder[key] = replacement
@@ -217,6 +218,55 @@ def _slices(node: ast.Slice) -> Iterator[tuple[str, ast.AST]]:
     if bound is not None:
         less = ast.BinOp(bound, ast.Sub(), ast.Constant(1))
         yield "an index", ast.Slice(node.lower and less, node.upper and less)
+
+
+def _of_programs(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """The mutants that only a program gets: of loops, conditions, and arguments on their way."""
+    if isinstance(node, ast.For):
+        yield (
+            "one round only",
+            ast.For(node.target, node.iter, [*node.body, ast.Break()], node.orelse, lineno=0),
+        )
+    elif isinstance(node, ast.IfExp):
+        yield "a condition", node.body
+        yield "a condition", node.orelse
+    elif isinstance(node, ast.BoolOp):
+        for k in range(len(node.values)):
+            rest = [v for i, v in enumerate(node.values) if i != k]
+            yield "a condition", rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield "a condition", node.operand
+    elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In):
+        opposite = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn}[type(node.ops[0])]
+        yield "a condition", ast.Compare(node.left, [opposite(), *node.ops[1:]], node.comparators)
+    elif isinstance(node, ast.Call):
+        yield from _arguments(node)
+    elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.SetComp):
+        for k, loop in enumerate(node.generators):
+            if loop.ifs:
+                mutant = copy.deepcopy(node)
+                mutant.generators[k].ifs = []
+                yield "a condition", mutant
+
+
+def _arguments(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
+    """An argument that is not passed on, and a number that is always zero."""
+    for k, argument in enumerate(node.args):
+        if isinstance(argument, ast.Name | ast.Attribute) and not _is_handle(argument):
+            mutant = copy.copy(node)
+            mutant.args = [*node.args[:k], ast.Constant(0), *node.args[k + 1 :]]
+            yield IGNORED, mutant
+    for k, keyword in enumerate(node.keywords):
+        if keyword.arg in GUARDS:
+            continue
+        mutant = copy.copy(node)
+        mutant.keywords = [*node.keywords[:k], *node.keywords[k + 1 :]]
+        yield IGNORED, mutant
+
+
+def _is_handle(node: ast.Name | ast.Attribute) -> bool:
+    """What cannot be zero without an error at once: an object with methods."""
+    return isinstance(node, ast.Name) and node.id in ("self", "bk", "model", "vae", "workspace")
 
 
 def _statements(body: list[ast.stmt], i: int) -> Iterator[tuple[str, str, list[ast.stmt]]]:
