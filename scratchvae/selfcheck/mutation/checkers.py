@@ -17,7 +17,7 @@ from scratchvae.backend import get_backend
 from scratchvae.gradcheck.directions import direction, point
 from scratchvae.gradcheck.methods import Curve, central, five_point
 from scratchvae.gradcheck.subjects.base import Arrays
-from scratchvae.selfcheck.mutation.entry_suite import EntrySuite
+from scratchvae.selfcheck.mutation.judges import EntrySuite
 
 
 class PyTorch:

@@ -11,7 +11,7 @@ import numpy as np
 from scratchvae.backend import cpu_updates
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.checkers import CHECKERS
-from scratchvae.selfcheck.mutation.entry_suite import EntrySuite
+from scratchvae.selfcheck.mutation.judges import EntrySuite
 from scratchvae.selfcheck.mutation.mutants import Mutant
 from scratchvae.selfcheck.mutation.targets import Target
 from scratchvae.selfcheck.mutation.training import Training

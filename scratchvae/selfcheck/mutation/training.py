@@ -8,7 +8,7 @@ from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.gradcheck.subjects.model import ModelSubject
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.optim import Adam
-from scratchvae.selfcheck.mutation.entry_suite import BY_NAME
+from scratchvae.selfcheck.mutation.judges import BY_NAME
 
 IMAGES, STEPS, RATE = 6, 60, 0.02
 FALL = 0.1  # of the loss at the start

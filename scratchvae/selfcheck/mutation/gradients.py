@@ -12,10 +12,10 @@ from functools import partial
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
 from scratchvae.selfcheck.mutation.checkers import CHECKERS
-from scratchvae.selfcheck.mutation.entry_suite import BY_NAME, EntrySuite
 from scratchvae.selfcheck.mutation.equivalent import EQUIVALENT
 from scratchvae.selfcheck.mutation.historical import HISTORICAL, Historical
 from scratchvae.selfcheck.mutation.invisible import INVISIBLE, ORACLE_TOLERANCE
+from scratchvae.selfcheck.mutation.judges import BY_NAME, EntrySuite
 from scratchvae.selfcheck.mutation.mutants import all_mutants
 from scratchvae.selfcheck.mutation.suite import TargetSuite, Verdict, passes, quiet
 from scratchvae.selfcheck.mutation.targets import TARGETS
