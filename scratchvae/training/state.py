@@ -38,7 +38,7 @@ class State:
         }
         self.epoch = self.position = 0
         self.kept = {n: step.bk.zeros(b.flat.shape) for n, b in self.buffers.items()}
-        self.kept_at = 0  # the position of the state that is kept
+        self.kept_at: int  # the position of the state that is kept
 
     def checkpoint(self, steps: int, metrics: Sequence[JsonView]) -> Checkpoint:
         """The state after ``steps`` steps of the run, with the metrics of the completed epochs."""

@@ -279,10 +279,17 @@ def test_thirty_effective_samples_are_enough_and_less_are_not() -> None:
 def test_gradient_descent_goes_one_rate_times_the_gradient_down() -> None:
     model, (x, observed, *_) = a_model(), inputs()
     settings = CompletionSettings(
-        steps=1, rate=0.03, samples=K, optimizer="sgd", mu=(0.4,), logstd=(-0.2,), final_samples=2
+        steps=1,
+        rate=0.03,
+        samples=K,
+        optimizer="sgd",
+        mu=(0.4,),
+        logstd=(-0.2,),
+        final_samples=2,
+        seed=9,
     )
     found = complete(model, x, observed, settings=settings)
-    eps = np.stack([normal((K, Z), Stream(0, Purpose.COMPLETION, 1, i)) for i in range(B)])
+    eps = np.stack([normal((K, Z), Stream(9, Purpose.COMPLETION, 1, i)) for i in range(B)])
     start = np.full((B, Z), 0.4), np.full((B, Z), -0.2)
     fit = bound(model, x, observed, eps, *start, "analytic")
     fit.gradient()
@@ -315,6 +322,14 @@ def test_the_joint_density_is_that_of_the_observed_pixels_and_of_z() -> None:
     z = normal((11, Z), Stream(0, Purpose.PRIOR))
     nll = model.pixel_nll(np.tile(x[1], (11, 1)), z)[:, observed[1]].sum(axis=1)
     expected = stats.norm.logpdf(z).sum(axis=1) - nll
+    np.testing.assert_allclose(log_joint(model, x[1], observed[1], z), expected, rtol=1e-13)
+
+
+def test_the_joint_density_of_float32_pixels_is_added_in_float64() -> None:
+    model, (x, observed, *_) = a_model(bk=get_backend("cpu", "float32")), inputs()
+    z = normal((11, Z), Stream(0, Purpose.PRIOR))
+    nll = model.pixel_nll(np.tile(x[1], (11, 1)), z).astype(np.float64)
+    expected = stats.norm.logpdf(z).sum(axis=1) - nll[:, observed[1]].sum(axis=1)
     np.testing.assert_allclose(log_joint(model, x[1], observed[1], z), expected, rtol=1e-13)
 
 

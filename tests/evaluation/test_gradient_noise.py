@@ -109,7 +109,7 @@ def test_nothing_is_relative_to_a_gradient_that_cannot_be_told_from_zero():
     assert not found.known
     assert not found.biased
     assert np.isnan([found.variance, found.bias, found.bias_error, found.limit]).all()
-    assert np.isnan(found.noise_error)
+    assert np.isnan([found.bias_squared_error, found.noise_error]).all()
 
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])

@@ -276,8 +276,10 @@ def test_a_mass_is_the_difference_of_two_normal_probabilities_also_far_out() -> 
     np.testing.assert_allclose(far, far[::-1], rtol=1e-9)
 
 
-def test_a_gaussian_scored_by_mass_is_its_density_times_the_width_of_a_level() -> None:
+@pytest.mark.parametrize("device", ["cpu", "strict"])
+def test_a_gaussian_scored_by_mass_is_its_density_times_the_width_of_a_level(device) -> None:
     model, split = a_model(likelihood="gaussian", std=5.0), grey(20)
+    model = model.to(get_backend(device, "float64"))
     inner = Split(split.images.clip(1, 15), None, 16)
     mass = log_likelihood(model, inner, samples=10, score=mass_of_levels(16)).log_p
     density = log_likelihood(model, inner, samples=10).log_p

@@ -177,6 +177,14 @@ def test_e35_to_e40_a_correlation_that_multiplies_first_is_four_loops_block_by_b
         np.testing.assert_allclose(dW.reshape(size)[index], slope, rtol=1e-12)
 
 
+@pytest.mark.parametrize("case", MANY_CHANNELS, ids=lambda case: repr(case.layer))
+def test_e37_e40_a_share_of_the_rows_of_w_writes_no_other_rows(case):
+    whole, share = case.backward(BK)[1], slice(2, len(case.W) - 1)
+    found = case.backward(BK, [share])[1]
+    np.testing.assert_array_equal(found[share], whole[share])
+    assert np.isnan(np.delete(found, share, axis=0)).all()
+
+
 @pytest.mark.parametrize(
     ("channels", "stride", "n_in", "first"),
     [(1, 1, 4, True), (1, 1, 3, False), (2, 1, 8, True), (2, 1, 7, False), (1, (1, 2), 8, True),

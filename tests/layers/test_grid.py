@@ -16,6 +16,26 @@ AXES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "same", "valid"),
+    [(4, 3, 1, 4, 6), (4, 3, 2, 8, 9), (4, 2, 3, 12, 12), (1, 5, 2, 2, 5), (3, 1, 4, 12, 12)],
+)
+def test_a_transposed_grid_is_as_large_as_keras_makes_it(size, kernel, stride, same, valid):
+    """size · stride; where it is "valid", as much more as the kernel exceeds the stride."""
+    found = [expanding(size, kernel, stride, padding).big for padding in ("same", "valid")]
+    assert found == [same, valid]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "same", "valid"),
+    [(5, 3, 1, 5, 3), (5, 3, 2, 3, 2), (6, 3, 2, 3, 2), (7, 2, 3, 3, 2), (4, 4, 5, 1, 1)],
+)
+def test_a_grid_is_as_small_as_keras_makes_it(size, kernel, stride, same, valid):
+    """The size, or what the kernel leaves of it and one more, over the stride, rounded up."""
+    found = [contracting(size, kernel, stride, padding).small for padding in ("same", "valid")]
+    assert found == [same, valid]
+
+
 def test_the_larger_grid_is_padded_as_far_as_the_last_window_reaches():
     for axis in AXES:
         windows = [q * axis.stride + i for q in range(axis.small) for i in range(axis.kernel)]

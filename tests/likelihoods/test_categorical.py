@@ -146,6 +146,15 @@ def test_e58_one_uniform_picks_the_level_whose_stretch_it_falls_into(cpu64):
     assert x.ravel().tolist() == [0, 0, 0.5, 0.5, 1, 1]
 
 
+def test_e58_the_size_of_one_pixels_logits_does_not_matter_to_another(cpu64):
+    logits = np.array([0.0, -900.0]) + np.log([[1.0, 1.0], [3.0, 3.0], [4.0, 4.0]])
+    mean, x = np.empty((1, 1, 2)), np.empty((1, 1, 2))
+    Categorical(3).mean(cpu64, logits.reshape(1, 1, 6), mean)
+    np.testing.assert_allclose(mean, np.full((1, 1, 2), (0.5 * 3 + 4) / 8), rtol=1e-12)
+    Categorical(3).sample(cpu64, None, logits.reshape(1, 1, 6), np.full((1, 1, 2), 0.3), x)
+    np.testing.assert_array_equal(x, np.full((1, 1, 2), 0.5))
+
+
 def test_e58_a_level_of_probability_zero_is_never_drawn(cpu32):
     logits = np.full((2, 1, 4), -1e4, dtype=np.float32)
     logits[:, :, 1] = 0

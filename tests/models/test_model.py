@@ -135,6 +135,14 @@ def test_the_loss_is_an_average_over_images_and_samples_with_its_beta(model, bat
     assert loss.total == loss.reconstruction + model.vae.beta * loss.kl
 
 
+def test_the_terms_of_a_float32_model_are_averaged_in_float64(cpu32, make, batch):
+    model = Model(make("bernoulli, 4 samples, beta"), cpu32, seed=4)
+    x, eps = batch(model.vae)
+    loss, terms = model.loss(x, eps), model.terms(x, eps)
+    assert loss.reconstruction == pytest.approx(terms.nll.astype(np.float64).mean(), rel=1e-14)
+    assert loss.kl == pytest.approx(terms.kl.astype(np.float64).sum() / len(x), rel=1e-14)
+
+
 def test_e50_the_loss_of_an_importance_weighted_model_is_its_bound_by_hand(cpu64):
     vae = VAE.mlp(7, (6,), 3, "tanh", samples=4).with_estimator(ESTIMATORS["iwae"]())
     model, x = Model(vae, cpu64, seed=1), uniform((5, 7), Stream(1, Purpose.PIXELS))

@@ -7,10 +7,10 @@ import pytest
 from scratchvae.layers import Tanh
 from scratchvae.selfcheck.mutation import run_planted
 from scratchvae.selfcheck.mutation.equivalent import EQUIVALENT
+from scratchvae.selfcheck.mutation.gradients import TargetSuite
 from scratchvae.selfcheck.mutation.historical import HISTORICAL
 from scratchvae.selfcheck.mutation.invisible import INVISIBLE
 from scratchvae.selfcheck.mutation.mutants import all_mutants
-from scratchvae.selfcheck.mutation.suite import TargetSuite
 from scratchvae.selfcheck.mutation.targets import TARGETS
 
 

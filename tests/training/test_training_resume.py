@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,25 @@ def test_the_middle_of_an_epoch_is_no_worse_a_place_than_its_end(
             run(folder, every=2)
     monkeypatch.setattr(loop, "STEPS_UNSEEN", 1)  # another logging interval
     run(folder, resume=True, every=5)
+    assert left(folder) == whole()
+
+
+def test_after_a_signal_in_the_last_step_of_an_epoch_a_run_goes_on_with_the_epochs_end(
+    whole, tmp_path: Path, monkeypatch
+) -> None:
+    folder, call = folder_of(tmp_path / "run"), TrainingStep.__call__
+
+    def interrupted(self: TrainingStep, t: int, i: int, count: int = 1) -> None:
+        call(self, t, i, count)
+        if t <= 8 < t + count:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingStep, "__call__", interrupted)
+        run(folder, return_on_signal=True)
+    saved = load_checkpoint(folder.checkpoint_path)
+    assert (saved.epoch, len(saved.losses), saved.step) == (1, 4, 8)
+    run(folder, resume=True)
     assert left(folder) == whole()
 
 

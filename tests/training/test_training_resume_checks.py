@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from resume_helpers import Killed, change, folder_of, kill_at, left, run, stopped
 from training_helpers import settings, tiny
@@ -163,7 +164,7 @@ def test_before_an_epoch_with_the_new_objective_no_epoch_is_the_best(tmp_path: P
         ({"seed": 9, "shuffle": False}, "follow from shuffle, seed: these can change between two"),
         ({"validation": 5}, "follow from validation"),
         ({"optimizer": "rmsprop"}, "adam.m, adam.v, params, but this optimizer needs params, rms"),
-        ({"hidden": (9,)}, "belongs to another model"),
+        ({"hidden": (9,)}, r"checkpoint\.npz belongs to another model"),
     ],
 )
 def test_what_no_flag_can_change_is_refused(changes, complaint, tmp_path, monkeypatch) -> None:
@@ -173,6 +174,15 @@ def test_what_no_flag_can_change_is_refused(changes, complaint, tmp_path, monkey
     with pytest.raises(RunError, match=complaint):
         train(config, tiny(), backend=get_backend("cpu"), run=folder, resume=True)
     assert {p: p.read_bytes() for p in folder.path.iterdir()} == before
+
+
+def test_a_checkpoint_of_more_steps_than_an_epoch_has_is_refused(tmp_path, monkeypatch) -> None:
+    folder = stopped(tmp_path / "run", monkeypatch)
+    saved = load_checkpoint(folder.checkpoint_path)
+    longer = replace(saved, losses=np.resize(saved.losses, (5, 1)))
+    save_checkpoint(folder.checkpoint_path, longer)
+    with pytest.raises(CheckpointError, match="is 5 steps into an epoch, which has only 4"):
+        run(folder, resume=True)
 
 
 def test_between_two_epochs_the_batch_size_may_change(tmp_path: Path, monkeypatch) -> None:
@@ -188,7 +198,9 @@ def test_between_two_epochs_the_batch_size_may_change(tmp_path: Path, monkeypatc
 
 def test_other_data_are_refused(tmp_path: Path, monkeypatch) -> None:
     folder = stopped(tmp_path / "run", monkeypatch)
-    with pytest.raises(DataError, match=r"the data set tiny is not the one that .* was trained on"):
+    with pytest.raises(
+        DataError, match=r"tiny is not the one that .*checkpoint\.npz was trained on"
+    ):
         train(folder.config(), tiny(seed=1), backend=get_backend("cpu"), run=folder, resume=True)
 
 

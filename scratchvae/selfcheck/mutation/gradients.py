@@ -1,29 +1,49 @@
-"""Plant every bug, ask every judge, and print who found how many."""
+"""Bugs in the gradients: plant every one, ask every judge, and print who found how many."""
 
 import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
+from unittest import mock
 
+import numpy as np
+
+from scratchvae.backend import cpu_updates
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
-from scratchvae.selfcheck.mutation.checkers import CHECKERS
+from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.equivalent import EQUIVALENT
 from scratchvae.selfcheck.mutation.historical import HISTORICAL, Historical
 from scratchvae.selfcheck.mutation.invisible import INVISIBLE, ORACLE_TOLERANCE
-from scratchvae.selfcheck.mutation.judges import BY_NAME, EntrySuite
-from scratchvae.selfcheck.mutation.mutants import all_mutants
-from scratchvae.selfcheck.mutation.suite import TargetSuite, Verdict, passes, quiet
-from scratchvae.selfcheck.mutation.targets import TARGETS
-from scratchvae.selfcheck.mutation.training import Training
+from scratchvae.selfcheck.mutation.judges import BY_NAME, CHECKERS, EntrySuite, Training
+from scratchvae.selfcheck.mutation.mutants import Mutant, all_mutants
+from scratchvae.selfcheck.mutation.targets import TARGETS, Target
+from scratchvae.selfcheck.optimizers import optimizer_checks
 from scratchvae.types import Json
 
 OTHERS = ("PyTorch", "JAX", "Chainer", "the loss falls")
+TRAINER = "Adam"  # the optimizer that the models are trained with
+PLAIN_CHECKS = ("plain update", "flushes tiny moments")
+SMALL_BLOCK = 1000  # so that small buffers too are updated in more than one block
 MIN_BUGS, MAX_EQUIVALENT_SHARE = 1000, 0.03
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who noticed one planted bug. None stands for a judge that has nothing to say."""
+
+    name: str
+    group: str
+    operator: str
+    found_by: str | None  # our first check that fails
+    others: dict[str, bool | None]  # PyTorch, JAX, Chainer, "the loss falls": noticed?
+    crashed: bool
 
 
 @dataclass(frozen=True)
@@ -199,3 +219,83 @@ def judge_invisible() -> list[Verdict]:
         others: dict[str, bool | None] = dict.fromkeys(OTHERS)
         verdicts.append(Verdict(bug.name, "oracles only", "invisible", found, others, False))
     return verdicts
+
+
+class TargetSuite:
+    """Everything that may find a bug in one target, prepared once."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.optimizer = target.group == "optimizers"
+        names = () if self.optimizer else target.entries
+        self.suites = [EntrySuite(name, target.plain) for name in names]
+        self.training = Training(target.trains, target.plain)
+        with quiet():
+            self.checkers = {n: [make(e) for e in self.suites] for n, make in CHECKERS.items()}
+
+    def healthy(self) -> bool:
+        """Whether the real code passes everything: otherwise the checks prove nothing."""
+        checkers = [check for checks in self.checkers.values() for check in checks]
+        with quiet():
+            right = self.failure() is None and all(check() for check in checkers)
+            return right and self.training.falls()
+
+    def failure(self) -> str | None:
+        """Our first check that fails with the code as it is now."""
+        if self.optimizer:
+            return _optimizer_failure(self.target)
+        return next((f for f in (suite.failure() for suite in self.suites) if f), None)
+
+    def verdict(self, mutant: Mutant) -> Verdict:
+        """Plant a bug, ask every check, take it out again."""
+        with mutant.planted(), quiet():
+            found = self.failure()
+            others: dict[str, bool | None] = {}
+            for name, checks in self.checkers.items():
+                others[name] = None if self.optimizer else not passes(checks)
+            trained = not self.optimizer or TRAINER in self.target.entries
+            others["the loss falls"] = not passes([self.training.falls]) if trained else None
+        crashed = found is not None and found.startswith("raises")
+        return Verdict(mutant.name, mutant.target.group, mutant.operator, found, others, crashed)
+
+
+def passes(checks: list[Callable[[], bool]]) -> bool:
+    """Whether code passes all of them; one that raises does not."""
+    try:
+        return all(check() for check in checks)
+    except Exception:  # a planted bug may raise anything: that is noticed
+        return False
+
+
+def _optimizer_failure(target: Target) -> str | None:
+    try:
+        with _small_blocks():
+            for entry in OPTIMIZER_ENTRIES:
+                if entry.name not in target.entries:
+                    continue
+                for name, check in optimizer_checks(entry).items():
+                    if target.plain and name not in PLAIN_CHECKS:
+                        continue  # the others run the fused form, where this bug isn't
+                    if not check(entry).ok:
+                        return name
+    except Exception as error:  # a planted bug may raise anything
+        return f"raises {type(error).__name__}"
+    return None
+
+
+@contextmanager
+def _small_blocks() -> Iterator[None]:
+    """The buffers of a check in more than one block, although they are small.
+
+    The size of a block is a constant of the backend's module: it is replaced here, in the
+    process that judges and nowhere else, and restored on the way out.
+    """
+    with mock.patch.object(cpu_updates, "BLOCK", SMALL_BLOCK):
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[Any]:
+    """Bugs overflow and divide by zero: no warnings about that here."""
+    with np.errstate(all="ignore"):
+        yield
