@@ -38,5 +38,6 @@ class Contender:
     def values(self, options: dict[str, Any]) -> dict[str, Any]:
         """log p of the first few images; the noise in the file is what it draws by itself."""
         x = self.images.values(slice(options["images"])).astype(self.model.bk.dtype)
-        log_p, _ = importance_sampled(self.model, x, samples=options["samples"], seed=self.job.seed)
+        samples, seed = options["samples"], self.job.seed
+        log_p = importance_sampled(self.model, x, samples=samples, seed=seed).log_p
         return {"log_p": log_p.tolist()}

@@ -18,6 +18,7 @@ from scratchvae.evaluation.nll import (
     importance_sampled,
     log_likelihood,
 )
+from scratchvae.evaluation.units import is_active, without_units
 
 __all__ = [
     "HALVES",
@@ -36,7 +37,9 @@ __all__ = [
     "histogram_nll",
     "importance_sampled",
     "interpolate",
+    "is_active",
     "log_joint",
     "log_likelihood",
     "mass_of_levels",
+    "without_units",
 ]

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split, bernoulli, describe
 from scratchvae.errors import DataError
+from scratchvae.evaluation.units import is_active
 from scratchvae.models import Model
 from scratchvae.types import Json
 
 # Images whose float values exist at one time: a multiple of the model's block. Splits with more
 # images than this are drawn in chunks, so that it is part of the definition of `dynamic` draws.
 CHUNK = 10_000
-ACTIVE = 0.01  # a latent unit is active when the variance of its μ over images exceeds this
 
 
 class Protocol(NamedTuple):
@@ -109,12 +109,11 @@ def require_images(split: Split) -> None:
 
 
 def active_units(mu: NDArray) -> int:
-    """The number of latent units with Var_x[μ_j(x)] > 0.01  (E34); ``mu``: (N, Z).
+    """Count the latent units that :func:`~scratchvae.evaluation.units.is_active` (E34).
 
-    Source: Burda et al. 2016, section 5.2.
+    ``mu``: (N, Z), of any float type.
     """
-    with np.errstate(all="ignore"):  # the variance of an overflow is NaN, and not active
-        return int((mu.var(axis=0, dtype=np.float64) > ACTIVE).sum())
+    return int(is_active(mu).sum())
 
 
 def as_seen_by_model(split: Split, *, seed: int = 0, draw: int = 0, start: int = 0) -> NDArray:

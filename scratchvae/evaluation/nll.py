@@ -1,7 +1,8 @@
 """log p(x) itself, by importance sampling: as many samples as one likes, in bounded memory."""
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -36,10 +37,17 @@ ROWS = 8_000  # decoded z at a time; neither changes a number beyond rounding
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """The importance-sampled log p(x), averaged over a split, in nats per image, with protocol."""
+    """The importance-sampled log p(x), averaged over a split, in nats per image, with protocol.
+
+    Two things make it inexact: the images are a sample of those that there could be, and the z of
+    an image are a sample of q(z|x), whose finite number lowers the estimate, too. By as much, near
+    enough, as half of the z are below all of them, because the gap shrinks as 1/K.
+    """
 
     log_p: float
     standard_error: float  # of the mean over images
+    sample_error: float  # by the samples: their standard error, and what half of them lack
+    by_samples: dict[int, float]  # log_p from the first so many samples, half of them among these
     effective_samples: float  # (Σ w)² / Σ w², averaged over images; near 1: too few samples
     samples: int  # z per image
     images: int
@@ -48,6 +56,16 @@ class LogLikelihood:
     def to_json(self) -> Json:
         """A dictionary that JSON can hold."""
         return asdict(self)
+
+    @property
+    def half(self) -> float:
+        """The estimate from the first half of the samples; from the one where there is one."""
+        return self.by_samples[max(self.samples // 2, 1)]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether half of the samples give the same, within the standard error."""
+        return abs(self.log_p - self.half) <= self.standard_error
 
 
 def log_likelihood(
@@ -58,29 +76,39 @@ def log_likelihood(
     seed: int = 0,
     draw: int = 0,
     score: Score | None = None,
+    prefixes: Sequence[int] = (),
 ) -> LogLikelihood:
     """The mean importance-sampled log p(x) (E59) over a split, in nats, with its standard error.
 
     ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`; both draw the
     same pixels of a "dynamic" split. ``samples``: K, the draws of z per image. ``score`` replaces
-    the model's −log p(x|z). Raises what ``evaluate`` raises, and ``ConfigError`` for less than one
+    the model's −log p(x|z). ``prefixes``: further numbers of samples, up to K, of which the result
+    has the estimate, too. Raises what ``evaluate`` raises, and ``ConfigError`` for less than one
     sample.
     """
     require_images(split)
+    prefixes = sorted({max(samples // 2, 1), *prefixes})
     parts = []
     for start in range(0, len(split), CHUNK):
         chunk = split.take(slice(start, start + CHUNK))
         images = as_seen_by_model(chunk, seed=seed, draw=draw, start=start)
         parts.append(
-            importance_sampled(model, images, samples=samples, seed=seed, first=start, score=score)
-        )
-    log_p, effective = (np.concatenate(part) for part in zip(*parts, strict=True))
+            importance_sampled(
+                model, images, samples=samples, seed=seed, first=start, score=score,
+                prefixes=prefixes,
+            )
+        )  # fmt: skip
+    log_p, effective, fewer, error = (np.concatenate(part) for part in zip(*parts, strict=True))
     n = len(log_p)
+    by_samples = dict(zip(prefixes, map(float, fewer.mean(axis=0)), strict=True))
+    bias = float(log_p.mean()) - by_samples[max(samples // 2, 1)]
     estimate = f"importance sampling with {per_image(samples)}"
     protocol = describe_protocol(model, split.binarized, split.static_seed)
     return LogLikelihood(
         log_p=float(log_p.mean()),
         standard_error=float(log_p.std() / math.sqrt(n)),
+        sample_error=math.hypot(float(np.linalg.norm(error)) / n, bias),
+        by_samples=by_samples,
         effective_samples=float(effective.mean()),
         samples=samples,
         images=n,
@@ -93,6 +121,8 @@ class ImportanceSampled(NamedTuple):
 
     log_p: Float64
     effective_samples: Float64  # from 1 to the number of samples
+    prefixes: Float64  # (N, P): the estimates from the first so many samples, as asked for
+    error: Float64  # the standard error of the estimate, by the samples, in nats
 
 
 def importance_sampled(
@@ -104,23 +134,26 @@ def importance_sampled(
     first: int = 0,
     score: Score | None = None,
     rows: int = ROWS,
+    prefixes: Sequence[int] = (),
 ) -> ImportanceSampled:
-    """log p(x) of every image (N, D) in nats, and its effective sample size  (E59).
+    """log p(x) of every image (N, D) in nats, with its effective sample size  (E59).
 
     log p(x) ≈ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x), a lower bound in
     expectation that rises to log p(x) with K (Burda et al. 2016). The noise of sample k of an
     image is a function of (seed, the image's number, k); ``first`` is the number of the first
     image. ``rows``, the number of z decoded at a time, bounds the memory and does not change the
-    noise.
+    noise. ``prefixes``: numbers of samples, from 1 to K, of which the result has the estimate, too.
 
     Raises ``ConfigError`` for less than one sample, ``DataError`` for images as in
     :class:`~scratchvae.models.Model`.
     """
     if samples < 1:
         raise ConfigError(f"importance sampling needs at least one sample, not {samples}")
+    if not all(1 <= count <= samples for count in prefixes):
+        raise ConfigError(f"prefixes lie between 1 and {samples}, the samples, not {prefixes}")
     x = grey_values(images, model.vae)
     parts = [
-        _of_block(model, x[i : i + IMAGES], samples, seed, first + i, score, rows)
+        _of_block(model, x[i : i + IMAGES], samples, seed, first + i, score, rows, prefixes)
         for i in range(0, len(x), IMAGES)
     ]
     return ImportanceSampled(*(np.concatenate(part) for part in zip(*parts, strict=True)))
@@ -134,9 +167,10 @@ def _of_block(
     first: int,
     score: Score | None,
     rows: int,
-) -> tuple[Float64, Float64]:
+    prefixes: Sequence[int],
+) -> ImportanceSampled:
     """The same for images that are held at one time."""
-    mean = LogMeanExp(len(x))
+    mean, fewer = LogMeanExp(len(x)), np.empty((len(x), len(prefixes)))
     head = np.hstack(model.encode(x)).astype(np.float64)
     block = max(2, rows // len(x) // 2 * 2)  # even: a pair of normals is not split
     for k in range(0, samples, block):
@@ -148,8 +182,12 @@ def _of_block(
         ratio, tmp = np.empty(shape[:2]), np.empty(shape)
         z = reparameterized(head, eps)
         log_ratio(HOST, head, z, eps, ratio, (tmp, np.empty(shape[:2]), np.empty(len(x))))
-        mean.add(-ratio - nll)
-    return mean.value(), mean.effective_samples()
+        log_weights = -ratio - nll
+        for i, count in enumerate(prefixes):
+            if k < count <= k + shape[1]:
+                fewer[:, i] = mean.with_block(log_weights[:, : count - k]).value()
+        mean.add(log_weights)
+    return ImportanceSampled(mean.value(), mean.effective_samples(), fewer, mean.standard_error())
 
 
 def reparameterized(head: Float64, eps: NDArray) -> Float64:
@@ -194,6 +232,12 @@ class LogMeanExp:
         self.total = self.total * shrink + terms.sum(axis=1)
         self.squares = self.squares * shrink**2 + (terms**2).sum(axis=1)
         self.largest, self.count = largest, self.count + a.shape[1]
+
+    def with_block(self, a: NDArray) -> "LogMeanExp":
+        """What :meth:`add` would lead to."""
+        other = copy.copy(self)  # which assigns its arrays anew
+        other.add(a)
+        return other
 
     def value(self) -> Float64:
         """log(1/K Σ_k e^(a_k)): (n,)."""

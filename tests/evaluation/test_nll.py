@@ -64,14 +64,14 @@ def a_model(**changes) -> Model:
 @pytest.mark.parametrize("samples", [1, 2, 77])
 def test_e59_with_the_exact_posterior_any_number_of_samples_gives_log_p_of_x(samples) -> None:
     model, x, expected = linear_gaussian()
-    log_p, effective = importance_sampled(model, x, samples=samples)
+    log_p, effective, *_ = importance_sampled(model, x, samples=samples)
     np.testing.assert_allclose(log_p, expected, rtol=0, atol=1e-11)
     np.testing.assert_allclose(effective, samples, rtol=1e-9)
 
 
 def test_e59_away_from_the_posterior_it_comes_within_its_error_of_log_p_of_x() -> None:
     model, x, expected = linear_gaussian(off=0.3)
-    log_p, effective = importance_sampled(model, x, samples=100_000)
+    log_p, effective, *_ = importance_sampled(model, x, samples=100_000)
     # the delta method: the error of the logarithm is that of the mean over the mean
     error = np.sqrt((100_000 / effective - 1) / 100_000)
     assert (np.abs(log_p - expected) < 5 * error).all()
@@ -128,7 +128,7 @@ def test_e59_how_many_samples_are_decoded_at_a_time_changes_nothing(rows) -> Non
 
 def test_e59_an_image_has_the_same_noise_whatever_stands_beside_it(monkeypatch) -> None:
     model, x = a_model(), grey(30).values()
-    whole, _ = importance_sampled(model, x, samples=20)
+    whole = importance_sampled(model, x, samples=20).log_p
     np.testing.assert_allclose(
         importance_sampled(model, x[7:9], samples=20, first=7)[0], whole[7:9]
     )
@@ -217,13 +217,46 @@ def test_e59_impossible_samples_count_and_are_no_error() -> None:
 def test_the_standard_error_is_over_images_and_the_protocol_is_named() -> None:
     model, split = a_model(), grey(50)
     found = log_likelihood(model, split, samples=10, seed=2)
-    log_p, effective = importance_sampled(model, split.values(), samples=10, seed=2)
+    log_p, effective, *_ = importance_sampled(model, split.values(), samples=10, seed=2)
     assert found.log_p == pytest.approx(log_p.mean(), rel=1e-13)
     assert found.standard_error == pytest.approx(log_p.std() / math.sqrt(50), rel=1e-12)
     assert found.effective_samples == pytest.approx(effective.mean())
     assert found.protocol.endswith("; importance sampling with 10 samples per image")
     assert "grey pixels; Bernoulli" in found.protocol
     assert (found.images, found.samples) == (50, 10)
+
+
+@pytest.mark.parametrize("rows", [20, 10_000])
+def test_the_estimate_from_the_first_samples_is_that_of_so_many(rows) -> None:
+    model, x = a_model(), grey(9).values()
+    found = importance_sampled(model, x, samples=37, prefixes=(1, 7, 18, 37), rows=rows)
+    for column, count in enumerate((1, 7, 18, 37)):
+        alone = importance_sampled(model, x, samples=count).log_p
+        np.testing.assert_allclose(found.prefixes[:, column], alone, rtol=1e-12)
+    for wrong in (0, 38):
+        with pytest.raises(ConfigError, match="prefixes lie between 1 and 37"):
+            importance_sampled(model, x, samples=37, prefixes=(wrong,))
+
+
+def test_the_error_by_the_samples_is_what_other_samples_change() -> None:
+    model, x, exact = linear_gaussian(off=0.5)
+    split = Split(x.astype(np.float32), None, None)
+    found = [log_likelihood(model, split, samples=400, seed=seed) for seed in range(50)]
+    off = np.array([f.log_p - exact.mean() for f in found])
+    claimed = np.array([f.sample_error for f in found])
+    assert np.sqrt((off**2).mean()) < 1.5 * np.sqrt((claimed**2).mean())
+    assert np.sqrt((off**2).mean()) > 0.3 * np.sqrt((claimed**2).mean())
+
+
+def test_half_of_the_samples_tell_whether_they_are_enough() -> None:
+    close, x, _ = linear_gaussian(off=0.1)
+    far, _, _ = linear_gaussian(off=3.0)
+    split = Split(np.repeat(x, 40, axis=0).astype(np.float32), None, None)
+    enough, too_few = (log_likelihood(m, split, samples=20) for m in (close, far))
+    assert enough.is_settled
+    assert enough.half == enough.by_samples[10]
+    assert not too_few.is_settled
+    assert too_few.half < too_few.log_p - 0.3
 
 
 def test_the_strict_device_gives_the_same_numbers() -> None:
