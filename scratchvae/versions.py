@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +21,16 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
+
+
+def commit() -> str | None:
+    """The commit that the package's source is at, with a + if it was changed; None elsewhere."""
+    command = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40")
+    try:
+        found = subprocess.run([*command, "--dirty=+"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
 
 
 def installed() -> dict[str, str]:

@@ -3,9 +3,11 @@
 import argparse
 import datetime
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from scratchvae.cli import reproduce_staged
 from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
@@ -27,12 +29,15 @@ from scratchvae.models import Model
 from scratchvae.runs import RunFolder, require_free, write_json
 from scratchvae.studies import (
     MEASURED_ON,
+    STAGED,
     STUDIES,
     Completed,
     CompletionTarget,
     Provenance,
+    StagedStudy,
     Study,
     Trial,
+    Tutorial,
     complete_as,
     find_study,
     reproduce,
@@ -59,13 +64,16 @@ def add_parser(commands: Commands) -> None:
             "scratchvae reproduce keras-conv --epochs 1",
             "scratchvae reproduce tensorflow1 --likelihood bernoulli",
             "scratchvae reproduce --all",
+            "scratchvae reproduce iwae --k 1 --stages 4 --out runs/iwae",
+            "scratchvae reproduce iwae --resume runs/iwae --stages 6",
         ],
     )
-    parser.add_argument("study", nargs="?", choices=tuple(STUDIES), metavar="STUDY",
-                        help=", ".join(STUDIES))  # fmt: skip
+    names = (*STUDIES, *STAGED)
+    parser.add_argument("study", nargs="?", choices=names, metavar="STUDY",
+                        help=", ".join(names))  # fmt: skip
     parser.add_argument("--all", action="store_true",
-                        help="run every study, one after the other")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=1, metavar="N",
+                        help="run every tutorial, one after the other")  # fmt: skip
+    parser.add_argument("--seeds", type=int, metavar="N",
                         help="number of runs, with the seeds 0 to N - 1 (default: 1)")  # fmt: skip
     parser.add_argument("--epochs", type=int, metavar="N",
                         help="passes over the data; figures of other epochs are not compared "
@@ -74,6 +82,8 @@ def add_parser(commands: Commands) -> None:
                         help="another likelihood, without a comparison "
                         "(default: the tutorial's)")  # fmt: skip
     suggest(parser, "--likelihood", LIKELIHOODS)
+    for staged in STAGED.values():
+        reproduce_staged.add_arguments(parser, staged)
     add_results_arguments(parser, "a folder for the runs (default: a new one in runs/)")
     add_device_arguments(parser)
     add_output_arguments(parser)
@@ -89,11 +99,19 @@ def describe_studies() -> str:
     ]
     for study in STUDIES.values():
         lines.append(f"  {study.name:<13}{study.config.epochs} epochs, {duration(study.minutes)}")
-        lines += textwrap.wrap(
-            study.tutorial.cite(), 78, initial_indent=" " * 15, subsequent_indent=" " * 15,
-            break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
+        lines += cited(study.tutorial)
+    for staged in STAGED.values():
+        lines.append(f"  {staged.name:<13}{len(staged.passes)} stages, minutes to days")
+        lines += cited(staged.source)
     return "\n".join(lines).translate(PLAIN)
+
+
+def cited(source: Tutorial) -> list[str]:
+    """A citation in lines for a terminal, below the name of its study."""
+    return textwrap.wrap(
+        source.cite(), 78, initial_indent=" " * 15, subsequent_indent=" " * 15,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def duration(minutes: float) -> str:
@@ -108,17 +126,40 @@ def duration(minutes: float) -> str:
 def run(args: argparse.Namespace) -> int:
     """Run the studies as the arguments say."""
     if bool(args.study) == args.all:
-        raise ConfigError(f"name one study, or ask for --all; there are: {', '.join(STUDIES)}")
-    if args.seeds < 1:
+        known = ", ".join((*STUDIES, *STAGED))
+        raise ConfigError(f"name one study, or ask for --all; there are: {known}")
+    if args.seeds is not None and args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {args.seeds}")
     if args.epochs is not None and args.epochs < 1:
         raise ConfigError(f"--epochs must be at least 1, not {args.epochs}")
+    if args.study in STAGED:
+        return run_staged(STAGED[args.study], args)
+    refuse_options(args, reproduce_staged.OPTIONS, f"{', '.join(STAGED)} alone has stages")
+    args.seeds = args.seeds or 1
     studies = list(STUDIES.values()) if args.all else [find_study(args.study)]
     if args.likelihood:
         studies = [with_likelihood(study, args.likelihood) for study in studies]
     with results_folder(args.out, "all" if args.all else studies[0].name) as out:
         require_free(out)  # before hours of training
         return run_studies(studies, args, out)
+
+
+def run_staged(study: StagedStudy, args: argparse.Namespace) -> int:
+    """A study in stages, in a new folder or the one that it goes on in."""
+    refuse_options(args, ("epochs", "likelihood"), f"{study.name} has stages and a likelihood")
+    if args.resume is not None:
+        if args.out is not None:
+            raise ConfigError("a study that is resumed stays in its folder: leave out --out")
+        return reproduce_staged.run_staged(study, args, args.resume)
+    with results_folder(args.out, study.name) as out:
+        return reproduce_staged.run_staged(study, args, out)
+
+
+def refuse_options(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """``ConfigError`` where options were given that the study does not have."""
+    given = [name for name in names if getattr(args, name) is not None]
+    if given:
+        raise ConfigError(f"leave out --{given[0].replace('_', '-')}: {why}")
 
 
 def run_studies(studies: list[Study], args: argparse.Namespace, out: Path) -> int:

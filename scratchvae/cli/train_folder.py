@@ -58,8 +58,12 @@ def train_in_folder(
     *,
     resume: bool = False,
     published: dict[str, float] | None = None,
+    again: str = "",
 ) -> Training:
-    """Train as the folder's config.json says; then its figures, with ``published`` losses."""
+    """Train as the folder's config.json says; then its figures, with ``published`` losses.
+
+    ``again``: the command that resumes it, if that is not ``scratchvae train --resume``.
+    """
     settings, snapshots = folder.settings(), None
     prepared = replace(prepared, given=prepared.config)  # which is what the folder says
     with folder.locked():
@@ -79,7 +83,7 @@ def train_in_folder(
             return_on_signal=True,
         )
         if training.stopped in SIGNAL_EXITS:
-            again = f"scratchvae train --resume {shlex.quote(str(folder.path))}"
+            again = again or f"scratchvae train --resume {shlex.quote(str(folder.path))}"
             print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; {again} "
                           "goes on", quiet)  # fmt: skip
         elif snapshots is not None:

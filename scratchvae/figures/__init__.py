@@ -18,6 +18,7 @@ are imported when the first figure is drawn, not by importing this package.
 | `gradient_noise` | variance and bias of every estimator's gradient, layer by layer |
 | `estimator_curves` | test loss and KL over the epochs, one line per estimator |
 | `beta_comparison` | posterior means and prior samples of an autoencoder beside a VAE's |
+| `by_pass` | −log p(x), or active units, over the passes of a study in stages |
 | `feature_reconstructions` | reconstructed over actual values of a table, a panel a feature |
 | `feature_errors` | the part of each feature's variance that is left unexplained |
 | `feature_distributions` | each feature in the data and in the model's draws |
@@ -44,16 +45,20 @@ from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_
 from scratchvae.figures.run import captioned, draw_completion, draw_run
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
+from scratchvae.figures.stages import Curve, by_pass, draw_stages
 
 __all__ = [
+    "Curve",
     "Plane",
     "Side",
     "beta_comparison",
+    "by_pass",
     "captioned",
     "completions",
     "data_samples",
     "draw_completion",
     "draw_run",
+    "draw_stages",
     "estimator_curves",
     "feature_distributions",
     "feature_errors",

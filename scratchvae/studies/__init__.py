@@ -1,10 +1,11 @@
 """Tutorials as declared settings with their published figures."""
 
 from scratchvae.errors import ConfigError, did_you_mean
-from scratchvae.studies import flux, gluon, keras_conv, pytorch, tensorflow1
+from scratchvae.studies import flux, gluon, iwae, keras_conv, pytorch, tensorflow1
 from scratchvae.studies.completion import Completed, complete_as
 from scratchvae.studies.report import Provenance, write_report
 from scratchvae.studies.reproduce import Reproduction, Row, Trial, reproduce, table
+from scratchvae.studies.staged import StagedStudy
 from scratchvae.studies.study import (
     MEASURED_ON,
     CompletionTarget,
@@ -19,6 +20,9 @@ STUDIES: dict[str, Study] = {
 }
 
 
+STAGED: dict[str, StagedStudy] = {iwae.STUDY.name: iwae.STUDY}
+
+
 def find_study(name: str) -> Study:
     """The study of this name; ``ConfigError`` names the nearest, and lists those there are."""
     if name not in STUDIES:
@@ -29,6 +33,7 @@ def find_study(name: str) -> Study:
 
 __all__ = [
     "MEASURED_ON",
+    "STAGED",
     "STUDIES",
     "Completed",
     "CompletionTarget",
@@ -36,6 +41,7 @@ __all__ = [
     "Provenance",
     "Reproduction",
     "Row",
+    "StagedStudy",
     "Study",
     "Trial",
     "Tutorial",

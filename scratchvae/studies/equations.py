@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
+from scratchvae.config import TrainConfig
 from scratchvae.evaluation.interpolation import linear, spherical
 from scratchvae.latent import LatentBuffers, reparameterize
 from scratchvae.models.posterior import BoundPosterior
-from scratchvae.studies.study import Study
 from scratchvae.training.nonfinite.trace import LABELS, labels_of
 from scratchvae.types import Function
 
@@ -24,18 +24,19 @@ class Statement(NamedTuple):
     text: str
 
 
-def equations_of(study: Study, pixels: int) -> list[Statement]:
+def equations_of(config: TrainConfig, pixels: int, completes: bool = False) -> list[Statement]:
     """What layers, latent node, likelihood, estimator, optimizer and evaluation compute.
+
+    ``completes``: whether half-seen images are completed, too.
 
     Read from the docstrings of the very methods that run, so that a page cannot disagree with
     the program; each once, in the order of the labels.
     """
-    config = study.config
     vae = config.make_vae(pixels)
     layers = [layer for part in PARTS for layer in getattr(vae, part).layers]
     parts = (*layers, vae.likelihood, vae.estimator, config.make_optimizer())
     owners = [*dict.fromkeys(map(type, parts)), LatentBuffers]
-    owners += [BoundPosterior] if study.completion else []
+    owners += [BoundPosterior] if completes else []
     statements = [s for owner in owners for s in _statements(owner)]
     for function in (reparameterize, linear, spherical):
         statements += _statement(function, function.__name__)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from scratchvae.studies.equations import Statement, equations_of
 from scratchvae.studies.reproduce import Reproduction, plural
-from scratchvae.studies.study import Study
+from scratchvae.studies.study import Study, Tutorial
+from scratchvae.types import JsonView
 
 STYLE = """
 body { font: 16px/1.5 Georgia, serif; color: #222; max-width: 60rem; margin: 2rem auto;
@@ -61,30 +62,43 @@ def write_report(
 
     ``pixels``: of an image, for the equations of the model.
     """
-    equations = equations_of(study, pixels)
-    known = {label for statement in equations for label in statement.labels}
     settings = study.config.to_json() | {"epochs": result.epochs}
     del settings["seed"]
     parts = [
-        f"<h1>{_text(study.title)}</h1>",
-        f"<p class=small>After {_tutorial(study)}.</p>",
-        f"<p><strong>{_text(result.study)}: {_text(result.verdict)}.</strong></p>",
+        f"<h1>{text(study.title)}</h1>",
+        f"<p class=small>After {cited(study.tutorial)}.</p>",
+        f"<p><strong>{text(result.study)}: {text(result.verdict)}.</strong></p>",
         _table(result),
-        *(f"<p>{_text(note[0].upper() + note[1:])}.</p>" for note in result.notes),
-        f"<p class=small>Nats per image; {_text(plural(result.seeds, 'seed'))}; test protocol: "
-        f"{_text(result.protocol)}; training loss: {_text(result.train_protocol)}.</p>",
-        f"<p class=small><code>{_text(provenance.command)}</code>, "
-        f"{_text(provenance.describe())}.</p>",
+        *(f"<p>{text(note[0].upper() + note[1:])}.</p>" for note in result.notes),
+        f"<p class=small>Nats per image; {text(plural(result.seeds, 'seed'))}; test protocol: "
+        f"{text(result.protocol)}; training loss: {text(result.train_protocol)}.</p>",
+        f"<p class=small><code>{text(provenance.command)}</code>, "
+        f"{text(provenance.describe())}.</p>",
     ]
     if study.errata:
         parts += [
             "<h2>Errata of the tutorial</h2>",
-            "<ul>" + "".join(f"<li>It {_text(text)}.</li>" for text in study.errata) + "</ul>",
+            "<ul>" + "".join(f"<li>It {text(erratum)}.</li>" for erratum in study.errata) + "</ul>",
         ]
     if figures:
         parts += ["<h2>Figures of the first seed</h2>"]
-        parts += [_figure(figure, caption, known) for figure, caption in figures.items()]
-    parts += [
+    equations = equations_of(study.config, pixels, study.completion is not None)
+    write_page(path, study.name, parts, figures, equations, settings)
+
+
+def write_page(
+    path: Path,
+    name: str,
+    parts: Sequence[str],
+    figures: Mapping[Path, str],
+    equations: Sequence[Statement],
+    settings: JsonView,
+) -> None:
+    """Write a page: its own ``parts``, then figures with captions, equations and settings."""
+    known = {label for statement in equations for label in statement.labels}
+    body = [
+        *parts,
+        *(_figure(figure, caption, known) for figure, caption in figures.items()),
         "<h2>Equations</h2>",
         "<p>What the code of this model computes, from its own docstrings; derived one by one in "
         "<code>docs/derivations.md</code> of the source.</p>",
@@ -94,23 +108,23 @@ def write_report(
     ]
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{_text(study.name)}</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
+        f"<title>{text(name)}</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
         + "\n</body></html>\n"
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _tutorial(study: Study) -> str:
-    """The tutorial's citation, with its address as a link."""
+def cited(source: Tutorial) -> str:
+    """A citation as HTML, its address as a link."""
     link = r'<a href="\g<0>">\g<0></a>'
-    return re.sub(r"https://[^\s,]+", link, _text(study.tutorial.cite()))
+    return re.sub(r"https://[^\s,]+", link, text(source.cite()))
 
 
 def _table(result: Reproduction) -> str:
     other_formula = any(row.in_tutorial_units != row.mean for row in result.rows)
     head = ["", "published", *(["ours, by its formula"] if other_formula else []), "ours"]
-    lines = ["".join(f"<th>{_text(name)}</th>" for name in head)]
+    lines = ["".join(f"<th>{text(name)}</th>" for name in head)]
     for row in result.rows:
         error = "" if row.standard_error is None else f" ± {row.standard_error:.2f}"
         cells = [
@@ -119,7 +133,7 @@ def _table(result: Reproduction) -> str:
             *([f"{row.in_tutorial_units:.2f}{error}"] if other_formula else []),
             f"{row.mean:.2f}{error}",
         ]
-        lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
+        lines.append("".join(f"<td>{text(cell)}</td>" for cell in cells))
     published = "" if result.published_seconds is None else f"{result.published_seconds:.0f}"
     cells = [
         f"seconds, {plural(result.epochs, 'epoch')}",
@@ -127,13 +141,13 @@ def _table(result: Reproduction) -> str:
         *([""] if other_formula else []),
         f"{result.seconds:.0f}",
     ]
-    lines.append("".join(f"<td>{_text(cell)}</td>" for cell in cells))
+    lines.append("".join(f"<td>{text(cell)}</td>" for cell in cells))
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _figure(path: Path, caption: str, known: set[str]) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
-    caption = _text(caption)
+    caption = text(caption)
 
     def link(label: re.Match[str]) -> str:
         name = label[0]
@@ -149,12 +163,12 @@ def _equations(equations: Sequence[Statement]) -> str:
     """A row per statement; links to a label lead to its first row."""
     seen: set[str] = set()
     rows = []
-    for labels, where, text in equations:
+    for labels, where, words in equations:
         anchors = "".join(f'<a id="{label}"></a>' for label in labels if label not in seen)
         seen.update(labels)
         rows.append(
-            f"<tr><td>{anchors}{', '.join(labels)}</td><td>{_text(text)}</td>"
-            f"<td><code>{_text(where)}</code></td></tr>"
+            f"<tr><td>{anchors}{', '.join(labels)}</td><td>{text(words)}</td>"
+            f"<td><code>{text(where)}</code></td></tr>"
         )
     return '<table class="words">' + "".join(rows) + "</table>"
 
@@ -164,9 +178,10 @@ def _setting(name: str, value: object) -> str:
         value = ", ".join(map(str, value))
     elif isinstance(value, bool):
         value = "yes" if value else "no"
-    shown = _text(value) if value != "" else "–"
-    return f"<tr><td><code>{_text(name)}</code></td><td>{shown}</td></tr>"
+    shown = text(value) if value != "" else "–"
+    return f"<tr><td><code>{text(name)}</code></td><td>{shown}</td></tr>"
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A value as HTML shows it."""
     return html.escape(str(value))

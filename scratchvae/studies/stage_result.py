@@ -1,0 +1,113 @@
+"""What a model is worth at the end of a stage, and the table of all stages."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+
+from scratchvae.evaluation import LogLikelihood, is_active, log_likelihood, without_units
+from scratchvae.evaluation.elbo import as_seen_by_model
+from scratchvae.models import Model
+from scratchvae.studies.staged import StagedStudy
+from scratchvae.training import Prepared
+from scratchvae.types import Json, JsonView
+
+DRAW = 0  # of the pixels, the same after every stage
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """log p(x) in nats per image, and the latent units at work, after a stage."""
+
+    test: LogLikelihood
+    few: float  # of the test images, from as many samples as the three below
+    train: LogLikelihood  # of the first training images
+    cut: LogLikelihood  # of the test images, without the inactive units
+    draws: tuple[float, ...]  # of the test images, for one draw of the pixels after the other
+    active_units: int  # by the means of the first training images
+
+    def to_json(self) -> Json:
+        """The numbers as a row; log-likelihoods with a minus, as the paper prints them."""
+        spread = stdev(self.draws) if len(self.draws) > 1 else None
+        return {
+            "test_nll": -self.test.log_p,
+            "standard_error": self.test.standard_error,
+            "sample_error": self.test.sample_error,
+            "half_nll": -self.test.half,
+            "half_gives_the_same": self.test.is_settled,
+            "samples": self.test.samples,
+            "effective_samples": self.test.effective_samples,
+            "few_samples": self.train.samples,
+            "test_nll_few": -self.few,
+            "train_nll_few": -self.train.log_p,
+            "train_standard_error": self.train.standard_error,
+            "train_images": self.train.images,
+            "cut_nll_few": -self.cut.log_p,
+            "draws_nll_few": [-log_p for log_p in self.draws],
+            "spread_over_draws": spread,
+            "active_units": self.active_units,
+            "protocol": self.test.protocol,
+        }
+
+
+def measure_stage(
+    study: StagedStudy, model: Model, prepared: Prepared, samples: int
+) -> StageResult:
+    """Measure a model with ``samples`` z per test image, a tenth for what is only compared.
+
+    −log p(x) of the test images; of the first training images; with the inactive latent units cut
+    out; and of other draws of the test pixels.
+    """
+    few = max(samples * study.few_samples // study.samples, 1)
+    seed, test = prepared.config.seed, prepared.test
+    train = prepared.train.take(slice(0, study.images))
+    whole = log_likelihood(model, test, samples=samples, seed=seed, draw=DRAW, prefixes=(few,))
+    others = range(DRAW + 1, DRAW + study.draws)
+    draws = [
+        log_likelihood(model, test, samples=few, seed=seed, draw=draw).log_p for draw in others
+    ]
+    active = is_active(model.encode(as_seen_by_model(train, seed=seed, draw=DRAW)).mu)
+    return StageResult(
+        test=whole,
+        few=whole.by_samples[few],
+        train=log_likelihood(model, train, samples=few, seed=seed, draw=DRAW),
+        cut=log_likelihood(without_units(model, ~active), test, samples=few, seed=seed, draw=DRAW),
+        draws=(whole.by_samples[few], *draws),
+        active_units=int(active.sum()),
+    )
+
+
+def sorted_rows(rows: Iterable[JsonView]) -> list[JsonView]:
+    """By objective, k, point, seed and stage."""
+    return sorted(rows, key=lambda r: (r["objective"], r["k"], r["point"], r["seed"], r["stage"]))
+
+
+def curves(rows: Sequence[JsonView]) -> dict[str, list[JsonView]]:
+    """The rows of each training by its name, in the order of the stages."""
+    found: dict[str, list[JsonView]] = {}
+    for row in sorted_rows(rows):
+        found.setdefault(str(row["run"]), []).append(row)
+    return found
+
+
+def stage_table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
+    """The stages as text: a line each, in nats per image."""
+    lines = [
+        f"{'run':<26}{'stage':>6}{'passes':>8}{'−log p(x)':>17}{'published':>11}"
+        f"{'training':>10}{'cut':>9}{'active':>8}"
+    ]
+    for row in sorted_rows(rows):
+        value = f"{row['test_nll']:.2f} ± {row['standard_error']:.2f}"
+        lines.append(
+            f"{row['run']:<26}{row['stage']:>6}{row['passes']:>8}{value:>17}"
+            f"{published_of(study, row):>11}{row['train_nll_few']:>10.2f}"
+            f"{row['cut_nll_few'] - row['test_nll_few']:>+9.3f}{row['active_units']:>8}"
+        )
+    return "\n".join(lines)
+
+
+def published_of(study: StagedStudy, row: JsonView) -> str:
+    """The paper's figure beside a row of the last stage, as it is or with one point changed."""
+    known: Mapping[tuple[str, int], float] = study.published
+    if row["stage"] < len(study.passes) or row["small"]:
+        return ""
+    return f"{known[row['objective'], row['k']]:.2f}"
