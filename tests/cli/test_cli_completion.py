@@ -8,7 +8,7 @@ import pytest
 from scratchvae.cli.completion import describe
 from scratchvae.cli.main import make_parser
 from scratchvae.likelihoods import LIKELIHOODS
-from scratchvae.studies import STUDIES
+from scratchvae.studies import STAGED, STUDIES
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,8 @@ def test_a_script_knows_every_command_and_every_option(cli, commands, shell) -> 
 
 def test_the_words_of_a_command_are_its_choices(commands) -> None:
     words = {command.name: command.words for command in commands if command.words}
-    assert words == {"reproduce": tuple(STUDIES), "completion": ("bash", "zsh", "fish")}
+    studies = (*STUDIES, *STAGED)
+    assert words == {"reproduce": studies, "completion": ("bash", "zsh", "fish")}
 
 
 def test_help_texts_with_quotes_and_colons_stay_whole(cli) -> None:
