@@ -9,7 +9,7 @@ from typing import Any
 
 from result_tables import about, mean, sections, table, versions
 
-from scratchvae.studies import find_study
+from scratchvae.studies import STAGED, find_study
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ("gluon", "keras-conv", "pytorch", "tensorflow1", "flux")
@@ -30,6 +30,10 @@ def page(results: Path) -> str:
             peer = results / f"{name}_study_peer.json"
             if peer.exists():
                 parts.append(in_pytorch(json.loads(peer.read_text(encoding="utf-8"))))
+    for name in STAGED:
+        path = results / f"study_{name}.json"
+        if path.exists():
+            parts += staged(name, json.loads(path.read_text(encoding="utf-8"))["rows"])
     parts += sections(results)
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -52,6 +56,42 @@ def study(name: str, c: dict[str, Any]) -> list[str]:
         *map(sentence, c["notes"]),
         f"Test protocol: {c['protocol']}. Training loss: {c['train_protocol']}. Seeds: "
         f"{c['seeds']}. `{c['command']}`, {c['date']}, {versions(c['versions'])}.",
+    ]
+
+
+def staged(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    """A study in stages: a row for each stage of each training, and how they were obtained."""
+    declared = STAGED[name]
+    published = ", ".join(
+        f"{objective.upper()} with k = {k} {value:.2f}"
+        for (objective, k), value in declared.published.items()
+    )
+    cells = [
+        [
+            f"{r['run']}", f"{r['stage']}", f"{r['passes']}",
+            f"{r['test_nll']:.2f} ± {r['standard_error']:.2f}", f"{r['sample_error']:.3f}",
+            f"{r['train_nll_few']:.2f}", f"{r['cut_nll_few'] - r['test_nll_few']:+.3f}",
+            f"{r['spread_over_draws']:.3f}", f"{r['active_units']}",
+            f"{r['training_seconds'] / 60:.0f}",
+        ]
+        for r in rows
+    ]  # fmt: skip
+    how = dict.fromkeys(
+        f"`{r['command']}`, {r['date'][:10]}, {r['machine']['processor']}, "
+        f"{versions(r['versions'])}, commit {r['commit'][:12]}: {r['protocol']}."
+        for r in rows
+    )
+    head = ["run", "stage", "passes", "−log p(x), test", "error by samples", "training images",
+            "cut", "over draws", "active units", "minutes"]  # fmt: skip
+    return [
+        f"### {name}",
+        f"After {declared.source.cite()}, which publishes after {declared.ends[-1]} passes "
+        f"{published}.",
+        table(head, cells),
+        "“Cut”: what −log p(x) changes by without the inactive units. “Over draws”: the standard "
+        "deviation over draws of the test pixels. Training images, cut and draws by a tenth of the "
+        "samples. Minutes of training up to here, beside other work.",
+        *how,
     ]
 
 

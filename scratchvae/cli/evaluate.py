@@ -2,8 +2,10 @@
 
 import argparse
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from statistics import fmean, stdev
 
 from scratchvae.cli.common import (
     add_device_arguments,
@@ -15,13 +17,22 @@ from scratchvae.cli.common import (
 )
 from scratchvae.cli.parser import Commands, add_command
 from scratchvae.config import TrainConfig, require_same_max_level
-from scratchvae.data import PROTOCOLS, Dataset
+from scratchvae.data import PROTOCOLS, Dataset, Split
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
-from scratchvae.evaluation import Evaluation, LogLikelihood, evaluate, log_likelihood
+from scratchvae.evaluation import (
+    Evaluation,
+    LogLikelihood,
+    as_seen_by_model,
+    evaluate,
+    is_active,
+    log_likelihood,
+    without_units,
+)
 from scratchvae.interop import read_weights
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepare
+from scratchvae.types import Json
 
 
 def add_parser(commands: Commands) -> None:
@@ -37,6 +48,7 @@ def add_parser(commands: Commands) -> None:
             "scratchvae evaluate runs/digits-1",
             "scratchvae evaluate runs/digits-1 --samples 10 --json",
             "scratchvae evaluate runs/digits-1 --nll 5000 --all-protocols",
+            "scratchvae evaluate runs/digits-1 --binarize dynamic --nll 500 --draws 5",
             "scratchvae evaluate runs/digits-1 --weights tuned.safetensors",
         ],
     )
@@ -48,6 +60,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--nll", type=int, metavar="SAMPLES",
                         help="estimate log p(x), too, by importance sampling with this many "
                         "samples of z per image (default: off)")  # fmt: skip
+    parser.add_argument("--draw", type=int, metavar="D",
+                        help="which draw of dynamic pixels (default: the epoch's)")  # fmt: skip
+    parser.add_argument("--draws", type=int, metavar="N",
+                        help="with --nll: log p(x) for the draws D to D + N - 1 of dynamic "
+                        "pixels, and say how it differs among them (default: 1)")  # fmt: skip
+    parser.add_argument("--cut-inactive", action="store_true",
+                        help="with --nll: also without the latent units that are not "
+                        "active")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors",
                         help="weights of the same network (default: the run's own)")  # fmt: skip
     protocols = parser.add_mutually_exclusive_group()
@@ -61,10 +81,15 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate as the arguments say."""
-    if args.nll is not None and args.nll < 1:
-        raise ConfigError(f"--nll must be at least 1, not {args.nll}")
+    require_sensible(args)
     folder = RunFolder.open(args.run)
     config = folder.config()
+    drawn = args.all_protocols or (args.binarize or config.binarize) == "dynamic"
+    if (args.draw is not None or args.draws is not None) and not drawn:
+        raise ConfigError(
+            "pixels are drawn again for another --draw under dynamic binarization alone: add "
+            "--binarize dynamic, or leave out --draw and --draws"
+        )
     dataset = data_of_run(folder, args.data_dir, args.quiet)
     bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
     model, checkpoint = folder.load(bk)
@@ -76,58 +101,97 @@ def run(args: argparse.Namespace) -> int:
         read_weights(args.weights, model)
         state = f"the weights of {args.weights}"
         head["weights"] = str(args.weights)
+    draw = checkpoint.epoch if args.draw is None else args.draw
     texts, found = [], {}
     for protocol in PROTOCOLS if args.all_protocols else (args.binarize or config.binarize,):
         try:
-            numbers = under(replace(config, binarize=protocol), dataset, model, checkpoint.epoch,
-                            args.split, args.nll)  # fmt: skip
+            numbers = under(replace(config, binarize=protocol), dataset, model, draw, args)
         except DataError as error:
             if not args.all_protocols:
                 raise
             print_message(f"left out: {error}", args.quiet)
             continue
-        result, likelihood = numbers
-        found[protocol] = result.to_json()
-        if likelihood is not None:
-            found[protocol]["importance"] = likelihood.to_json()
-        texts.append(describe(result, args.split, state, likelihood))
+        found[protocol] = numbers.to_json()
+        texts.append(describe(numbers, args.split, state))
     content = {"protocols": found} if args.all_protocols else next(iter(found.values()))
     print_result(args.json, head | content, "\n\n".join(texts))
     return 0
 
 
+def require_sensible(args: argparse.Namespace) -> None:
+    """``ConfigError`` for options that say nothing, or nothing alone."""
+    for name in ("nll", "draws"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ConfigError(f"--{name} must be at least 1, not {getattr(args, name)}")
+    if args.nll is None and (args.draws is not None or args.cut_inactive):
+        what = "--cut-inactive" if args.cut_inactive else "--draws"
+        raise ConfigError(f"{what} is about log p(x): ask for it with --nll SAMPLES")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a split is worth under one protocol."""
+
+    elbo: Evaluation
+    draw: int | None  # of the pixels; None where they are not drawn
+    likelihood: LogLikelihood | None = None  # the first of
+    draws: tuple[float, ...] = ()  # log p(x) for one draw of the pixels after the other
+    cut: LogLikelihood | None = None  # without the inactive units
+
+    def to_json(self) -> Json:
+        """A dictionary that JSON can hold."""
+        found = self.elbo.to_json()
+        if self.draw is not None:
+            found["draw"] = self.draw
+        if self.likelihood is not None:
+            found["importance"] = self.likelihood.to_json()
+            found["importance"]["half"] = self.likelihood.half
+            found["importance"]["half_gives_the_same"] = self.likelihood.is_settled
+            if len(self.draws) > 1:
+                found["importance"] |= {"draws": self.draws, "spread_over_draws": self.spread}
+        if self.cut is not None:
+            found["without_inactive"] = self.cut.to_json()
+        return found
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation over the draws of the pixels."""
+        return stdev(self.draws)
+
+
 def under(
-    config: TrainConfig,
-    dataset: Dataset,
-    model: Model,
-    epoch: int,
-    split: str,
-    nll_samples: int | None,
-) -> tuple[Evaluation, LogLikelihood | None]:
-    """The numbers of a split under the protocol of ``config``."""
+    config: TrainConfig, dataset: Dataset, model: Model, draw: int, args: argparse.Namespace
+) -> Numbers:
+    """The numbers of a split under the protocol of ``config``, as the arguments ask for them."""
     require_same_max_level(config, dataset.train.max_level)
-    images = getattr(prepare(config, dataset, vae=model.vae), split)
+    prepared = prepare(config, dataset, vae=model.vae)
+    images: Split | None = getattr(prepared, args.split)
     if images is None:
         raise ConfigError("the run was trained without a validation split")
-    result = evaluate(model, images, seed=config.seed, draw=epoch)
-    values, likelihood = [result.loss], None
-    if nll_samples is not None:
-        likelihood = log_likelihood(
-            model, images, samples=nll_samples, seed=config.seed, draw=epoch
-        )
-        values.append(likelihood.log_p)
-    if not all(map(math.isfinite, values)):
-        raise NonFiniteError(f"the loss on the {split} images is not finite")
-    return result, likelihood
+    dynamic = config.binarize == "dynamic"
+    result = evaluate(model, images, seed=config.seed, draw=draw)
+    numbers = Numbers(result, draw if dynamic else None)
+    if args.nll is not None:
+        estimate = partial(log_likelihood, split=images, samples=args.nll, seed=config.seed)
+        last = draw + (args.draws or 1 if dynamic else 1)
+        found = [estimate(model, draw=each) for each in range(draw, last)]
+        numbers = replace(numbers, likelihood=found[0], draws=tuple(f.log_p for f in found))
+        if args.cut_inactive:
+            seen = as_seen_by_model(images, seed=config.seed, draw=draw)
+            inactive = ~is_active(model.encode(seen).mu)
+            numbers = replace(numbers, cut=estimate(without_units(model, inactive), draw=draw))
+    if not all(map(math.isfinite, (result.loss, *numbers.draws))):
+        raise NonFiniteError(f"the loss on the {args.split} images is not finite")
+    return numbers
 
 
-def describe(
-    result: Evaluation, split: str, state: str, likelihood: LogLikelihood | None = None
-) -> str:
+def describe(numbers: Numbers, split: str, state: str) -> str:
     """The numbers as text."""
+    result, likelihood, cut = numbers.elbo, numbers.likelihood, numbers.cut
     units = "  ".join(f"{kl:.3f}" for kl in result.kl_per_unit)
+    draw = "" if numbers.draw is None else f", draw {numbers.draw} of their pixels"
     lines = [
-        f"{state}, {result.images} {split} images, nats per image",
+        f"{state}, {result.images} {split} images{draw}, nats per image",
         f"ELBO            {result.elbo:10.3f} ± {result.elbo_standard_error:.3f}",
         f"reconstruction  {result.reconstruction:10.3f}",
         f"KL              {result.kl:10.3f}",
@@ -136,9 +200,20 @@ def describe(
         f"protocol: {result.protocol}",
     ]
     if likelihood is not None:
+        same = "the same within the error" if likelihood.is_settled else "not the same: take more"
         lines += [
             f"log p(x)        {likelihood.log_p:10.3f} ± {likelihood.standard_error:.3f}",
             f"effective samples {likelihood.effective_samples:8.1f} of {likelihood.samples}",
-            f"protocol: {likelihood.protocol}",
+            f"half of them    {likelihood.half:10.3f}, {same}",
         ]
+        if len(numbers.draws) > 1:
+            lines.append(
+                f"{len(numbers.draws)} draws         {fmean(numbers.draws):10.3f}, standard "
+                f"deviation {numbers.spread:.3f}"
+            )
+        if cut is not None:
+            lines.append(
+                f"without inactive{cut.log_p:10.3f}, a change of {cut.log_p - likelihood.log_p:.3f}"
+            )
+        lines.append(f"protocol: {likelihood.protocol}")
     return "\n".join(lines)

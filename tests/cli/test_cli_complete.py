@@ -164,6 +164,39 @@ def test_evaluate_prints_the_importance_sampled_log_p(cli, run) -> None:
     assert "importance sampling with 200 samples per image" in text
 
 
+def test_evaluate_says_what_half_of_the_samples_give(cli, run) -> None:
+    importance = json.loads(cli("evaluate", "run", "--nll", 200, "--json").out)["importance"]
+    assert importance["half"] == importance["by_samples"]["100"]
+    text = cli("evaluate", "run", "--nll", 200, "--quiet").out
+    assert f"half of them    {importance['half']:10.3f}, the same within the error" in text
+
+
+def test_draws_of_dynamic_pixels_are_named_and_their_spread_is_that_of_single_ones(cli, run):
+    argv = ("evaluate", "run", "--json", "--nll", 20, "--binarize", "dynamic")
+    single = [json.loads(cli(*argv, "--draw", draw).out) for draw in (7, 8, 9)]
+    assert [content["draw"] for content in single] == [7, 8, 9]
+    assert len({content["elbo"] for content in single}) == 3
+    values = [content["importance"]["log_p"] for content in single]
+    several = json.loads(cli(*argv, "--draw", 7, "--draws", 3).out)["importance"]
+    assert several["draws"] == values
+    assert several["spread_over_draws"] == pytest.approx(np.std(values, ddof=1))
+    text = cli("evaluate", "run", "--nll", 20, "--binarize", "dynamic", "--draw", 7, "--draws", 3)
+    assert "10 test images, draw 7 of their pixels, nats per image" in text.out
+    deviation = several["spread_over_draws"]
+    assert f"{np.mean(values):10.3f}, standard deviation {deviation:.3f}" in text.out
+
+
+def test_without_inactive_units_log_p_stays_where_it_was(cli, here, tiny_train) -> None:
+    argv = ("--latent-dim", 6, "--beta", 2, "--epochs", 150, "--lr", 0.01, "--out", "cut")
+    assert cli(*tiny_train, *argv).code == 0
+    options = ("evaluate", "cut", "--nll", 2000, "--cut-inactive")
+    content = json.loads(cli(*options, "--json").out)
+    assert content["active_units"] < 6
+    change = content["without_inactive"]["log_p"] - content["importance"]["log_p"]
+    assert abs(change) < 0.05
+    assert f"a change of {change:.3f}" in cli(*options).out
+
+
 def test_evaluate_under_another_protocol_and_under_all(cli, run) -> None:
     own = json.loads(cli("evaluate", "run", "--json").out)
     all_of_them = json.loads(cli("evaluate", "run", "--json", "--all-protocols").out)
@@ -182,6 +215,11 @@ def test_evaluate_under_another_protocol_and_under_all(cli, run) -> None:
     ("argv", "message"),
     [
         (["--nll", "0"], "--nll must be at least 1"),
+        (["--nll", "5", "--draws", "0"], "--draws must be at least 1, not 0"),
+        (["--draws", "3"], "--draws is about log p(x): ask for it with --nll SAMPLES"),
+        (["--cut-inactive"], "--cut-inactive is about log p(x): ask for it with --nll SAMPLES"),
+        (["--draw", "3"], "under dynamic binarization alone: add --binarize dynamic"),
+        (["--binarize", "dynamic", "--draw", "-1"], "the step of a stream is -1"),
         (["--samples", "0"], "samples must be at least 1"),
         (["--binarize", "none", "--all-protocols"], "not allowed with"),
     ],

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import logsumexp
 
 from scratchvae.backend.noise import Purpose, Stream, uniform
+from scratchvae.evaluation import importance_sampled
+from scratchvae.latent import ImportanceWeighted
 from scratchvae.likelihoods import Bernoulli, Gaussian
-from scratchvae.models import VAE
+from scratchvae.models import VAE, Model
 
 D, B = 9, 5
 LOG_TWO_PI = np.log(2 * np.pi)
@@ -85,3 +88,39 @@ def test_e1_the_probabilities_of_all_images_add_up_to_one(cpu64, assemble):
     p = np.exp(logsumexp(log_joint, axis=1) + LOG_CELL)
     assert abs(p.sum() - 1) < 1e-12
     assert p.max() < 0.5
+
+
+def test_e50_e59_the_weighted_bound_is_its_integral_and_rises_to_log_p_of_x(cpu64):
+    """E log ½(w₁ + w₂) over four dimensions, and log E w over two; w by SciPy's densities."""
+    vae = VAE.mlp(D, (7,), 2, "tanh", init="torch")
+    model = Model(vae, cpu64, seed=3)
+    model.params["encoder.2.b"][:2] += 0.7  # far enough from the posterior for the bounds to differ
+    model.params["decoder.0.W"][...] *= 3
+    model.params["decoder.2.W"][...] *= 3
+    x = (uniform((1, D), Stream(1, Purpose.PIXELS)) < 0.5).astype(float)
+    (mean,), (logvar,) = model.encode(x)
+    std = np.exp(logvar / 2)
+
+    def log_w(eps):
+        z = mean + std * eps
+        likelihood = stats.bernoulli.logpmf(x.astype(int), model.decode(z)).sum(axis=1)
+        prior, q = stats.norm.logpdf(z), stats.norm.logpdf(z, mean, std)
+        return likelihood + prior.sum(axis=1) - q.sum(axis=1)
+
+    nodes, log_cell = plane(6.5, 27)
+    weights = np.exp(-0.5 * (nodes**2).sum(axis=1) - LOG_TWO_PI + log_cell)
+    a = log_w(nodes)
+    elbo, log_p = weights @ a, np.log(weights @ np.exp(a))
+    of_two = weights @ (np.logaddexp(a[:, None], a) - np.log(2)) @ weights
+    assert elbo < of_two - 0.02 < of_two < log_p - 0.02
+
+    rows = np.repeat(x, 20_000, axis=0)  # each with noise of its own
+    for samples, exact in ((1, elbo), (2, of_two)):
+        found = importance_sampled(model, rows, samples=samples, seed=1).log_p
+        assert abs(found.mean() - exact) < 4 * found.std() / np.sqrt(len(rows))
+        weighted = Model(vae.with_samples(samples).with_estimator(ImportanceWeighted()), cpu64,
+                         params=model.params)  # fmt: skip
+        trained = -weighted.loss(rows, seed=2).total
+        assert abs(trained - exact) < 4 * found.std() / np.sqrt(len(rows))
+    many = importance_sampled(model, x, samples=100_000)
+    assert abs(many.log_p[0] - log_p) < 4 * many.error[0] < 0.05
