@@ -153,29 +153,29 @@ class VAE:
             stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, p.name)
             bk.load(p.init(p.shape, *p.fans, stream), params[p.name])
         if self.first_logits is not None:
-            bk.load(self.first_logits, params[self.output_bias])
+            bk.load(self.first_logits, params[self._output_bias])
         return params
 
-    @property
-    def output_bias(self) -> str:
-        """The name of the bias of the decoder's last layer.
-
-        Raises ``ConfigError`` where no layer ends the decoder that has a bias for each logit.
-        """
-        name = f"decoder.{len(self.decoder.layers) - 1}.b"
-        if self.layout.shapes.get(name) != (self.pixels * self.likelihood.logits_per_pixel,):
-            raise ConfigError(
-                f"the decoder ends with {self.decoder.layers[-1]!r}, which has no bias for each "
-                "logit that could start at the training mean: end it with a dense layer"
-            )
-        return name
-
     def with_first_logits(self, logits: HostArray) -> "VAE":
-        """The same model, whose :attr:`output_bias` starts at these ``logits`` (D,)."""
-        _ = self.output_bias  # it has one
+        """The same model, whose output bias starts at these ``logits`` (D,).
+
+        Raises ``ConfigError`` for another shape, and for a decoder that does not end with a bias
+        for each logit.
+        """
+        if self.layout.shapes.get(self._output_bias) != logits.shape:
+            raise ConfigError(
+                f"the decoder ends with {self.decoder.layers[-1]!r}, which has no bias for each of "
+                f"{logits.size} logits that could start at the training mean: end it with a dense "
+                "layer"
+            )
         other = copy.copy(self)
         other.first_logits = logits
         return other
+
+    @property
+    def _output_bias(self) -> str:
+        """The name of the bias of the decoder's last layer."""
+        return f"decoder.{len(self.decoder.layers) - 1}.b"
 
     def with_samples(self, samples: int) -> "VAE":
         """The same model with another number of samples per image."""

@@ -99,7 +99,7 @@ CASES: Table = {
     ),
     "an output bias of a channel": (
         "--output-bias mean --encoder 'dense 5' --decoder 'dense 12' 'reshape 3 4 1' 'conv 1 3'",
-        "has no bias for each logit that could start at the training mean",
+        "has no bias for each of 12 logits that could start at the training mean",
     ),
     "a negative warm-up": ("--kl-warmup -1", "kl_warmup is -1, but it must be a whole number"),
     "a warm-up without a KL": (
