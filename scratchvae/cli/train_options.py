@@ -1,4 +1,4 @@
-"""The options of scratchvae train: the settings of a run, and what becomes of it."""
+"""The options of scratchvae train: the settings of a run, its output and its device."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ from scratchvae.optim import OPTIMIZERS
 
 
 class Typed(argparse.Action):
-    """Keeps a value, and its name in ``typed``: a resumed run has its own defaults."""
+    """Stores a value and adds its name to ``typed``: only typed options change a resumed run."""
 
     def __call__(
         self,
@@ -31,7 +31,7 @@ class Typed(argparse.Action):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A row for each setting, then where it goes, how often it is saved, and on what it runs."""
+    """Add an option for each setting, then those of the run folder, the device and the output."""
     d = TrainConfig()
     parser.register("action", None, Typed)
     parser.set_defaults(typed=frozenset())
@@ -50,21 +50,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "(default: a square)")  # fmt: skip
     parser.add_argument("--full-scale", type=int, default=d.full_scale, metavar="WHITE",
                         help="the number that means white in your own data (default: 255, or 1 "
-                        "where nothing is larger)")  # fmt: skip
+                        "if nothing is larger)")  # fmt: skip
     option(
         "--split",
         default=d.split,
         metavar="HOW",
-        help=f"which images are the test part where your own data have none: {SPLITS}",
+        help=f"which images become the test part if your own data have none: {SPLITS}",
     )
     parser.add_argument("--label-column", default=d.label_column, metavar="NAME",
-                        help="of a table (default: label, if there is one)")  # fmt: skip
+                        help="the column of a table that holds labels (default: label, if there "
+                        "is one)")  # fmt: skip
     parser.add_argument("--colormap", default=d.colormap, metavar="NAME",
-                        help="matplotlib's, for grey images (default: Greys, ink on paper, where "
-                        "most pixels are black, else gray)")  # fmt: skip
+                        help="a colormap of matplotlib's for grey images (default: Greys, ink on "
+                        "paper, if most pixels are black, else gray)")  # fmt: skip
     parser.add_argument("--subset", default=d.subset, metavar="PART",
-                        help="first:N, last:N or draw:SEED:N:M (default: all)")  # fmt: skip
-    option("--binarize", default=d.binarize, choices=PROTOCOLS, help="what pixels become")
+                        help="train on part of the data: first:N, last:N or draw:SEED:N:M, N "
+                        "training and M test images (default: all)")  # fmt: skip
+    option(
+        "--binarize", default=d.binarize, choices=PROTOCOLS, help="how grey pixels are binarized"
+    )
     parser.add_argument(
         "--hidden",
         type=int,
@@ -75,36 +79,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name in ("encoder", "decoder"):
         parser.add_argument(f"--{name}", nargs="*", default=[], metavar="LAYER",
-                            help='layers in words instead of hidden sizes, for example '
-                            '"reshape 28 28 1" "conv 32 3 2" relu flatten')  # fmt: skip
+                            help=f'the layers of the {name} instead of hidden sizes, for '
+                            'example "reshape 28 28 1" "conv 32 3 2" relu flatten; needs both '
+                            'options')  # fmt: skip
     option(
         "--activation",
         default=d.activation,
         metavar="NAME",
-        help=f"of hidden units: {', '.join(ACTIVATIONS)}, or module:Class",
+        help=f"activation of hidden units: {', '.join(ACTIVATIONS)}, or module:Class",
     )
-    option("--latent-dim", default=d.latent_dim, type=int, metavar="Z", help="latent units")
+    option(
+        "--latent-dim", default=d.latent_dim, type=int, metavar="Z", help="number of latent units"
+    )
     option(
         "--likelihood",
         default=d.likelihood,
         metavar="NAME",
-        help=f"of the pixels: {', '.join(LIKELIHOODS)}, or module:Class",
+        help=f"likelihood of the pixels: {', '.join(LIKELIHOODS)}, or module:Class",
     )
-    option("--std", default=d.std, type=float, help="of the likelihood `gaussian`")
+    option("--std", default=d.std, type=float, help="standard deviation of the likelihood gaussian")
     option(
         "--mean",
         default=d.mean,
         choices=("auto", *MEANS),
-        help="of the Gaussians; auto: the sigmoid for data in [0, 1]",
+        help="mean of a Gaussian likelihood, from the logits; auto: sigmoid for data in [0, 1], "
+        "else identity",
     )
     option(
         "--start-std",
         default=d.start_std,
         type=float,
         metavar="STD",
-        help="of the learned Gaussians before the first step; 0: the data's spread",
+        help="initial standard deviation of a learned Gaussian; 0: that of the data",
     )
-    option("--head", default=d.head, choices=HEADS, help="the encoder's second half")
+    option(
+        "--head",
+        default=d.head,
+        choices=HEADS,
+        help="what the second half of the encoder's output means",
+    )
     option("--heads", default=d.heads, choices=tuple(HEAD_STARTS),
            help="how the encoder's halves start: as one layer, or as two with independent or "
            "equal weights")  # fmt: skip
@@ -112,13 +125,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--output-bias", default=d.output_bias, choices=OUTPUT_BIASES,
            help="how logits start: as --init says, or at the training images' mean")  # fmt: skip
     option("--beta", default=d.beta, type=float, help="weight of the KL")
-    option("--samples", default=d.samples, type=int, metavar="K", help="draws of z per image")
-    option("--estimator", default=d.estimator, metavar="NAME", help="of the bound and its "
-           f"gradient: {', '.join(ESTIMATORS)}, or module:Class")  # fmt: skip
+    option("--samples", default=d.samples, type=int, metavar="K", help="samples of z per image")
+    option("--estimator", default=d.estimator, metavar="NAME", help="estimator of the bound and "
+           f"its gradient: {', '.join(ESTIMATORS)}, or module:Class")  # fmt: skip
     option("--kl-warmup", default=d.kl_warmup, type=int, metavar="STEPS",
            help="steps over which the KL's weight grows from 0 to beta")  # fmt: skip
     option("--free-bits", default=d.free_bits, type=float, metavar="NATS",
-           help="KL that a latent unit may have without paying")  # fmt: skip
+           help="KL per latent unit, in nats, that costs nothing")  # fmt: skip
     option(
         "--optimizer",
         default=d.optimizer,
@@ -133,36 +146,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--lr", default=d.lr, type=rate, help="learning rate, or a schedule such as "
            "cosine:1e-3:1e-5:10000")  # fmt: skip
     option("--clip", default=d.clip, type=float, metavar="NORM",
-           help="the largest norm that a gradient may have; 0: any")  # fmt: skip
-    option("--epochs", default=d.epochs, type=int, metavar="N", help="passes over the data")
+           help="norm to which a larger gradient is scaled down; 0: none")  # fmt: skip
+    option(
+        "--epochs", default=d.epochs, type=int, metavar="N", help="passes over the training images"
+    )
     option("--batch-size", default=d.batch_size, type=int, metavar="B", help="images per step")
     parser.add_argument("--no-shuffle", dest="shuffle", action=Typed, nargs=0, const=False,
-                        default=d.shuffle, help="visit images in file order")  # fmt: skip
-    option("--seed", default=d.seed, type=int, help="names every random number of the run")
+                        default=d.shuffle, help="visit the images in file order")  # fmt: skip
+    option("--seed", default=d.seed, type=int, help="seed of every random number")
     option("--dtype", default=d.dtype, choices=("float32", "float64"), help="float type")
     parser.add_argument("--evaluate-at", type=int, nargs="*", default=[], metavar="EPOCH",
                         help="evaluate after these epochs and the last (default: after each "
                         "epoch)")  # fmt: skip
     option("--validation", default=d.validation, type=int, metavar="N",
-           help="images held out of the training set to choose the best epoch by")  # fmt: skip
+           help="training images held out to choose the best epoch")  # fmt: skip
     option("--verify-every", default=d.verify_every, type=int, metavar="N",
-           help="check the live gradient by complex step every N steps; 0: never")  # fmt: skip
+           help="check the gradient by complex step every N steps; 0: never")  # fmt: skip
     option("--workers", default=d.workers, type=int, metavar="N",
-           help="processes that share a step on the CPU; 0: by rule")  # fmt: skip
+           help="processes that share a step on the CPU; 0: up to 4, if the model is large "
+           "enough")  # fmt: skip
     option("--patience", default=d.patience, type=int, metavar="K",
-           help="stop after K epochs without a better one; needs --validation")  # fmt: skip
-    parser.set_defaults(max_level=d.max_level)  # of a categorical: the data's
+           help="stop after K epochs without a better validation loss; needs --validation; 0: "
+           "never")  # fmt: skip
+    parser.set_defaults(max_level=d.max_level)  # of a categorical likelihood: that of the data
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: a new "
                         "one in runs/)")  # fmt: skip
-    parser.add_argument("--no-figures", action="store_true", help="draw nothing")
+    parser.add_argument("--no-figures", action="store_true", help="draw no figures")
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS",
-                        help="save every STEPS steps, too (default: after each epoch)")  # fmt: skip
+                        help="write a checkpoint every STEPS steps, too (default: after each "
+                        "epoch only)")  # fmt: skip
     parser.add_argument("--resume", type=Path, metavar="RUN", help="resume this run, with its "
-                        "settings; it ends as if it had never stopped. On a CPU the command first "
-                        "restarts its own process if the run used another BLAS kernel that this "
-                        "processor has, too")  # fmt: skip
-    parser.add_argument("--change-settings", action="store_true", help="with --resume: resume with "
-                        "the settings given here, more epochs for example")  # fmt: skip
+                        "settings; the result is as if it had never stopped. On a CPU the command "
+                        "first restarts its own process if the run used another BLAS kernel that "
+                        "this processor has, too")  # fmt: skip
+    parser.add_argument("--change-settings", action="store_true", help="with --resume: use the "
+                        "settings given here, for example more epochs")  # fmt: skip
     add_device_arguments(parser)
     add_output_arguments(parser)
     for name, table in (
@@ -181,7 +199,7 @@ def describe_settings() -> str:
 
 
 def rate(text: str) -> float | str:
-    """A learning rate as it was typed: a number, or the text of a schedule."""
+    """A learning rate as typed: a number, or else the text of a schedule."""
     try:
         return float(text)
     except ValueError:
