@@ -2,8 +2,8 @@
 
 A layer, likelihood, estimator or optimizer is one class in one file and one line in its folder's
 table. Configuration and command line ask the table which names there are, and the class what it
-needs. A class of your own needs no line: settings name its module and the class. docs/extending.md
-has an example of each.
+needs. A class of your own needs no line: settings name its module and the class, and the command
+line names a study of your own in the same way. docs/extending.md has an example of each.
 """
 
 import sys
@@ -16,7 +16,7 @@ from scratchvae.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
-own_names: set[str] = set()  # every module:Class that settings have named
+own_names: set[str] = set()  # every module:attribute that has been named
 
 
 def look_up(kind: str, name: str, table: Mapping[str, type[T]], base: type[T]) -> type[T]:
@@ -40,6 +40,23 @@ def look_up(kind: str, name: str, table: Mapping[str, type[T]], base: type[T]) -
 
 
 def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
+    found = import_own(kind, name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        module, _, attribute = name.partition(":")
+        what = "is not there" if found is None else f"is not a subclass of {base.__name__}"
+        raise ConfigError(
+            f"{kind} {name!r}: {attribute or 'a class'} {what} in the module {module}; "
+            f"write module:Class, with a class that derives from {base.__module__}.{base.__name__}"
+        )
+    return found
+
+
+def import_own(kind: str, name: str) -> object:
+    """What ``name``, module:attribute of the user's own, stands for; None if it is not there.
+
+    ``kind`` says in messages what is looked for. Raises ``ConfigError`` for a module that cannot
+    be imported.
+    """
     module, _, attribute = name.partition(":")
     here = "" not in sys.path  # a command does not search the folder that it is called from
     if here:
@@ -57,12 +74,6 @@ def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
     finally:
         if here:
             sys.path.remove("")
-    if not (isinstance(found, type) and issubclass(found, base)):
-        what = "is not there" if found is None else f"is not a subclass of {base.__name__}"
-        raise ConfigError(
-            f"{kind} {name!r}: {attribute or 'a class'} {what} in the module {module}; "
-            f"write module:Class, with a class that derives from {base.__module__}.{base.__name__}"
-        )
     own_names.add(name)
     return found
 
@@ -80,7 +91,7 @@ def instantiate(kind: str, name: str, make: Callable[..., T], **settings: object
 
 
 def blamed(error: BaseException) -> str | None:
-    """The classes of your own in use, and where one of them failed; None where there are none.
+    """The classes and studies of your own in use, and where one failed; None if there are none.
 
     For an error that this package does not raise on purpose.
     """

@@ -68,9 +68,9 @@ def add_command(
     return parser
 
 
-def suggest(parser: argparse.ArgumentParser, flag: str, words: Iterable[str]) -> None:
-    """Let shells complete the value of an option that takes other words than these, too."""
-    (action,) = (action for action in parser._actions if flag in action.option_strings)
+def suggest(parser: argparse.ArgumentParser, name: str, words: Iterable[str]) -> None:
+    """Let shells complete an option or argument with these words, which others may replace."""
+    (action,) = (a for a in parser._actions if name in (*a.option_strings, a.dest))
     action.suggestions = tuple(words)  # type: ignore[attr-defined]
 
 

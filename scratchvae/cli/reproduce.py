@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -63,14 +64,16 @@ def add_parser(commands: Commands) -> None:
             "scratchvae reproduce gluon --seeds 3 --out runs/gluon",
             "scratchvae reproduce keras-conv --epochs 1",
             "scratchvae reproduce tensorflow1 --likelihood bernoulli",
+            "scratchvae reproduce mine:STUDY --out runs/mine",
             "scratchvae reproduce --all",
             "scratchvae reproduce iwae --k 1 --stages 4 --out runs/iwae",
             "scratchvae reproduce iwae --resume runs/iwae --stages 6",
         ],
     )
     names = (*STUDIES, *STAGED)
-    parser.add_argument("study", nargs="?", choices=names, metavar="STUDY",
-                        help=", ".join(names))  # fmt: skip
+    parser.add_argument("study", nargs="?", metavar="STUDY",
+                        help=f"{', '.join(names)}, or module:STUDY of your own")  # fmt: skip
+    suggest(parser, "study", names)
     parser.add_argument("--all", action="store_true",
                         help="run every tutorial, one after the other")  # fmt: skip
     parser.add_argument("--seeds", type=int, metavar="N",
@@ -125,7 +128,7 @@ def duration(minutes: float) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Run the studies as the arguments say."""
-    if bool(args.study) == args.all:
+    if (args.study is not None) == args.all:
         known = ", ".join((*STUDIES, *STAGED))
         raise ConfigError(f"name one study, or ask for --all; there are: {known}")
     if args.seeds is not None and args.seeds < 1:
@@ -139,7 +142,8 @@ def run(args: argparse.Namespace) -> int:
     studies = list(STUDIES.values()) if args.all else [find_study(args.study)]
     if args.likelihood:
         studies = [with_likelihood(study, args.likelihood) for study in studies]
-    with results_folder(args.out, "all" if args.all else studies[0].name) as out:
+    stem = "all" if args.all else re.sub(r"\W+", "-", studies[0].name)
+    with results_folder(args.out, stem) as out:
         require_free(out)  # before hours of training
         return run_studies(studies, args, out)
 
@@ -205,7 +209,7 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, 
         return Trial(training, test, completed)
 
     result = reproduce(study, args.seeds, args.epochs, run_one)
-    command = f"scratchvae reproduce {study.name} --seeds {args.seeds}"
+    command = f"scratchvae reproduce {args.study or study.name} --seeds {args.seeds}"
     for name in ("epochs", "likelihood"):
         if getattr(args, name) is not None:
             command += f" --{name} {getattr(args, name)}"

@@ -1,5 +1,7 @@
 """Tutorials as declared settings with their published figures."""
 
+import reprlib
+
 from scratchvae.errors import ConfigError, did_you_mean
 from scratchvae.studies import flux, gluon, iwae, keras_conv, pytorch, tensorflow1
 from scratchvae.studies.completion import Completed, complete_as
@@ -14,6 +16,7 @@ from scratchvae.studies.study import (
     Tutorial,
     with_likelihood,
 )
+from scratchvae.tables import import_own
 
 STUDIES: dict[str, Study] = {
     module.STUDY.name: module.STUDY for module in (gluon, keras_conv, pytorch, tensorflow1, flux)
@@ -24,10 +27,24 @@ STAGED: dict[str, StagedStudy] = {iwae.STUDY.name: iwae.STUDY}
 
 
 def find_study(name: str) -> Study:
-    """The study of this name; ``ConfigError`` names the nearest, and lists those there are."""
+    """The study of this name, or the ``module:STUDY`` of your own.
+
+    Raises ``ConfigError`` for an unknown name, suggesting the nearest, and for what is no study.
+    """
+    if ":" in name:
+        study = import_own("study", name)
+        if not isinstance(study, Study):
+            raise ConfigError(
+                f"study {name!r}: expected a scratchvae.studies.Study under this name, not "
+                f"{reprlib.repr(study)}; write module:STUDY"
+            )
+        return study
     if name not in STUDIES:
         near = did_you_mean(name, STUDIES)
-        raise ConfigError(f"unknown study {name!r}.{near} There are: {', '.join(STUDIES)}")
+        known = ", ".join(STUDIES)
+        raise ConfigError(
+            f"unknown study {name!r}.{near} There are: {known}, or module:STUDY of your own"
+        )
     return STUDIES[name]
 
 

@@ -128,7 +128,7 @@ ROWS: Table = {
     "reproduce: an unknown likelihood": (
         "reproduce gluon --likelihood poisson", "likelihood is 'poisson', but it must be one of",
     ),
-    "reproduce: a study of no name": ("reproduce ''", "invalid choice: ''. There are: gluon"),
+    "reproduce: a study of no name": ("reproduce ''", "unknown study ''. There are: gluon"),
     "reproduce: two studies": ("reproduce gluon flux", "unrecognized arguments: flux"),
     "reproduce: one and all": ("reproduce gluon --all", "name one study, or ask for --all"),
     "reproduce: no seeds": ("reproduce gluon --seeds 0 --quiet", "--seeds must be at least 1"),

@@ -205,3 +205,47 @@ def test_a_folder_that_holds_anything_is_refused_before_the_first_seed(cli, here
     assert (answer.code, answer.out) == (2, "")
     assert "choose another --out" in answer.err
     assert [p for p in (here / "g").rglob("*") if p.is_file()] == [path]
+
+
+OWN_STUDY = """
+from scratchvae.config import TrainConfig
+from scratchvae.studies import Figure, Study, Tutorial
+
+STUDY = Study(
+    name="small digits",
+    title="A small VAE",
+    tutorial=Tutorial(title="A notebook of ours"),
+    config=TrainConfig(hidden=(8,), epochs=1, batch_size=100),
+    minutes=0.1,
+    target=Figure("test_loss", epoch=1, value=10_000.0),
+)
+NUMBER = 5
+"""
+
+
+def test_a_study_in_a_module_of_ones_own_is_run_by_its_name(cli, here) -> None:
+    (here / "own_study.py").write_text(OWN_STUDY)
+    answer = cli("reproduce", "own_study:STUDY", "--no-figures", "--json", "--quiet")
+    assert answer.code == 0, answer.err
+    content = json.loads(answer.out)
+    assert content["verdict"] == "surpasses the published figure"
+    assert content["run"] == "runs/small-digits-1"
+    assert content["command"] == "scratchvae reproduce own_study:STUDY --seeds 1"
+    assert (here / "runs/small-digits-1/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own_study:NUMBER", "study 'own_study:NUMBER': expected a scratchvae.studies.Study "
+         "under this name, not 5; write module:STUDY"),
+        ("own_study:OTHER", "under this name, not None; write module:STUDY"),
+        ("not_there:STUDY", "study 'not_there:STUDY': the module cannot be imported"),
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_to_no_study_is_one_sentence(cli, here, name, message) -> None:
+    (here / "own_study.py").write_text(OWN_STUDY)
+    answer = cli("reproduce", name)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
