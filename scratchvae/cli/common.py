@@ -9,6 +9,7 @@ from pathlib import Path
 from scratchvae.backend import DEVICES, Backend, get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
+from scratchvae.errors import ConfigError
 from scratchvae.runs import RunFolder, numbered_folder
 from scratchvae.training.streams import printable
 from scratchvae.types import Json
@@ -23,6 +24,14 @@ def print_message(text: str, quiet: bool = False) -> None:
 def print_result(as_json: bool, content: Json, text: str) -> None:
     """The result of a command, to stdout: one JSON object, or text."""
     print(json.dumps(content, indent=2) if as_json else text)
+
+
+def require_count(option: str, value: int) -> None:
+    """``ConfigError`` unless the value of an option is from 1 to 2⁶³ − 1."""
+    if value < 1:
+        raise ConfigError(f"{option} must be at least 1, not {value}")
+    if value >= 2**63:
+        raise ConfigError(f"{option} must be at most 2⁶³ − 1, not {value}")
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from scratchvae.cli.common import (
     open_backend,
     print_message,
     print_result,
+    require_count,
 )
 from scratchvae.cli.parser import Commands, add_command
 from scratchvae.config import TrainConfig, require_same_max_level
@@ -103,9 +104,11 @@ def run(args: argparse.Namespace) -> int:
         head["weights"] = str(args.weights)
     draw = checkpoint.epoch if args.draw is None else args.draw
     texts, found = [], {}
+    blas_threads = checkpoint.environment.get("blas_threads")  # those of the run: the same bits
     for protocol in PROTOCOLS if args.all_protocols else (args.binarize or config.binarize,):
         try:
-            numbers = under(replace(config, binarize=protocol), dataset, model, draw, args)
+            with bk.limit_blas(blas_threads):
+                numbers = under(replace(config, binarize=protocol), dataset, model, draw, args)
         except DataError as error:
             if not args.all_protocols:
                 raise
@@ -121,8 +124,8 @@ def run(args: argparse.Namespace) -> int:
 def require_sensible(args: argparse.Namespace) -> None:
     """``ConfigError`` for options that say nothing, or nothing alone."""
     for name in ("nll", "draws"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1, not {getattr(args, name)}")
+        if getattr(args, name) is not None:
+            require_count(f"--{name}", getattr(args, name))
     if args.nll is None and (args.draws is not None or args.cut_inactive):
         what = "--cut-inactive" if args.cut_inactive else "--draws"
         raise ConfigError(f"{what} is about log p(x): ask for it with --nll SAMPLES")

@@ -17,6 +17,7 @@ from scratchvae.cli.common import (
     open_dataset,
     print_message,
     print_result,
+    require_count,
     results_folder,
 )
 from scratchvae.cli.complete import how
@@ -131,10 +132,9 @@ def run(args: argparse.Namespace) -> int:
     if (args.study is not None) == args.all:
         known = ", ".join((*STUDIES, *STAGED))
         raise ConfigError(f"name one study, or ask for --all; there are: {known}")
-    if args.seeds is not None and args.seeds < 1:
-        raise ConfigError(f"--seeds must be at least 1, not {args.seeds}")
-    if args.epochs is not None and args.epochs < 1:
-        raise ConfigError(f"--epochs must be at least 1, not {args.epochs}")
+    for option in ("seeds", "epochs"):
+        if getattr(args, option) is not None:
+            require_count(f"--{option}", getattr(args, option))
     if args.study in STAGED:
         return run_staged(STAGED[args.study], args)
     refuse_options(args, reproduce_staged.OPTIONS, f"{', '.join(STAGED)} alone has stages")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Array
 from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal, normal_scratch_size
+from scratchvae.data.reading import is_whole
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation.masks import observed_pixels
 from scratchvae.evaluation.nll import HOST, LogMeanExp, reparameterized
@@ -48,8 +49,11 @@ class CompletionSettings:
     def __post_init__(self) -> None:
         for name in ("steps", "samples", "final_samples"):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ConfigError(f"{name} is {value!r}, but it must be a whole number, at least 1")
+            if not is_whole(value, 1) or value >= 2**63:
+                raise ConfigError(
+                    f"{name} is {value!r}, but it must be a whole number of at least 1, at most "
+                    "2⁶³ − 1"
+                )
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise ConfigError(f"rate is {self.rate}, but it must be a positive number")
         if not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**64:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal_scratch_size
 from scratchvae.data import Split
+from scratchvae.data.reading import is_whole
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation.elbo import (
     CHUNK,
@@ -83,8 +84,8 @@ def log_likelihood(
     ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`; both draw the
     same pixels of a "dynamic" split. ``samples``: K, the draws of z per image. ``score`` replaces
     the model's −log p(x|z). ``prefixes``: further numbers of samples, up to K, of which the result
-    has the estimate, too. Raises what ``evaluate`` raises, and ``ConfigError`` for less than one
-    sample.
+    has the estimate, too. Raises what ``evaluate`` raises, and ``ConfigError`` for samples that
+    are not a whole number from 1 to 2⁶³ − 1.
     """
     require_images(split)
     prefixes = sorted({max(samples // 2, 1), *prefixes})
@@ -144,11 +145,14 @@ def importance_sampled(
     image. ``rows``, the number of z decoded at a time, bounds the memory and does not change the
     noise. ``prefixes``: numbers of samples, from 1 to K, of which the result has the estimate, too.
 
-    Raises ``ConfigError`` for less than one sample, ``DataError`` for images as in
+    Raises ``ConfigError`` as :func:`log_likelihood` does, ``DataError`` for images as in
     :class:`~scratchvae.models.Model`.
     """
-    if samples < 1:
-        raise ConfigError(f"importance sampling needs at least one sample, not {samples}")
+    if not is_whole(samples, 1) or samples >= 2**63:
+        raise ConfigError(
+            f"the samples of importance sampling are {samples!r}, but they must be a whole number "
+            "of at least 1, at most 2⁶³ − 1"
+        )
     if not all(1 <= count <= samples for count in prefixes):
         raise ConfigError(f"prefixes lie between 1 and {samples}, the samples, not {prefixes}")
     x = grey_values(images, model.vae)

@@ -112,8 +112,8 @@ def compare_estimators(
     measure the gradients of all estimators on one batch, along the training with the analytic KL;
     train once more with beta = 0.
     """
-    if draws < GROUPS:
-        raise ConfigError(f"draws must be at least {GROUPS}, not {draws}")
+    if not GROUPS <= draws < 2**60:  # four times as many are drawn of the true gradient
+        raise ConfigError(f"draws must be at least {GROUPS} and below 2⁶⁰, not {draws}")
     config = replace(config, estimator="analytic", beta=1.0)
     for name in TRAINED:
         replace(config, estimator=name)  # refuses too few samples before anything is trained

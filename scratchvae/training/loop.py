@@ -109,8 +109,10 @@ class Loop:
 
     def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
         """Note what has changed about machine and software and may change the last bits."""
-        now = self.state.environment | machine()
-        words = differences(saved.environment | run.machine(), now)
+        before, now = saved.environment | run.machine(), self.state.environment | machine()
+        if "blas_threads" in before:  # else only the cores tell how many there may have been
+            before.pop("cores", None)
+        words = differences(before, now)
         if words:
             self.progress.note(
                 "the last bits may differ from those of an uninterrupted run: " + "; ".join(words)

@@ -29,6 +29,9 @@ ROWS: Table = {
         f"evaluate run --samples {10**30} --quiet", "not enough memory: an array of the",
     ),
     "evaluate: no samples for log p(x)": ("evaluate run --nll 0", "--nll must be at least 1, not"),
+    "evaluate: more samples for log p(x) than 64 bits hold": (
+        f"evaluate run --nll {10**60}", "--nll must be at most 2⁶³ − 1, not 10000",
+    ),
     "evaluate: negative samples for log p(x)": ("evaluate run --nll -3", "at least 1, not -3"),
     "evaluate: a split that nobody held out": (
         "evaluate run --split validation --quiet", "run was trained without a validation split",
@@ -98,11 +101,17 @@ ROWS: Table = {
     ),
     "complete: no samples": (f"{COMPLETE} --samples 0", "samples is 0, but it must be a whole num"),
     "complete: more samples than memory": (
-        f"{COMPLETE} --samples {10**30}", "not enough memory: an array of the shape",
+        f"{COMPLETE} --samples {2**62}", "not enough memory: an array of the shape",
+    ),
+    "complete: more samples than 64 bits hold": (
+        f"{COMPLETE} --samples {10**30}", "at least 1, at most 2⁶³ − 1",
+    ),
+    "complete: more steps than 64 bits hold": (
+        f"{COMPLETE} --steps {10**60}", "at least 1, at most 2⁶³ − 1",
     ),
     "complete: no samples at last": (f"{COMPLETE} --final-samples 0", "final_samples is 0, but it"),
     "complete: more samples at last than memory": (
-        f"{COMPLETE} --steps 1 --final-samples {10**30}", "not enough memory: an array",
+        f"{COMPLETE} --steps 1 --final-samples {2**62}", "not enough memory: an array",
     ),
     "complete: an unknown optimizer": (f"{COMPLETE} --optimizer lbfgs", "invalid choice: 'lbfgs'"),
     "complete: an unknown KL": (f"{COMPLETE} --kl reverse", "invalid choice: 'reverse'"),
@@ -133,6 +142,9 @@ ROWS: Table = {
     "reproduce: one and all": ("reproduce gluon --all", "name one study, or ask for --all"),
     "reproduce: no seeds": ("reproduce gluon --seeds 0 --quiet", "--seeds must be at least 1"),
     "reproduce: negative seeds": ("reproduce gluon --seeds -2", "must be at least 1, not -2"),
+    "reproduce: more seeds than 64 bits hold": (
+        f"reproduce gluon --seeds {10**60}", "--seeds must be at most 2⁶³ − 1, not 10000",
+    ),
     "reproduce: no epochs": ("reproduce gluon --epochs 0 --quiet", "--epochs must be at least 1"),
     "reproduce: into another run": ("reproduce gluon --out run --quiet", "holds another run"),
     "reproduce: into a file": ("reproduce gluon --out table.csv --quiet", "cannot hold a run"),
@@ -160,7 +172,10 @@ ROWS: Table = {
     "estimators: a hidden layer of nothing": (f"{ESTIMATORS} --hidden 0", "hidden is (0,), but it"),
     "estimators: one sample": (f"{ESTIMATORS} --samples 1", "needs at least 2 samples per image"),
     "estimators: no samples": (f"{ESTIMATORS} --samples 0", "samples is 0, but it must be a whole"),
-    "estimators: too few draws": (f"{ESTIMATORS} --draws 19", "draws must be at least 20, not 19"),
+    "estimators: more draws than could ever be made": (
+        f"{ESTIMATORS} --draws {10**60}", "draws must be at least 20 and below 2",
+    ),
+    "estimators: too few draws": (f"{ESTIMATORS} --draws 19", "draws must be at least 20 and"),
     "estimators: no epochs": (f"{ESTIMATORS} --epochs 0", "epochs is 0, but it must be a whole"),
     "estimators: a batch of none": (f"{ESTIMATORS} --batch-size 0", "batch_size is 0, but it must"),
     "estimators: a batch larger than the data": (

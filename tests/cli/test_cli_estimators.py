@@ -109,7 +109,7 @@ def test_binary_pixels_images_without_labels_and_a_deeper_model(cli, here) -> No
     [
         (["--samples", "1"], "'score-baseline' needs at least 2 samples"),
         (["--samples", "0"], "samples is 0"),
-        (["--draws", "19"], "draws must be at least 20, not 19"),
+        (["--draws", "19"], "draws must be at least 20 and below 2⁶⁰, not 19"),
         (["--epochs", "0"], "epochs is 0"),
         (["--seed", "-1"], "seed is -1"),
         (["--lr", "0"], "lr is 0.0"),

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scratchvae import evaluate, get_backend
+
 FIGURES = [
     "data", "film_strip", "interpolations", "latent_grid", "latent_scatter",
     "latent_scatter_train", "losses",
@@ -20,7 +22,7 @@ def run(cli, here, tiny_train) -> Path:
     return here / "run"
 
 
-def test_evaluate_prints_what_the_issue_asks_for_as_json(cli, run) -> None:
+def test_evaluate_prints_every_number_as_json(cli, run) -> None:
     answer = cli("evaluate", "run", "--json")
     content = json.loads(answer.out)
     assert list(content) == [
@@ -44,6 +46,21 @@ def test_evaluate_gives_the_numbers_of_the_best_epoch_exactly(cli, run) -> None:
     held_out = json.loads(cli("evaluate", "run", "--json", "--split", "validation").out)
     assert (held_out["loss"], held_out["images"]) == (best["validation_loss"], 5)
     assert json.loads(cli("evaluate", "run", "--json", "--split", "train").out)["images"] == 22
+
+
+def test_evaluate_multiplies_with_the_blas_threads_of_the_run(
+    cli, here, tiny_train, monkeypatch
+) -> None:
+    bk = get_backend("cpu")
+    before, seen = bk.blas_threads(), []
+    with bk.limit_blas(before + 2):
+        assert cli(*tiny_train, "--out", "run").code == 0
+    monkeypatch.setattr(
+        "scratchvae.cli.evaluate.evaluate",
+        lambda *args, **more: seen.append(bk.blas_threads()) or evaluate(*args, **more),
+    )
+    assert cli("evaluate", "run").code == 0
+    assert (seen, bk.blas_threads()) == ([before + 2], before)
 
 
 def test_evaluate_prints_a_text_with_the_same_numbers(cli, run) -> None:

@@ -271,7 +271,7 @@ def test_a_difference_is_said_once_where_both_sides_know_of_it() -> None:
 
 def test_on_another_machine_it_is_said(tmp_path: Path, monkeypatch) -> None:
     folder = stopped(tmp_path / "run", monkeypatch)
-    content = folder.settings() | {"machine": {"processor": "80486", "cores": 1}}
+    content = folder.settings() | {"machine": {"processor": "80486", "cores": 99}}
     folder.config_path.write_text(json.dumps(content))
     notes: list[str] = []
     listener = type("Listener", (Progress,), {"note": lambda self, text: notes.append(text)})()
@@ -284,6 +284,22 @@ def test_on_another_machine_it_is_said(tmp_path: Path, monkeypatch) -> None:
         resume=True,
     )
     assert "processor was 80486 and is" in notes[0]
+    assert "cores" not in notes[0]  # BLAS has as many threads as before
+
+
+def test_where_only_the_cores_tell_of_blas_threads_other_cores_are_said(
+    tmp_path: Path, monkeypatch
+) -> None:
+    folder = stopped(tmp_path / "run", monkeypatch)
+    folder.config_path.write_text(json.dumps(folder.settings() | {"machine": {"cores": 99}}))
+    saved = load_checkpoint(folder.checkpoint_path)
+    older = {k: v for k, v in saved.environment.items() if k != "blas_threads"}
+    save_checkpoint(folder.checkpoint_path, replace(saved, environment=older))
+    notes: list[str] = []
+    listener = type("Listener", (Progress,), {"note": lambda self, text: notes.append(text)})()
+    train(folder.config(), tiny(), backend=get_backend("cpu"), run=folder, progress=listener,
+          resume=True)  # fmt: skip
+    assert "cores was 99 and is" in notes[0]
 
 
 def test_the_same_machine_is_not_worth_a_word(tmp_path: Path, monkeypatch) -> None:
