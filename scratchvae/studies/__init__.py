@@ -40,8 +40,8 @@ def find_study(name: str) -> Study:
             )
         return study
     if name not in STUDIES:
-        near = did_you_mean(name, STUDIES)
-        known = ", ".join(STUDIES)
+        near = did_you_mean(name, (*STUDIES, *STAGED))
+        known = ", ".join((*STUDIES, *STAGED))
         raise ConfigError(
             f"unknown study {name!r}.{near} There are: {known}, or module:STUDY of your own"
         )
