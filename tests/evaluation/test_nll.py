@@ -267,9 +267,9 @@ def test_the_strict_device_gives_the_same_numbers() -> None:
     )
 
 
-@pytest.mark.parametrize("samples", [0, -3])
-def test_less_than_one_sample_is_refused(samples) -> None:
-    with pytest.raises(ConfigError, match="at least one sample"):
+@pytest.mark.parametrize("samples", [0, -3, 2.5, 10**60])
+def test_another_number_of_samples_is_refused(samples) -> None:
+    with pytest.raises(ConfigError, match="a whole number of at least 1"):
         importance_sampled(a_model(), grey(3).values(), samples=samples)
 
 
