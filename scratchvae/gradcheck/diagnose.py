@@ -22,11 +22,13 @@ def diagnose(
     sizes: Mapping[str, int],
     near: Mapping[str, NDArray],
     precision: float = 1e-6,
+    wrong: NDArray | None = None,
 ) -> str:
     """A verdict on a gradient known to be wrong.
 
     ``sizes``: what a factor might be; ``near``: arrays a missing term might be a multiple of;
-    ``precision``: how closely an explanation must fit, given the method's own error.
+    ``precision``: how closely an explanation must fit, given the method's own error; ``wrong``: the
+    elements known to be wrong, where some are too small beside the others to be seen otherwise.
     """
     if not np.all(np.isfinite(g)):
         bad = int(np.size(g) - np.count_nonzero(np.isfinite(g)))
@@ -35,13 +37,15 @@ def diagnose(
         return "zero: nothing was computed or assigned"
     if not np.any(reference):
         return "should be exactly zero: the function does not depend on this argument"
+    if gradient_error(g, reference) <= precision and wrong is not None:
+        return _where(g, reference, precision, wrong)
     for verdict in (_factor(g, reference, sizes, precision), _order(g, reference, precision)):
         if verdict:
             return verdict
     return (
         _term(g, reference, near, precision)
         or _at_zero(g, reference, near, precision)
-        or _where(g, reference, precision)
+        or _where(g, reference, precision, wrong)
     )
 
 
@@ -49,6 +53,8 @@ def _factor(
     g: NDArray, reference: NDArray, sizes: Mapping[str, int], precision: float
 ) -> str | None:
     factor = float(np.sum(g * reference) / np.sum(reference * reference))
+    if abs(factor - 1.0) <= precision:  # then the error lies in elements too small to count
+        return None
     if g.size < 2 or gradient_error(g, factor * reference) > precision or factor == 0:
         if g.size >= 2 or not np.any(reference):
             return None
@@ -124,22 +130,23 @@ def _term(
 def _at_zero(
     g: NDArray, reference: NDArray, near: Mapping[str, NDArray], precision: float
 ) -> str | None:
-    """Wrong only where an argument is exactly zero: at a kink, or by comparing complex numbers."""
+    """Wrong only where an argument is exactly zero, where many functions have a kink."""
     wrong = np.abs(g - reference) > precision * norm(reference) / np.sqrt(reference.size)
     for name, array in near.items():
         if array.shape == wrong.shape and not np.any(array[wrong]) and np.any(array):
             return (
                 f"{int(np.count_nonzero(wrong))} of {wrong.size} elements are wrong, all where "
-                f"{name} is exactly 0: a kink, or a comparison? A complex step compares complex "
-                "numbers in x > 0: compare x.real > 0"
+                f"{name} is exactly 0: what is there lies outside of the slopes on both sides"
             )
     return None
 
 
-def _where(g: NDArray, reference: NDArray, precision: float) -> str:
+def _where(g: NDArray, reference: NDArray, precision: float, known: NDArray | None = None) -> str:
     """Which part is wrong, when nothing explains how."""
     size = norm(reference) / np.sqrt(reference.size)
     wrong = np.abs(g - reference) > precision * size
+    if known is not None and not np.any(wrong):
+        wrong = known.reshape(wrong.shape)
     count = int(np.count_nonzero(wrong))
     if count == wrong.size:
         return "every element is wrong, and no simple reason fits: a term missing or a wrong one?"
@@ -151,3 +158,16 @@ def _where(g: NDArray, reference: NDArray, precision: float) -> str:
             return f"wrong along axis {axis} at {at} and right elsewhere: an index or a slice?"
     kind = "zero" if not np.any(g[wrong]) else "wrong"
     return f"{count} of {wrong.size} elements are {kind}, the others right: a mask or a slice?"
+
+
+def verdict_of_ratios(ratios: list[float], g: NDArray, sizes: Mapping[str, int]) -> str:
+    """A verdict from ⟨g, v⟩ over the right slope, along some directions alone."""
+    if not np.all(np.isfinite(g)):
+        return "not finite"
+    if not np.any(g):
+        return "zero: nothing was computed or assigned"
+    if np.ptp(ratios) <= 1e-6 * abs(ratios[0]):
+        named = factor_named(ratios[0], sizes)
+        if named or len(ratios) > 1:
+            return named or f"{ratios[0]:.6g} times the right gradient"
+    return "wrong by no constant factor: check every element to see where"

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.measure import gradient_error
-from scratchvae.gradcheck.report import Finding
+from scratchvae.gradcheck.report import Finding, Outcome
 from scratchvae.gradcheck.subjects import BufferedSubject
 from scratchvae.gradcheck.subjects.base import Arrays
 
@@ -23,7 +23,7 @@ def findings_in_place(
     """
     if apart.args["x"].shape != apart.w_shape:
         said = "declared in place, but y has another shape than x: set inplace = False"
-        yield Finding("x, in place", apart.args["x"].shape, float("inf"), SAME, said, ok=False)
+        yield Finding("x, in place", apart.args["x"].shape, float("inf"), SAME, Outcome.WRONG, said)
         return
     bk = get_backend("cpu", "float64")
     bound = in_place.bind(bk)
@@ -31,14 +31,14 @@ def findings_in_place(
     error = gradient_error(bound.value(in_place.args), value)
     if not error <= SAME:
         said = "forward reads x after writing y, but is declared in place: set inplace = False"
-        yield Finding("x, in place", value.shape, error, SAME, said, ok=False)
+        yield Finding("x, in place", value.shape, error, SAME, Outcome.WRONG, said)
         return
     found, gradient = bound.gradient(in_place.args, w), apart.bind(bk).gradient(apart.args, w)
     for name, g in gradient.items():
         error = gradient_error(found[name], g)
         if not error <= SAME:
             said = f"{_why(apart, gradient, w)}: set inplace = False, or change it"
-            yield Finding(f"{name}, in place", g.shape, error, SAME, said, ok=False)
+            yield Finding(f"{name}, in place", g.shape, error, SAME, Outcome.WRONG, said)
 
 
 def _why(apart: BufferedSubject, gradient: Arrays, w: NDArray) -> str:

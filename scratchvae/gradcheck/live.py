@@ -10,7 +10,7 @@ from scratchvae.backend.noise import Purpose, Stream, generator
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.methods import COMPLEX_STEP, Curve, central, kink
-from scratchvae.gradcheck.report import Finding, Report
+from scratchvae.gradcheck.report import Finding, Outcome, Report
 from scratchvae.gradcheck.subjects.model import require_derivative
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
@@ -177,10 +177,12 @@ class LiveCheck:
         if self.unsafe is not None:
             method, limit = "central", DIFFERENCE_TOLERANCE
             notes = [f"not complex-safe: {self.unsafe}; checked by central, tolerance {limit:g}"]
-        ok = error <= limit
-        verdict = "right" if ok else "wrong: scratchvae gradcheck shows which operation"
+        outcome = Outcome.RIGHT if error <= limit else Outcome.WRONG
+        verdict = "right"
+        if outcome is Outcome.WRONG:
+            verdict = "wrong: scratchvae gradcheck shows which operation"
         finding = Finding(
-            "all parameters", (self.vae.layout.n_parameters,), error, limit, verdict, ok,
+            "all parameters", (self.vae.layout.n_parameters,), error, limit, outcome, verdict,
             None, slope, d,
         )  # fmt: skip
         note = f"{self.rows} images; slope {slope:.9g} by the {dtype} gradient, {d:.9g} expected"

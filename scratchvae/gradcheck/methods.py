@@ -1,4 +1,4 @@
-"""Derivatives by evaluation alone: the complex step, three difference formulas, and kinks.
+"""Derivatives by evaluation alone: the complex step, difference formulas, and kinks.
 
 Each method takes φ(t) = f(x + t v), an array for a number t, and answers with φ′(0).
 """
@@ -60,6 +60,7 @@ class Method(NamedTuple):
     tolerance: float
     evaluations: int  # a derivative along one direction costs this many
     reach: float  # it looks this far from the point: closer kinks disturb it
+    adapts: bool = False  # steps and errors are each element's own: see ``differences``
 
 
 METHODS = {
@@ -69,6 +70,7 @@ METHODS = {
         Method("central", central, "float64", 1e-6, 2, 2.0**-17),
         Method("five_point", five_point, "float64", 1e-8, 4, 2.0**-9),
         Method("richardson", richardson, "float64", 1e-8, 6, 2.0**-8),
+        Method("ridders", richardson, "float64", 1e-7, 6, 2.0**-8, adapts=True),
     )
 }
 

@@ -2,32 +2,40 @@
 
 from collections.abc import Iterator
 from types import CellType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
+from scratchvae.gradcheck.arbiter import settle
+from scratchvae.gradcheck.differences import slope
 from scratchvae.gradcheck.directions import direction
-from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS, Curve, kink
-from scratchvae.gradcheck.report import UncheckableError
-from scratchvae.gradcheck.subjects.base import Arrays, Subject
+from scratchvae.gradcheck.dual import Watch
+from scratchvae.gradcheck.dual_rules import Refused
+from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS
+from scratchvae.gradcheck.points import nearby, typical
+from scratchvae.gradcheck.probe import Probe
+from scratchvae.gradcheck.report import BrokenContractError, UncheckableError, UnsteadyError
+from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject
-from scratchvae.gradcheck.subjects.function import FunctionSubject
+from scratchvae.gradcheck.subjects.function import BoundFunction, FunctionSubject
 from scratchvae.types import JsonView
 
-CONSISTENT = 0.1  # how much closer two differences must be to each other than to the complex step
 MARK = (
     0.7390851332151607  # what a buffer holds that was not written: no gradient is this everywhere
 )
-AGREEMENT = 1e-5  # between the complex step and the second method, a central difference
+CALLS = 5  # of the backward at the same point: a state may show at the third only
+SAME = 1e-13  # of the largest element: a sum on several threads may differ in its last digits
 
 
 def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
     """The gradient under test, once everything about it is known to be in order.
 
-    Raises ``UncheckableError`` for NaN, a stateful function, one that draws its own noise or
-    overwrites its arguments, and for a backward that returns the wrong shape or dtype.
+    Raises ``UncheckableError`` for NaN and for a backward that returns the wrong shape or dtype,
+    ``UnsteadyError`` for a function that keeps a state or draws its own noise, and
+    ``BrokenContractError`` for code that overwrites what it is handed and for a backward that
+    accumulates or keeps a state.
     """
     if isinstance(subject, BufferedSubject):
         _require_written(subject, w)
@@ -38,25 +46,62 @@ def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
     drew = any(_state(g) != state for g, state in zip(generators, before, strict=True))
     _check_value(subject.name, first)
     if drew:
-        raise UncheckableError(
+        raise UnsteadyError(
             f"{subject.name} draws its own noise: draw it outside and hand it in as an argument, "
             "so that backward sees the same numbers"
         )
     if first.shape != second.shape or not np.array_equal(first, second):
-        raise UncheckableError(
+        raise UnsteadyError(
             f"{subject.name} is stateful: twice the same input gave two different results. "
             "Hand in what it remembers, or the noise it draws, as an argument"
         )
-    gradient, again = bound.gradient(subject.args, w), bound.gradient(subject.args, w)
+    raw = bound.gradient(subject.args, w)
+    single = first.dtype.itemsize < 8
+    gradient = {n: np.array(g) for n, g in raw.items()}
     for name, g in gradient.items():
-        _check_gradient(subject, name, g)
-        if not np.array_equal(g, again[name], equal_nan=True):
-            twice = np.allclose(again[name], 2 * g, rtol=1e-9, atol=0)
-            why = "it accumulates: assign the gradient" if twice else "it keeps a state"
-            raise UncheckableError(
-                f"the backward of {subject.name} gave two gradients for {name}: {why}"
-            )
-    return gradient
+        _check_gradient(subject, name, g, single)
+    _require_steady(subject, bound, gradient, w)
+    return {n: g.astype(np.float64) for n, g in gradient.items()}
+
+
+def _require_steady(subject: Subject, bound: Bound, gradient: Arrays, w: NDArray) -> None:
+    """``BrokenContractError`` unless the same point gives the same gradient again and again."""
+    for call in range(2, CALLS + 1):
+        if call == 3:  # another batch in between, as in training
+            _call_elsewhere(subject, bound, w)
+        again = bound.gradient(subject.args, w)
+        require_same(subject, gradient, again, call)
+
+
+def require_same(subject: Subject, gradient: Arrays, again: Arrays, call: int) -> None:
+    """``BrokenContractError`` where a later call of backward gave another gradient."""
+    for name, g in gradient.items():
+        there = again.get(name, np.full(g.shape, np.nan))
+        if np.array_equal(there, g, equal_nan=True):
+            continue
+        if np.max(np.abs(there - g), initial=0.0) <= SAME * np.max(np.abs(g), initial=0.0):
+            continue
+        at = int(np.argmax(np.abs(g)))
+        factor = float(there.flat[at] / g.flat[at]) if np.any(g) else 0.0
+        grows = factor > 1.5 and np.allclose(there, factor * g, rtol=1e-9, atol=0, equal_nan=True)
+        why = "it accumulates: assign the gradient" if grows else "it keeps a state"
+        if call == 3 and not grows:
+            why = "it keeps something of the call before, with other numbers"
+        raise BrokenContractError(
+            f"the backward of {subject.name} gave another gradient for {name} at call {call} with "
+            f"the same numbers: {why}"
+        )
+
+
+def _call_elsewhere(subject: Subject, bound: Bound, w: NDArray) -> None:
+    try:
+        other = {n: nearby(a, 1, n) for n, a in subject.args.items()}
+        bound.value(other)
+        bound.gradient(other, -0.5 * np.asarray(w))
+    except BrokenContractError:
+        raise
+    except Exception:  # the numbers may lie outside of what the function takes
+        return
 
 
 def _require_written(subject: BufferedSubject, w: NDArray) -> None:
@@ -73,71 +118,66 @@ def _require_written(subject: BufferedSubject, w: NDArray) -> None:
             )
 
 
-def complex_unsafe(subject: Subject, w: NDArray, only: tuple[str, ...]) -> str | None:
-    """Why the complex step cannot be used on this subject, or None where it can.
+class Screen(NamedTuple):
+    """Whether a complex step can be trusted with a subject."""
 
-    Found by a second method, a central difference along one direction for each argument. A kink
-    between the two points of the difference is no reason, if the slope found lies between those
-    of its two sides: the complex step is right there.
+    unsafe: str | None  # why not
+    watched: Watch | None  # what was met on the way, for a function of anyone's
+    confirmed: float  # the relative error down to which differences agree with it
+
+
+def screen(subject: Subject, w: NDArray, only: tuple[str, ...]) -> Screen:
+    """Try the complex step along one direction for each argument, and differences beside it.
+
+    A disagreement at a kink, where the complex step took one of the branches, is no reason
+    against it.
     """
-    weights = np.asarray(subject.expand_cotangent(w))
+    confirmed = 0.0
+    probe = Probe(subject, w, METHODS["complex"])
+    watch = probe.bound.watch if isinstance(probe.bound, BoundFunction) else None
     for name in only:
-        v = direction(subject.args[name].shape, 0, f"screen {name}")
+        x = subject.args[name]
+        if not x.size:
+            continue
+        v = direction(x.shape, 0, f"screen {name}") * np.where(x == 0, typical(x), np.abs(x))
         try:
-            z = curve(subject, name, v, "complex128")(1j * COMPLEX_STEP)
+            z = probe.curve(name, v)(1j * COMPLEX_STEP)
+        except UncheckableError:
+            raise
         except Exception as error:  # whatever a foreign function does with complex numbers
-            return f"it refuses complex numbers ({type(error).__name__})"
-        if z.dtype.kind != "c":
-            return "it drops the imaginary part"
-        found = float(np.sum(weights * np.imag(z))) / COMPLEX_STEP
-        slope = _disagreement(
-            found, weights, curve(subject, name, v, "float64"), _size(subject, name)
-        )
-        if slope is not None:
-            return f"along {name} it gives {found:.6g} where a central difference gives {slope:.6g}"
-    return None
+            return Screen(refusal(error), watch, 1.0)
+        if z.dtype.kind != "c" and watch is None:
+            return Screen("it drops the imaginary part", watch, 1.0)
+        terms = probe.weights * np.imag(z) / COMPLEX_STEP
+        found, scale = float(np.sum(terms)), float(np.sum(np.abs(terms)))
+        weighted = probe.weighted(name, v)
+        other = slope(weighted, 1.0)
+        if not other.agrees(found, 1e-9 * max(scale, abs(other.value))):
+            other = slope(weighted, 1.0, probe.noise(name))
+        if not np.isfinite(other.error):
+            continue
+        if not other.agrees(found, 1e-9 * max(scale, abs(other.value))):
+            margin = 1e-6 * scale
+            there = settle(probe, name, v, (1.0, 1.0), found, margin, None)
+            if not (there.right and there.kink) and other.error < 0.01 * abs(other.value - found):
+                return Screen(
+                    f"along {name} it gives {found:.6g} where differences give {other.value:.6g}",
+                    watch, 1.0,
+                )  # fmt: skip
+        elif scale:
+            confirmed = max(confirmed, max(other.error, abs(found - other.value)) / scale)
+    if watch is not None and watch.single:
+        return Screen("it rounds to float32", watch, 1.0)
+    return Screen(None, watch, confirmed)
 
 
-def _disagreement(found: float, weights: NDArray, phi: Curve, size: float) -> float | None:
-    """The slope by central differences where it is another, at a step of 1 and of x's own size."""
-
-    def total(t: complex) -> NDArray:
-        return np.sum(weights * phi(t))
-
-    slopes, reach = [], METHODS["central"].reach
-    here = float(np.sum(np.abs(weights * phi(0.0))))
-    for unit in (1.0, size, size / 16):
-        terms = weights * METHODS["central"].derivative(_stretched(phi, unit)) / unit
-        slope = float(np.sum(terms))
-        slopes.append(slope)
-        scale = max(float(np.sum(np.abs(terms))), 1e-4 * here / max(unit, size), 1e-300)
-        if abs(found - slope) <= AGREEMENT * scale:
-            return None
-        sides = kink(total, unit * reach)
-        if sides is not None and sides[0] <= found <= sides[1]:
-            return None
-    # Differences that contradict each other prove nothing: f is too steep for them here.
-    consistent = abs(slopes[1] - slopes[2]) <= CONSISTENT * abs(slopes[1] - found)
-    return slopes[1] if consistent else None
-
-
-def _stretched(phi: Curve, unit: float) -> Curve:
-    return lambda t: phi(t * unit)
-
-
-def _size(subject: Subject, name: str) -> float:
-    top = float(np.max(np.abs(subject.args[name]), initial=0.0))
-    return top if top > 0 else 1.0
-
-
-def curve(subject: Subject, name: str, v: NDArray, dtype: str) -> Curve:
-    """φ(t) = f(…, x + t v, …) for one argument."""
-    bound = subject.bind(get_backend("cpu", dtype))
-
-    def phi(t: complex) -> NDArray:
-        return bound.value({**subject.args, name: subject.args[name] + t * v})
-
-    return phi
+def refusal(error: Exception) -> str:
+    """Why a complex step did not come through, in words."""
+    if isinstance(error, Refused):
+        return f"{error} is another function for complex numbers"
+    if isinstance(error, np.exceptions.ComplexWarning):
+        return "it drops the imaginary part"
+    return f"it refuses complex numbers ({type(error).__name__})"
 
 
 def _check_value(name: str, y: NDArray) -> None:
@@ -149,7 +189,7 @@ def _check_value(name: str, y: NDArray) -> None:
         raise UncheckableError(f"{name} returns NaN or infinity here: check at another point")
 
 
-def _check_gradient(subject: Subject, name: str, g: NDArray) -> None:
+def _check_gradient(subject: Subject, name: str, g: NDArray, single: bool) -> None:
     x = subject.args[name]
     start = f"the backward of {subject.name} returned, for {name} of shape {x.shape},"
     if g.shape != x.shape:
@@ -157,7 +197,7 @@ def _check_gradient(subject: Subject, name: str, g: NDArray) -> None:
         raise UncheckableError(
             f"{start} a gradient of shape {g.shape}{turned}: return the shape of the argument"
         )
-    if g.dtype != np.float64:
+    if g.dtype != np.float64 and not (single and g.dtype.kind == "f"):
         raise UncheckableError(f"{start} {g.dtype} for float64: keep the dtype of the argument")
 
 

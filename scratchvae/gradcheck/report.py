@@ -1,11 +1,20 @@
-"""What a check found: as text, as JSON, and as an error with the same content."""
+"""What a check found: one of three outcomes, as text, as JSON, and as an error with the same content."""
 
 import json
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from scratchvae.errors import ConfigError, ScratchVAEError
 from scratchvae.types import Json
+
+
+class Outcome(StrEnum):
+    """Right, wrong, or not checked; the verdict in words says why."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    NOT_CHECKED = "not checked"
 
 
 class GradientError(ScratchVAEError, AssertionError):
@@ -22,6 +31,14 @@ class UncheckableError(ConfigError):
     """A check makes no sense here: the message says why and what to change."""
 
 
+class UnsteadyError(UncheckableError):
+    """The same numbers give different results: a state, or noise that is no argument."""
+
+
+class BrokenContractError(ConfigError):
+    """The code under test changes what it is handed, or remembers what it was: it is wrong."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One argument: the error of its gradient (E27), its worst element, and what is wrong."""
@@ -30,15 +47,24 @@ class Finding:
     shape: tuple[int, ...]
     error: float
     tolerance: float
-    verdict: str  # "right", or what is wrong in words
-    ok: bool
+    outcome: Outcome
+    verdict: str  # "right", what is wrong, or why it is not checked
     worst: tuple[int, ...] | None = None  # the index of the element that is furthest off
     found: float | None = None  # what backward has there
     expected: float | None = None  # what the method has there
-    kinks: int = 0  # elements with a kink in reach, where any slope in between is accepted
+    kinks: int = 0  # elements at a kink, where any slope in between is accepted
+    power: float | None = None  # a relative error of this size in any element would show
+    declared: bool = False  # backward said that there is no gradient here: None
+
+    @property
+    def ok(self) -> bool:
+        """Whether this gradient is right."""
+        return self.outcome is Outcome.RIGHT
 
     def line(self) -> str:
         """One line of the report."""
+        if self.outcome is Outcome.NOT_CHECKED:
+            return f"  ??   {self.argument} {self.shape}: not checked: {self.verdict}"
         at = ""
         if self.worst is not None and not self.ok:
             index = ", ".join(map(str, self.worst))
@@ -63,14 +89,29 @@ class Report:
     notes: tuple[str, ...] = ()
 
     @property
+    def outcome(self) -> Outcome:
+        """Wrong if anything is; else not checked if anything is; a declared None is neither."""
+        found = {f.outcome for f in self.findings if not f.declared}
+        for outcome in (Outcome.WRONG, Outcome.NOT_CHECKED):
+            if outcome in found:
+                return outcome
+        return Outcome.RIGHT if found else Outcome.NOT_CHECKED
+
+    @property
     def ok(self) -> bool:
         """Whether every gradient is right."""
-        return all(f.ok for f in self.findings)
+        return self.outcome is Outcome.RIGHT
 
     @property
     def worst(self) -> float:
         """The largest error of any argument."""
         return max((f.error for f in self.findings), default=0.0)
+
+    @property
+    def power(self) -> float | None:
+        """The least relative error of an element that would have been seen everywhere."""
+        known = [f.power for f in self.findings if f.power is not None]
+        return max(known) if known else None
 
     def __getitem__(self, argument: str) -> Finding:
         for finding in self.findings:
@@ -81,30 +122,39 @@ class Report:
 
     def text(self) -> str:
         """The report for people."""
-        verdict = "right" if self.ok else "wrong"
         head = (
-            f"the gradient of {self.subject} is {verdict}: {self.method}, {self.coverage}, "
+            f"the gradient of {self.subject} is {self.outcome}: {self.method}, {self.coverage}, "
             f"{self.evaluations} evaluations"
         )
-        return "\n".join([head, *(f.line() for f in self.findings), *self._note_lines()])
-
-    def _note_lines(self) -> list[str]:
-        return [f"  note: {note}" for note in self.notes]
+        lines = [head, *(f.line() for f in self.findings)]
+        if self.power is not None:
+            lines.append(f"  a relative error of {self.power:.1g} in any element would show")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     __str__ = text
 
     def to_dict(self) -> Json:
         """The report as plain data."""
-        return {"ok": self.ok, "worst": self.worst, **asdict(self)}
+        whole: Json = {"ok": self.ok, "outcome": str(self.outcome), "worst": self.worst}
+        content = whole | {"power": self.power} | asdict(self)
+        for finding, data in zip(self.findings, content["findings"], strict=True):
+            data["ok"] = finding.ok
+        return content
 
     def to_json(self) -> str:
         """The report as JSON; an infinite error is the string "inf"."""
         return json.dumps(_finite(self.to_dict()), indent=2)
 
     def raise_if_failed(self) -> "Report":
-        """Itself when every gradient is right; otherwise raises ``GradientError`` with it."""
-        if not self.ok:
+        """Itself when every gradient is right.
+
+        ``GradientError`` with it where one is wrong, ``UncheckableError`` where one could not be
+        checked.
+        """
+        if self.outcome is Outcome.WRONG:
             raise GradientError(self)
+        if self.outcome is Outcome.NOT_CHECKED:
+            raise UncheckableError(self.text())
         return self
 
 

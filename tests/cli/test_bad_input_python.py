@@ -26,7 +26,7 @@ from scratchvae.gradcheck import (
     gradient_error,
     verify_live,
 )
-from scratchvae.gradcheck.check import as_subject
+from scratchvae.gradcheck.as_subject import as_subject
 from scratchvae.latent import ScoreFunction, ScoreFunctionBaseline
 from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.likelihoods import Bernoulli, Categorical

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae.gradcheck import UncheckableError, gradcheck
+from scratchvae.gradcheck import GradientError, Outcome, UncheckableError, check_gradient, gradcheck
 from scratchvae.gradcheck.directions import point
 
 X = point((3, 5), 0, "x")
@@ -15,6 +15,11 @@ def square(x):
 
 def refused(match, f=square, backward=lambda x, dy: 2 * x, x=X):
     with pytest.raises(UncheckableError, match=match):
+        gradcheck(f, x, backward=backward)
+
+
+def wrong(match, f=square, backward=lambda x, dy: 2 * x, x=X):
+    with pytest.raises(GradientError, match=match):
         gradcheck(f, x, backward=backward)
 
 
@@ -33,7 +38,7 @@ def test_too_few_gradients():
 
 
 def test_arguments_that_are_empty_or_not_finite_or_no_numbers():
-    refused("is empty", x=np.ones((0, 3)))
+    refused("is empty: there is nothing", x=np.ones((0, 3)))
     refused("NaN or infinity: check at finite", x=np.array([1.0, np.nan]))
     refused("has no gradient: give real", x=np.array([1j]))
     refused("has no gradient: give real", x=np.array(["one"]))
@@ -87,7 +92,7 @@ def test_a_backward_that_accumulates():
         total = total + 2 * x
         return total
 
-    refused("it accumulates: assign", backward=accumulates)
+    wrong("it accumulates: assign", backward=accumulates)
 
 
 def test_a_function_that_overwrites_its_argument():
@@ -95,7 +100,7 @@ def test_a_function_that_overwrites_its_argument():
         x *= 2
         return np.sum(x)
 
-    refused("overwrites its argument x", f=overwrites)
+    wrong("overwrites its argument x", f=overwrites)
 
 
 def test_a_backward_that_overwrites_its_argument():
@@ -103,4 +108,4 @@ def test_a_backward_that_overwrites_its_argument():
         x *= 2
         return x
 
-    refused("the backward of square overwrites its argument x", backward=overwrites)
+    wrong("the backward of square overwrites its argument x", backward=overwrites)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck import METHODS, UncheckableError, check_subject, gradcheck
-from scratchvae.gradcheck.check import compare
+from scratchvae.gradcheck.compare import compare
 from scratchvae.gradcheck.configurations import Configuration
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.strategies import (

@@ -1,109 +1,298 @@
 """A function with a hand-written backward, of any origin, as a subject."""
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.report import UncheckableError
+from scratchvae.gradcheck.dual import Dual, Watch, direction_of, dual
+from scratchvae.gradcheck.points import stretched
+from scratchvae.gradcheck.report import BrokenContractError, UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
+from scratchvae.gradcheck.trees import Place, is_real, joined, leaves, rebuilt, words
 from scratchvae.types import Function
 
-Function = Function
+EPS = float(np.finfo(np.float64).eps)
+STRETCH = 1e6 / 3  # ulp, and no whole number: every digit that rounding made is made anew
 
 
 class FunctionSubject(Subject):
-    """y = f(*arrays), and ``backward(*arrays, dy)``: one gradient for each array, in order.
+    """y = f(*arguments, **constants), and ``backward(*arguments, dy, **constants)``.
 
-    A single array's gradient may come bare; None stands for an array without a gradient, which
-    then is not checked. For a scalar f, dy is the number 1.
+    Arguments may be arrays, numbers, and tuples, lists and dicts of them. Floating-point ones have
+    a gradient; whatever else is there (indices, masks, an axis) is handed through. ``backward``
+    returns a gradient for each argument, in its structure, or for those alone that have one; a
+    single argument's may come bare. None stands for one without a gradient, which then is not
+    checked. y may be several arrays: dy has their structure. For a scalar f, dy is the number 1.
+    ``overwrites``: names of arguments, or "dy", that backward is declared to use as scratch.
     """
 
     def __init__(
         self,
         f: Function,
         backward: Function,
-        arrays: Sequence[ArrayLike],
+        arguments: Sequence[Any],
         name: str | None = None,
+        constants: Mapping[str, Any] | None = None,
+        overwrites: Sequence[str] = (),
     ) -> None:
         self.f, self.backward = f, backward
         self.name = name or getattr(f, "__name__", None) or type(f).__name__
-        self.args = dict(zip(_names(f, len(arrays)), map(_checked, arrays), strict=True))
-        rows = {a.shape[0] for a in self.args.values() if a.ndim}
-        self.sizes = {"the batch size": self._rows()} if rows else {}
-        self.y_shape: tuple[int, ...] | None = None
+        self.arguments, self.constants = tuple(arguments), dict(constants or {})
+        self.overwrites = tuple(overwrites)
+        names = _names(f, len(arguments))
+        self.places: dict[str, Place] = {}
+        self.args = {}
+        for place, leaf in (p for i, a in enumerate(self.arguments) for p in leaves(a, (i,))):
+            if is_real(leaf):
+                self.places[words(place, names)] = place
+                self.args[words(place, names)] = _checked(words(place, names), leaf)
+            else:
+                _refuse_complex(leaf)
+        if self.args and not any(a.size for a in self.args.values()):
+            raise UncheckableError(
+                f"every argument of {self.name} is empty: there is nothing to check"
+            )
+        if not self.args:
+            raise UncheckableError(
+                f"no argument of {self.name} has a gradient: it is taken with respect to floating-"
+                "point numbers; integers, booleans and text are handed through as they are"
+            )
+        rows = next((a.shape[0] for a in self.args.values() if a.ndim), 0)
+        self.sizes = {"the batch size": rows} if rows else {}
+        self.remarks: list[str] = []  # what is no error, but worth a word
+        self._value: Any = None
 
-    def _rows(self) -> int:
-        return next(a.shape[0] for a in self.args.values() if a.ndim)
+    @property
+    def value_here(self) -> Any:
+        """What f returns at the point, in its own structure."""
+        if self._value is None:
+            self._value = BoundFunction(self, np.dtype(np.float64)).raw(self.args)
+        return self._value
 
     def bind(self, bk: Backend) -> "BoundFunction":
         return BoundFunction(self, bk.dtype)
 
     def cotangent_shape(self) -> tuple[int, ...]:
-        if self.y_shape is None:
-            y = BoundFunction(self, np.dtype(np.float64)).value(self.args)
-            self.y_shape = y.shape
-        return self.y_shape
+        return _flat(self, self.value_here).shape
 
     def cotangent(self, seed: int = 0) -> NDArray:
         """Ones for a scalar, so that backward may ignore dy; random for an array."""
         return np.ones(()) if self.cotangent_shape() == () else super().cotangent(seed)
 
+    def magnitudes(self, w: NDArray) -> Arrays:
+        """What rounding does to the gradients, in units of its size: measured, not derived.
+
+        The inputs are stretched in nine tiny steps; fourth differences of the gradients take what
+        is smooth away and leave their rounding. Steps up and steps down are kept apart: what
+        shows on one side alone is a jump at a kink. A cotangent of a third changes the rounding,
+        too.
+        """
+        bound = BoundFunction(self, np.dtype(np.float64))
+
+        def there(ulps: float, part: float = 1.0) -> Arrays:
+            moved = {n: stretched(a, ulps) for n, a in self.args.items()}
+            return {n: part * g for n, g in bound.gradient(moved, np.asarray(w) / part).items()}
+
+        found: Arrays = {}
+        sides = [[there(sign * k * STRETCH) for k in range(1, 10)] for sign in (1, -1)]
+        for n in sides[0][0]:
+            left = [np.diff([g[n] for g in side], 4, axis=0) / np.sqrt(70.0) for side in sides]
+            found[n] = np.fmin(*(np.sqrt(np.mean(d**2, axis=0)) for d in left)) / EPS
+        if np.ndim(w):  # a scalar's backward may ignore dy
+            here, third = there(0), there(0, 3.0)
+            found = {n: np.fmax(a, np.abs(here[n] - third[n]) / EPS) for n, a in found.items()}
+        return {n: np.fmax(a, np.mean(a)) if a.size else a for n, a in found.items()}
+
+    def near(self, seed: int, ties: bool = False) -> "FunctionSubject":
+        """The same function near this point; ``ties``: with zeros and equal numbers."""
+        from scratchvae.gradcheck.points import nearby, with_ties
+
+        move = with_ties if ties else nearby
+        new = {self.places[n]: move(a, seed, f"{self.name} {n}") for n, a in self.args.items()}
+        arguments = [rebuilt(a, new, (i,)) for i, a in enumerate(self.arguments)]
+        return FunctionSubject(
+            self.f, self.backward, arguments, self.name, self.constants, self.overwrites
+        )
+
 
 class BoundFunction:
-    """A function in one dtype."""
+    """A function in one dtype; in complex ones with the rules of real functions."""
 
     def __init__(self, subject: FunctionSubject, dtype: np.dtype) -> None:
         self.subject, self.dtype = subject, dtype
+        self.watch = Watch()
 
     def value(self, args: Mapping[str, NDArray]) -> NDArray:
-        arrays = [np.array(a, dtype=self.dtype) for a in args.values()]
-        with np.errstate(all="ignore"):
-            y = np.asarray(self.subject.f(*arrays))
-        self._unchanged(self.subject.name, args, arrays)
+        return _flat(self.subject, self.raw(args))
+
+    def raw(self, args: Mapping[str, NDArray]) -> Any:
+        """What f returns, as it is."""
+        arrays = self._copies(args)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            y = self.subject.f(*self._arguments(arrays), **self.subject.constants)
+        self._unchanged(self.subject.name, args, arrays, ())
         return y
 
     def gradient(self, args: Mapping[str, NDArray], w: NDArray) -> Arrays:
-        arrays = [np.array(a, dtype=self.dtype) for a in args.values()]
-        dy = np.array(w, dtype=self.dtype)
+        """The gradients that backward returned, by argument; those that are None are not there."""
+        arrays, dy = self._copies(args), self._cotangent(w)
+        before = [np.array(a) for _, a in leaves(dy)]
         with np.errstate(all="ignore"):
-            found = self.subject.backward(*arrays, dy if dy.ndim else dy.dtype.type(dy))
-        self._unchanged(f"the backward of {self.subject.name}", args, arrays)
-        several = isinstance(found, tuple | list)
-        gradients = list(found) if several else [found]
-        if len(gradients) != len(args):
-            raise UncheckableError(
-                f"the backward of {self.subject.name} returned {len(gradients)} gradients for "
-                f"{len(args)} arrays: return one for each, None where there is none"
+            found = self.subject.backward(*self._arguments(arrays), dy, **self.subject.constants)
+        who = f"the backward of {self.subject.name}"
+        self._unchanged(who, args, arrays, self.subject.overwrites)
+        after = [np.asarray(a) for _, a in leaves(dy)]
+        kept = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
+        if not kept and "dy" not in self.subject.overwrites:
+            raise BrokenContractError(
+                f"{who} overwrites dy: copy it first, or declare overwrites=['dy']"
             )
-        return {
-            name: np.asarray(g) for name, g in zip(args, gradients, strict=True) if g is not None
-        }
+        gradients = self._by_name(found)
+        for name, g in gradients.items():
+            for other, a in [*arrays.items(), *((f"dy{n or ''}", a) for n, a in leaves(dy))]:
+                remark = (
+                    f"the gradient of {name} is a view of {other}: what adds into it changes both"
+                )
+                if np.may_share_memory(g, a) and remark not in self.subject.remarks and a.ndim:
+                    self.subject.remarks.append(remark)
+        return gradients
 
-    def _unchanged(self, who: str, args: Mapping[str, NDArray], arrays: Sequence[NDArray]) -> None:
-        for (name, given), a in zip(args.items(), arrays, strict=True):
-            if not np.array_equal(a, given.astype(self.dtype)):
-                raise UncheckableError(f"{who} overwrites its argument {name}: copy it first")
+    def _copies(self, args: Mapping[str, NDArray]) -> dict[str, Any]:
+        if self.dtype.kind == "c":
+            return {n: dual(np.array(a, self.dtype), self.watch) for n, a in args.items()}
+        return {n: np.array(a, self.dtype) for n, a in args.items()}
+
+    def _arguments(self, arrays: Mapping[str, Any]) -> Any:
+        new = {self.subject.places[n]: a for n, a in arrays.items()}
+        return [rebuilt(a, new, (i,)) for i, a in enumerate(self.subject.arguments)]
+
+    def _cotangent(self, w: NDArray) -> Any:
+        """w in the structure of y, with a number for each scalar."""
+        y, start, new = self.subject.value_here, 0, {}
+        flat = np.asarray(w, dtype=self.dtype)
+        if not isinstance(y, tuple | list | Mapping):
+            return np.array(flat) if flat.ndim else flat.dtype.type(flat)
+        flat = flat.reshape(-1)
+        for place, leaf in leaves(y):
+            shape = np.shape(leaf)
+            if is_real(leaf):
+                size = int(np.prod(shape, dtype=int))
+                part = flat[start : start + size].reshape(shape).copy()
+                new[place] = part if part.ndim else part.dtype.type(part)
+                start += size
+            else:
+                new[place] = np.zeros(shape)
+        return rebuilt(y, new)
+
+    def _by_name(self, found: Any) -> Arrays:
+        subject, count = self.subject, len(self.subject.arguments)
+        who = f"the backward of {subject.name}"
+        if found is None:
+            raise UncheckableError(f"{who} returned None: is its return statement missing?")
+        with_gradient = sorted({place[0] for place in subject.places.values()})
+        given = list(found) if isinstance(found, tuple | list) else [found]
+        if count == 1 and isinstance(subject.arguments[0], tuple | list) and len(given) != 1:
+            given = [found]
+        if len(given) == count:
+            by_argument = dict(enumerate(given))
+        elif len(given) == len(with_gradient):
+            by_argument = dict(zip(with_gradient, given, strict=True))
+        else:
+            raise UncheckableError(
+                f"{who} returned {len(given)} gradients for {count} arrays: return one for each, "
+                "None where there is none"
+            )
+        gradients = {}
+        for name, (first, *rest) in subject.places.items():
+            g = by_argument[first]
+            for key in rest:
+                if g is None:
+                    break
+                try:
+                    g = g[key]
+                except (KeyError, IndexError, TypeError):
+                    raise UncheckableError(
+                        f"{who} returned nothing for {name}: return the structure of the argument"
+                    ) from None
+            if g is not None:
+                gradients[name] = np.asarray(g)
+        if not gradients:
+            raise UncheckableError(f"{who} returned None for every argument: nothing to check")
+        return gradients
+
+    def _unchanged(
+        self, who: str, args: Mapping[str, NDArray], arrays: Mapping[str, Any],
+        allowed: Sequence[str],
+    ) -> None:  # fmt: skip
+        for name, a in arrays.items():
+            bare = a.view(np.ndarray) if isinstance(a, Dual) else a
+            same = np.array_equal(bare, np.asarray(args[name]).astype(self.dtype), equal_nan=True)
+            if not same and name not in allowed:
+                raise BrokenContractError(f"{who} overwrites its argument {name}: copy it first")
 
 
-def _names(f: Function, count: int) -> list[str]:
+def _flat(subject: FunctionSubject, y: Any) -> NDArray:
+    """A single array as it is, several as one vector; integers among several have no gradient."""
+    if not isinstance(y, tuple | list | Mapping):
+        return _result(subject, y)
+    real = [_result(subject, leaf) for _, leaf in leaves(y) if _moves(leaf)]
+    strange = [
+        leaf for _, leaf in leaves(y) if not isinstance(leaf, float | int | np.ndarray | np.generic)
+    ]
+    if strange or not real:
+        what = type(strange[0]).__name__ if strange else "no floating-point number"
+        raise UncheckableError(
+            f"{subject.name} returns {what} among its values: for (y, residuals) see "
+            "adapters.residuals, else return arrays"
+        )
+    return joined(real)
+
+
+def _moves(leaf: Any) -> bool:
+    return isinstance(leaf, float) or (
+        isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
+    )
+
+
+def _result(subject: FunctionSubject, y: Any) -> NDArray:
+    if isinstance(y, Dual):
+        direction_of(y)
+        return y.view(np.ndarray)
+    found = np.asarray(y)
+    if found.dtype == object:
+        raise UncheckableError(f"{subject.name} returns {type(y).__name__}: return an array")
+    if found.dtype.kind == "c":
+        direction_of(found)
+    return found
+
+
+def _names(f: Function, count: int) -> tuple[str, ...]:
     """The names of f's parameters where they can be known, else arg0, arg1, …"""
     try:
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         found = [p.name for p in inspect.signature(f).parameters.values() if p.kind in kinds]
     except (TypeError, ValueError):
         found = []
-    return found[:count] if len(found) >= count else [f"arg{i}" for i in range(count)]
+    return tuple(found[:count] if len(found) >= count else [f"arg{i}" for i in range(count)])
 
 
-def _checked(array: ArrayLike) -> NDArray:
-    a = np.asarray(array)
-    if a.dtype.kind not in "fiu":
-        raise UncheckableError(f"an argument of dtype {a.dtype} has no gradient: give real numbers")
-    if a.size == 0:
-        raise UncheckableError(f"an argument of shape {a.shape} is empty: nothing to check")
+def _checked(name: str, leaf: Any) -> NDArray:
+    a = np.asarray(leaf)
     if not np.all(np.isfinite(a)):
-        raise UncheckableError("an argument holds NaN or infinity: check at finite numbers")
+        raise UncheckableError(
+            f"the argument {name} holds NaN or infinity: check at finite numbers"
+        )
     return a.astype(np.float64)
+
+
+def _refuse_complex(leaf: Any) -> None:
+    if isinstance(leaf, complex | np.ndarray | np.generic) and np.asarray(leaf).dtype.kind in "cOU":
+        raise UncheckableError(
+            f"an argument of dtype {np.asarray(leaf).dtype} has no gradient: give real numbers"
+        )

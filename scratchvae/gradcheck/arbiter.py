@@ -1,0 +1,162 @@
+"""Before a gradient is blamed: rounding, kinks, and a second method that may side with it."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.gradcheck.differences import SURE, Slope, nearest, one_sided
+from scratchvae.gradcheck.probe import Estimate, Probe
+
+MOST = 200  # disputed elements that are looked at one by one
+MOST_ROUNDING = 64  # of those, how many have the rounding of their reference measured
+
+
+class Settled(NamedTuple):
+    """What a closer look at one slope says of it."""
+
+    right: bool
+    kink: bool = False
+    unknown: bool = False
+    value: float = float("nan")  # what the second method has
+    error: float = 0.0
+
+
+class Ruling(NamedTuple):
+    """The disputed elements after a closer look."""
+
+    estimate: Estimate
+    limit: NDArray
+    kinks: int
+    undecided: NDArray
+
+
+def arbitrate(
+    probe: Probe,
+    name: str,
+    at: NDArray,
+    found: NDArray,
+    estimate: Estimate,
+    tolerance: float,
+    disputed: NDArray,
+) -> Ruling:
+    """Look again at the elements whose gradient the method denies.
+
+    Ends with the first that is wrong beyond doubt: then the others need no closer look.
+    """
+    scale = np.where(disputed, np.fmax(estimate.scale, probe.cancelled(name, at)), estimate.scale)
+    estimate = replace(estimate, scale=scale)
+    value, error = estimate.value.copy(), estimate.error.copy()
+    undecided, kinks = np.zeros(at.size, bool), 0
+
+    def limit() -> NDArray:
+        return Estimate(value, scale, error).limit(tolerance)
+
+    excess = np.abs(found - value) / np.maximum(limit(), 1e-300)
+    excess = np.where(np.isfinite(excess), excess, np.inf)
+    order = [int(k) for k in np.argsort(-excess) if excess[k] > 1]
+    for looked, k in enumerate(order):
+        if not np.isfinite(found[k]):
+            if _finite_slope(probe, name, int(at[k])):
+                break
+            undecided[k] = True
+            continue
+        if looked < MOST_ROUNDING and probe.method.name == "complex":
+            scale[k] = max(scale[k], probe.rounding_of_reference(name, int(at[k])))
+            if abs(found[k] - value[k]) <= limit()[k]:
+                continue
+        if looked >= MOST:
+            undecided[k] = True
+            continue
+        v = np.zeros(probe.subject.args[name].size)
+        v[at[k]] = 1.0
+        v = v.reshape(probe.subject.args[name].shape)
+        sizes = probe.sizes(name, int(at[k]))
+        there = settle(probe, name, v, sizes, float(found[k]), float(limit()[k]), float(value[k]))
+        kinks += there.kink
+        undecided[k] = there.unknown
+        if there.right:
+            value[k] = found[k] if there.kink else there.value
+            error[k] = 0.0 if there.kink else max(there.error, abs(there.value - found[k]) / SURE)
+        elif not there.unknown:
+            break
+    return Ruling(Estimate(value, scale, error), limit(), kinks, undecided)
+
+
+def _finite_slope(probe: Probe, name: str, i: int) -> bool:
+    """Whether the function has a finite slope here at all: √x at 0 has none."""
+    x = probe.subject.args[name]
+    v = np.zeros(x.size)
+    v[i] = 1.0
+    terms, own = probe.weighted(name, v.reshape(x.shape)), probe.sizes(name, i)[0]
+    sides = one_sided(terms, own), one_sided(lambda t: terms(-t), own)
+    return all(s.error <= 0.1 * abs(s.value) or s.value == 0 for s in sides)
+
+
+def settle(
+    probe: Probe,
+    name: str,
+    v: NDArray,
+    sizes: tuple[float, float],
+    claimed: float,
+    margin: float,
+    reference: float | None,
+) -> Settled:
+    """Whether a slope along v that the method denies is right after all.
+
+    At a kink any slope between those of the branches and of the two sides is. Elsewhere a second
+    method, differences with steps from the element's own size, may contradict the first.
+    """
+    branches = probe.branches(name, v)
+    if branches is not None:
+        slack = margin + 1e-9 * max(map(abs, branches))
+        if branches[0] - slack <= claimed <= branches[1] + slack:
+            return Settled(right=True, kink=True)
+    noise = probe.noise(name)
+    terms = probe.weighted(name, v)
+    sides = (
+        one_sided(terms, sizes[0], noise),
+        _mirrored(one_sided(lambda t: terms(-t), sizes[0], noise)),
+    )
+    if _apart(*sides):
+        low, high = _between(probe, name, v, sizes[0])
+        low, high = min(low, *(s.value for s in sides)), max(high, *(s.value for s in sides))
+        slack = margin + sum(SURE * s.error for s in sides)
+        inside = low - slack <= claimed <= high + slack
+        return Settled(right=inside, kink=inside)
+    second = nearest(terms, *sizes, noise)
+    if not np.isfinite(second.error):
+        return Settled(right=False, unknown=not _exact(probe))
+    slack = margin + 1e-9 * abs(claimed)
+    sides_with = second.agrees(claimed, slack)
+    denies = reference is None or not second.agrees(reference, margin)
+    if sides_with and denies:
+        probe.contradicted |= _exact(probe)
+        return Settled(right=True, value=second.value, error=second.error)
+    return Settled(right=False, unknown=sides_with and not _exact(probe))
+
+
+def _exact(probe: Probe) -> bool:
+    return probe.method.name == "complex"
+
+
+def _mirrored(s: Slope) -> Slope:
+    return Slope(-s.value, s.error)
+
+
+def _apart(right: Slope, left: Slope) -> bool:
+    """Whether two one-sided slopes differ by more than their errors: a kink lies between."""
+    if not (np.isfinite(right.error) and np.isfinite(left.error)):
+        return False
+    gap, errors = abs(right.value - left.value), right.error + left.error
+    return gap > SURE * errors + 1e-6 * max(abs(right.value), abs(left.value))
+
+
+def _between(probe: Probe, name: str, v: NDArray, size: float) -> tuple[float, float]:
+    """The slopes beside a kink when every output takes the side that is worst."""
+    terms, h = probe.weighted(name, v), size * 2.0**-16
+    here = terms(0.0)
+    right, left = (terms(h) - here) / h, (here - terms(-h)) / h
+    low, high = np.sum(np.minimum(right, left)), np.sum(np.maximum(right, left))
+    return float(low), float(high)

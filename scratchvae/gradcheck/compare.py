@@ -1,0 +1,258 @@
+"""A gradient that is at hand against a method: argument by argument, element by element."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import get_backend
+from scratchvae.errors import ConfigError
+from scratchvae.gradcheck.arbiter import arbitrate, settle
+from scratchvae.gradcheck.differences import SURE
+from scratchvae.gradcheck.diagnose import diagnose, verdict_of_ratios
+from scratchvae.gradcheck.directions import direction
+from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
+from scratchvae.gradcheck.methods import Method
+from scratchvae.gradcheck.probe import ROUNDING, Estimate, Probe
+from scratchvae.gradcheck.points import typical
+from scratchvae.gradcheck.report import Finding, Outcome, Report
+from scratchvae.gradcheck.subjects.base import Arrays, Subject
+
+EVERY = 5000  # elements of an argument that are all looked at; of more, SAMPLE and some directions
+SAMPLE, ALONG = 200, 8
+RESOLVED = 0.05  # a limit of more than this part of an element has not checked it
+
+
+def compare(
+    subject: Subject,
+    gradient: Arrays,
+    w: NDArray,
+    method: Method,
+    tolerance: float,
+    directions: int | None = None,
+    seed: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """A gradient of ⟨w, f⟩ that is at hand against a method, argument by argument."""
+    if directions is not None and directions < 1:
+        raise ConfigError(f"the number of directions must be at least 1, not {directions}")
+    probe = Probe(subject, w, method)
+    findings, partly = [], False
+    with np.errstate(all="ignore"):  # a wrong gradient may well be infinite: the report says so
+        for name, g in gradient.items():
+            if g.size == 0:
+                empty = Finding(name, g.shape, 0.0, tolerance, Outcome.RIGHT, "right: empty")
+                findings.append(empty)
+            elif directions is not None:
+                findings.append(along_directions(probe, name, g, tolerance, directions, seed))
+            elif g.size > EVERY:
+                partly = True
+                findings += _sampled(probe, name, g, tolerance, seed)
+            else:
+                findings.append(elements(probe, name, g, tolerance))
+        for name in subject.args:
+            if name not in gradient:
+                findings.append(without_gradient(probe, name))
+    coverage = "every element" if directions is None else f"{directions} directions"
+    if partly:
+        coverage = f"{SAMPLE} elements and {ALONG} directions of each large argument"
+    if any(f.declared for f in findings):
+        coverage += " of the gradients returned"
+    if probe.contradicted:
+        probe.notes.append("differences contradict the complex step")
+    notes = (*notes, *probe.notes)
+    return Report(subject.name, method.name, coverage, probe.evaluations, tuple(findings), notes)
+
+
+def elements(
+    probe: Probe, name: str, g: NDArray, tolerance: float, chosen: NDArray | None = None
+) -> Finding:
+    """Every element of a gradient, or the chosen ones (flat indices)."""
+    x = probe.subject.args[name]
+    at = np.arange(x.size) if chosen is None else chosen
+    found = g.reshape(-1)[at]
+    estimate = probe.elements(name, at)
+    limit = estimate.limit(tolerance)
+    wrong = ~(np.abs(found - estimate.value) <= limit)
+    kinks, unresolved = 0, np.zeros(at.size, bool)
+    if np.any(wrong):
+        ruling = arbitrate(probe, name, at, found, estimate, tolerance, wrong)
+        estimate, limit, kinks = ruling.estimate, ruling.limit, ruling.kinks
+        unresolved = ruling.undecided
+        wrong = ~(np.abs(found - estimate.value) <= limit) & ~unresolved
+    unresolved |= _unresolved(probe, name, at, found, estimate, tolerance, limit) & ~wrong
+    value = estimate.value
+    scale = norm(estimate.scale)
+    error = gradient_error(found, value, scale)
+    allowance = allowed(value, tolerance)
+    if error > allowance:  # element by element, more was allowed to some
+        allowance = norm(limit) / max(norm(value), scale, 1e-300)
+    power = _power(value, limit, wrong | unresolved)
+    if np.any(wrong):
+        k = int(np.argmax(np.where(wrong, np.abs(found - value), -1.0)))
+        if not np.all(np.isfinite(found)):
+            k = int(np.argmax(~np.isfinite(found)))
+        index = tuple(int(i) for i in np.unravel_index(int(at[k]), x.shape)) if x.shape else ()
+        words = _diagnosis(probe, g, value, tolerance, limit, wrong)
+        return Finding(
+            name, x.shape, error, tolerance, Outcome.WRONG, words, index, float(found[k]),
+            float(value[k]), kinks,
+        )  # fmt: skip
+    if np.any(unresolved):
+        count = int(np.count_nonzero(unresolved))
+        floor = float(np.max(limit[unresolved]))
+        words = (
+            f"{count} of {at.size} elements are at the floor of rounding: an error below "
+            f"{floor:.1g} there would not show; the others are right"
+        )
+        if count == at.size:
+            words = f"at the floor of rounding: an error below {floor:.1g} would not show"
+        return Finding(
+            name, x.shape, error, allowance, Outcome.NOT_CHECKED, words, kinks=kinks, power=power
+        )
+    if kinks:
+        jointly = _ties_together(probe, name, g, tolerance)
+        if jointly is not None:
+            return jointly
+    excused = float(np.max(np.abs(found - value) - estimate.limit(0.0), initial=0.0))
+    words = "right"
+    if tolerance > 1e-5 and excused > 0 and error > 1e-5:
+        words = f"right within the tolerance, which excuses a difference of {error:.1g}"
+    return Finding(name, x.shape, error, allowance, Outcome.RIGHT, words, kinks=kinks, power=power)
+
+
+def _power(value: NDArray, limit: NDArray, left_out: NDArray) -> float | None:
+    """The least relative error of any element that would have been seen."""
+    counted = (np.abs(value) > limit) & ~left_out
+    return float(np.max(limit[counted] / np.abs(value[counted]))) if np.any(counted) else None
+
+
+def _unresolved(
+    probe: Probe, name: str, at: NDArray, found: NDArray, estimate: Estimate, tolerance: float,
+    limit: NDArray,
+) -> NDArray:  # fmt: skip
+    """Elements whose limit is as large as they are, because differences see no better.
+
+    An element that is zero by its own rounding is a zero, and needs no more than that.
+    """
+    floor = np.maximum(limit - tolerance * np.abs(estimate.value), 0.0)
+    doubtful = (floor > RESOLVED * np.maximum(np.abs(found), np.abs(estimate.value))) & (
+        SURE * estimate.error > 0.5 * floor
+    )
+    doubtful &= ~((found == 0) & (estimate.value == 0))
+    if np.any(doubtful):
+        zero = np.abs(found) <= ROUNDING * probe.cancelled(name, at)
+        doubtful &= ~(zero & (found != 0))
+    return np.asarray(doubtful)
+
+
+def _diagnosis(
+    probe: Probe, g: NDArray, value: NDArray, tolerance: float, limit: NDArray, wrong: NDArray
+) -> str:
+    fit = max(1e-6 if tolerance < 1e-6 else 100 * tolerance, 1e-9)
+    fit = max(fit, 3 * norm(limit) / max(norm(value), 1e-300)) if norm(value) else fit
+    if value.size != g.size:
+        return f"{int(np.count_nonzero(wrong))} of {value.size} elements looked at are wrong"
+    near = {"the cotangent": np.asarray(probe.weights), **probe.subject.args}
+    near = {n if n == "the cotangent" else f"the argument {n}": a for n, a in near.items()}
+    return diagnose(g, value.reshape(g.shape), probe.subject.sizes, near, min(fit, 0.1), wrong)
+
+
+def _ties_together(probe: Probe, name: str, g: NDArray, tolerance: float) -> Finding | None:
+    """Equal numbers moved together meet no kink: what is wrong there, if anything.
+
+    Each of two equal numbers may have the gradient of the greatest one, but not both.
+    """
+    x = probe.subject.args[name]
+    values, which = np.unique(x, return_inverse=True)
+    if len(values) == x.size:
+        return None
+    u = direction(values.shape, 0, f"ties {name}") * (values != 0)
+    v = u[which].reshape(x.shape)
+    found = along_directions(probe, name, g, tolerance, 1, 0, v)
+    if found.outcome is not Outcome.WRONG:
+        return None
+    return replace(found, verdict=f"where equal numbers move together: {found.verdict}")
+
+
+class _Along(NamedTuple):
+    """One direction: the gradient's slope, the method's, and the error that is allowed."""
+
+    slope: float
+    derivative: float
+    error: float
+    limit: float
+
+
+def along_directions(
+    probe: Probe, name: str, g: NDArray, tolerance: float, count: int, seed: int,
+    chosen: NDArray | None = None,
+) -> Finding:  # fmt: skip
+    """Random directions of a whole argument, or one that is chosen."""
+    x = probe.subject.args[name]
+    looks, kinks, power, undecided = [], 0, 0.0, 0
+    for k in range(count):
+        v = direction(x.shape, seed, f"{probe.subject.name} {name}", k)
+        v = v if chosen is None else chosen
+        estimate = probe.along(name, v)
+        slope, d = float(np.sum(g * v)), float(estimate.value[0])
+        scale = direction_scale(g, v, float(estimate.scale[0]))
+        error, limit = gradient_error(slope, d, scale), allowed(d, tolerance)
+        limit += float(estimate.error[0]) / scale if scale else 0.0
+        if error > limit:
+            scale = max(scale, probe.cancelled_norm(name) * norm(v) / np.sqrt(v.size))
+            error = gradient_error(slope, d, scale)
+        if error > limit and np.isfinite(slope):
+            there = settle(probe, name, v, _sizes(x, v), slope, limit * scale, None)
+            kinks, undecided = kinks + there.kink, undecided + there.unknown
+            error = 0.0 if there.right or there.unknown else error
+        power = max(power, limit)
+        looks.append(_Along(slope, d, error, limit))
+    worst = max(looks, key=lambda look: look.error - look.limit)
+    if worst.error > worst.limit or not np.all(np.isfinite(g)):
+        ratios = [a.slope / a.derivative if a.derivative else float("inf") for a in looks]
+        words = verdict_of_ratios(ratios, g, probe.subject.sizes)
+        return Finding(
+            name, x.shape, worst.error, worst.limit, Outcome.WRONG, words, None, worst.slope,
+            worst.derivative, kinks,
+        )  # fmt: skip
+    largest = max(looks, key=lambda look: look.error)
+    if undecided:
+        words = f"along {undecided} of {count} directions the differences do not settle"
+        return Finding(
+            name, x.shape, largest.error, largest.limit, Outcome.NOT_CHECKED, words, None,
+            largest.slope, largest.derivative, kinks,
+        )  # fmt: skip
+    return Finding(
+        name, x.shape, largest.error, largest.limit, Outcome.RIGHT, "right", None, largest.slope,
+        largest.derivative, kinks, float(power * np.sqrt(x.size)),
+    )  # fmt: skip
+
+
+def _sizes(x: NDArray, v: NDArray) -> tuple[float, float]:
+    """How far along v the nearest element is at zero, and what is usual."""
+    moving = (x != 0) & (v != 0)
+    own = float(np.min(np.abs(x[moving] / v[moving]))) if np.any(moving) else 1.0
+    return own, max(own, typical(x))
+
+
+def _sampled(probe: Probe, name: str, g: NDArray, tolerance: float, seed: int) -> list[Finding]:
+    """A large argument: its largest elements, some others, and whole directions."""
+    rng = np.random.default_rng(seed)
+    largest = np.argsort(-np.abs(g), axis=None)[: SAMPLE // 4]
+    at = np.unique([*largest, *rng.choice(g.size, SAMPLE - largest.size, replace=False)])
+    some = elements(probe, name, g, tolerance, at)
+    if some.outcome is Outcome.WRONG:
+        return [some]
+    whole = along_directions(probe, name, g, tolerance, ALONG, seed)
+    return [whole if whole.outcome is not Outcome.RIGHT else some]
+
+
+def without_gradient(probe: Probe, name: str) -> Finding:
+    """An argument for which backward returned None: said, and whether f depends on it."""
+    x = probe.subject.args[name]
+    v = direction(x.shape, 0, f"none {name}")
+    moves = abs(float(probe.along(name, v).value[0])) > 0
+    words = "backward returned None for it" + (", though the function depends on it" * moves)
+    return Finding(name, x.shape, 0.0, 0.0, Outcome.NOT_CHECKED, words, declared=True)

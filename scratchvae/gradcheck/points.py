@@ -1,0 +1,72 @@
+"""Points that hide errors, and other points near them that do not.
+
+A gradient can be wrong and right at one point: x² for x³ at ones, a transpose at a symmetric
+matrix, a lost factor where the gradient is zero. After any verdict a function is checked at a
+second point near the first, and where it has kinks at a third with zeros and equal numbers.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.gradcheck.directions import direction
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def typical(x: NDArray) -> float:
+    """The usual size of the elements that are not zero; 1 where all are."""
+    sizes = np.abs(x[x != 0])
+    return float(np.median(sizes)) if sizes.size else 1.0
+
+
+def stretched(x: NDArray, ulps: float) -> NDArray:
+    """Every number larger by this many ulp, in size; zeros become that part of the usual size."""
+    return np.asarray(np.where(x == 0, ulps * EPS * typical(x), x * (1 + ulps * EPS)))
+
+
+def nearby(x: NDArray, seed: int, name: str) -> NDArray:
+    """Every element moved by up to a quarter of itself, in its own way; signs stay.
+
+    A zero moves by up to a quarter of what is usual here: zeros hide what they multiply.
+    """
+    u = direction(x.shape, seed, f"near {name}") / 6.0  # ±[1/12, 1/4)
+    return np.asarray(np.where(x == 0, u * typical(x), x * (1.0 + u)))
+
+
+def with_ties(x: NDArray, seed: int, name: str) -> NDArray:
+    """A zero, and in every row the greatest number twice: kinks of ReLU, max and sort."""
+    new = np.atleast_1d(nearby(x, seed, name))
+    rows = new.reshape(-1, new.shape[-1]) if new.shape[-1] > 1 else new.reshape(1, -1)
+    if rows.size:
+        order = np.argsort(rows, axis=1)
+        if rows.shape[1] > 1:
+            greatest = np.take_along_axis(rows, order[:, -1:], axis=1)
+            np.put_along_axis(rows, order[:, -2:-1], greatest, axis=1)
+        rows[0, order[0, 0]] = 0.0
+    return new.reshape(x.shape)
+
+
+def hiding(args: Mapping[str, NDArray], gradients: Mapping[str, NDArray]) -> Iterator[str]:
+    """What about a point could hide an error, in words."""
+    for name, x in args.items():
+        size = f"{name} {x.shape}"
+        if x.size < 2:
+            continue
+        if np.all(x == x.flat[0]):
+            what = {0.0: "all zeros", 1.0: "all ones"}.get(
+                float(x.flat[0]), "one number everywhere"
+            )
+            yield f"{size} is {what}, which hides factors and sums over the wrong axis"
+        elif x.ndim == 2 and x.shape[0] == x.shape[1] and np.array_equal(x, x.T):
+            yield f"{size} is symmetric, which hides a transpose"
+        elif x.ndim >= 2 and len(set(x.shape)) < x.ndim and max(x.shape) > 1:
+            yield f"{size} is as high as wide, so that a transpose or a wrong axis fits"
+        g = gradients.get(name)
+        if g is not None and g.size and not np.any(g):
+            yield f"the gradient of {name} is zero here, which hides every factor"
+        elif g is not None and g.size > 3:
+            still = np.abs(g) < 1e-6 * np.max(np.abs(g))
+            if np.count_nonzero(still) > 0.9 * g.size:
+                yield f"nine tenths of the gradient of {name} are zero or saturated"

@@ -1,0 +1,202 @@
+"""A subject evaluated along directions, by one method; and what else its numbers can tell."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.backend import get_backend
+from scratchvae.gradcheck.differences import EPS, SURE, nearest, noise_of, slope
+from scratchvae.gradcheck.directions import direction
+from scratchvae.gradcheck.dual import TIES
+from scratchvae.gradcheck.measure import norm
+from scratchvae.gradcheck.methods import COMPLEX_STEP, Curve, Method
+from scratchvae.gradcheck.points import stretched, typical
+from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
+from scratchvae.gradcheck.subjects.function import STRETCH, BoundFunction
+
+ROUNDING = 1e-13  # of the sum of the magnitudes of an element's terms: what rounding may leave
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The derivatives with respect to some elements, as a method has them.
+
+    ``scale``: the sum of the magnitudes of each one's terms; ``error``: what the method itself may
+    be off by, none for a complex step.
+    """
+
+    value: NDArray
+    scale: NDArray
+    error: NDArray
+
+    def limit(self, tolerance: float) -> NDArray:
+        """The difference that each element may have."""
+        return np.asarray(
+            tolerance * np.abs(self.value) + ROUNDING * self.scale + SURE * self.error
+        )
+
+
+class Probe:
+    """Evaluates a subject along directions and counts how often."""
+
+    def __init__(self, subject: Subject, w: NDArray, method: Method) -> None:
+        self.subject, self.w, self.method = subject, w, method
+        self.weights = np.asarray(subject.expand_cotangent(w))
+        self.bound: Bound = subject.bind(get_backend("cpu", method.dtype))
+        self.real: Bound = subject.bind(get_backend("cpu", "float64"))
+        self.evaluations = 0
+        self.notes: list[str] = []
+        self.contradicted = False  # by differences, where the complex step was
+        self._magnitudes: Arrays | None = None
+        self._noise: dict[str, float] = {}
+
+    # The method ----------------------------------------------------------------------------------
+
+    def elements(self, name: str, at: NDArray) -> Estimate:
+        """The derivatives with respect to the elements at flat indices."""
+        found = [self.element(name, int(i)) for i in at]
+        return Estimate(*(np.array(column, dtype=float) for column in zip(*found, strict=True)))
+
+    def element(self, name: str, i: int) -> tuple[float, float, float]:
+        """Value, scale and error of one element."""
+        x = self.subject.args[name]
+        v = np.zeros(x.size)
+        v[i] = 1.0
+        own, usual = self.sizes(name, i)
+        if self.method.adapts:
+            found = nearest(self.weighted(name, v.reshape(x.shape)), own, usual, self.noise(name))
+            return found.value, abs(found.value), found.error
+        return self._fixed(name, v.reshape(x.shape))
+
+    def along(self, name: str, v: NDArray) -> Estimate:
+        """The derivative along a direction, as arrays of one number."""
+        if self.method.adapts:
+            found = slope(
+                self.weighted(name, v), typical(self.subject.args[name]), self.noise(name)
+            )
+            columns = (found.value, abs(found.value), found.error)
+        else:
+            columns = self._fixed(name, v)
+        return Estimate(*(np.array([c]) for c in columns))
+
+    def _fixed(self, name: str, v: NDArray) -> tuple[float, float, float]:
+        unit = self._unit(name)
+        phi = self.curve(name, v, unit)
+        terms = self.weights * self.method.derivative(phi) / unit
+        value, magnitude = float(np.sum(terms)), float(np.sum(np.abs(terms)))
+        if not self.method.reach:
+            return value, magnitude, 0.0
+        size = float(np.sum(np.abs(self.weights * phi(0.0))))
+        self.evaluations -= 1  # of the method's own
+        rounding = EPS * size / (self.method.reach * unit)
+        return value, magnitude, rounding + self.method.tolerance * magnitude / SURE
+
+    def curve(self, name: str, v: NDArray, unit: float = 1.0) -> Curve:
+        """φ(t) = f(…, x + t unit v, …) in the dtype of the method."""
+        return self._curve(self.bound, name, v, unit)
+
+    def weighted(self, name: str, v: NDArray) -> Callable[[float], NDArray]:
+        """t -> the terms w_j y_j(x + t v), in float64."""
+        phi = self._curve(self.real, name, v, 1.0)
+        return lambda t: np.asarray(self.weights * phi(t), dtype=np.float64)
+
+    def _curve(self, bound: Bound, name: str, v: NDArray, unit: float) -> Curve:
+        x = self.subject.args[name]
+
+        def phi(t: complex) -> NDArray:
+            self.evaluations += 1
+            return bound.value({**self.subject.args, name: x + (t * unit) * v})
+
+        return phi
+
+    # Sizes and noise -----------------------------------------------------------------------------
+
+    def _unit(self, name: str) -> float:
+        """A power of two near the largest element of an argument, at least 1."""
+        top = float(np.max(np.abs(self.subject.args[name]), initial=1.0))
+        return 2.0 ** float(np.floor(np.log2(top)))
+
+    def sizes(self, name: str, i: int) -> tuple[float, float]:
+        """The size of an element, and what is usual in its argument, at least its own."""
+        x = self.subject.args[name]
+        usual = typical(x)
+        own = abs(float(x.flat[i])) or usual
+        return own, max(own, usual, 1.0)
+
+    def noise(self, name: str) -> float:
+        """How coarsely the function rounds: 0 for float64, some 10⁻⁸ for float32 inside."""
+        if name not in self._noise:
+            x = self.subject.args[name]
+            size = np.abs(x) if np.any(x) else np.ones(x.shape)
+            v = size * direction(x.shape, 0, f"noise {name}")
+            found = noise_of(self.weighted(name, v), 1.0)
+            self._noise[name] = found if found > 16 * EPS else 0.0
+        return self._noise[name]
+
+    def cancelled(self, name: str, at: NDArray) -> NDArray:
+        """The s of elements of a gradient, from the code that computes it.
+
+        Asked for only where the s that the method itself shows, Σ_j |w_j ∂y_j/∂x|, is not enough:
+        terms that cancel inside the backward, such as saturated units, where 1 − y² has few digits
+        left.
+        """
+        if self._magnitudes is None:
+            try:
+                self._magnitudes = self.subject.magnitudes(self.w) or {}
+            except Exception as error:  # the code may use what arrays of magnitudes have not
+                self._magnitudes = {}
+                self.notes.append(
+                    "terms that cancel inside the backward were not measured "
+                    f"({type(error).__name__}: {error}): a saturated unit may be called wrong"
+                )
+        found = self._magnitudes.get(name)
+        return np.zeros(at.size) if found is None else np.asarray(found).reshape(-1)[at]
+
+    def cancelled_norm(self, name: str) -> float:
+        """The same for a whole argument."""
+        size = self.subject.args[name].size
+        return norm(self.cancelled(name, np.arange(size)))
+
+    def rounding_of_reference(self, name: str, i: int) -> float:
+        """The rounding in the method's own answer, from fourth differences over tiny steps."""
+
+        def there(ulps: float) -> float:
+            moved = {n: stretched(a, ulps) for n, a in self.subject.args.items()}
+            return at_other_numbers(self, moved).element(name, i)[0]
+
+        sides = [[there(sign * k * STRETCH) for k in range(1, 6)] for sign in (1, -1)]
+        left = [abs(float(np.diff(side, 4)[0])) / np.sqrt(70.0) for side in sides]
+        return min(left) / EPS  # what shows on one side alone jumps at a kink
+
+    # Kinks ---------------------------------------------------------------------------------------
+
+    def branches(self, name: str, v: NDArray) -> tuple[float, float] | None:
+        """The least and greatest slope over the branches at a tie, or None where nothing ties.
+
+        Only a function of anyone's shows its ties; code on buffers is looked at from both sides.
+        """
+        if self.method.name != "complex" or not isinstance(self.bound, BoundFunction):
+            return None
+        watch, found = self.bound.watch, []
+        watch.tied = 0
+        try:
+            for sign, ties in [(1.0, t) for t in TIES] + [(-1.0, "along")]:
+                watch.ties = ties
+                y = self.curve(name, sign * v)(1j * COMPLEX_STEP)
+                found.append(self.weights * (sign * np.imag(y) / COMPLEX_STEP))
+        finally:
+            watch.ties = "plain"
+        if not watch.tied:
+            return None
+        least = float(np.sum(np.min(found, axis=0)))
+        return least, float(np.sum(np.max(found, axis=0)))
+
+
+def at_other_numbers(probe: Probe, args: Arrays) -> Probe:
+    """A probe of the same subject at other numbers."""
+    subject = copy(probe.subject)
+    subject.args = args
+    return Probe(subject, probe.w, probe.method)
