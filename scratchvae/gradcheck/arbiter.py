@@ -45,9 +45,11 @@ def arbitrate(
 
     Ends with the first that is wrong beyond doubt: then the others need no closer look.
     """
-    scale = np.where(disputed, np.fmax(estimate.scale, probe.cancelled(name, at)), estimate.scale)
+    scale: NDArray = np.where(
+        disputed, np.fmax(estimate.scale, probe.cancelled(name, at)), estimate.scale
+    )
     estimate = replace(estimate, scale=scale)
-    value, error = estimate.value.copy(), estimate.error.copy()
+    value, error = np.array(estimate.value), np.array(estimate.error)
     undecided, kinks = np.zeros(at.size, bool), 0
 
     def limit() -> NDArray:
@@ -69,9 +71,8 @@ def arbitrate(
         if looked >= MOST:
             undecided[k] = True
             continue
-        v = np.zeros(probe.subject.args[name].size)
-        v[at[k]] = 1.0
-        v = v.reshape(probe.subject.args[name].shape)
+        v = np.zeros(probe.subject.args[name].shape)
+        v.reshape(-1)[at[k]] = 1.0
         sizes = probe.sizes(name, int(at[k]))
         there = settle(probe, name, v, sizes, float(found[k]), float(limit()[k]), float(value[k]))
         kinks += there.kink

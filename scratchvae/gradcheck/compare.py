@@ -6,16 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.arbiter import arbitrate, settle
-from scratchvae.gradcheck.differences import SURE
 from scratchvae.gradcheck.diagnose import diagnose, verdict_of_ratios
+from scratchvae.gradcheck.differences import SURE
 from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
 from scratchvae.gradcheck.methods import Method
-from scratchvae.gradcheck.probe import ROUNDING, Estimate, Probe
 from scratchvae.gradcheck.points import typical
+from scratchvae.gradcheck.probe import ROUNDING, Estimate, Probe
 from scratchvae.gradcheck.report import Finding, Outcome, Report
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 
@@ -137,9 +136,10 @@ def _unresolved(
     An element that is zero by its own rounding is a zero, and needs no more than that.
     """
     floor = np.maximum(limit - tolerance * np.abs(estimate.value), 0.0)
-    doubtful = (floor > RESOLVED * np.maximum(np.abs(found), np.abs(estimate.value))) & (
-        SURE * estimate.error > 0.5 * floor
-    )
+    size = np.maximum(np.abs(found), np.abs(estimate.value))
+    if not probe.method.adapts:  # its one step for all resolves the argument as a whole
+        size = np.maximum(size, norm(estimate.value) / np.sqrt(at.size))
+    doubtful = (floor > RESOLVED * size) & (SURE * estimate.error > 0.5 * floor)
     doubtful &= ~((found == 0) & (estimate.value == 0))
     if np.any(doubtful):
         zero = np.abs(found) <= ROUNDING * probe.cancelled(name, at)

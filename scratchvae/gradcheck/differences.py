@@ -111,7 +111,8 @@ def _extrapolated(
     An entry is believed only while smaller steps bear it out: across a pole or a kink, wide steps
     may agree with each other on something else.
     """
-    best, gap, row = Slope(float("nan"), float("inf")), 0.0, []
+    best, gap = Slope(float("nan"), float("inf")), 0.0
+    row: list[float] = []
     for level in range(LEVELS):
         value, rounding = difference(first / RATIO**level)
         if abs(value - best.value) > 2 * gap + SURE * (rounding + best.error):

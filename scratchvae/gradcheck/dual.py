@@ -88,13 +88,13 @@ class Dual(np.ndarray):
 
     # What a real number would answer -------------------------------------------------------------
 
-    @property
-    def real(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def real(self) -> Any:
         """A real number's real part is itself."""
         return self
 
-    @property
-    def imag(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def imag(self) -> Any:
         """A real number has no imaginary part."""
         return np.zeros(self.shape)
 
@@ -102,7 +102,7 @@ class Dual(np.ndarray):
         """A real number's conjugate is itself."""
         return self
 
-    conjugate = conj  # type: ignore[assignment]
+    conjugate = conj
 
     def astype(self, dtype: Any, *args: Any, **how: Any) -> Any:
         kind = np.dtype(dtype)
@@ -113,7 +113,7 @@ class Dual(np.ndarray):
         (self.watch or Watch()).single = True
         return wrap(_bare(self).astype(np.complex64), self.watch)
 
-    def var(
+    def var(  # type: ignore[override]
         self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
         keepdims: bool = False, *, where: Any = True, mean: Any = None, correction: Any = None,
     ) -> Any:  # fmt: skip
@@ -125,7 +125,7 @@ class Dual(np.ndarray):
         apart = self - self.mean(axis=axis, keepdims=True)
         return (apart * apart).sum(axis=axis, keepdims=bool(keepdims)) / (count - ddof)
 
-    def std(self, *args: Any, **how: Any) -> Any:  # type: ignore[override]
+    def std(self, *args: Any, **how: Any) -> Any:
         """The root of :meth:`var`."""
         return np.sqrt(self.var(*args, **how))
 
@@ -199,9 +199,9 @@ def _bare(a: Any) -> Any:
         return a.view(np.ndarray)
     if isinstance(a, complex) and a.imag != 0:
         raise Refused("complex numbers of its own")
-    if isinstance(a, np.ndarray | np.generic) and a.dtype.kind == "c" and a.size:
-        if np.max(np.abs(a.imag)) > TINY * (1 + np.max(np.abs(a.real))):
-            raise Refused("complex numbers of its own")
+    array = isinstance(a, np.ndarray | np.generic) and a.dtype.kind == "c" and a.size
+    if array and np.max(np.abs(a.imag)) > TINY * (1 + np.max(np.abs(a.real))):
+        raise Refused("complex numbers of its own")
     return a
 
 

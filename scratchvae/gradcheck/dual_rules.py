@@ -37,7 +37,7 @@ def _normal_ratio(x: NDArray) -> NDArray:
     return np.asarray(np.exp(-0.5 * x * x - 0.5 * np.log(2 * np.pi) - log_ndtr(x)))
 
 
-# Of each function of numbers (NumPy's, and SciPy's by their names), d/d(argument) for each argument.
+# For each function of numbers, NumPy's or SciPy's, its derivative in each argument.
 PARTIALS: dict[str, tuple[Callable[..., Any], ...]] = {
     "sign": (_zero,),
     "floor": (_zero,),
@@ -138,8 +138,9 @@ def _vdot(a: Any, b: Any) -> Any:
     return np.dot(_plain(a).reshape(-1), _plain(b).reshape(-1))
 
 
-def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    return np.correlate(_plain(a), np.conj(_plain(v)), mode)  # NumPy conjugates v once more
+def _correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
+    conjugate: Any = np.conj(_plain(v))
+    return np.correlate(_plain(a), conjugate, mode)  # NumPy conjugates v once more
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""What a check found: one of three outcomes, as text, as JSON, and as an error with the same content."""
+"""What a check found: one of three outcomes, as text, as JSON and as an error."""
 
 import json
 from dataclasses import asdict, dataclass

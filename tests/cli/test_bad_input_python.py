@@ -21,6 +21,7 @@ from scratchvae.gradcheck import (
     GradientError,
     LiveCheck,
     Report,
+    check_gradient,
     check_subject,
     gradcheck,
     gradient_error,
@@ -68,6 +69,14 @@ def live(**changes: Any) -> Report:
 
 def other_layout() -> Any:
     return VAE.mlp(12, (9,), 2).initial_parameters(CPU)
+
+
+def square(x: Any) -> Any:
+    return x * x
+
+
+def checked(x: Any, vjp: Any = lambda x, dy: 2 * x * dy, **options: Any) -> Report:
+    return check_gradient(square, x, vjp=vjp, **options)
 
 
 class Row(NamedTuple):
@@ -204,6 +213,14 @@ ROWS = [
     Row(gradcheck, "tolerance", lambda: gradcheck(Tanh(), X, tolerance=NAN), "a tolerance is a"),
     Row(gradcheck, "tolerance", lambda: gradcheck(Tanh(), X, tolerance=-1), "number, not -1"),
     Row(gradcheck, "seed", lambda: gradcheck(Tanh(), X, seed=-1), "seed of a stream is -1"),
+    Row(check_gradient, "f", lambda: check_gradient(str, 0.5, vjp=min), "str returns <U3: return real"),
+    Row(check_gradient, "arguments", lambda: checked(np.arange(3)), "no argument of square has a"),
+    Row(check_gradient, "arguments", lambda: checked(np.array([1.0, NAN])), "x holds NaN or infin"),
+    Row(check_gradient, "vjp", lambda: checked(0.5, vjp=lambda x, dy: None), "returned None: is its"),
+    Row(check_gradient, "method", lambda: checked(0.5, method="exact"), "method 'exact' is not"),
+    Row(check_gradient, "directions", lambda: checked(0.5, directions=0), "at least 1, not 0"),
+    Row(check_gradient, "tolerance", lambda: checked(0.5, tolerance=-1), "a tolerance is a"),
+    Row(check_gradient, "seed", lambda: checked(0.5 + X, seed=-1), "seed of a stream is -1"),
     Row(gradcheck, "raises", lambda: gradcheck(Wrong(), X + 1), "is wrong"),
     Row(check_subject, "method", lambda: check_subject(TANH, "exact"), "method 'exact' is not one"),
     Row(check_subject, "directions", lambda: check_subject(TANH, directions=-1), "1, not -1"),
@@ -260,6 +277,11 @@ CANNOT_FAIL: dict[str, str] = {  # a public name, or name.argument: why it has n
     "Report": "a record that a check writes",
     "Results": "a record that the registry writes",
     "Subject": "a base class, without arguments",
+    "Outcome": "what a check came to, not called",
+    "assert_gradient": "the arguments of check_gradient, whose rows show them",
+    "check_gradient.constants": OBJECTS,
+    "check_gradient.nearby": SWITCH,
+    "check_gradient.overwrites": "names that allow something; one of nothing allows nothing",
     "GradientError": "raised, not called: the rows of gradcheck raise it",
     "UncheckableError": "raised, not called: the rows of gradcheck raise it",
     "live_rows": "one for every batch size",
@@ -286,6 +308,7 @@ CANNOT_FAIL: dict[str, str] = {  # a public name, or name.argument: why it has n
     "train.verbose": SWITCH,
     "train.on_epoch": "called, not looked at",
     "check_subject.subject": OBJECTS,
+    "check_subject.nearby": SWITCH,
     "gradient_error.g": "any array has an error against one of its own shape",
     "gradient_error.scale": "any number",
     "run_registry.thorough": SWITCH,
@@ -302,8 +325,8 @@ def arguments() -> list[tuple[str, Any, str]]:
         if name != "TrainConfig":
             found += [(name, thing, a) for a in inspect.signature(thing).parameters]
         for method in vars(thing) if thing in (VAE, Model) else ():
-            if not method.startswith("_"):
-                bound = getattr(thing, method)
+            bound = getattr(thing, method)
+            if not method.startswith("_") and callable(bound):
                 names = [a for a in inspect.signature(bound).parameters if a != "self"]
                 found += [(f"{name}.{method}", bound, a) for a in names]
     return found

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae.gradcheck import GradientError, Outcome, UncheckableError, check_gradient, gradcheck
+from scratchvae.gradcheck import GradientError, UncheckableError, gradcheck
 from scratchvae.gradcheck.directions import point
 
 X = point((3, 5), 0, "x")

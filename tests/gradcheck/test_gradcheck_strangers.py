@@ -93,8 +93,8 @@ RIGHT = {
         np.tanh, lambda x, dy: dy * (1 - np.tanh(x) ** 2), np.array([0.1, 5.0, 12.0, -17.0, 30.0]),
     ),
     "sorting": (
-        lambda x: np.sort(x) * np.arange(6), lambda x, dy: (dy * np.arange(6))[np.argsort(np.argsort(x))],
-        V,
+        lambda x: np.sort(x) * np.arange(6),
+        lambda x, dy: (dy * np.arange(6))[np.argsort(np.argsort(x))], V,
     ),
     "max pooling with ties": (
         lambda x: x.reshape(2, 3).max(1),
@@ -192,7 +192,9 @@ WRONG = {
         lambda x: (x - x.mean(0)) / np.std(x, axis=0),
         lambda x, dy: (dy - dy.mean(0)) / np.std(x, axis=0), X,
     ),
-    "the sign of an L1 norm": (lambda w: np.sum(np.abs(w)), lambda w, dy: dy * np.ones(6), 1e-6 * V),
+    "the sign of an L1 norm": (
+        lambda w: np.sum(np.abs(w)), lambda w, dy: dy * np.ones(6), 1e-6 * V,
+    ),
     "two per cent in float32": (
         lambda x: np.float32(np.sum(np.asarray(x).astype(np.float32) ** 2) / 2),
         lambda x, dy: 1.02 * dy * x, V * 30,
@@ -343,7 +345,7 @@ def test_indices_masks_and_keywords_are_handed_through():
     assert_gradient(f, table, index, mask, vjp=scatter, **how)
     with pytest.raises(GradientError, match="table"):
         assert_gradient(f, table, index, mask, vjp=assigns, **how)
-    with pytest.raises(UncheckableError, match="no argument of .* has a gradient"):
+    with pytest.raises(UncheckableError, match="has a gradient: it is taken"):
         check_gradient(lambda i: i * 1.0, index, vjp=lambda i, dy: dy)
 
 
