@@ -1,5 +1,6 @@
 """Which versions, BLAS and threads a number was obtained with."""
 
+import math
 import os
 import platform
 import subprocess
@@ -84,7 +85,21 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The cores that this process may use: those it is bound to, or its container's share."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        bound = len(os.sched_getaffinity(0))
+    else:
+        bound = os.cpu_count() or 1
+    return max(1, math.floor(min(bound, processor_quota())))
+
+
+def processor_quota(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """The processor time per second that the control group allows, in cores; infinity for any."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # v2, v1
+        try:
+            quota, period = " ".join((groups / name).read_text() for name in names).split()
+            if quota not in ("max", "-1"):
+                return int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return math.inf

@@ -129,4 +129,4 @@ class NumpyBackend(Backend):
         return super().fused(equation)
 
     def update_scratch(self, size: int) -> Array:
-        return self.empty((min(size, cpu_updates.BLOCK),))
+        return self.empty((min(size, max(cpu_updates.BLOCK, cpu_updates.NORM_BLOCK)),))

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from scratchvae.backend.allocation import numbers_in_cache
 from scratchvae.backend.base import FLUSH_EVERY, Array, ArrayModule, Backend, Number, Rule
 
-BLOCK = 32_768  # floats; smaller blocks spend their time in calls
+BLOCK = numbers_in_cache(arrays=5)  # scratch, p, g and two moments
+NORM_BLOCK = 32_768  # a constant: the last bits of a sum of squares depend on it
 
 
-def blocks(scratch: Array, *buffers: Array) -> Iterator[tuple[Array, ...]]:
+def blocks(scratch: Array, *buffers: Array, length: int = BLOCK) -> Iterator[tuple[Array, ...]]:
     """Scratch of a block's length, and that block of every buffer; one block after the other."""
     size = buffers[0].size
-    for start in range(0, size, BLOCK):
-        stop = min(start + BLOCK, size)
+    for start in range(0, size, length):
+        stop = min(start + length, size)
         yield scratch[: stop - start], *(a[start:stop] for a in buffers)
 
 
@@ -142,7 +144,7 @@ def lowest_sum(dtype: np.dtype) -> float:
 
 def _sum_squares(g: Array, scale: Array, out: Array, scratch: Array) -> None:
     out.fill(0)
-    for tmp, gb in blocks(scratch, g):
+    for tmp, gb in blocks(scratch, g, length=NORM_BLOCK):
         if scale[0] != 1:
             np.divide(gb, scale, out=tmp)
             gb = tmp

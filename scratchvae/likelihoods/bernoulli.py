@@ -22,17 +22,22 @@ def bernoulli_nll_terms(bk: Backend, a: Array, x: Array, out: Array, tmp: Array)
     out[...] = softplus - x * a
 
 
+@fusible("bernoulli nll")
+def bernoulli_nll(bk: Backend, a: Array, x: Array, nll: Array, tmp: Array, tmp2: Array) -> None:
+    """nll = Σ_d log(1 + eᵃ) − x a over the last axis  (E18): (..., D) -> (...)."""
+    bernoulli_nll_terms(bk, a, x, tmp, tmp2)
+    nll[...] = bk.xp.sum(tmp, axis=-1)
+
+
 @fusible("bernoulli nll and grad")
 def bernoulli_nll_and_grad(
-    bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array
+    bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array, tmp2: Array
 ) -> None:
-    """The value and the gradient of the Bernoulli in one pass  (E18, E19).
+    """The value of :func:`bernoulli_nll`, and da = sigmoid(a) − x, in one pass  (E18, E19).
 
-    nll = Σ_d log(1 + eᵃ) − x a over the last axis; da = sigmoid(a) − x. ``a``, ``da`` and ``tmp``:
-    (..., D); ``x`` broadcasts against them.
+    ``a``, ``da``, ``tmp`` and ``tmp2``: (..., D); ``x`` broadcasts against them.
     """
-    bernoulli_nll_terms(bk, a, x, da, tmp)
-    nll[...] = bk.xp.sum(da, axis=-1)
+    bernoulli_nll(bk, a, x, nll, tmp, tmp2)
     da[...] = 0.5 * bk.xp.tanh(0.5 * a) + 0.5 - x
 
 
@@ -51,6 +56,10 @@ class Bernoulli(Likelihood):
         """−log p(x_d|z) = log(1 + e^a_d) − x_d a_d  (E18), stable for every logit a."""
         bk.compute(bernoulli_nll_terms, logits, x, out, work.tmp)
 
+    def nll(self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views) -> None:
+        """−log p(x|z) = Σ_d of :meth:`pixel_nll`  (E18)."""
+        bk.compute(bernoulli_nll, logits, x, out, work.tmp, work.terms)
+
     def nll_and_grad(
         self,
         bk: Backend,
@@ -62,7 +71,7 @@ class Bernoulli(Likelihood):
         work: Views,
     ) -> None:
         """da = sigmoid(a) − x  (E19), in one pass with the value (E18)."""
-        bk.compute(bernoulli_nll_and_grad, logits, x, nll, dlogits, work.tmp)
+        bk.compute(bernoulli_nll_and_grad, logits, x, nll, dlogits, work.tmp, work.terms)
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
         """E[x|z] = sigmoid(a)  (E20)."""

@@ -64,7 +64,11 @@ from scratchvae.layers import (
 )
 from scratchvae.layers.activations import relu, relu_grad, sigmoid
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
-from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
+from scratchvae.likelihoods.bernoulli import (
+    bernoulli_nll,
+    bernoulli_nll_and_grad,
+    bernoulli_nll_terms,
+)
 from scratchvae.models import VAE, BoundPosterior
 from scratchvae.models.vae import BoundVAE
 
@@ -231,7 +235,9 @@ ENTRIES: tuple[Entry, ...] = (
         _kl,
         saturated=lambda rows, seed: _kl(rows, seed, 8.0),
     ),
-    _likelihood("Bernoulli", Bernoulli, (bernoulli_nll_terms, bernoulli_nll_and_grad)),
+    _likelihood(
+        "Bernoulli", Bernoulli, (bernoulli_nll_terms, bernoulli_nll, bernoulli_nll_and_grad)
+    ),
     _likelihood("Gaussian sigmoid", lambda: Gaussian(0.5)),
     _likelihood("Gaussian identity", lambda: Gaussian(2.0, "identity")),
     _likelihood("LearnedGaussian", LearnedGaussian),

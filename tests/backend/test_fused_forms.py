@@ -11,11 +11,15 @@ from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.cuda.operations import CudaOperations
 from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.layers.activations import relu, relu_grad
-from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
+from scratchvae.likelihoods.bernoulli import (
+    bernoulli_nll,
+    bernoulli_nll_and_grad,
+    bernoulli_nll_terms,
+)
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.optim.clipping import clip_gradient, measure_norm
 
-ELEMENTWISE = (relu, relu_grad, bernoulli_nll_terms, bernoulli_nll_and_grad)
+ELEMENTWISE = (relu, relu_grad, bernoulli_nll_terms, bernoulli_nll, bernoulli_nll_and_grad)
 FLAT = (measure_norm, clip_gradient, *(rule.update for rule in OPTIMIZERS.values()))
 BACKENDS = pytest.mark.parametrize("backend", [NumpyBackend, CudaOperations])
 

@@ -223,7 +223,7 @@ def test_every_verb_runs_without_a_hidden_transfer_and_as_on_the_cpu(plain, dtyp
                 "uniform": (3, 5), "normal": (5, 3),
             }.items()
         }  # fmt: skip
-        tmp, flat_tmp = bk.empty((3, 2, 5)), bk.empty((3, 4))
+        (tmp, tmp2), flat_tmp = (bk.empty((3, 2, 5)) for _ in range(2)), bk.empty((3, 4))
         store, order = bk.array(images, np.uint8), bk.array(index, np.int64)
         raw, noise = bk.empty((3, 5), np.uint8), bk.noise_scratch(15)
         waits = bk.device.synchronizations if bk.name == "strict" else 0
@@ -233,7 +233,7 @@ def test_every_verb_runs_without_a_hidden_transfer_and_as_on_the_cpu(plain, dtyp
         bk.compute(relu, on["left"], out["relu"])
         bk.compute(relu_grad, out["relu"], on["left"], out["relu_grad"], flat_tmp)
         bk.compute(bernoulli_nll_terms, on["a"], on["x"], out["terms"], tmp)
-        bk.compute(bernoulli_nll_and_grad, on["a"], on["x"], out["nll"], out["da"], tmp)
+        bk.compute(bernoulli_nll_and_grad, on["a"], on["x"], out["nll"], out["da"], tmp, tmp2)
         bk.uniform(out["uniform"], stream, noise)
         bk.normal(out["normal"], stream, noise)
         if bk.name == "strict":

@@ -5,10 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import expit
 
+from scratchvae.backend import cpu_elementwise
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.gradcheck.backends import PlainBackend
-from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
+from scratchvae.likelihoods.bernoulli import (
+    bernoulli_nll,
+    bernoulli_nll_and_grad,
+    bernoulli_nll_terms,
+)
 
 STEP = 2.0**-70  # the imaginary step of a complex derivative
 sizes = st.integers(1, 6)
@@ -26,8 +32,12 @@ def terms(backend, a, x):
 def value_and_gradient(backend, a, x):
     """The value, summed over pixels, and the gradient."""
     nll = np.full(a.shape[:-1], np.nan, a.dtype)
-    da, tmp = (np.full(a.shape, np.nan, a.dtype) for _ in range(2))
-    backend(dtype=a.dtype).compute(bernoulli_nll_and_grad, a, x, nll, da, tmp)
+    da, tmp, tmp2 = (np.full(a.shape, np.nan, a.dtype) for _ in range(3))
+    bk = backend(dtype=a.dtype)
+    bk.compute(bernoulli_nll, a, x, nll, tmp, tmp2)
+    alone = nll.copy()
+    bk.compute(bernoulli_nll_and_grad, a, x, nll, da, tmp, tmp2)
+    np.testing.assert_array_equal(nll, alone)
     return nll, da
 
 
@@ -64,6 +74,36 @@ def test_e18_e19_both_forms_have_the_same_value_and_gradient_to_a_few_ulp(
     eps = np.finfo(dtype).eps
     assert (np.abs(fast_nll - nll) <= 4 * eps * (1 + np.abs(a)).sum(axis=-1)).all()
     assert (np.abs(fast_da - da) <= 4 * eps).all()
+
+
+@each_form
+@each_dtype
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 63, 64, 65, 784, 1001])
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 4.0, 300.0])
+def test_e18_e19_a_wide_image_is_scipys_sum_whatever_its_width(
+    monkeypatch, backend, dtype, width, scale
+):
+    monkeypatch.setattr(cpu_elementwise, "FEW", 64)  # rows are folded as those of a large batch
+    rng = np.random.default_rng(width)
+    a = (scale * rng.normal(size=(5, 3, width))).astype(dtype)
+    x = rng.random((5, 1, width)).astype(dtype)
+    nll, da = value_and_gradient(backend, a, x)
+    exact, eps = a.astype(np.longdouble), np.finfo(dtype).eps
+    terms = np.logaddexp(0, exact) - x * exact
+    size = (np.log(2) + np.abs(exact) * (1 + x)).sum(axis=-1)
+    assert (np.abs(nll - terms.sum(axis=-1)) <= 3 * eps * size).all()
+    np.testing.assert_allclose(da, expit(exact) - x, rtol=0, atol=2 * eps)
+
+
+def test_a_batch_larger_than_the_cache_is_computed_block_by_block(monkeypatch):
+    rng = np.random.default_rng(0)
+    for shape in ((7, 1, 20), (7, 5, 20), (2, 40, 20)):
+        a, x = rng.normal(size=shape), rng.random((shape[0], 1, 20))
+        whole = value_and_gradient(NumpyBackend, a, x)
+        monkeypatch.setattr(cpu_elementwise, "LOGITS", 60)
+        for found, expected in zip(value_and_gradient(NumpyBackend, a, x), whole, strict=True):
+            np.testing.assert_array_equal(found, expected)
+        monkeypatch.undo()
 
 
 @each_form

@@ -94,7 +94,7 @@ def test_a_step_on_the_cpu_allocates_no_array(cpu32, make, kind, batch, assemble
 def test_a_step_on_the_cpu_allocates_no_copy_of_a_weight_matrix(cpu32, batch, assemble):
     vae = VAE.mlp(311, (203, 57), 3)
     a = assemble(vae, cpu32, 5).feed(*batch(vae, rows=5))
-    assert peak_of_a_step(a) < 8_000 < a.params["encoder.2.W"].nbytes
+    assert peak_of_a_step(a) < 16_000 < a.params["encoder.2.W"].nbytes
 
 
 def poison(workspace, keep=("x", "latent.eps")):

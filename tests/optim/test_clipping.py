@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.cpu_updates import BLOCK
+from scratchvae.backend.cpu_updates import NORM_BLOCK
 from scratchvae.config import TrainConfig
 from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.memory import FlatBuffer, Layout
@@ -175,7 +175,7 @@ def test_e44_a_limit_of_zero_is_none(none, cpu64):
 
 
 def test_e44_in_float32_a_long_gradient_has_the_right_norm_to_single_precision(cpu32):
-    layout = Layout({"W": (3 * BLOCK + 5,)})
+    layout = Layout({"W": (3 * NORM_BLOCK + 5,)})
     grads, sgd = bound(cpu32, 1.0, layout=layout)
     grads["W"][...] = 0.1
     sgd.clip()

@@ -39,8 +39,17 @@ def bernoulli_nll_terms(bk: "CudaOperations", a: Array, x: Array, out: Array, tm
     bk.kernels.each("bernoulli_nll_terms", a.size, a, *pixels, out, rows, columns)
 
 
+def bernoulli_nll(
+    bk: "CudaOperations", a: Array, x: Array, nll: Array, tmp: Array, tmp2: Array
+) -> Any:
+    """nll = Σ_d log(1 + eᵃ) − x a  (E18)."""
+    if bernoulli_nll_terms(bk, a, x, tmp, tmp2) is NotImplemented:
+        return NotImplemented
+    bk.xp.sum(tmp, axis=-1, out=nll)
+
+
 def bernoulli_nll_and_grad(
-    bk: "CudaOperations", a: Array, x: Array, nll: Array, da: Array, tmp: Array
+    bk: "CudaOperations", a: Array, x: Array, nll: Array, da: Array, tmp: Array, tmp2: Array
 ) -> Any:
     """nll = Σ_d log(1 + eᵃ) − x a; da = sigmoid(a) − x  (E18, E19)."""
     pixels = read(x, a.shape)
@@ -75,5 +84,6 @@ FUSED: dict[str, Function] = {
     "relu": relu,
     "relu grad": relu_grad,
     "bernoulli nll terms": bernoulli_nll_terms,
+    "bernoulli nll": bernoulli_nll,
     "bernoulli nll and grad": bernoulli_nll_and_grad,
 }

@@ -23,7 +23,7 @@ from scratchvae.latent import (
 )
 from scratchvae.layers import Dense, Tanh
 from scratchvae.layers.sequential import BoundSequential
-from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
+from scratchvae.likelihoods.bernoulli import bernoulli_nll, bernoulli_nll_and_grad
 from scratchvae.memory import Views
 from scratchvae.selfcheck.mutation.targets import SIGMOID, TANH
 from scratchvae.types import Function
@@ -122,9 +122,10 @@ def dlogvar_without_half() -> list[Replacement]:
 def softplus_as_probability() -> list[Replacement]:
     """da = softplus(a) − x: the normalizer of the density taken for the mean."""
 
-    def nll_and_grad(bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array) -> None:
-        bernoulli_nll_terms(bk, a, x, da, tmp)
-        bk.xp.sum(da, axis=-1, out=nll)
+    def nll_and_grad(
+        bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array, tmp2: Array
+    ) -> None:
+        bernoulli_nll(bk, a, x, nll, tmp, tmp2)
         da[...] = np.log1p(np.exp(a)) - x
 
     return everywhere(bernoulli_nll_and_grad, nll_and_grad)
@@ -134,8 +135,10 @@ def gradient_of_the_mean() -> list[Replacement]:
     """The loss is reported as a sum over pixels and differentiated as a mean."""
     real = bernoulli_nll_and_grad
 
-    def nll_and_grad(bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array) -> None:
-        real(bk, a, x, nll, da, tmp)
+    def nll_and_grad(
+        bk: Backend, a: Array, x: Array, nll: Array, da: Array, tmp: Array, tmp2: Array
+    ) -> None:
+        real(bk, a, x, nll, da, tmp, tmp2)
         da /= a.shape[-1]
 
     return everywhere(real, nll_and_grad)
