@@ -33,7 +33,7 @@ def draw(hidden, rows=ROWS, seed=0):
 
 def packaged(vae, hidden, bk, **options):
     """The package's model with the same weights."""
-    model = Model(VAE.mlp(PIXELS, hidden, LATENT, **options), bk)
+    model = Model(VAE.mlp(PIXELS, hidden, latent_dim=LATENT, **options), bk)
     for name, array in zip(model.vae.layout.shapes, vae.arrays(), strict=True):
         bk.load(array, model.params[name])
     return model

@@ -47,9 +47,9 @@ class Configuration:
             Sequential(*encoder),
             Sequential(*_layers(self.decoder), Dense(self.pixels)),
             LIKELIHOODS[self.likelihood],
-            self.latent,
-            self.beta,
-            self.samples,
+            latent_dim=self.latent,
+            beta=self.beta,
+            samples=self.samples,
         )
 
     def subject(self) -> ModelSubject:

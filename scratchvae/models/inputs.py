@@ -14,13 +14,12 @@ from scratchvae.types import Values
 
 
 def grey_values(images: Values, vae: VAE) -> HostArray:
-    """``images`` as an array (N, D) of the values that ``vae`` models, without a copy if possible.
+    """``images`` as a float array (N, D) of the values that ``vae`` models, if possible no copy.
 
-    (N, D), (N, H, W) or any (N, …) of D = ``vae.pixels`` numbers each; one image (D,) or (H, W)
-    counts as N = 1. Booleans and whole numbers of 0 and 1 alone are binary pixels. Raises
-    ``DataError`` for other whole numbers, which are levels (0 to 255) and not grey values, for NaN
-    and infinities, for values outside [0, 1] if the likelihood needs them inside, and for other
-    shapes.
+    Accepts (N, D), (N, H, W) or any (N, …) with D = ``vae.pixels`` numbers per image; a single
+    image (D,) or (H, W) counts as N = 1. Booleans, and whole numbers 0 and 1, are binary pixels.
+    Raises ``DataError`` for other whole numbers, which are levels and not grey values, for NaN and
+    infinities, for values outside [0, 1] if the likelihood needs them inside, and for other shapes.
     """
     if hasattr(images, "images") and callable(getattr(images, "values", None)):
         raise DataError("images are an array, not a Split: use split.values()")

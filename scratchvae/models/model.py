@@ -20,7 +20,7 @@ FIRST_DRAW = Stream(0, Purpose.TEST_LATENT)
 
 
 class Loss(NamedTuple):
-    """The terms of E2, averaged over images and samples, in nats per image."""
+    """The loss and its terms (E2), averaged over images and samples, in nats per image."""
 
     total: float  # the estimator's objective; for E2 reconstruction + beta · kl
     reconstruction: float
@@ -49,7 +49,7 @@ class LossAndGradient(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The terms of E2 image by image, in nats: nll (N, K), kl (N, Z), and μ (N, Z)."""
+    """The terms of E2 of every image, in nats: nll (N, K) and kl (N, Z); and μ (N, Z)."""
 
     nll: HostArray
     kl: HostArray
@@ -59,15 +59,15 @@ class Terms(NamedTuple):
 class Model:
     """A VAE and its parameters on a backend: host arrays in, host arrays out.
 
-    ``images`` are grey values as the likelihood models them, in [0, 1] for a Bernoulli, one row of
-    D = ``vae.pixels`` numbers per image: an array (N, D) or (N, H, W), one image (D,), or what
-    makes one of these (lists, data frames, tensors). Results are new arrays in the float type of
-    the backend. Every method raises ``DataError``, with a sentence that says what to do, for images
-    of another shape, whole numbers other than 0 and 1 (levels: use ``split.values()``), NaN, masked
-    arrays, and values that the likelihood has no probability for; and ``ConfigError`` for a seed
-    that is no whole number from 0 to 2⁶⁴ − 1.
+    ``images`` are grey values as the likelihood models them, in [0, 1] for a Bernoulli, with
+    D = ``vae.pixels`` numbers per image: an array (N, D) or (N, H, W), a single image (D,), or
+    lists, data frames or tensors of these shapes. Results are new arrays in the float type of the
+    backend. Every method raises ``DataError``, saying what to do, for images of another shape,
+    whole numbers other than 0 and 1 (levels: use ``split.values()``), NaN, masked arrays and
+    values that the likelihood cannot model; and ``ConfigError`` for a seed that is not a whole
+    number from 0 to 2⁶⁴ − 1.
 
-    ``params`` are the model's own and may be changed in place; everything else stays as it is.
+    ``params`` are the model's own and may be changed in place.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class Model:
         return _restore, (self.vae, backend, self.params.to_host())
 
     def save(self, path: str | Path) -> None:
-        """Write the model to one file: its parameters, checksummed, and how its VAE is made.
+        """Write the model to one file: its parameters, checksummed, and how to make its VAE.
 
-        Raises ``CheckpointError`` where the file cannot be written; the one before it then stays.
+        Raises ``CheckpointError`` if the file cannot be written; an older file then stays whole.
         """
         content = {"model": recipe_of(self.vae), "dtype": str(self.bk.dtype)}
         save_archive(Path(path), content, self.params.to_host())
@@ -111,12 +111,12 @@ class Model:
     def load(
         cls, path: str | Path, bk: Backend | None = None, *, vae: VAE | None = None
     ) -> "Model":
-        """The model of a file that :meth:`save` wrote.
+        """Load a model from a file that :meth:`save` wrote.
 
-        ``bk``: NumPy in the float type of the file unless given. ``vae``: the model's own, needed
-        where it was put together from classes outside this package. Raises ``CheckpointError`` for
-        a file that is missing or damaged, ``ConfigError`` for one whose VAE cannot be made again,
-        or whose parameters are not those of ``vae``.
+        ``bk``: by default NumPy in the float type of the file. ``vae``: the model's VAE, needed
+        only if it has classes from outside this package. Raises ``CheckpointError`` for a missing
+        or damaged file, ``ConfigError`` if its VAE cannot be made again or its parameters are not
+        those of ``vae``.
         """
         content, arrays = load_archive(Path(path), {"model": dict, "dtype": str})
         vae = make_vae(content["model"]) if vae is None else vae
@@ -137,7 +137,7 @@ class Model:
         return Model(self.vae.with_samples(samples), self.bk, params=self.params)
 
     def for_evaluation(self) -> "Model":
-        """The same parameters with the estimator that numbers are printed by: analytic KL (E2)."""
+        """The same parameters with the analytic KL (E2), whatever estimator trained them."""
         return Model(self.vae.with_estimator(AnalyticKL()), self.bk, params=self.params)
 
     # ---- the five things a VAE does ----------------------------------------------------------
@@ -169,7 +169,7 @@ class Model:
         return means
 
     def pixel_nll(self, images: Values, z: Values) -> HostArray:
-        """−log p(x_d|z) in nats of every pixel: images (N, D) and a z for each (N, Z) -> (N, D).
+        """−log p(x_d|z) of every pixel, in nats: images (N, D), one z for each (N, Z) -> (N, D).
 
         Raises ``DataError`` for another number of latent vectors than images.
         """
@@ -192,10 +192,10 @@ class Model:
         return self.decode(self.encode(images).mu)
 
     def sample(self, n: int, *, seed: int = 0) -> Samples:
-        """``n`` images from the model: the means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each.
+        """Draw ``n`` images from the model: means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each.
 
-        z and the noise of the pixels are functions of ``seed``. Raises ``ConfigError`` for n that
-        is no whole number of at least 1.
+        z and the noise of the pixels are functions of ``seed``. Raises ``ConfigError`` unless n is
+        a whole number of at least 1.
         """
         if not hasattr(n, "__index__") or n < 1:
             raise ConfigError(f"a whole number of images is drawn, at least one, not {n!r}")
@@ -217,10 +217,10 @@ class Model:
         return Samples(means, bk.to_host(draws))
 
     def loss(self, images: Values, eps: Values = None, *, seed: int = 0) -> Loss:
-        """The loss that the model is trained by, averaged over the images, in nats per image.
+        """The training loss, averaged over the images, in nats per image.
 
-        E2, or the objective of the model's estimator. ``eps``: the noise (N, K, Z) for K samples
-        per image; unless given, the noise that ``seed`` names. Raises ``DataError`` for noise of
+        That is E2, or the objective of the model's estimator. ``eps``: the noise (N, K, Z) for K
+        samples per image; by default drawn with ``seed``. Raises ``DataError`` for noise of
         another shape.
         """
         return self._average(*self._evaluate(images, eps, Stream(seed, Purpose.TEST_LATENT)))
@@ -230,7 +230,7 @@ class Model:
     ) -> LossAndGradient:
         """The loss as in :meth:`loss`, and its gradient with respect to every parameter, by name.
 
-        ``images`` are one batch: all of them are in memory at once.
+        ``images`` are one batch, computed in memory at once.
         """
         x = grey_values(images, self.vae)
         grads = FlatBuffer(self.bk, self.vae.layout)
@@ -245,11 +245,11 @@ class Model:
     # ---- image by image ----------------------------------------------------------------------
 
     def terms(self, images: Values, eps: Values = None, *, stream: Stream = FIRST_DRAW) -> Terms:
-        """E2 with the analytic KL term by term for every image, whatever the model's estimator.
+        """The terms of E2 for every image, with the analytic KL, whatever the model's estimator.
 
-        Without ``eps`` (N, K, Z), the noise of the block that begins at image i is the stream's,
-        i lanes on: it depends on neither the number of images nor their contents. Raises
-        ``DataError`` for noise of another shape.
+        ``eps`` (N, K, Z) by default comes from ``stream``, for the block of images that starts at
+        image i from its lane + i, so it does not depend on the number of images or their contents.
+        Raises ``DataError`` for noise of another shape.
         """
         return self.for_evaluation()._evaluate(images, eps, stream)[0]
 

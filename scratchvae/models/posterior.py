@@ -12,14 +12,13 @@ KL_ESTIMATES: dict[str, type[Estimator]] = {"analytic": AnalyticKL, "sampled": M
 class BoundPosterior:
     """q(z) = N(μ, diag σ²) of every image, fitted to its observed pixels through the decoder.
 
-    The bound is that of training, with the likelihood of the observed pixels alone and with q's
-    own ``mu`` and ``logstd`` (B, Z) in place of an encoder's output. ``q`` holds these two, ``dq``
-    their gradients; ``params`` are the model's. ``images`` (B, D) and ``observed`` (B, D) or (D,)
-    are host arrays. Load ``eps`` (B, K, Z), call a method; ``objective`` (B,) holds E60 in nats.
-    The decoder is the model's own, layer for layer, and only its input gradients run: its
-    parameters receive no gradient.
+    The bound is that of training, but with the likelihood of the observed pixels alone, and with
+    q's own ``mu`` and ``logstd`` (B, Z) in place of the encoder's output. ``q`` holds these two,
+    ``dq`` their gradients; ``params`` are the model's. ``images`` (B, D) and ``observed`` (B, D)
+    or (D,) are host arrays. Load ``eps`` (B, K, Z) and call a method; ``objective`` (B,) then
+    holds E60 in nats. The decoder is the model's, but its parameters receive no gradient.
 
-    Raises ``ConfigError`` for less than one sample and for another ``kl`` than those of
+    Raises ``ConfigError`` for less than one sample and for a ``kl`` that is not one of
     ``KL_ESTIMATES``.
     """
 
@@ -64,7 +63,7 @@ class BoundPosterior:
         self.p_x = params.namespace("likelihood")
 
     def value(self) -> None:
-        """−ELBO of the observed pixels  (E60).
+        """Compute −ELBO of the observed pixels  (E60).
 
         1/K Σ_k Σ_{d observed} −log p(x_d|z_k) + Σ_j κ_j with z = μ + σ ε; κ is the divergence of q
         from the prior, in closed form (E16) or its mean over the same samples (E45).
@@ -76,10 +75,10 @@ class BoundPosterior:
         self.estimator.value(self.latent, 1.0)
 
     def gradient(self) -> None:
-        """Its gradient with respect to μ and log σ  (E61); each image has its own.
+        """Compute the gradient of :meth:`value` with respect to μ and log σ  (E61), per image.
 
-        Hidden pixels have the weight zero, so that nothing comes from them. The estimator gives
-        the gradient with respect to [μ | log σ²], and log σ² = 2 log σ.
+        Hidden pixels have weight zero and contribute nothing. The estimator gives the gradient
+        with respect to [μ | log σ²], and log σ² = 2 log σ.
         """
         self._run_decoder()
         self.likelihood.nll_and_grad(

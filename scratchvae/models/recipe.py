@@ -14,7 +14,7 @@ OWN = "scratchvae."  # only classes of this package are made again: a file can n
 
 
 def recipe_of(vae: VAE) -> dict[str, Any]:
-    """The classes and settings of all parts of ``vae``."""
+    """The classes and settings of all parts of ``vae``, as JSON can hold them."""
     return {
         "pixels": vae.pixels,
         "latent_dim": vae.latent_dim,
@@ -28,10 +28,10 @@ def recipe_of(vae: VAE) -> dict[str, Any]:
 
 
 def make_vae(recipe: Mapping[str, Any]) -> VAE:
-    """The inverse of :func:`recipe_of`.
+    """The VAE of a recipe that :func:`recipe_of` returned.
 
-    Raises ``ConfigError`` for parts whose class is not one of this package's, and for a recipe that
-    makes no VAE.
+    Raises ``ConfigError`` for classes from outside this package and for recipes that describe no
+    VAE.
     """
     try:
         encoder, decoder = (
@@ -43,7 +43,7 @@ def make_vae(recipe: Mapping[str, Any]) -> VAE:
             encoder,
             decoder,
             _make(recipe["likelihood"], Likelihood),
-            recipe["latent_dim"],
+            latent_dim=recipe["latent_dim"],
             beta=recipe["beta"],
             samples=recipe["samples"],
             estimator=_make(recipe["estimator"], Estimator),

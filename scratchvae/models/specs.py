@@ -22,7 +22,7 @@ FORMS = ", ".join(f"{name} {kind.numbers}".strip() for name, kind in LAYERS.item
 
 
 def parse_layer(text: str, init: Initialization) -> Layer:
-    """One layer from its text; ``ConfigError`` for a text that names none."""
+    """The layer that a text such as "conv 32 3 2" describes; ``ConfigError`` if it names none."""
     name, *rest = text.split() or [""]
     known = name in LAYERS or ":" in name
     if known and all(part.isdecimal() for part in rest):
@@ -38,7 +38,7 @@ def parse_layer(text: str, init: Initialization) -> Layer:
 
 
 def parse_layers(texts: Sequence[str], init: Initialization) -> list[Layer]:
-    """One layer for each text."""
+    """The layers that these texts describe, see :func:`parse_layer`."""
     return [parse_layer(text, init) for text in texts]
 
 

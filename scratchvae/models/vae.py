@@ -24,13 +24,33 @@ from scratchvae.tables import instantiate, look_up
 
 
 class VAE:
-    """An encoder, a decoder and a likelihood. Holds sizes; parameters and buffers are handed in.
+    """An encoder, a decoder and a likelihood. Holds sizes; parameters and buffers are passed in.
 
-    The encoder maps a row of ``pixels`` numbers to [μ | log σ²] (2 · latent_dim numbers), the
-    decoder a z to the logits of the likelihood. The loss is E2: reconstruction + beta · KL, in
-    nats per image, with ``samples`` draws of z per image; or another bound, by the ``estimator``.
-    With beta = 0 it is an autoencoder: the KL weighs nothing, z is drawn with σ all the same, and
-    nothing keeps the encoder from making σ small.
+    Parameters
+    ----------
+    pixels : int
+        D, the numbers per image.
+    encoder : Sequential
+        Maps rows of D numbers to [μ | log σ²], 2 · latent_dim numbers.
+    decoder : Sequential
+        Maps z, latent_dim numbers, to the logits of the likelihood.
+    likelihood : Likelihood, optional
+        p(x|z); a Bernoulli unless given.
+    latent_dim : int
+        Z, the number of latent units.
+    beta : float
+        The weight of the KL. With 0 the model is an autoencoder: z is still drawn with σ, but
+        nothing keeps the encoder from making σ small.
+    samples : int
+        K, the draws of z per image.
+    estimator : Estimator, optional
+        Of the bound and its gradient; unless given, E2 with the analytic KL: reconstruction +
+        beta · KL, in nats per image.
+
+    Raises
+    ------
+    ConfigError
+        For sizes that do not fit each other, and for settings that the estimator does not allow.
     """
 
     def __init__(
@@ -38,12 +58,14 @@ class VAE:
         pixels: int,
         encoder: Sequential,
         decoder: Sequential,
-        likelihood: Likelihood,
+        likelihood: Likelihood | None = None,
+        *,
         latent_dim: int,
         beta: float = 1.0,
         samples: int = 1,
         estimator: Estimator | None = None,
     ) -> None:
+        likelihood = Bernoulli() if likelihood is None else likelihood
         if pixels < 1 or latent_dim < 1 or samples < 1:
             raise ConfigError(
                 "pixels, latent_dim and samples must be at least 1, "
@@ -76,6 +98,7 @@ class VAE:
         cls,
         pixels: int,
         hidden: Sequence[int] = (400, 400),
+        *,
         latent_dim: int = 2,
         activation: str = "relu",
         likelihood: Likelihood | None = None,
@@ -86,12 +109,13 @@ class VAE:
         estimator: Estimator | None = None,
         heads: str = "joint",
     ) -> "VAE":
-        """A VAE of dense layers; the decoder has the encoder's hidden sizes in reverse.
+        """A VAE of dense layers; the decoder has the encoder's ``hidden`` sizes in reverse.
 
-        ``activation``: relu, tanh or sigmoid; ``init``: a key of ``layers.INITIALIZATIONS``;
-        ``head``: what the encoder's second half means, "logvar" or "logstd"; ``heads``: how its
-        two halves start, a key of ``layers.HEAD_STARTS``. The likelihood is a Bernoulli unless
-        given.
+        ``activation``: relu, tanh, sigmoid or module:Class; ``init``: a key of
+        ``layers.INITIALIZATIONS``; ``head``: what the second half of the encoder's output means,
+        "logvar" or "logstd"; ``heads``: how its two halves start, a key of
+        ``layers.HEAD_STARTS``. The rest is as in :class:`VAE`. Raises ``ConfigError`` for unknown
+        names and invalid sizes.
         """
         for name, value, known in (
             ("initialization", init, INITIALIZATIONS),
@@ -119,10 +143,10 @@ class VAE:
             with_head(dense_layers(hidden), latent_dim, head, start, heads),
             Sequential(*dense_layers(list(hidden)[::-1]), logits),
             likelihood,
-            latent_dim,
-            beta,
-            samples,
-            estimator,
+            latent_dim=latent_dim,
+            beta=beta,
+            samples=samples,
+            estimator=estimator,
         )
 
     def __repr__(self) -> str:
@@ -147,7 +171,7 @@ class VAE:
         return encoder + self.samples * self.decoder.macs_per_row((self.latent_dim,))
 
     def initial_parameters(self, bk: Backend, seed: int = 0) -> FlatBuffer:
-        """Fresh parameters, each drawn on the host from the stream that bears its name (E25)."""
+        """New parameters on ``bk``, each drawn on the host from a stream named after it (E25)."""
         params = FlatBuffer(bk, self.layout)
         for p in self._parameters():
             stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, p.name)
@@ -178,7 +202,7 @@ class VAE:
         return f"decoder.{len(self.decoder.layers) - 1}.b"
 
     def with_samples(self, samples: int) -> "VAE":
-        """The same model with another number of samples per image."""
+        """The same model with another number of samples per image; ``ConfigError`` below 1."""
         if samples < 1:
             raise ConfigError(f"samples must be at least 1, not {samples}")
         other = copy.copy(self)
@@ -186,7 +210,10 @@ class VAE:
         return other
 
     def with_estimator(self, estimator: Estimator) -> "VAE":
-        """The same model with another estimator of its bound."""
+        """The same model with another estimator of its bound.
+
+        Raises ``ConfigError`` for an estimator that cannot be trained with its samples and beta.
+        """
         estimator.require(self.samples, self.beta)
         other = copy.copy(self)
         other.estimator = estimator
@@ -195,18 +222,23 @@ class VAE:
     def bind(
         self, workspace: Workspace, params: FlatBuffer, grads: FlatBuffer | None = None
     ) -> "BoundVAE":
-        """The model on its buffers; with ``grads`` it can go backward too."""
+        """The model on the buffers of ``workspace``, one row per image.
+
+        With ``grads`` it can compute gradients, too; ``ConfigError`` if the estimator does not
+        allow its samples and beta.
+        """
         if grads is not None:
             self.estimator.require(self.samples, self.beta)
         return BoundVAE(self, workspace, params, grads)
 
 
 class BoundVAE:
-    """A VAE on its buffers. Write ``x`` and ``eps``, call a method, read what it wrote.
+    """A VAE on its buffers: write ``x`` and ``eps``, call a method, read its results.
 
-    For B images and K samples each: x (B, D), eps and z (B, K, Z), head = [μ | log σ²] (B, 2Z),
-    std (B, Z), logits (B, K, D) or several a pixel; in nats nll (B, K), kl (B, Z) and the
-    estimator's objective (B,), which for E2 is 1/K Σ_k nll + beta Σ_j kl.
+    For B images and K samples of each, in the float type of the backend: x (B, D), eps and z
+    (B, K, Z), head = [μ | log σ²] (B, 2Z), std (B, Z), logits (B, K, D), or several per pixel;
+    in nats, nll (B, K), kl (B, Z) and the estimator's objective (B,), which for E2 is
+    1/K Σ_k nll + beta Σ_j kl.
     """
 
     def __init__(
@@ -240,18 +272,18 @@ class BoundVAE:
         self.dlogits = dlogits.reshape(-1, K, per_image)
 
     def run_encoder(self) -> None:
-        """q(z|x) = N(μ, diag σ²) of every image, and samples of it."""
+        """Compute head, std and z: q(z|x) = N(μ, diag σ²) of every image, and samples of it."""
         self.encoder.forward()
         reparameterize(self.bk, self.head, self.std, self.eps, self.z)
 
     def run_decoder(self) -> None:
-        """The logits of p(x|z) for every z."""
+        """Compute the logits of p(x|z) for every z."""
         self.decoder.forward()
 
     def loss(self, beta: Number | None = None) -> None:
-        """The loss of a batch (E2): nll (B, K), kl (B, Z) by unit, objective (B,) by image.
+        """Compute the loss of a batch (E2): nll (B, K), kl (B, Z), objective (B,).
 
-        ``beta``: of this call alone; the model's own unless given.
+        ``beta``: the weight of the KL in this call, by default the model's.
         """
         beta = self._beta(beta)
         self.run_encoder()
@@ -260,9 +292,10 @@ class BoundVAE:
         self.estimator.value(self.latent, beta)
 
     def loss_and_gradient(self, weight: float, beta: Number | None = None) -> None:
-        """The terms of :meth:`loss`, and the gradient of weight · Σ_images of the objective.
+        """Compute the terms of :meth:`loss`, and the gradient of ``weight`` · Σ objective.
 
-        ``weight`` is 1/B for the mean over a batch of B images.
+        The gradient is written into ``grads``. ``weight`` is 1/B for the mean over a batch of B
+        images.
         """
         self.loss_and_input_grads(weight, beta)
         for part in (self.decoder, self.encoder):
@@ -270,10 +303,10 @@ class BoundVAE:
                 s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
     def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> None:
-        """As :meth:`loss_and_gradient`, without the parameter gradients of the layers.
+        """:meth:`loss_and_gradient` without the parameter gradients of the layers.
 
-        The gradient runs back from the logits to every layer's output. What a sample weighs in it,
-        and what the encoder's [μ | log σ²] receives, is the estimator's.
+        The gradient runs back from the logits to every layer's output. The estimator decides the
+        weight of each sample, and what the encoder's [μ | log σ²] receives.
         """
         beta = self._beta(beta)
         self.encoder.forward()

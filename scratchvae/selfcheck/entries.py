@@ -191,7 +191,7 @@ def _posterior(kl: str, **how: Any) -> Entry:
 
 
 def _mlp(**how: Any) -> Callable[[], VAE]:
-    return lambda: VAE.mlp(PIXELS, HIDDEN, LATENT, **how)
+    return lambda: VAE.mlp(PIXELS, HIDDEN, latent_dim=LATENT, **how)
 
 
 def _other_shapes() -> VAE:

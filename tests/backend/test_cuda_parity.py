@@ -131,7 +131,7 @@ each_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS.values(), id
 
 def train(bk, likelihood, steps):
     """Losses and final parameters of a small model, trained on one batch."""
-    vae = VAE.mlp(11, (7, 5), 3, "tanh", likelihood(), samples=2)
+    vae = VAE.mlp(11, (7, 5), latent_dim=3, activation="tanh", likelihood=likelihood(), samples=2)
     params, grads = vae.initial_parameters(bk, seed=1), FlatBuffer(bk, vae.layout)
     bound, adam = vae.bind(Workspace(bk, 6), params, grads), Adam(lr=0.01).bind(bk, params, grads)
     bk.load(uniform((6, 11), Stream(1, Purpose.FIGURE)), bound.x)
@@ -172,7 +172,7 @@ def test_twenty_steps_in_float32_follow_the_loss_of_float64(likelihood):
 
 
 def test_a_model_decodes_encodes_and_samples_as_on_the_cpu():
-    cpu = Model(VAE.mlp(11, (7, 5), 3), get_backend("cpu", "float64"), seed=4)
+    cpu = Model(VAE.mlp(11, (7, 5), latent_dim=3), get_backend("cpu", "float64"), seed=4)
     gpu = cpu.to(get_backend("cuda", "float64"))
     x = uniform((253, 11), Stream(1, Purpose.FIGURE))  # more than one block
     np.testing.assert_allclose(gpu.reconstruct(x), cpu.reconstruct(x), rtol=0, atol=1e-13)

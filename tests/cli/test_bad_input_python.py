@@ -35,7 +35,7 @@ from scratchvae.runs import RunFolder
 from scratchvae.selfcheck import run_registry
 
 CPU = get_backend("cpu")
-SMALL = VAE.mlp(12, (8,), 2)
+SMALL = VAE.mlp(12, (8,), latent_dim=2)
 MODEL = Model(SMALL, CPU)
 PARAMS = SMALL.initial_parameters(CPU)
 X, EPS = np.zeros((5, 12), np.float32), np.zeros((5, 1, 2), np.float32)
@@ -68,7 +68,7 @@ def live(**changes: Any) -> Report:
 
 
 def other_layout() -> Any:
-    return VAE.mlp(12, (9,), 2).initial_parameters(CPU)
+    return VAE.mlp(12, (9,), latent_dim=2).initial_parameters(CPU)
 
 
 def square(x: Any) -> Any:

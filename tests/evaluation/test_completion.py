@@ -36,7 +36,9 @@ def inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 
 def a_model(likelihood=None, bk=CPU, pixels=D) -> Model:
-    vae = VAE.mlp(pixels, (6, 4), Z, "tanh", likelihood=likelihood or Bernoulli())
+    vae = VAE.mlp(
+        pixels, (6, 4), latent_dim=Z, activation="tanh", likelihood=likelihood or Bernoulli()
+    )
     return Model(vae, bk, seed=1)
 
 
@@ -135,7 +137,9 @@ def linear_gaussian(s: float = 0.5) -> tuple[Model, np.ndarray, np.ndarray]:
     rows = normal((D, D), Stream(1, Purpose.DIRECTION))
     W = np.hstack([np.linalg.qr(rows[:5, :5])[0][:Z] * [[1.2], [0.5], [0.8]], rows[:Z, 5:]])
     b = normal((D,), Stream(2, Purpose.DIRECTION))
-    vae = VAE(D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), Gaussian(s, "identity"), Z)
+    vae = VAE(
+        D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), Gaussian(s, "identity"), latent_dim=Z
+    )
     model = Model(vae, CPU)
     CPU.load(W, model.params["decoder.0.W"])
     CPU.load(b, model.params["decoder.0.b"])

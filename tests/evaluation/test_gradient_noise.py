@@ -164,7 +164,7 @@ def test_a_layer_is_its_weights_and_biases():
 def model_and_images():
     from scratchvae.backend import get_backend
 
-    vae = VAE.mlp(64, (9,), 2, samples=4)
+    vae = VAE.mlp(64, (9,), latent_dim=2, samples=4)
     images = load_dataset("digits", None, quiet=True).train.values(slice(0, 6))
     return Model(vae, get_backend("cpu", "float64"), seed=3), images
 

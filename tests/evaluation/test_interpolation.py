@@ -64,7 +64,7 @@ def test_e62_directions_less_than_a_millionth_apart_are_one(angle, has_arc) -> N
 
 
 def test_e62_the_ends_are_the_reconstructions_of_the_images() -> None:
-    model = Model(VAE.mlp(11, (7,), 3), get_backend("cpu", "float64"), seed=1)
+    model = Model(VAE.mlp(11, (7,), latent_dim=3), get_backend("cpu", "float64"), seed=1)
     first, second = RNG.random((2, 4, 11))
     for path in PATHS:
         decoded = interpolate(model, first, second, 5, path)
@@ -74,7 +74,7 @@ def test_e62_the_ends_are_the_reconstructions_of_the_images() -> None:
 
 
 def test_paths_and_steps_that_cannot_be_are_refused() -> None:
-    model = Model(VAE.mlp(11, (7,), 3), get_backend("cpu", "float64"))
+    model = Model(VAE.mlp(11, (7,), latent_dim=3), get_backend("cpu", "float64"))
     x = RNG.random((2, 11))
     with pytest.raises(ConfigError, match="'round' is not one of linear, spherical"):
         interpolate(model, x, x, 5, "round")

@@ -36,7 +36,9 @@ def linear_gaussian(off: float = 0.0) -> tuple[Model, np.ndarray, np.ndarray]:
     variance = 1 / (1 + lengths**2 / s**2)
     gain = W.T / s**2 * variance
     likelihood = Gaussian(s, "identity")
-    model = Model(VAE(D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), likelihood, Z), CPU)
+    model = Model(
+        VAE(D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), likelihood, latent_dim=Z), CPU
+    )
     model.params.load(
         {
             "encoder.0.W": np.hstack([gain, np.zeros((D, Z))]),

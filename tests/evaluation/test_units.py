@@ -23,7 +23,7 @@ def test_without_a_unit_log_p_of_x_is_that_of_the_linear_gaussian_of_the_others(
     b, x = normal((D,), Stream(2, Purpose.DIRECTION)), normal((9, D), Stream(3, Purpose.PIXELS))
     variance = 1 / (1 + lengths**2 / s**2)
     gain = W.T / s**2 * variance
-    vae = VAE(D, Sequential(Dense(6)), Sequential(Dense(D)), Gaussian(s, "identity"), 3)
+    vae = VAE(D, Sequential(Dense(6)), Sequential(Dense(D)), Gaussian(s, "identity"), latent_dim=3)
     model = Model(vae, CPU)
     model.params.load(
         {

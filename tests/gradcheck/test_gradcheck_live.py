@@ -20,11 +20,15 @@ from scratchvae.optim import Adam
 from scratchvae.selfcheck.mutation.historical import HISTORICAL
 
 MODELS = {
-    "relu": lambda: VAE.mlp(40, (30, 20), 3),
-    "tanh, logstd": lambda: VAE.mlp(40, (30, 20), 3, "tanh", head="logstd", samples=2),
-    "sigmoid, beta": lambda: VAE.mlp(40, (30,), 3, "sigmoid", beta=0.7, likelihood=Gaussian(0.5)),
-    "learned": lambda: VAE.mlp(40, (30,), 3, likelihood=LearnedGaussian(True)),
-    "monte-carlo": lambda: VAE.mlp(40, (30,), 3, estimator=MonteCarloKL(), samples=3),
+    "relu": lambda: VAE.mlp(40, (30, 20), latent_dim=3),
+    "tanh, logstd": lambda: VAE.mlp(
+        40, (30, 20), latent_dim=3, activation="tanh", head="logstd", samples=2
+    ),
+    "sigmoid, beta": lambda: VAE.mlp(
+        40, (30,), latent_dim=3, activation="sigmoid", beta=0.7, likelihood=Gaussian(0.5)
+    ),
+    "learned": lambda: VAE.mlp(40, (30,), latent_dim=3, likelihood=LearnedGaussian(True)),
+    "monte-carlo": lambda: VAE.mlp(40, (30,), latent_dim=3, estimator=MonteCarloKL(), samples=3),
 }
 
 
@@ -64,7 +68,7 @@ def test_it_runs_on_a_device_of_its_own_memory():
 @pytest.mark.parametrize("bug", HISTORICAL, ids=lambda bug: bug.name)
 def test_it_sees_the_bugs_that_really_happened(bug):
     name = "tanh, logstd" if bug.entry.startswith("ELBO tanh") else "sigmoid, beta"
-    vae = VAE.mlp(40, (30, 20), 3, name.split(",")[0], beta=0.7, samples=2)
+    vae = VAE.mlp(40, (30, 20), latent_dim=3, activation=name.split(",")[0], beta=0.7, samples=2)
     params = vae.initial_parameters(get_backend("cpu", "float32"))
     with bug.planted():
         check = LiveCheck(vae, params.bk, 12)
@@ -121,7 +125,7 @@ class Laplace(Gaussian):
 
 def test_a_model_that_a_complex_step_cannot_pass_is_checked_by_differences():
     for factor, right in ((1.0, True), (1.01, False)):
-        vae = VAE.mlp(40, (30,), 3, likelihood=Laplace(factor))
+        vae = VAE.mlp(40, (30,), latent_dim=3, likelihood=Laplace(factor))
         params = vae.initial_parameters(get_backend("cpu", "float32"))
         check = LiveCheck(vae, params.bk, 12)
         for number in (1, 2):
@@ -146,7 +150,7 @@ def test_a_model_that_refuses_complex_numbers_is_checked_by_differences():
                 raise TypeError("real numbers only")
             super().nll(bk, p, logits, x, out, work)
 
-    vae = VAE.mlp(40, (30,), 3, likelihood=Refuses())
+    vae = VAE.mlp(40, (30,), latent_dim=3, likelihood=Refuses())
     report = verify_live(vae, vae.initial_parameters(get_backend("cpu", "float32")), *feed(vae))
     assert report.ok
     assert "it refuses complex numbers (TypeError: real numbers only)" in report.text()
@@ -172,7 +176,7 @@ def test_shapes_and_settings_that_cannot_be():
         verify_live(vae, params, x, eps[:, 0])
     with pytest.raises(ConfigError, match="a model that trains is real"):
         LiveCheck(vae, get_backend("cpu", "complex128"), 3)
-    score = VAE.mlp(40, (30,), 3, estimator=ScoreFunction())
+    score = VAE.mlp(40, (30,), latent_dim=3, estimator=ScoreFunction())
     with pytest.raises(ConfigError, match="'score' is not the derivative"):
         LiveCheck(score, params.bk, 3)
 
@@ -184,7 +188,7 @@ def test_a_sixteenth_of_the_batch_is_checked():
 @pytest.mark.long
 def test_it_costs_no_more_than_two_training_steps():
     bk = get_backend("cpu", "float32")
-    vae = VAE.mlp(784, (400, 400), 2)
+    vae = VAE.mlp(784, (400, 400), latent_dim=2)
     params, grads = vae.initial_parameters(bk), FlatBuffer(bk, vae.layout)
     bound = vae.bind(Workspace(bk, 100), params, grads)
     optimizer = Adam().bind(bk, params, grads)

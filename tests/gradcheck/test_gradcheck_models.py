@@ -101,12 +101,17 @@ def test_a_failure_prints_a_command_that_repeats_it():
 
 def test_e1_e2_every_shipped_model_is_exact_to_1e_14_along_every_direction():
     shipped = {
-        "gluon": VAE.mlp(784, (400, 400), 2),
-        "pytorch": VAE.mlp(784, (512, 512), 16, init="torch"),
+        "gluon": VAE.mlp(784, (400, 400), latent_dim=2),
+        "pytorch": VAE.mlp(784, (512, 512), latent_dim=16, init="torch"),
         "tensorflow1": VAE.mlp(
-            784, (500, 500), 20, "sigmoid", Gaussian(0.5), init="truncated-normal"
+            784,
+            (500, 500),
+            latent_dim=20,
+            activation="sigmoid",
+            likelihood=Gaussian(0.5),
+            init="truncated-normal",
         ),
-        "flux": VAE.mlp(784, (500,), 2, "tanh", head="logstd"),
+        "flux": VAE.mlp(784, (500,), latent_dim=2, activation="tanh", head="logstd"),
     }
     for name, vae in shipped.items():
         subject = model_subject(vae, rows=2, name=name)
@@ -121,7 +126,7 @@ def test_layers_likelihoods_and_models_are_checked_in_one_line():
     assert gradcheck(Dense(4), x).ok
     assert gradcheck(Sequential(Dense(4), Tanh(), Dense(2)), x, directions=2).ok
     assert gradcheck(Bernoulli(), point((3, 2, 5), 0, "a"), unit_interval((3, 1, 5), 0, "x")).ok
-    report = gradcheck(VAE.mlp(6, (5, 4), 2))
+    report = gradcheck(VAE.mlp(6, (5, 4), latent_dim=2))
     assert json.loads(report.to_json())["subject"] == "VAE"
     assert [f.argument for f in report.findings][:2] == ["encoder.0.W", "encoder.0.b"]
 
@@ -137,7 +142,7 @@ def test_parameters_may_be_given():
 
 def test_an_estimator_without_a_derivative_is_refused_with_a_reason():
     with pytest.raises(UncheckableError, match="'score' is not the derivative of its value"):
-        gradcheck(VAE.mlp(6, (5,), 2, estimator=ScoreFunction()))
+        gradcheck(VAE.mlp(6, (5,), latent_dim=2, estimator=ScoreFunction()))
 
 
 def derivative(layer, x):

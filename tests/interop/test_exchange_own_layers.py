@@ -71,7 +71,7 @@ class Slopes(Layer):
 
 def vae_of(*encoder: Layer) -> VAE:
     decoder = Sequential(Dense(PIXELS))
-    return VAE(PIXELS, Sequential(*encoder, Dense(4)), decoder, Bernoulli(), 2)
+    return VAE(PIXELS, Sequential(*encoder, Dense(4)), decoder, Bernoulli(), latent_dim=2)
 
 
 def model_of(vae: VAE, seed: int = 1) -> Model:

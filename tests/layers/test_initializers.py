@@ -109,7 +109,7 @@ def test_e25_the_named_initializations_are_those_of_the_papers_and_of_pytorch():
 
 
 def wide_vae(init):
-    return VAE.mlp(301, (200, 53), 3, init=init)
+    return VAE.mlp(301, (200, 53), latent_dim=3, init=init)
 
 
 def test_e25_a_model_hands_each_layer_its_own_fan_in(cpu64):
@@ -177,15 +177,15 @@ def test_e25_biases_start_at_zero_or_at_a_tenth(cpu64):
 
 
 def test_e25_adding_a_layer_does_not_change_anothers_weights(cpu64):
-    small = VAE.mlp(13, (7, 5), 3).initial_parameters(cpu64, seed=2)
-    large = VAE.mlp(13, (7, 5, 4), 3).initial_parameters(cpu64, seed=2)
+    small = VAE.mlp(13, (7, 5), latent_dim=3).initial_parameters(cpu64, seed=2)
+    large = VAE.mlp(13, (7, 5, 4), latent_dim=3).initial_parameters(cpu64, seed=2)
     for name in ("encoder.0.W", "encoder.2.W", "encoder.2.b"):
         np.testing.assert_array_equal(small[name], large[name])
     assert "encoder.6.W" in set(large) - set(small)
 
 
 def test_e25_no_two_parameters_and_no_two_seeds_share_numbers(cpu64):
-    vae = VAE.mlp(13, (7, 5), 3, init="torch")
+    vae = VAE.mlp(13, (7, 5), latent_dim=3, init="torch")
     first, second = (vae.initial_parameters(cpu64, seed).to_host() for seed in (2, 3))
     numbers = np.concatenate([a.ravel() for p in (first, second) for a in p.values()])
     # Biases and weights of one layer have one bound; so do the layers of one fan-in.
@@ -194,7 +194,7 @@ def test_e25_no_two_parameters_and_no_two_seeds_share_numbers(cpu64):
 
 @pytest.mark.parametrize("init", INITIALIZATIONS)
 def test_e25_every_backend_and_dtype_starts_from_the_same_numbers(init):
-    vae = VAE.mlp(13, (7, 5), 3, init=init)
+    vae = VAE.mlp(13, (7, 5), latent_dim=3, init=init)
     exact = vae.initial_parameters(get_backend("cpu", "float64"), seed=2).to_host()
     for device in ("cpu", "strict"):
         for dtype in ("float32", "complex128"):

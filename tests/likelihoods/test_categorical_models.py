@@ -16,7 +16,7 @@ PIXELS, LEVELS = 7, 5
 
 
 def a_model(bk, likelihood, **how):
-    return Model(VAE.mlp(PIXELS, (6, 4), 3, likelihood=likelihood, **how), bk, seed=2)
+    return Model(VAE.mlp(PIXELS, (6, 4), latent_dim=3, likelihood=likelihood, **how), bk, seed=2)
 
 
 def images(n):
@@ -49,7 +49,7 @@ def _tape(bk, rows):
 def test_the_decoder_has_a_logit_for_every_level_of_every_pixel(cpu64):
     decoder, encoder = Sequential(Dense(PIXELS)), Sequential(Dense(6))
     with pytest.raises(ConfigError, match="expected 7 pixels of 5 logits each"):
-        VAE(PIXELS, encoder, decoder, Categorical(LEVELS), 3)
+        VAE(PIXELS, encoder, decoder, Categorical(LEVELS), latent_dim=3)
     assert a_model(cpu64, Categorical(LEVELS)).vae.decoder.infer_shape((2,)) == (PIXELS * LEVELS,)
 
 

@@ -28,7 +28,7 @@ KINDS = {
 def build(kind, **changes):
     options = {**KINDS[kind], **changes}
     likelihood = options.pop("likelihood", Bernoulli)()
-    return VAE.mlp(PIXELS, HIDDEN, LATENT, likelihood=likelihood, **options)
+    return VAE.mlp(PIXELS, HIDDEN, latent_dim=LATENT, likelihood=likelihood, **options)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def conv_vae(samples=1, flat=False):
         Conv2D(1),
     ]  # fmt: skip
     layers = Sequential(*decoder, *([Flatten()] if flat else []))
-    return VAE(24, encoder, layers, Bernoulli(), 2, beta=0.7, samples=samples)
+    return VAE(24, encoder, layers, Bernoulli(), latent_dim=2, beta=0.7, samples=samples)
 
 
 def batch(vae, rows=ROWS):

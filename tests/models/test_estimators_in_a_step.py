@@ -28,7 +28,7 @@ BOUNDS = ("iwae", "stl", "dreg")
 
 
 def make(case, samples=K, **options):
-    return VAE.mlp(D, (H,), Z, samples=samples, estimator=ALL[case](), **options)
+    return VAE.mlp(D, (H,), latent_dim=Z, samples=samples, estimator=ALL[case](), **options)
 
 
 def data(vae, rows=B):

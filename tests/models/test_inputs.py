@@ -15,7 +15,7 @@ X = np.random.default_rng(0).random((5, D))
 
 @pytest.fixture
 def model(cpu64):
-    return Model(VAE.mlp(D, (8,), 2), cpu64, seed=1)
+    return Model(VAE.mlp(D, (8,), latent_dim=2), cpu64, seed=1)
 
 
 def the_uses(model, z=None):
@@ -86,7 +86,7 @@ def test_binary_pixels_may_be_booleans_or_whole_numbers(model):
 
 
 def test_whole_numbers_are_binary_pixels_from_0_to_1_only(cpu64):
-    model = Model(VAE.mlp(D, (8,), 2, likelihood=Gaussian(1.0, "identity")), cpu64)
+    model = Model(VAE.mlp(D, (8,), latent_dim=2, likelihood=Gaussian(1.0, "identity")), cpu64)
     ones = np.ones((2, D), np.int64)
     np.testing.assert_array_equal(model.encode(ones).mu, model.encode(ones.astype(float)).mu)
     signed = np.resize(np.array([-1, 1]), (2, D))
@@ -96,7 +96,7 @@ def test_whole_numbers_are_binary_pixels_from_0_to_1_only(cpu64):
 
 def test_numbers_in_a_row_are_no_images_of_one_pixel(cpu64):
     with pytest.raises(DataError, match=r"shape \(3,\), expected \(N, 1\)"):
-        Model(VAE.mlp(1, (8,), 2), cpu64).encode(np.zeros(3))
+        Model(VAE.mlp(1, (8,), latent_dim=2), cpu64).encode(np.zeros(3))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.uint32])
@@ -111,7 +111,7 @@ def test_levels_are_not_taken_for_grey_values(model, dtype):
 
 def test_the_digits_encode_as_grey_values_and_their_levels_are_refused(cpu64):
     test = load_dataset("digits").test
-    model = Model(VAE.mlp(64, (8,), 2), cpu64)
+    model = Model(VAE.mlp(64, (8,), latent_dim=2), cpu64)
     grey = test.images[:5] / 16
     np.testing.assert_allclose(model.encode(test.values()[:5]).mu, model.encode(grey).mu, rtol=1e-6)
     with pytest.raises(DataError, match="whole numbers from 0 to 16"):
@@ -128,7 +128,7 @@ def test_values_that_a_likelihood_has_no_probability_for_are_refused(model):
 
 
 def test_a_gaussian_takes_any_finite_values(cpu64):
-    model = Model(VAE.mlp(D, (8,), 2, likelihood=Gaussian(0.5, "identity")), cpu64)
+    model = Model(VAE.mlp(D, (8,), latent_dim=2, likelihood=Gaussian(0.5, "identity")), cpu64)
     assert np.isfinite(model.loss(200 * X - 100).total)
     for bad in (np.nan, np.inf, -np.inf):
         images = X.copy()

@@ -144,7 +144,9 @@ def test_the_terms_of_a_float32_model_are_averaged_in_float64(cpu32, make, batch
 
 
 def test_e50_the_loss_of_an_importance_weighted_model_is_its_bound_by_hand(cpu64):
-    vae = VAE.mlp(7, (6,), 3, "tanh", samples=4).with_estimator(ESTIMATORS["iwae"]())
+    vae = VAE.mlp(7, (6,), latent_dim=3, activation="tanh", samples=4).with_estimator(
+        ESTIMATORS["iwae"]()
+    )
     model, x = Model(vae, cpu64, seed=1), uniform((5, 7), Stream(1, Purpose.PIXELS))
     eps = normal((5, 4, 3), Stream(2, Purpose.PRIOR))
     mu, logvar = (a[:, None] for a in model.encode(x))
@@ -196,7 +198,7 @@ def test_samples_of_a_bernoulli_are_binary_and_follow_their_means(cpu64, make):
 
 
 def test_samples_of_a_gaussian_scatter_about_their_means(cpu64):
-    model = Model(VAE.mlp(11, (7,), 3, likelihood=Gaussian(0.25)), cpu64)
+    model = Model(VAE.mlp(11, (7,), latent_dim=3, likelihood=Gaussian(0.25)), cpu64)
     means, draws = model.sample(4000, seed=3)
     n = draws.size
     assert abs((draws - means).mean()) < 5 * 0.25 / np.sqrt(n)
@@ -206,7 +208,7 @@ def test_samples_of_a_gaussian_scatter_about_their_means(cpu64):
 
 
 def test_the_pixels_of_prior_samples_have_the_noise_of_their_seed(cpu64):
-    model = Model(VAE.mlp(11, (7,), 3, likelihood=Gaussian(0.25)), cpu64)
+    model = Model(VAE.mlp(11, (7,), latent_dim=3, likelihood=Gaussian(0.25)), cpu64)
     for seed in (3, 4):
         means, draws = model.sample(5, seed=seed)
         noise = normal((5, 11), Stream(seed, Purpose.PIXELS))

@@ -17,7 +17,16 @@ from scratchvae.runs import RunFolder
 X = np.random.default_rng(0).random((5, 16))
 
 MODELS = {
-    "mlp": VAE.mlp(16, (8, 5), 2, "tanh", init="torch", head="logstd", beta=0.5, samples=3),
+    "mlp": VAE.mlp(
+        16,
+        (8, 5),
+        latent_dim=2,
+        activation="tanh",
+        init="torch",
+        head="logstd",
+        beta=0.5,
+        samples=3,
+    ),
     "conv": TrainConfig(
         encoder=("reshape 4 4 1", "conv 3 2", "relu", "flatten"),
         decoder=("dense 16",),
@@ -59,7 +68,11 @@ def test_a_file_keeps_the_float_type_and_loads_on_a_backend_that_is_given(tmp_pa
 def test_a_vae_of_ones_own_classes_is_handed_over_again(tmp_path, cpu64) -> None:
     def put_together() -> VAE:
         return VAE(
-            16, Sequential(Dense(8), Leaky(), Dense(4)), Sequential(Dense(16)), Bernoulli(), 2
+            16,
+            Sequential(Dense(8), Leaky(), Dense(4)),
+            Sequential(Dense(16)),
+            Bernoulli(),
+            latent_dim=2,
         )
 
     model, path = Model(put_together(), cpu64, seed=1), tmp_path / "model.npz"
@@ -94,7 +107,9 @@ def test_a_run_folder_loads_as_its_model(tmp_path) -> None:
 
 
 def test_a_model_says_what_it_is() -> None:
-    vae = VAE(4, Sequential(Dense(3), Tanh(), Dense(2)), Sequential(Dense(4)), Gaussian(0.5), 1)
+    vae = VAE(
+        4, Sequential(Dense(3), Tanh(), Dense(2)), Sequential(Dense(4)), Gaussian(0.5), latent_dim=1
+    )
     assert repr(Model(vae)) == f"<Model: 31 parameters, <cpu backend, float32>, {vae!r}>"
 
 

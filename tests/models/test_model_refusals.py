@@ -12,12 +12,12 @@ IMAGES = np.linspace(0.0, 1.0, 15).reshape(3, 5)
 
 
 def model():
-    return Model(VAE.mlp(5, (4,), 2), CPU)
+    return Model(VAE.mlp(5, (4,), latent_dim=2), CPU)
 
 
 def test_parameters_of_another_model():
     with pytest.raises(ConfigError, match="the parameters have the shapes"):
-        Model(VAE.mlp(5, (3,), 2), CPU, params=model().params)
+        Model(VAE.mlp(5, (3,), latent_dim=2), CPU, params=model().params)
 
 
 @pytest.mark.parametrize("count", [0, -2, 2.5, "3", None])

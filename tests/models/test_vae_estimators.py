@@ -22,7 +22,7 @@ FLOOR = 0.01  # of the learned Gaussian's σ
 def make(name, samples, beta=1.0, likelihood="bernoulli", free_bits=0.0):
     p_x = Bernoulli() if likelihood == "bernoulli" else LearnedGaussian(True, FLOOR, "identity")
     return VAE.mlp(
-        D, (H,), Z, "tanh", p_x, beta=beta, samples=samples,
+        D, (H,), latent_dim=Z, activation="tanh", likelihood=p_x, beta=beta, samples=samples,
         estimator=FreeBits(free_bits) if free_bits else ESTIMATORS[name](),
     )  # fmt: skip
 

@@ -35,13 +35,13 @@ def test_sizes_and_beta_out_of_range_are_refused(settings, message):
 def test_an_encoder_without_two_columns_a_latent_unit_is_refused():
     encoder, decoder = parts(head=5)
     with pytest.raises(ConfigError, match=r"shape \(5,\), but .* 3 latent units has 6 columns"):
-        VAE(11, encoder, decoder, Bernoulli(), 3)
+        VAE(11, encoder, decoder, Bernoulli(), latent_dim=3)
 
 
 def test_a_decoder_with_another_number_of_pixels_is_refused():
     encoder, decoder = parts(pixels=12)
     with pytest.raises(ConfigError, match=r"decoder's output has shape \(12,\), expected 11"):
-        VAE(11, encoder, decoder, Bernoulli(), 3)
+        VAE(11, encoder, decoder, Bernoulli(), latent_dim=3)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_shortcut_for_dense_models_refuses_unknown_names_and_sizes(settings,
 
 
 def test_the_decoder_of_a_dense_model_mirrors_its_encoder():
-    vae = VAE.mlp(11, (7, 5), 3, activation="sigmoid")
+    vae = VAE.mlp(11, (7, 5), latent_dim=3, activation="sigmoid")
     assert [repr(layer) for layer in vae.encoder.layers] == [
         "Dense(7)", "Sigmoid()", "Dense(5)", "Sigmoid()", "Dense(6)",
     ]  # fmt: skip
@@ -69,17 +69,20 @@ def test_the_decoder_of_a_dense_model_mirrors_its_encoder():
         "Dense(5)", "Sigmoid()", "Dense(7)", "Sigmoid()", "Dense(11)",
     ]  # fmt: skip
     assert isinstance(vae.encoder.layers[1], Sigmoid)
-    assert isinstance(VAE.mlp(11, (7,), 3).encoder.layers[1], ReLU)
+    assert isinstance(VAE.mlp(11, (7,), latent_dim=3).encoder.layers[1], ReLU)
 
 
 def test_a_head_of_log_sigma_is_one_more_node_and_no_more_parameters():
-    plain, declared = VAE.mlp(11, (7,), 3), VAE.mlp(11, (7,), 3, head="logstd")
+    plain, declared = (
+        VAE.mlp(11, (7,), latent_dim=3),
+        VAE.mlp(11, (7,), latent_dim=3, head="logstd"),
+    )
     assert isinstance(declared.encoder.layers[-1], LogStdHead)
     assert declared.layout == plain.layout
 
 
 def test_a_model_without_hidden_layers_is_linear_on_both_sides():
-    vae = VAE.mlp(11, (), 3)
+    vae = VAE.mlp(11, (), latent_dim=3)
     assert vae.layout.shapes == {
         "encoder.0.W": (11, 6),
         "encoder.0.b": (6,),

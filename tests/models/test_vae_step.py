@@ -92,7 +92,7 @@ def test_a_step_on_the_cpu_allocates_no_array(cpu32, make, kind, batch, assemble
 
 
 def test_a_step_on_the_cpu_allocates_no_copy_of_a_weight_matrix(cpu32, batch, assemble):
-    vae = VAE.mlp(311, (203, 57), 3)
+    vae = VAE.mlp(311, (203, 57), latent_dim=3)
     a = assemble(vae, cpu32, 5).feed(*batch(vae, rows=5))
     assert peak_of_a_step(a) < 16_000 < a.params["encoder.2.W"].nbytes
 
@@ -202,7 +202,7 @@ def test_training_on_one_batch_lowers_its_loss(cpu32, batch, assemble, make, kin
 
 
 def test_the_numbers_of_a_model_lie_where_its_layout_says(cpu64):
-    vae = VAE.mlp(13, (7, 5), 3)
+    vae = VAE.mlp(13, (7, 5), latent_dim=3)
     params, workspace = vae.initial_parameters(cpu64), Workspace(cpu64, 4)
     bound = vae.bind(workspace, params)
     assert np.shares_memory(bound.encoder.layers[0].p.W, params.flat)

@@ -61,7 +61,9 @@ def x(truth):
 def exact(truth, samples=1, likelihood=None):
     """The model, and its parameters at the truth and at the exact posterior."""
     likelihood = Gaussian(truth.s, "identity") if likelihood is None else likelihood
-    vae = VAE(D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), likelihood, Z, samples=samples)
+    vae = VAE(
+        D, Sequential(Dense(2 * Z)), Sequential(Dense(D)), likelihood, latent_dim=Z, samples=samples
+    )
     gain = truth.W.T / truth.s**2 * truth.posterior_variance  # (D, Z)
     parameters = {
         "encoder.0.W": np.hstack([gain, np.zeros((D, Z))]),

@@ -52,7 +52,16 @@ def test_e1_the_elbo_and_the_divergence_from_the_posterior_add_up_to_log_p_of_x(
 ):
     nodes, log_cell = plane(8.5, 171)
     weights = np.exp(-0.5 * (nodes**2).sum(axis=-1) - LOG_TWO_PI + log_cell)  # of ε ~ N(0, I)
-    vae = VAE.mlp(D, (7,), 2, "tanh", likelihood(), init="torch", head=head, samples=len(nodes))
+    vae = VAE.mlp(
+        D,
+        (7,),
+        latent_dim=2,
+        activation="tanh",
+        likelihood=likelihood(),
+        init="torch",
+        head=head,
+        samples=len(nodes),
+    )
     x = (uniform((B, D), Stream(1, Purpose.PIXELS)) < 0.5).astype(float)
     params = vae.initial_parameters(cpu64, seed=3)
     params["encoder.2.b"][2:] -= 0.5  # no σ so wide that q leaves the grid
@@ -79,7 +88,7 @@ def test_e1_the_elbo_and_the_divergence_from_the_posterior_add_up_to_log_p_of_x(
 
 def test_e1_the_probabilities_of_all_images_add_up_to_one(cpu64, assemble):
     # p(x) = ∫ p(x|z) p(z) dz, summed over all 2⁴ binary images.
-    vae = VAE.mlp(4, (7,), 2, "tanh", init="torch")
+    vae = VAE.mlp(4, (7,), latent_dim=2, activation="tanh", init="torch")
     params = vae.initial_parameters(cpu64, seed=3)
     params["decoder.2.W"][...] *= 4
     images = ((np.arange(16)[:, None] >> np.arange(4)) & 1).astype(float)
@@ -92,7 +101,7 @@ def test_e1_the_probabilities_of_all_images_add_up_to_one(cpu64, assemble):
 
 def test_e50_e59_the_weighted_bound_is_its_integral_and_rises_to_log_p_of_x(cpu64):
     """E log ½(w₁ + w₂) over four dimensions, and log E w over two; w by SciPy's densities."""
-    vae = VAE.mlp(D, (7,), 2, "tanh", init="torch")
+    vae = VAE.mlp(D, (7,), latent_dim=2, activation="tanh", init="torch")
     model = Model(vae, cpu64, seed=3)
     model.params["encoder.2.b"][:2] += 0.7  # far enough from the posterior for the bounds to differ
     model.params["decoder.0.W"][...] *= 3

@@ -69,7 +69,7 @@ class Halved(Estimator):
 
 def own_vae() -> VAE:
     encoder, decoder = Sequential(Dense(7), Softsign(), Dense(4)), Sequential(Dense(PIXELS))
-    return VAE(PIXELS, encoder, decoder, Scaled(), 2, estimator=Halved())
+    return VAE(PIXELS, encoder, decoder, Scaled(), latent_dim=2, estimator=Halved())
 
 
 def bound_of(vae: VAE, dtype: str = "float64") -> Any:
