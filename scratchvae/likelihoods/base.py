@@ -19,6 +19,12 @@ class LikelihoodSettings(NamedTuple):
     mean: str = "sigmoid"  # a key of likelihoods.gaussian.MEANS
 
 
+def inverse_sigmoid(bk: Backend, mean: Array, out: Array) -> None:
+    """out = log m / (1 − m), the inverse of E20, with m clipped to [0.001, 0.999]."""
+    m = bk.xp.clip(mean, 0.001, 0.999)
+    out[...] = bk.xp.log(m / (1 - m))
+
+
 class Likelihood:
     """p(x | z) given the decoder's output, the logits.
 

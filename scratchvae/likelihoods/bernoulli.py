@@ -5,7 +5,7 @@ What is marked ``fusible`` a backend may compute in a faster form; a test holds 
 
 from scratchvae.backend import Array, Backend, fusible
 from scratchvae.layers import sigmoid
-from scratchvae.likelihoods.base import Likelihood
+from scratchvae.likelihoods.base import Likelihood, inverse_sigmoid
 from scratchvae.memory import Views
 
 
@@ -78,9 +78,8 @@ class Bernoulli(Likelihood):
         sigmoid(bk, logits, out)
 
     def logits(self, bk: Backend, mean: Array, out: Array) -> None:
-        """a = log m / (1 − m), the inverse of E20, with m clipped to [0.001, 0.999]."""
-        m = bk.xp.clip(mean, 0.001, 0.999)
-        out[...] = bk.xp.log(m / (1 - m))
+        """a = log m / (1 − m), of a clipped mean."""
+        inverse_sigmoid(bk, mean, out)
 
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """x = 1 where u < E[x|z], else 0, with u ~ U[0, 1)  (E20)."""

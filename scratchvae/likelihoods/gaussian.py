@@ -7,7 +7,7 @@ from scratchvae.backend import Array, Backend, Number, Weight
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Constant, sigmoid
 from scratchvae.layers.initializers import Initializer
-from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings
+from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings, inverse_sigmoid
 from scratchvae.memory import Shape, Views, Workspace
 
 MEANS = ("sigmoid", "identity")
@@ -100,6 +100,13 @@ class GaussianLikelihood(Likelihood):
             sigmoid(bk, logits, out)
         else:
             out[...] = logits
+
+    def logits(self, bk: Backend, mean: Array, out: Array) -> None:
+        """a = m⁻¹(mean): by the inverse of the sigmoid, or the mean itself."""
+        if self.mean_map == "sigmoid":
+            inverse_sigmoid(bk, mean, out)
+        else:
+            out[...] = mean
 
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """x = m + σ ε with ε ~ N(0, I)."""

@@ -34,6 +34,14 @@ def test_the_output_bias_starts_at_the_logit_of_the_clipped_training_mean(binari
     np.testing.assert_allclose(bias, logit(seen.mean(axis=0).clip(0.001, 0.999)), rtol=1e-12)
 
 
+def test_a_gaussian_starts_at_the_training_mean_as_its_map_has_it() -> None:
+    data = black_and_white_beside_grey()
+    mean = (data.train.images / 255).mean(axis=0)
+    for how, expected in (("identity", mean), ("sigmoid", logit(mean.clip(0.001, 0.999)))):
+        config = settings(output_bias="mean", likelihood="gaussian", mean=how)
+        np.testing.assert_allclose(first(config, data).params["decoder.2.b"], expected, atol=1e-12)
+
+
 def test_nothing_else_starts_elsewhere() -> None:
     ours, plain = first(settings(output_bias="mean")), first(settings())
     for name in plain.params:
