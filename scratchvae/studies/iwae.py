@@ -36,6 +36,7 @@ CODE = TrainConfig(
     reduction="sum",
     shuffle=False,
     batch_size=20,
+    workers=1,  # the same bits on any number of cores, and trainings beside each other
 )
 PAPER = replace(
     CODE,

@@ -47,7 +47,7 @@ def test_the_program_is_declared_as_its_authors_have_it() -> None:
     c = CODE.config
     assert (c.hidden, c.latent_dim, c.activation, c.head) == ((200, 200), 50, "tanh", "logstd")
     assert (c.subset, c.binarize, c.batch_size, c.shuffle) == ("first:59600", "dynamic", 20, False)
-    assert (c.output_bias, c.heads, c.reduction) == ("mean", "equal", "sum")
+    assert (c.output_bias, c.heads, c.reduction, c.workers) == ("mean", "equal", "sum", 1)
     adam = c.make_optimizer()
     assert (adam.beta1, adam.beta2, adam.eps, adam.v0, adam.eps_hat) == (0.99, 0.999, 1e-4, 1, True)
 
