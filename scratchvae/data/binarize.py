@@ -102,7 +102,7 @@ def describe(protocol: str, seed: int | None = None) -> str:
     """
     require_protocol(protocol)
     return {
-        "none": "grey pixels",
+        "none": "not binarized",
         "threshold": "pixels > 1/2",
         "dynamic": "fresh Bernoulli draws each visit",
         "static": "one Bernoulli draw" + ("" if seed is None else f", seed {seed}"),

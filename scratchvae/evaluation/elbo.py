@@ -130,14 +130,14 @@ def as_seen_by_model(split: Split, *, seed: int = 0, draw: int = 0, start: int =
 def describe_protocol(model: Model, binarized: str, static_seed: int | None = None) -> Protocol:
     """The protocol of a number that ``model`` gives for a split.
 
-    ``binarized`` and ``static_seed`` are those of the Split. A Bernoulli likelihood of grey
-    values is a cross-entropy, not a density, and is called so. Raises ``ConfigError`` for unknown
-    protocols.
+    ``binarized`` and ``static_seed`` are those of the Split. A Bernoulli likelihood of values
+    that were not binarized is a cross-entropy, not a density, and is called so. Raises
+    ``ConfigError`` for unknown protocols.
     """
     likelihood = model.vae.likelihood
     name = f"{likelihood.describe()} likelihood"
-    if likelihood.unit_interval and binarized == "none":
-        name += " on grey values (a cross-entropy, not a density)"
+    if likelihood.binary and binarized == "none":
+        name += " on values in [0, 1] (a cross-entropy, not a density)"
     return Protocol(describe(binarized, static_seed), name, per_image(model.vae.samples))
 
 

@@ -5,12 +5,11 @@ from scratchvae.memory import Views, Workspace
 
 
 class LatentBuffers:
-    """What lies between encoder and decoder: B images, K samples of Z latent units each.
+    """The arrays between encoder and decoder, for B images and K samples of Z latent units each.
 
     head = [μ | log σ²] (B, 2Z), std (B, Z), eps and z (B, K, Z); nll (B, K), kl (B, Z) and
-    objective (B,) in nats. If gradients are computed, also dz (B, K, Z) and
-    dhead (B, 2Z).
-    ``work`` holds what an estimator asked for.
+    objective (B,) in nats. If gradients are computed, also dz (B, K, Z) and dhead (B, 2Z). All
+    have the float type of the backend. ``work`` holds the buffers that an estimator asked for.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class LatentBuffers:
         self.product = workspace.private("latent.product")  # one number
 
     def times(self, beta: Number, factor: float) -> Number:
-        """factor · beta: an array of this object's own if beta is a device scalar."""
+        """factor · beta; in a buffer of this object if beta is a device scalar."""
         if isinstance(beta, float | int):
             return factor * beta
         self.bk.xp.multiply(beta, factor, out=self.product)

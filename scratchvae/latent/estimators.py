@@ -17,12 +17,12 @@ from scratchvae.memory import Views, Workspace
 
 
 class Estimator:
-    """How the bound of log p(x), and its gradient, are estimated from samples of z.
+    """How the bound of log p(x) and its gradient are estimated from samples of z.
 
-    Holds settings and nothing else: buffers are those of a :class:`LatentBuffers`. A step calls
-    ``value`` and ``sample_weight`` once nll is known, ``grad_head`` once the decoder has handed
-    over dz. An estimator of your own needs the first and the last of them; where its value is no
-    sum of nll and kl, ``total``, too.
+    Holds settings and nothing else: the arrays are those of a :class:`LatentBuffers`. A step calls
+    ``value`` and ``sample_weight`` once nll is known, and ``grad_head`` once the decoder has
+    computed dz. An estimator of your own needs the first and the last of these, and ``total`` if
+    its objective is not a sum of nll and kl.
     """
 
     name = ""
@@ -42,10 +42,10 @@ class Estimator:
 
     @classmethod
     def from_settings(cls, free_bits: float) -> "Estimator":
-        """The estimator that settings call by its name, with what they say of it.
+        """The estimator that the settings of a run describe.
 
-        ``free_bits``: nats of KL that a latent unit may have without paying. Raises
-        ``ConfigError`` where they go with another estimator alone.
+        ``free_bits``: nats of KL per latent unit that cost nothing. Raises ``ConfigError`` if
+        they are set for an estimator without them.
         """
         if free_bits:
             raise ConfigError(
@@ -55,7 +55,7 @@ class Estimator:
         return cls()
 
     def require(self, samples: int, beta: Number) -> None:
-        """``ConfigError`` unless it can be trained with this number of samples and this β."""
+        """``ConfigError`` unless the estimator works with this number of samples and this β."""
         if samples < self.min_samples:
             raise ConfigError(
                 f"the estimator {self.name!r} needs at least {self.min_samples} samples per "
@@ -68,29 +68,29 @@ class Estimator:
             )
 
     def describe(self, samples: int) -> str:
-        """A short phrase that names what the training loss is."""
+        """A short phrase for the training loss, with ``samples`` samples per image."""
         label = self.label or type(self).__name__
         return f"{label}, {samples} sample{'s' if samples > 1 else ''} per image"
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
-        """The buffers that it needs beside the node's."""
+        """The scratch buffers that it needs beside those of :class:`LatentBuffers`, by name."""
         return Views()
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
-        """Write kl (B, Z) and objective (B,), from nll, z, eps and head."""
+        """Write kl (B, Z) and objective (B,), in nats, from nll, z, eps and head."""
         raise MissingMethodError(
             f"{type(self).__name__} needs value(self, latent, beta), which writes latent.kl and "
             "latent.objective from latent.nll and the samples"
         )
 
     def sample_weight(self, latent: LatentBuffers, weight: float) -> Weight:
-        """What each sample's nll weighs in weight · Σ objective: a number or (B, K, 1)."""
+        """The weight of each sample's nll in weight · Σ objective: a number or (B, K, 1)."""
         return weight / latent.samples
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
-        """Assign dhead: the gradient of weight · Σ objective by [μ | log σ²].
+        """Assign dhead, the gradient of weight · Σ objective with respect to [μ | log σ²].
 
-        dz holds what came from the likelihood; it may be overwritten.
+        dz holds the gradient that came from the likelihood, and may be overwritten.
         """
         raise MissingMethodError(
             f"{type(self).__name__} needs grad_head(self, latent, weight, beta), which writes the "
@@ -98,7 +98,7 @@ class Estimator:
         )
 
     def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
-        """The objective averaged over all images, from host arrays of every image."""
+        """The mean objective of N images, from host arrays (N, K), (N, Z) and (N,)."""
         reconstruction = float(nll.mean(dtype="float64"))
         return reconstruction + beta * float(kl.sum(axis=1, dtype="float64").mean())
 
@@ -107,7 +107,9 @@ def sum_terms(latent: LatentBuffers, beta: Number) -> None:
     """objective = 1/K Σ_k nll + β Σ_j kl  (E2): (B,)."""
     bk = latent.bk
     bk.xp.sum(latent.kl, axis=1, out=latent.objective)
-    if not isinstance(beta, float) or beta != 1:  # the clock's number can't be looked at
+    if (
+        not isinstance(beta, float) or beta != 1
+    ):  # reading a device scalar would wait for the device
         latent.objective *= latent.times(beta, 1.0)
     bk.xp.sum(latent.nll, axis=1, out=latent.row_tmp)
     if latent.samples > 1:
@@ -116,7 +118,7 @@ def sum_terms(latent: LatentBuffers, beta: Number) -> None:
 
 
 def sampled_kl(latent: LatentBuffers) -> None:
-    """kl (B, Z) by Monte Carlo (E45)."""
+    """Write kl (B, Z) by Monte Carlo (E45)."""
     monte_carlo_kl(
         latent.bk, latent.head, latent.z, latent.eps, latent.kl, (latent.tmp, latent.kl_tmp)
     )
@@ -182,11 +184,10 @@ class MonteCarloKL(Estimator):
 
 
 class FreeBits(AnalyticKL):
-    """E2 in which the first λ nats of every latent unit cost nothing more than λ.
+    """E2 in which latent unit j costs max(λ, the mean of KL_j over the batch), λ nats at least.
 
-    A unit counts as Σ_j max(λ, mean of KL_j over the batch): below λ it has no reason to shrink
-    to the prior. kl (B, Z) stays the KL itself. The mean is over the batch, so that a batch can't
-    be split among workers.
+    Below λ its KL has no gradient, so the unit is not pulled to the prior. kl (B, Z) stays the KL
+    itself. Since the mean is over the batch, workers cannot divide a batch.
     """
 
     name = "analytic"
@@ -204,7 +205,7 @@ class FreeBits(AnalyticKL):
         return f"FreeBits({self.nats:g})"
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
-        """The mean KL of a unit, 1 where it exceeds λ, and the weight that follows: (Z,) each."""
+        """(Z,) each: the mean KL of a unit, 1 if it exceeds λ else 0, and the resulting weight."""
         names = ("kl_mean", "above_floor", "kl_weight")
         return Views(**{name: workspace.shared(f"latent.{name}", latent) for name in names})
 
@@ -234,7 +235,7 @@ class FreeBits(AnalyticKL):
         latent.objective += latent.row_tmp
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
-        """As E17, where the unit's mean KL exceeds λ; nothing elsewhere  (E55)."""
+        """As E17 for the units whose mean KL exceeds λ, nothing for the others  (E55)."""
         reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
         latent.bk.xp.multiply(
             latent.work.above_floor, latent.times(beta, weight), out=latent.work.kl_weight
@@ -244,6 +245,6 @@ class FreeBits(AnalyticKL):
         )
 
     def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:
-        """The mean over all images as one batch."""
+        """The objective of all N images as one batch."""
         units = kl.mean(axis=0, dtype="float64").clip(min=self.nats)
         return float(nll.mean(dtype="float64")) + beta * float(units.sum())

@@ -106,10 +106,11 @@ def log_ratio(
 
 
 def log_ratio_grad(bk: Backend, z: Array, weight: Weight, dz: Array, tmp: Array) -> None:
-    """Add what log q − log p sends to z: dz += weight · z  (E46).
+    """Add the gradient of log q − log p with respect to z: dz += weight · z  (E46).
 
     With z = μ + σ ε, log q does not depend on μ, and on log σ² only through −½ log σ²; the
-    caller sends that −½ to log σ². ``weight``: a number or (B, K, 1).
+    caller adds that −½ to the gradient of log σ². z, dz and tmp (B, K, Z); ``weight``: a number or
+    (B, K, 1).
     """
     bk.xp.multiply(z, weight, out=tmp)
     dz += tmp
@@ -118,9 +119,10 @@ def log_ratio_grad(bk: Backend, z: Array, weight: Weight, dz: Array, tmp: Array)
 def path_grad(
     bk: Backend, std: Array, z: Array, eps: Array, weight: Weight, dz: Array, tmp: Array
 ) -> None:
-    """Add what log q − log p sends to z while μ and σ inside q are held: dz += weight (z − ε/σ).
+    """Add the path derivative of log q − log p: dz += weight (z − ε/σ)  (E52).
 
-    The path derivative  (E52): ∂ log q/∂z = −(z − μ)/σ² = −ε/σ. ``weight`` as above.
+    μ and σ inside q are held constant: ∂ log q/∂z = −(z − μ)/σ² = −ε/σ. z, eps and dz (B, K, Z),
+    std (B, Z); ``weight``: a number or (B, K, 1); tmp is like dz.
     """
     bk.xp.divide(eps, std[:, None, :], out=tmp)
     bk.xp.subtract(z, tmp, out=tmp)

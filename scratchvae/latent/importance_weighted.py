@@ -12,9 +12,9 @@ from scratchvae.memory import Views, Workspace
 def importance_bound(bk: Backend, cost: Array, bound: Array, weights: Array, shift: Array) -> None:
     """bound = −log 1/K Σ_k e^−cost_k and weights = e^−cost_k / Σ_l e^−cost_l  (E50).
 
-    cost = −log w (B, K) -> bound (B,) in nats, weights (B, K). The smallest cost ``shift`` (B, 1)
-    is taken out before the exponential, so that nothing overflows and the largest term is 1; of
-    costs it is the real part that decides, so that a complex step passes. Burda et al. 2016.
+    cost = −log w (B, K) -> bound (B,) in nats, weights (B, K). The smallest cost, ``shift`` (B, 1),
+    is subtracted before the exponential, so that the largest term is 1 and nothing overflows. Real
+    parts are compared, so that a complex step passes. Source: Burda et al. 2016.
     """
     xp = bk.xp
     shift.fill(0)
@@ -29,9 +29,9 @@ def importance_bound(bk: Backend, cost: Array, bound: Array, weights: Array, shi
 
 
 class ImportanceWeighted(Estimator):
-    """−log 1/K Σ_k w_k with w = p(x|z) p(z) / q(z|x), tighter with every sample.
+    """−log 1/K Σ_k w_k with w = p(x|z) p(z) / q(z|x), a bound that tightens with every sample.
 
-    With one sample it is the ELBO by Monte Carlo. kl (B, Z) holds E45 all the same.
+    With one sample it is the ELBO by Monte Carlo. kl (B, Z) holds E45 as well.
     """
 
     name = "iwae"
@@ -60,7 +60,7 @@ class ImportanceWeighted(Estimator):
         )
 
     def sample_weight(self, latent: LatentBuffers, weight: float) -> Array:
-        """d(−log w_k) = weight · w_k / Σ_l w_l, (B, K, 1)  (E51)."""
+        """The gradient with respect to −log w_k: weight · w_k / Σ_l w_l, (B, K, 1)  (E51)."""
         latent.bk.xp.multiply(latent.work.weights, weight, out=latent.work.dcost)
         return latent.work.dcost[:, :, None]
 
@@ -79,9 +79,9 @@ class ImportanceWeighted(Estimator):
 class StickingTheLanding(ImportanceWeighted):
     """E50's value; the encoder receives the path derivative alone.
 
-    What it leaves out, the score of q, has mean zero for one sample; then the gradient is unbiased
-    and vanishes for every ε where q is the posterior. With K > 1 samples the weights w_k depend on
-    the score's own sample, and leaving it out is a bias: Tucker et al. 2019.
+    The score of q, which is left out, has mean zero for one sample: the gradient is then unbiased,
+    and zero for every ε if q is the posterior. With K > 1 samples the weights w_k depend on the
+    same sample as the score, and leaving it out is a bias: Tucker et al. 2019.
     """
 
     name = "stl"
@@ -105,9 +105,9 @@ class StickingTheLanding(ImportanceWeighted):
 class DoublyReparameterized(ImportanceWeighted):
     """E50's value; the encoder receives the path derivative with squared normalized weights.
 
-    The score of q, reparameterized once more, turns into a path derivative, too: nothing is left
-    out, and the gradient is that of the bound in expectation. The decoder's weights are the usual
-    ones. With one sample it is sticking the landing.
+    Reparameterized a second time, the score of q becomes a path derivative, too, so that nothing
+    is left out, and the gradient is that of the bound in expectation. The decoder's gradient is
+    the usual one. With one sample this is sticking the landing.
     """
 
     name = "dreg"

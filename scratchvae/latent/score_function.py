@@ -10,9 +10,9 @@ from scratchvae.memory import Views, Workspace
 class Detached(Estimator):
     """E45's value, with z a constant for the encoder.
 
-    Automatic differentiation does this where z comes from a sampler that has no derivative. The
-    decoder learns; the encoder receives the gradient of log q(z|x) at fixed z alone, which
-    doesn't depend on the image's likelihood and has the mean zero: it can't learn.
+    Automatic differentiation does this if z comes from a sampler without a derivative. The decoder
+    learns; the encoder receives only the gradient of log q(z|x) at fixed z, which does not depend
+    on the image's likelihood and has mean zero: it cannot learn.
     """
 
     name = "detached"
@@ -26,7 +26,7 @@ class Detached(Estimator):
         sum_terms(latent, beta)
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
-        """The gradient of β/K Σ_k log q(z_k|x) at fixed z and of nothing else  (E47)."""
+        """dhead: the gradient of β/K Σ_k log q(z_k|x) at fixed z, and nothing else  (E47)."""
         score_grad(
             latent.bk,
             latent.std,
@@ -38,11 +38,11 @@ class Detached(Estimator):
 
 
 class ScoreFunction(Estimator):
-    """The encoder's gradient from values alone: how much each sample cost, times its score.
+    """The encoder's gradient from values alone: the cost of each sample times its score.
 
-    It needs no derivative of the likelihood by z, and pays with variance. Williams 1992;
-    Ranganath et al. 2014. The decoder's gradient is the usual one. The term ∇ log q that comes
-    from the cost itself has mean zero and is left out.
+    It needs no derivative of the likelihood with respect to z, at the price of variance:
+    Williams 1992; Ranganath et al. 2014. The decoder's gradient is the usual one. The term ∇ log q
+    that comes from the cost itself has mean zero and is left out.
     """
 
     name = "score"
@@ -65,7 +65,7 @@ class ScoreFunction(Estimator):
         sum_terms(latent, beta)
 
     def advantage(self, latent: LatentBuffers) -> None:
-        """What multiplies the score: the cost itself."""
+        """Turn work.cost (B, K) into the factor of the score; here it is the cost itself."""
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """dhead = weight/K Σ_k cost_k · ∇ log q(z_k|x)  (E48)."""
@@ -82,10 +82,10 @@ class ScoreFunction(Estimator):
 
 
 class ScoreFunctionBaseline(ScoreFunction):
-    """The same, less a control variate: the mean cost of the image's other samples.
+    """The score function with a control variate: the mean cost of the image's other samples.
 
-    It is independent of the sample whose score it multiplies, so nothing is biased, and no
-    running mean has to be kept from step to step. Mnih and Rezende 2016.
+    It is independent of the sample whose score it multiplies, so it adds no bias, and no running
+    mean has to be kept from step to step: Mnih and Rezende 2016.
     """
 
     name = "score-baseline"

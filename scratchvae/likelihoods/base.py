@@ -10,7 +10,7 @@ from scratchvae.memory import Shape, Views, Workspace
 
 
 class LikelihoodSettings(NamedTuple):
-    """What the settings of a run say of the likelihood."""
+    """The settings of a run from which :meth:`Likelihood.from_settings` makes a likelihood."""
 
     name: str  # that it was looked up by
     max_level: int = 0  # of grey values k / max_level; 0 if unknown
@@ -29,10 +29,10 @@ class Likelihood:
     """p(x | z) given the decoder's output, the logits.
 
     A likelihood owns the map from logits to means and the sampler, so that sampling cannot
-    disagree with training. ``logits`` and every buffer like it: (B, K, D), K samples per image, or
-    (B, K, logits_per_pixel · D), the first logits of all pixels, then the second ones; ``x``:
-    (B, 1, D); values in nats, summed over the pixels: (B, K). A likelihood may have parameters of
-    its own, handed in like a layer's.
+    disagree with training. For B images of D pixels and K samples each, in the float type of the
+    backend: ``x`` (B, 1, D); ``logits`` and ``dlogits`` (B, K, D), or (B, K, logits_per_pixel · D)
+    with the first logits of all pixels, then the second ones; ``nll`` (B, K) in nats, summed over
+    the pixels. A likelihood may have parameters ``p``, passed in like those of a layer.
 
     A likelihood of your own needs ``pixel_nll``, ``nll_and_grad``, ``mean`` and ``sample``; with
     parameters also ``parameters`` and ``grad_params``.
@@ -40,11 +40,12 @@ class Likelihood:
 
     logits_per_pixel = 1  # how many numbers the decoder gives for each pixel
     unit_interval = False  # x must lie in [0, 1]
+    binary = False  # x is 0 or 1: of other values it is a cross-entropy, not a density
     noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
 
     @classmethod
     def from_settings(cls, settings: LikelihoodSettings) -> "Likelihood":
-        """The likelihood that settings call by its name, with what they say of it."""
+        """The likelihood that these settings describe; ``ConfigError`` if they cannot."""
         return cls()
 
     def __repr__(self) -> str:
@@ -55,7 +56,7 @@ class Likelihood:
         return {}
 
     def work(self, workspace: Workspace, pixels: int, samples: int) -> Views:
-        """The named work buffers that the maps below are handed: tmp and terms (B, K, D)."""
+        """The scratch buffers that the maps below receive by name: tmp and terms (B, K, D)."""
         return Views(
             **{
                 name: workspace.buffer(f"likelihood.{name}", pixels, per=samples).reshape(
@@ -68,14 +69,14 @@ class Likelihood:
     def pixel_nll(
         self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views
     ) -> None:
-        """out = −log p(x_d | z) of each pixel: (B, K, D)."""
+        """out = −log p(x_d | z) of each pixel, in nats: (B, K, D)."""
         raise MissingMethodError(
             f"{type(self).__name__} needs pixel_nll(self, bk, p, logits, x, out, work), which "
             "writes −log p(x_d | z) of each pixel into out: out[...] = …"
         )
 
     def nll(self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views) -> None:
-        """out = −log p(x | z) = Σ_d of :meth:`pixel_nll`: (B, K)."""
+        """out = −log p(x | z) = Σ_d of :meth:`pixel_nll`, in nats: (B, K)."""
         pixel_nll: Callable[..., object] = self.pixel_nll
         if pixel_nll(bk, p, logits, x, work.terms, work) is not None:
             raise ConfigError(value_is_lost(pixel_nll, "out[...] = …"))
@@ -91,10 +92,10 @@ class Likelihood:
         dlogits: Array,
         work: Views,
     ) -> None:
-        """The value as in :meth:`nll`, and its gradient with respect to the logits, in one pass.
+        """Write ``nll`` (see :meth:`nll`) and its gradient with respect to the logits, ``dlogits``.
 
-        Nothing is weighted here: the importance weight of a sample is known only after its value,
-        and :class:`BoundVAE` multiplies by it.
+        The gradient is unweighted: the importance weight of a sample is known only once its value
+        is, and :class:`BoundVAE` multiplies by it.
         """
         raise MissingMethodError(
             f"{type(self).__name__} needs nll_and_grad(self, bk, p, logits, x, nll, dlogits, "
@@ -103,9 +104,9 @@ class Likelihood:
         )
 
     def grad_params(self, bk: Backend, p: Views, weight: Weight, g: Views, work: Views) -> None:
-        """Assign the gradients ``g`` of Σ weight · nll with respect to the parameters.
+        """Assign ``g``, the gradient of Σ weight · nll with respect to the parameters.
 
-        Follows :meth:`nll_and_grad`, and may read and overwrite what that left in ``work``.
+        Called after :meth:`nll_and_grad`, whose results in ``work`` it may read and overwrite.
         ``weight``: a number, or (B, K, 1) with one for each sample.
         """
         if g is not None and vars(g):
@@ -116,21 +117,27 @@ class Likelihood:
             )
 
     def mean(self, bk: Backend, logits: Array, out: Array) -> None:
-        """out = E[x | z]. ``out`` may be ``logits`` where there is one per pixel."""
+        """out = E[x | z], (…, D). ``out`` may be ``logits`` if there is one logit per pixel."""
         raise MissingMethodError(
             f"{type(self).__name__} needs mean(self, bk, logits, out), which writes E[x | z] into "
             "out: out[...] = …"
         )
 
     def logits(self, bk: Backend, mean: Array, out: Array) -> None:
-        """out = the logits whose mean :meth:`mean` is, for an output bias that starts there."""
+        """out = the logits for which :meth:`mean` is ``mean``: initial values of the output bias.
+
+        ``ConfigError`` for a likelihood that does not define them.
+        """
         raise ConfigError(
             f"the likelihood {self.describe()} does not say which logits have a given mean: let "
             "output_bias be init"
         )
 
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
-        """out ~ p(x | z), from noise of the kind that the class names. Overwrites the logits."""
+        """Draw out ~ p(x | z), (…, D), from ``noise`` of the kind that the class names.
+
+        Overwrites the logits.
+        """
         raise MissingMethodError(
             f"{type(self).__name__} needs sample(self, bk, p, logits, noise, out), which writes "
             f"pixels drawn from {self.noise} noise into out: out[...] = …"

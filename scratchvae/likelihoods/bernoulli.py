@@ -42,13 +42,14 @@ def bernoulli_nll_and_grad(
 
 
 class Bernoulli(Likelihood):
-    """x_d ~ Bernoulli(sigmoid(logit_d)).
+    """x_d ~ Bernoulli(sigmoid(a_d)).
 
-    A density only for binary pixels. On grey ones it is the customary cross-entropy, which no
-    distribution over grey values normalizes, and results printed from it say so.
+    A probability only for binary pixels. For other values in [0, 1] it is the customary
+    cross-entropy, which is not a normalized density; printed results say so.
     """
 
     unit_interval = True
+    binary = True
 
     def pixel_nll(
         self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views

@@ -9,16 +9,18 @@ from scratchvae.memory import Views, Workspace
 
 
 class Categorical(Likelihood):
-    """Pixel d shows the level l, the grey value l / (L − 1), with probability softmax(a_d)_l.
+    """Pixel d has level l, the grey value l / (L − 1), with probability softmax(a_d)_l.
 
-    The decoder gives L logits per pixel, (B, K, L · D), level after level: all pixels' logits of
-    level 0 come first. Sums over levels then run along rows of pixels, in less than half the time
-    of the other order. Grey values are mapped back to the nearest level, which is exact for those
-    that were whole levels.
+    The decoder gives L logits per pixel, (B, K, L · D), level by level: the logits of level 0 for
+    all pixels come first. Sums over levels then run along rows of pixels, in less than half the
+    time of the other order. Grey values are rounded to the nearest level, exactly for those that
+    are levels.
     """
 
+    unit_interval = True
+
     def __init__(self, n_levels: int) -> None:
-        """``n_levels``: L, how many there are, black included."""
+        """``n_levels``: L, the number of levels, black included; ``ConfigError`` below 2."""
         if n_levels < 2:
             raise ConfigError(f"a categorical pixel has at least two levels, not {n_levels}")
         self.n_levels = self.logits_per_pixel = n_levels

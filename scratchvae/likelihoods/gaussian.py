@@ -15,10 +15,10 @@ LARGEST_STD = 1e150  # whose square, and its inverse, are Python floats
 
 
 class GaussianLikelihood(Likelihood):
-    """x_d ~ N(m(a_d), σ_d²), the part that is common to fixed and learned σ.
+    """x_d ~ N(m(a_d), σ_d²): what fixed and learned σ have in common.
 
-    m is the sigmoid, for pixels in [0, 1], or the identity. The normalizing constant is included:
-    values are log-densities.
+    ``mean``: m, the "sigmoid", for pixels in [0, 1], or the "identity". The normalizing constant
+    is included: values are log-densities.
     """
 
     noise = "normal"
@@ -35,11 +35,11 @@ class GaussianLikelihood(Likelihood):
         return work
 
     def precision(self, bk: Backend, p: Views, pixels: int, work: Views) -> tuple[Weight, Number]:
-        """1/σ², a number or (1,) or (D,), and Σ_d ½ log 2πσ_d², a number or (1,)."""
+        """1/σ²: a number, (1,) or (D,); and Σ_d ½ log 2πσ_d²: a number or (1,)."""
         raise NotImplementedError
 
     def std(self, bk: Backend, p: Views) -> Weight:
-        """σ: a number or (1,) or (D,)."""
+        """σ: a number, (1,) or (D,)."""
         raise NotImplementedError
 
     def pixel_nll(
@@ -116,7 +116,7 @@ class GaussianLikelihood(Likelihood):
 
 
 class Gaussian(GaussianLikelihood):
-    """Gaussian pixels of one fixed standard deviation."""
+    """Gaussian pixels with one fixed standard deviation ``std`` > 0; else ``ConfigError``."""
 
     def __init__(self, std: float = 1.0, mean: str = "sigmoid") -> None:
         super().__init__(mean)
@@ -147,10 +147,11 @@ class Gaussian(GaussianLikelihood):
 
 
 class LearnedGaussian(GaussianLikelihood):
-    """Gaussian pixels of a learned variance, one for the model or one for each pixel.
+    """Gaussian pixels with a learned variance: one for the model, or one ``per_pixel``.
 
-    σ² = s² + exp(logvar) with the floor s = ``min_std``: without one, the density of a pixel that
-    never changes is unbounded, and training finds that out. Parameter: logvar, (1,) or (D,).
+    σ² = s² + exp(logvar) with the floor s = ``min_std``, without which the density of a pixel that
+    never changes is unbounded, and training would diverge. Parameter: logvar, (1,) or (D,), from
+    σ = ``start_std``. Raises ``ConfigError`` for standard deviations out of range.
     """
 
     def __init__(
@@ -184,9 +185,9 @@ class LearnedGaussian(GaussianLikelihood):
         )
 
     def parameters(self, pixels: int) -> Mapping[str, tuple[Shape, Initializer]]:
-        """logvar, which starts at 2 log ``start_std``.
+        """logvar, (1,) or (D,), with the initial value 2 log ``start_std``.
 
-        It moves by about the learning rate per step: a σ that starts far from the spread of the
+        It moves by about the learning rate per step, so a σ that starts far from the spread of the
         data takes thousands of steps to arrive.
         """
         start = Constant(2.0 * math.log(self.start_std))

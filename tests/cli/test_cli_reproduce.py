@@ -43,7 +43,7 @@ def test_one_epoch_of_gluon_sets_its_numbers_beside_the_published(cli, here) -> 
     assert "±" in lines[4]
     assert lines[5].split()[:-1] == ["seconds,", "1", "epoch"]  # 1035 is for 50
     assert lines[6].startswith("the tutorial states 1035 seconds for its 50 epochs")
-    assert "seeds: 2; protocol: grey pixels; Bernoulli likelihood on grey values" in lines[7]
+    assert "seeds: 2; protocol: not binarized; Bernoulli likelihood on values in [0, 1]" in lines[7]
     assert lines[8].startswith("training loss: ELBO with the analytic KL, 1 sample")
     assert lines[9] == "gluon: cut short after 1 epoch: the published figure is that of epoch 46"
     assert lines[10:-1] == [f"the tutorial {erratum}" for erratum in find_study("gluon").errata]

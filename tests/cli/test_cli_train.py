@@ -41,7 +41,7 @@ def test_the_numbers_go_to_stdout_and_everything_else_to_stderr(cli, here, tiny_
         "run: run",
         f"epoch 2: train {last['train_loss']:.3f}, test {last['test_loss']:.3f} nats per image "
         f"(reconstruction {last['test_reconstruction']:.3f}, KL {last['test_kl']:.3f})",
-        "protocol: grey pixels; Bernoulli likelihood on grey values (a cross-entropy, not a "
+        "protocol: not binarized; Bernoulli likelihood on values in [0, 1] (a cross-entropy, not a "
         "density); 1 sample per image",
     ]
     lines = answer.err.splitlines()
@@ -61,7 +61,7 @@ def test_json_is_one_object_on_stdout_with_the_numbers_of_the_last_epoch(
     assert content["stopped"] == "completed"
     assert content["run"] == "run"
     assert content["best_epoch"] is None
-    assert content["protocol"].startswith("grey pixels")
+    assert content["protocol"].startswith("not binarized")
     assert "epoch 2/2" in answer.err
 
 

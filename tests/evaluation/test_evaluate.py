@@ -209,13 +209,15 @@ def test_an_overflowing_model_gives_numbers_that_are_not_finite_and_no_warning(d
 @pytest.mark.parametrize(
     ("protocol", "changes", "expected"),
     [
-        ("none", {}, "grey pixels; Bernoulli likelihood on grey values (a cross-entropy, not a "
-         "density); 1 sample per image"),
+        ("none", {}, "not binarized; Bernoulli likelihood on values in [0, 1] (a cross-entropy, "
+         "not a density); 1 sample per image"),
+        ("none", {"likelihood": "categorical", "max_level": 255}, "not binarized; categorical over "
+         "256 levels likelihood; 1 sample per image"),
         ("threshold", {"samples": 5}, "pixels > 1/2; Bernoulli likelihood; 5 samples per image"),
         ("dynamic", {}, "fresh Bernoulli draws each visit; Bernoulli likelihood; "
          "1 sample per image"),
         ("static", {}, "one Bernoulli draw, seed 7; Bernoulli likelihood; 1 sample per image"),
-        ("none", {"likelihood": "gaussian", "std": 0.25}, "grey pixels; Gaussian with standard "
+        ("none", {"likelihood": "gaussian", "std": 0.25}, "not binarized; Gaussian with standard "
          "deviation 0.25 and sigmoid mean likelihood; 1 sample per image"),
     ],
 )  # fmt: skip
@@ -234,7 +236,7 @@ def test_what_is_printed_is_the_protocol_of_the_pixels_that_were_evaluated() -> 
     found = evaluate(model, binarize(grey, "threshold"))
     assert found.protocol.startswith("pixels > 1/2; ")
     assert found.loss == evaluate(model, lit).loss != evaluate(model, grey).loss
-    assert evaluate(model, grey).protocol.startswith("grey pixels; ")
+    assert evaluate(model, grey).protocol.startswith("not binarized; ")
     with pytest.raises(TypeError):
         evaluate(model, grey, "threshold", 0)
 
@@ -247,8 +249,8 @@ def test_a_likelihood_may_describe_itself_with_any_punctuation() -> None:
     model = Model(VAE.mlp(12, (8,), likelihood=Odd()), CPU)
     protocol = log_likelihood(model, images(3), samples=2).protocol
     assert protocol == (
-        "grey pixels; Bernoulli; odd; very likelihood on grey values (a cross-entropy, not a "
-        "density); importance sampling with 2 samples per image"
+        "not binarized; Bernoulli; odd; very likelihood on values in [0, 1] (a cross-entropy, not "
+        "a density); importance sampling with 2 samples per image"
     )
 
 

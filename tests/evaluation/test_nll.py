@@ -224,7 +224,7 @@ def test_the_standard_error_is_over_images_and_the_protocol_is_named() -> None:
     assert found.standard_error == pytest.approx(log_p.std() / math.sqrt(50), rel=1e-12)
     assert found.effective_samples == pytest.approx(effective.mean())
     assert found.protocol.endswith("; importance sampling with 10 samples per image")
-    assert "grey pixels; Bernoulli" in found.protocol
+    assert "not binarized; Bernoulli" in found.protocol
     assert (found.images, found.samples) == (50, 10)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from scratchvae.data import load_dataset
 from scratchvae.errors import DataError
-from scratchvae.likelihoods import Gaussian
+from scratchvae.likelihoods import Categorical, Gaussian
 from scratchvae.models import VAE, Model
 
 D = 12
@@ -125,6 +125,12 @@ def test_values_that_a_likelihood_has_no_probability_for_are_refused(model):
         for use in the_uses(model):
             with pytest.raises(DataError, match=r"Bernoulli likelihood is of values in \[0, 1\]"):
                 use(images)
+
+
+def test_a_categorical_has_no_level_outside_the_unit_interval(cpu64):
+    model = Model(VAE.mlp(D, (8,), likelihood=Categorical(3)), cpu64)
+    with pytest.raises(DataError, match=r"of values in \[0, 1\]"):
+        model.encode(np.full((2, D), 1.5))
 
 
 def test_a_gaussian_takes_any_finite_values(cpu64):
