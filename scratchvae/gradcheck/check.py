@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
+from scratchvae.gradcheck.adapters.adapted import Adapted
 from scratchvae.gradcheck.compare import compare
 from scratchvae.gradcheck.dual import Watch
 from scratchvae.gradcheck.methods import METHODS, Method, method_named
@@ -71,9 +72,9 @@ def gradcheck(
 
 
 def check_gradient(
-    f: Function,
+    f: Function | Adapted,
     *arguments: Any,
-    vjp: Function,
+    vjp: Function | None = None,
     constants: Mapping[str, Any] | None = None,
     method: str = "complex",
     directions: int | None = None,
@@ -81,25 +82,58 @@ def check_gradient(
     seed: int = 0,
     nearby: bool = True,
     overwrites: Sequence[str] = (),
+    surrogate: Function | None = None,
+    reseed: Function | None = None,
 ) -> Report:
     """Check the gradient ``vjp(*arguments, dy)`` of a function, and report.
 
     Arguments: arrays, numbers, and tuples, lists and dicts of them. Floating-point numbers are
     checked, in float64; the rest is handed through, as are the keyword arguments ``constants``.
-    ``vjp`` returns a gradient for each argument, None for one without. ``nearby``: also at a second
-    point near the first, and where f has kinks at one with zeros and ties. ``overwrites``: what
-    ``vjp`` may use as scratch, names of arguments or "dy". The rest as in :func:`gradcheck`.
+    ``vjp`` returns a gradient for each argument, None for one without; ``f`` may come from an
+    adapter, which has the vjp. ``nearby``: also at a second point near the first, and where f has
+    kinks at one with zeros and ties. ``overwrites``: what ``vjp`` may use as scratch, names of
+    arguments or "dy". ``surrogate``: vjp is meant to be the gradient of this function instead, as
+    of x for round(x); the report says so. ``reseed()`` sets the seed of a function that draws its
+    own noise. The rest as in :func:`gradcheck`.
     """
-    subject = FunctionSubject(f, vjp, arguments, None, constants, overwrites)
+    name: str | None = getattr(f, "__name__", None)
+    names: tuple[str, ...] = ()
+    if isinstance(f, Adapted):
+        arguments, vjp, name, names = (*arguments, *f.more), f.vjp, f.name, f.names
+        f = f.f
+    if vjp is None:
+        raise ConfigError("a check needs the gradient: pass vjp=, a function (*arguments, dy)")
+    note = None
+    if surrogate is not None:
+        _require_same_shape(f, surrogate, arguments, constants)
+        other = getattr(surrogate, "__name__", "its surrogate")
+        note = f"declared: the gradient of the surrogate {other}, not of {name or 'the function'}"
+        f = surrogate
+    subject = FunctionSubject(f, vjp, arguments, name, constants, overwrites, names, reseed)
+    if note:
+        subject.remarks.append(note)
     return check_subject(subject, method, directions, tolerance, seed, nearby)
 
 
-def assert_gradient(f: Function, *arguments: Any, vjp: Function, **options: Any) -> Report:
+def assert_gradient(
+    f: Function | Adapted, *arguments: Any, vjp: Function | None = None, **options: Any
+) -> Report:
     """:func:`check_gradient`, for tests: an ``AssertionError`` with the report unless it is right.
 
     A gradient that could not be checked raises ``UncheckableError``: it is not known to be right.
     """
     return check_gradient(f, *arguments, vjp=vjp, **options).raise_if_failed()
+
+
+def _require_same_shape(
+    f: Function, surrogate: Function, arguments: Sequence[Any], constants: Mapping[str, Any] | None
+) -> None:
+    """``UncheckableError`` for a surrogate that is none: its values have another shape."""
+    shapes = [np.shape(g(*arguments, **(constants or {}))) for g in (f, surrogate)]
+    if shapes[0] != shapes[1]:
+        raise UncheckableError(
+            f"the surrogate returns shape {shapes[1]} where the function returns {shapes[0]}"
+        )
 
 
 def check_subject(

@@ -40,7 +40,8 @@ def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
     if isinstance(subject, BufferedSubject):
         _require_written(subject, w)
     bound = subject.bind(get_backend("cpu", "float64"))
-    generators = list(_generators(subject))
+    declared = isinstance(subject, FunctionSubject) and subject.reseed is not None
+    generators = [] if declared else list(_generators(subject))
     before = [_state(g) for g in generators]
     first, second = (np.array(bound.value(subject.args)) for _ in range(2))
     drew = any(_state(g) != state for g, state in zip(generators, before, strict=True))
@@ -48,7 +49,7 @@ def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
     if drew:
         raise UnsteadyError(
             f"{subject.name} draws its own noise: draw it outside and hand it in as an argument, "
-            "so that backward sees the same numbers"
+            "so that backward sees the same numbers, or pass reseed=, a function that sets its seed"
         )
     if first.shape != second.shape or not np.array_equal(first, second):
         raise UnsteadyError(

@@ -30,3 +30,17 @@ def test_the_profiles_are_registered():
     assert not dev.derandomize
     assert thorough.max_examples >= 2000
     assert ci.print_blob
+
+
+CHECK = "from scratchvae.gradcheck import assert_gradient; import numpy; " + (
+    "assert_gradient(numpy.exp, numpy.ones(2), vjp=lambda x, dy: dy * numpy.exp(x)); "
+)
+
+
+@pytest.mark.parametrize("code", ["import scratchvae.gradcheck; ", CHECK])
+def test_checking_a_strangers_function_loads_none_of_the_rest(code):
+    code = f"import sys; {code} print(*[m for m in sys.modules if m.startswith('scratchvae.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    parts = {name.split(".")[1] for name in done.stdout.split()}
+    assert parts <= {"gradcheck", "backend", "errors", "memory", "types"}
+    assert len(done.stdout.split()) < 45

@@ -377,3 +377,33 @@ def test_an_error_that_the_point_hides_shows_nearby_and_may_be_left_aside():
     assert "right at the point, wrong near the point: x = [" in report.text()
     alone = check_gradient(lambda x: np.sum(x**3), np.ones(4), vjp=only_at_ones, nearby=False)
     assert alone.ok
+
+
+def test_a_declared_surrogate_is_checked_and_named():
+    def identity(x):
+        return 1.0 * x
+
+    def straight_through(x, dy):
+        return 1.0 * dy
+
+    assert not check_gradient(np.round, V, vjp=straight_through).ok
+    report = assert_gradient(np.round, V, vjp=straight_through, surrogate=identity)
+    assert "declared: the gradient of the surrogate identity, not of round" in report.text()
+    assert not check_gradient(np.round, V, vjp=lambda x, dy: 2 * dy, surrogate=identity).ok
+    with pytest.raises(UncheckableError, match=r"surrogate returns shape \(\) where"):
+        check_gradient(np.round, V, vjp=straight_through, surrogate=np.sum)
+
+
+def test_a_declared_seed_makes_noise_repeatable():
+    rng = np.random.default_rng(0)
+    start = rng.bit_generator.state
+
+    def f(x):
+        return x * rng.normal(size=6)
+
+    def reseed():
+        rng.bit_generator.state = start
+
+    assert_gradient(f, V, vjp=lambda x, dy: dy * rng.normal(size=6), reseed=reseed)
+    wrong = check_gradient(f, V, vjp=lambda x, dy: dy * rng.normal(size=6) ** 2, reseed=reseed)
+    assert wrong.outcome == "wrong"

@@ -29,6 +29,7 @@ class FunctionSubject(Subject):
     single argument's may come bare. None stands for one without a gradient, which then is not
     checked. y may be several arrays: dy has their structure. For a scalar f, dy is the number 1.
     ``overwrites``: names of arguments, or "dy", that backward is declared to use as scratch.
+    ``reseed()`` is called before each call of either, for a function that draws its own noise.
     """
 
     def __init__(
@@ -39,18 +40,21 @@ class FunctionSubject(Subject):
         name: str | None = None,
         constants: Mapping[str, Any] | None = None,
         overwrites: Sequence[str] = (),
+        names: Sequence[str] = (),
+        reseed: Function | None = None,
     ) -> None:
         self.f, self.backward = f, backward
         self.name = name or getattr(f, "__name__", None) or type(f).__name__
         self.arguments, self.constants = tuple(arguments), dict(constants or {})
-        self.overwrites = tuple(overwrites)
-        names = _names(f, len(arguments))
+        self.overwrites, self.reseed = tuple(overwrites), reseed
+        self.names = tuple(names) if len(names) == len(arguments) else _names(f, len(arguments))
         self.places: dict[str, Place] = {}
         self.args = {}
         for place, leaf in (p for i, a in enumerate(self.arguments) for p in leaves(a, (i,))):
             if is_real(leaf):
-                self.places[words(place, names)] = place
-                self.args[words(place, names)] = _checked(words(place, names), leaf)
+                name_ = words(place, self.names)
+                self.places[name_] = place
+                self.args[name_] = _checked(name_, leaf)
             else:
                 _refuse_complex(leaf)
         if self.args and not any(a.size for a in self.args.values()):
@@ -116,7 +120,14 @@ class FunctionSubject(Subject):
         new = {self.places[n]: move(a, seed, f"{self.name} {n}") for n, a in self.args.items()}
         arguments = [rebuilt(a, new, (i,)) for i, a in enumerate(self.arguments)]
         return FunctionSubject(
-            self.f, self.backward, arguments, self.name, self.constants, self.overwrites
+            self.f,
+            self.backward,
+            arguments,
+            self.name,
+            self.constants,
+            self.overwrites,
+            self.names,
+            self.reseed,
         )
 
 
@@ -135,6 +146,7 @@ class BoundFunction:
         arrays = self._copies(args)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            self._reseed()
             y = self.subject.f(*self._arguments(arrays), **self.subject.constants)
         self._unchanged(self.subject.name, args, arrays, ())
         return y
@@ -144,6 +156,7 @@ class BoundFunction:
         arrays, dy = self._copies(args), self._cotangent(w)
         before = [np.array(a) for _, a in leaves(dy)]
         with np.errstate(all="ignore"):
+            self._reseed()
             found = self.subject.backward(*self._arguments(arrays), dy, **self.subject.constants)
         who = f"the backward of {self.subject.name}"
         self._unchanged(who, args, arrays, self.subject.overwrites)
@@ -162,6 +175,10 @@ class BoundFunction:
                 if np.may_share_memory(g, a) and remark not in self.subject.remarks and a.ndim:
                     self.subject.remarks.append(remark)
         return gradients
+
+    def _reseed(self) -> None:
+        if self.subject.reseed is not None:
+            self.subject.reseed()
 
     def _copies(self, args: Mapping[str, NDArray]) -> dict[str, Any]:
         if self.dtype.kind == "c":
