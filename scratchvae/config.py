@@ -193,6 +193,19 @@ class TrainConfig:
         lists = {name: list(getattr(self, name)) for name in LISTS}
         return asdict(self) | lists
 
+    def in_use(self) -> Json:
+        """:meth:`to_json` without what does not count beside the other settings.
+
+        That is what another likelihood reads, hidden sizes beside layers in words, and how files
+        are read where a data set has a name.
+        """
+        unused = set(LikelihoodSettings._fields) - {"name", *self.likelihood_class.settings}
+        if self.encoder:
+            unused |= {"hidden", "activation"}
+        if self.data in DATASETS:
+            unused |= {"image_shape", "full_scale", "split", "label_column"}
+        return {name: value for name, value in self.to_json().items() if name not in unused}
+
     @classmethod
     def defaults(cls) -> Json:
         """The default of every setting, by name."""

@@ -7,6 +7,7 @@ import mmap
 import os
 import pickle
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -41,6 +42,31 @@ def numbers_in_cache(arrays: int) -> int:
         nbytes = 1 << 20
     fitting = 2 * nbytes // (3 * 4 * arrays) // 1024 * 1024
     return min(max(fitting, 8_192), 65_536)
+
+
+def require_memory(nbytes: int, what: str) -> None:
+    """``MemoryError`` if ``nbytes`` exceed the memory of this machine, swap included.
+
+    A system may promise more than it has, and end the process that uses it.
+    """
+    most = _machine_memory()
+    if most is not None and nbytes > most:
+        raise MemoryError(
+            f"{what} needs {nbytes / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f} GB"
+        )
+
+
+def _machine_memory() -> int | None:
+    """The bytes of physical memory and swap; None if the system does not say."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("SwapTotal:"):
+                total += 1024 * int(line.split()[1])
+    return total if total > 0 else None
 
 
 class SharedMemory:

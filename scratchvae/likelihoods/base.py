@@ -42,6 +42,7 @@ class Likelihood:
     unit_interval = False  # x must lie in [0, 1]
     binary = False  # x is 0 or 1: of other values it is a cross-entropy, not a density
     noise = "uniform"  # what the sampler is fed: U[0, 1) or N(0, 1), "uniform" or "normal"
+    settings: tuple[str, ...] = ()  # the fields of LikelihoodSettings that from_settings reads
 
     @classmethod
     def from_settings(cls, settings: LikelihoodSettings) -> "Likelihood":

@@ -18,6 +18,7 @@ class Categorical(Likelihood):
     """
 
     unit_interval = True
+    settings = ("max_level",)
 
     def __init__(self, n_levels: int) -> None:
         """``n_levels``: L, the number of levels, black included; ``ConfigError`` below 2."""

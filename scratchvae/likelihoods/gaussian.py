@@ -118,6 +118,8 @@ class GaussianLikelihood(Likelihood):
 class Gaussian(GaussianLikelihood):
     """Gaussian pixels with one fixed standard deviation ``std`` > 0; else ``ConfigError``."""
 
+    settings = ("std", "mean")
+
     def __init__(self, std: float = 1.0, mean: str = "sigmoid") -> None:
         super().__init__(mean)
         if not (math.isfinite(std) and std > 0):
@@ -153,6 +155,8 @@ class LearnedGaussian(GaussianLikelihood):
     never changes is unbounded, and training would diverge. Parameter: logvar, (1,) or (D,), from
     σ = ``start_std``. Raises ``ConfigError`` for standard deviations out of range.
     """
+
+    settings = ("start_std", "mean")
 
     def __init__(
         self,

@@ -62,7 +62,7 @@ def write_report(
 
     ``pixels``: of an image, for the equations of the model.
     """
-    settings = study.config.to_json() | {"epochs": result.epochs}
+    settings = study.config.in_use() | {"epochs": result.epochs}
     del settings["seed"]
     parts = [
         f"<h1>{text(study.title)}</h1>",

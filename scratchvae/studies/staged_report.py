@@ -36,7 +36,7 @@ def write_staged_report(
         *_how(rows),
     ]
     weighted = replace(config, estimator="iwae", samples=study.ks[-1])
-    shared = {name: value for name, value in config.to_json().items() if name not in OF_A_RUN}
+    shared = {name: value for name, value in config.in_use().items() if name not in OF_A_RUN}
     write_page(path, study.name, parts, figures, equations_of(weighted, pixels), shared)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.allocation import checked_nbytes
+from scratchvae.backend.allocation import checked_nbytes, require_memory
 from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import TrainConfig, resolve_gaussian, resolve_max_level
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
@@ -52,8 +52,10 @@ def prepare(config: TrainConfig, dataset: Dataset, *, vae: VAE | None = None) ->
             f"the model takes {vae.pixels} numbers per image, but those of {dataset.name} have "
             f"{pixels}"
         )
-    checked_nbytes((vae.layout.padded_size,), config.dtype)
-    checked_nbytes((config.batch_size, vae.samples, vae.pixels + vae.latent_dim), config.dtype)
+    parameters = checked_nbytes((vae.layout.padded_size,), config.dtype)
+    require_memory(2 * parameters, f"a model of {vae.layout.padded_size:,} parameters")
+    batch = (config.batch_size, vae.samples, vae.pixels + vae.latent_dim)
+    require_memory(checked_nbytes(batch, config.dtype), "a batch")
     if vae.likelihood.unit_interval:
         for split, part in ((dataset.train, "training"), (dataset.test, "test")):
             require_unit_interval(split, f"{dataset.name}, {part} images")

@@ -266,10 +266,16 @@ def test_an_interrupted_run_says_where_its_state_is_and_exits_with_the_signal(
     assert json.loads(cli("evaluate", "run", "--json").out)["epoch"] == 1
 
 
-def test_a_model_larger_than_any_memory_is_refused_in_words(cli, here, tiny_train) -> None:
-    answer = cli(*tiny_train, "--hidden", 10**15, "--quiet")
+@pytest.mark.parametrize("hidden", [(10**15,), (2**53,), (10**6, 10**6)])
+def test_a_model_larger_than_memory_is_refused_before_a_folder_exists(
+    cli, here, tiny_train, hidden, monkeypatch
+) -> None:
+    monkeypatch.setattr("scratchvae.backend.allocation._machine_memory", lambda: 8 << 30)
+    before = sorted(here.iterdir())
+    answer = cli(*tiny_train, "--hidden", *hidden, "--quiet")
     assert answer.code == 2
-    assert answer.err.startswith("scratchvae: not enough memory")
+    assert answer.err.startswith("scratchvae: not enough memory: ")
+    assert sorted(here.iterdir()) == before
 
 
 def test_a_disk_that_fills_up_while_training_is_said_in_words(

@@ -248,3 +248,24 @@ def test_the_test_split_of_an_older_run_is_the_last_tenth() -> None:
     assert TrainConfig.from_json(old | {"levels": 0}).split == "last"
     assert TrainConfig.from_json(old | {"levels": 0, "data": "digits"}).split == "auto"
     assert TrainConfig.from_json(old).split == "auto"
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, set()),
+        ({"likelihood": "gaussian"}, {"std", "mean"}),
+        ({"likelihood": "gaussian-learned"}, {"start_std", "mean"}),
+        ({"likelihood": "categorical", "max_level": 16}, {"max_level"}),
+    ],
+)
+def test_of_the_settings_in_use_only_this_likelihood_s_are_listed(changes, names) -> None:
+    listed = TrainConfig(**changes).in_use()
+    assert {"max_level", "std", "start_std", "mean"} & set(listed) == names
+    assert listed["likelihood"] == TrainConfig(**changes).likelihood
+
+
+def test_hidden_sizes_are_not_in_use_beside_layers_in_words_nor_reading_beside_a_name() -> None:
+    listed = TrainConfig(encoder=("dense 8",), decoder=("dense 64",)).in_use()
+    assert not {"hidden", "activation", "split", "full_scale"} & set(listed)
+    assert {"hidden", "split", "full_scale"} <= set(TrainConfig(data="faces.npy").in_use())
