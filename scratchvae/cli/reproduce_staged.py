@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser, study: StagedStudy) -> None:
                        help="samples of z per image, a training for each (default: "
                        f"{' '.join(map(str, study.ks))})")  # fmt: skip
     group.add_argument("--objective", choices=("vae", "iwae"),
-                       help="the ELBO or the importance-weighted one (default: iwae)")  # fmt: skip
+                       help="the ELBO or the importance-weighted bound, of k > 1 "
+                       "(default: iwae)")  # fmt: skip
     group.add_argument("--stages", type=int, metavar="N",
                        help=f"train to the end of stage N, of {known}; stage i passes 3^(i - 1) "
                        f"times over the images (default: {known})")  # fmt: skip

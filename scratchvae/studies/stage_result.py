@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import stdev
+from statistics import fmean, stdev
+from typing import NamedTuple
 
 from scratchvae.evaluation import LogLikelihood, is_active, log_likelihood, without_units
 from scratchvae.evaluation.elbo import as_seen_by_model
@@ -103,6 +104,35 @@ def stage_table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
             f"{row['cut_nll_few'] - row['test_nll_few']:>+9.3f}{row['active_units']:>8}"
         )
     return "\n".join(lines)
+
+
+class Change(NamedTuple):
+    """What a point changed alone does: −log p(x) with it and without, averaged over the seeds."""
+
+    words: str
+    stage: int  # the last that both have been measured after
+    seeds: int  # that both have
+    nll: float
+    without: float
+
+
+def ablation(study: StagedStudy, rows: Sequence[JsonView]) -> list[Change]:
+    """Every point that was changed alone, beside the settings as they are."""
+    nll = {
+        (str(r["point"]), int(r["stage"]), int(r["seed"])): float(r["test_nll"])
+        for r in rows
+        if r["k"] == 1
+    }
+    found = []
+    for point in study.points:
+        both = [(s, seed) for name, s, seed in nll if name == point.name and ("", s, seed) in nll]
+        if not both:
+            continue
+        last = max(stage for stage, _ in both)
+        seeds = [seed for stage, seed in both if stage == last]
+        changed, plain = (fmean(nll[name, last, s] for s in seeds) for name in (point.name, ""))
+        found.append(Change(point.words, last, len(seeds), changed, plain))
+    return found
 
 
 def published_of(study: StagedStudy, row: JsonView) -> str:

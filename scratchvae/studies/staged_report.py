@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scratchvae.studies.equations import equations_of
 from scratchvae.studies.report import cited, text, write_page
-from scratchvae.studies.stage_result import published_of, sorted_rows
+from scratchvae.studies.stage_result import ablation, published_of, sorted_rows
 from scratchvae.studies.staged import StagedStudy
 from scratchvae.types import JsonView
 
@@ -34,6 +34,7 @@ def write_staged_report(
         "the inactive units; “over draws”: the standard deviation over draws of the test "
         "pixels.</p>",
         *_how(rows),
+        *_ablation(study, rows),
     ]
     weighted = replace(config, estimator="iwae", samples=study.ks[-1])
     shared = {name: value for name, value in config.in_use().items() if name not in OF_A_RUN}
@@ -55,6 +56,19 @@ def _table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
         ]  # fmt: skip
         lines.append("".join(f"<td>{text(cell)}</td>" for cell in cells))
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _ablation(study: StagedStudy, rows: Sequence[JsonView]) -> list[str]:
+    """What each point does alone; nothing where none was changed."""
+    changes = ablation(study, rows)
+    if not changes:
+        return []
+    lines = ["<th></th><th>stage</th><th>seeds</th><th>−log p(x)</th><th>difference</th>"]
+    for c in changes:
+        cells = [c.words, c.stage, c.seeds, f"{c.nll:.2f}", f"{c.nll - c.without:+.2f}"]
+        lines.append("".join(f"<td>{text(cell)}</td>" for cell in cells))
+    table = "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+    return ["<h2>One point changed alone, k = 1</h2>", table]
 
 
 def _how(rows: Sequence[JsonView]) -> list[str]:

@@ -75,12 +75,16 @@ FILES["study_iwae"] = {"rows": [
      "spread_over_draws": 0.031, "active_units": 19, "training_seconds": 660.0,
      "command": "scratchvae reproduce iwae --k 1", "date": "2026-01-02T03:04:05+00:00",
      "machine": {"processor": "a processor"}, "versions": {"numpy": "2.0"}, "commit": 40 * "a",
-     "protocol": "importance sampling"},
+     "protocol": "importance sampling", "k": 1, "seed": 0, "point": ""},
 ]}  # fmt: skip
+FILES["study_iwae"]["rows"].append(
+    FILES["study_iwae"]["rows"][0] | {"run": "shuffled-seed0", "point": "shuffled", "test_nll": 87}
+)
 EXPECTED = {
     "study_iwae": [
         "| vae-k1-seed0 | 6 | 364 | 86.75 ± 0.12 | 0.004 | 85.50 | +0.020 | 0.031 | 19 | 11 |",
         "after 3280 passes VAE with k = 1 86.76, ", "commit aaaaaaaaaaaa: importance sampling.",
+        "| the images are shuffled | 6 | 1 | 87.00 | +0.25 |",
     ],
     "program_bugs": ["| noise | 234 | 229 | 4 | 1 | 10 |", "| all | 1,034 | 1,029 | 4 | 1 | 70 |",
                      "A note."],

@@ -87,6 +87,8 @@ def test_an_ablation_trains_each_point_beside_the_settings_as_they_are(cli, tmp_
         ("vae-k1-seed0", ""), ("bias-zero-seed0", "bias-zero"), ("shuffled-seed0", "shuffled"),
     ]  # fmt: skip
     assert (out / "figures" / "ablation.png").exists()
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "<td>the output bias starts at zero</td><td>1</td><td>1</td>" in report
     assert "bias-zero" in answer.out
 
 

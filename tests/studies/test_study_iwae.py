@@ -13,7 +13,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.models import Model
 from scratchvae.optim import schedule
 from scratchvae.studies import STAGED
-from scratchvae.studies.stage_result import measure_stage
+from scratchvae.studies.stage_result import ablation, measure_stage
 from scratchvae.studies.staged import StagedRun, runs_of
 from scratchvae.training import prepare
 
@@ -96,6 +96,18 @@ def test_the_published_figures_are_those_of_the_table() -> None:
     assert STUDY.published[("vae", 1)] == 86.76
     assert STUDY.published[("iwae", 50)] == 84.78
     assert {k for _, k in STUDY.published} == set(STUDY.ks)
+
+
+def test_an_ablation_compares_the_same_seeds_after_the_same_stage() -> None:
+    def row(point: str, stage: int, seed: int, nll: float) -> dict:
+        return {"point": point, "stage": stage, "seed": seed, "test_nll": nll, "k": 1}
+
+    rows = [row("", s, seed, 100 - s + seed) for s in (1, 2, 3) for seed in (0, 1)]
+    rows += [row("bias-zero", s, seed, 102 - s + seed) for s in (1, 2) for seed in (0, 1)]
+    rows += [row("shuffled", 3, 1, 97.5), row("shuffled", 4, 1, 90.0)]
+    bias, shuffled = ablation(STUDY, rows)
+    assert bias == ("the output bias starts at zero", 2, 2, 100.5, 98.5)
+    assert shuffled == ("the images are shuffled", 3, 1, 97.5, 98.0)
 
 
 def grey(count: int, seed: int) -> Split:
