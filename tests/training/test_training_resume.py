@@ -13,6 +13,7 @@ from resume_helpers import Killed, folder_of, kill_at, kill_in, left, run
 import scratchvae.training.loop as loop
 from scratchvae.errors import NonFiniteError
 from scratchvae.runs.checkpoint import load_checkpoint
+from scratchvae.training.state import State
 from scratchvae.training.step import TrainingStep
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -154,6 +155,29 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path: Path, monkeypatch) 
         with pytest.raises(NonFiniteError):
             run(folder, every=1)
     assert load_checkpoint(folder.checkpoint_path).step == 5
+
+
+def test_what_a_step_has_spoiled_goes_back_to_the_beginning_of_its_epoch(
+    tmp_path: Path, monkeypatch
+) -> None:
+    call, keep, rewind, seen = TrainingStep.__call__, State.keep, State.rewind, []
+
+    def spoiled(self: TrainingStep, t: int, i: int, count: int = 1) -> None:
+        call(self, t, i, count)
+        if t >= 6:
+            self.params.flat[0] = np.nan
+
+    def note(state: State) -> None:
+        seen.append({name: buffer.flat.tobytes() for name, buffer in state.buffers.items()})
+
+    monkeypatch.setattr(TrainingStep, "__call__", spoiled)
+    monkeypatch.setattr(State, "keep", lambda state: (note(state), keep(state)))
+    monkeypatch.setattr(State, "rewind", lambda state: (rewind(state), note(state)))
+    with pytest.raises(NonFiniteError):
+        run(folder_of(tmp_path / "run"), every=1)
+    first, second, gone_back = seen
+    assert gone_back == second
+    assert all(first[name] != second[name] for name in ("params", "adam.m", "adam.v"))
 
 
 def test_a_resumed_epoch_names_the_same_step_when_it_stops(tmp_path: Path, monkeypatch) -> None:

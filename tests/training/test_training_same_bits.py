@@ -136,6 +136,7 @@ def test_a_run_of_two_workers_goes_on_to_the_bit_on_one_core(
     monkeypatch.setattr(step_module, "cores", lambda: 2)
     expected = whole(workers=2)
     folder = stopped(tmp_path / "run", monkeypatch, workers=2)
+    assert load_checkpoint(folder.checkpoint_path).environment["workers"] == 2
     monkeypatch.setattr(step_module, "cores", lambda: 1)
     notes = Notes()
     run(folder, resume=True, progress=notes)
