@@ -129,18 +129,22 @@ def likelihoods(c: Content) -> list[str]:
 
 def program_bugs(c: Content) -> list[str]:
     """Bugs planted in the code around the gradients, by area."""
-    columns = ("mutants", "found", "explained", "not_found")
-    total = {k: sum(r[k] for r in c["rows"].values()) for k in (*columns, "seconds")}
     rows = [
-        [name, *(f"{r[k]:,}" for k in columns), f"{r['seconds']:.0f}"]
-        for name, r in [*c["rows"].items(), ("all", total)]
+        [r["bugs"], r["found"], len(r["explained"]), len(r["not_found"]), round(r["seconds"])]
+        for r in c["rows"].values()
     ]
+    total = [sum(column) for column in zip(*rows, strict=True)]
     return [
         "A bug changes one expression or statement; it is found when a test of its area fails. "
         "Explained are changes that cannot change a result, each with its reason in "
-        "[`equivalent_programs.py`](../scratchvae/selfcheck/mutation/equivalent_programs.py).",
-        table(["area", "bugs", "found", "explained", "not found", "seconds"], rows),
-        *c["notes"],
+        "[`equivalent.py`](../scratchvae/selfcheck/mutation/equivalent.py).",
+        table(
+            ["area", "bugs", "found", "explained", "not found", "seconds"],
+            [
+                [name, *(f"{number:,}" for number in row)]
+                for name, row in zip([*c["rows"], "all"], [*rows, total], strict=True)
+            ],
+        ),
     ]
 
 

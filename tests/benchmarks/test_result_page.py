@@ -58,10 +58,10 @@ FILES = {
         "model": "784-50 tanh", "images": 200, "samples": 5000, "image_ms": {"ours": 61.25},
         "ratio_ours_to": {}, "peak_mb": {"ours": {"500": 90.0, "5000": 91.0}},
     }}},
-    "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "notes": ["A note."],
-        "rows": {
-            "noise": {"mutants": 234, "found": 229, "explained": 4, "not_found": 1, "seconds": 9.5},
-            "model": {"mutants": 800, "found": 800, "explained": 0, "not_found": 0, "seconds": 60},
+    "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "rows": {
+        "noise": {"bugs": 234, "found": 231, "explained": {"a": "why", "b": "why"},
+                  "not_found": ["c"], "seconds": 9.6},
+        "model": {"bugs": 800, "found": 800, "explained": {}, "not_found": [], "seconds": 60.2},
     }},
     "likelihoods": {"command": "c", "date": "2026-01-02", "versions": {}, "settings": {}, "rows": {
         "histogram": {"nll": {"mean": 130.5, "standard_error": None, "values": [130.5]}},
@@ -86,8 +86,7 @@ EXPECTED = {
         "after 3280 passes VAE with k = 1 86.76, ", "commit aaaaaaaaaaaa: importance sampling.",
         "| the images are shuffled | 6 | 1 | 87.00 | +0.25 |",
     ],
-    "program_bugs": ["| noise | 234 | 229 | 4 | 1 | 10 |", "| all | 1,034 | 1,029 | 4 | 1 | 70 |",
-                     "A note."],
+    "program_bugs": ["| noise | 234 | 231 | 2 | 1 | 10 |", "| all | 1,034 | 1,031 | 2 | 1 | 70 |"],
     "study_gluon": [
         "### gluon", "Meets the figure.", "One note.", "Another note.",
         "| test loss, epoch 3 | 9.50 | 9.25 ± 0.12 | 9.75 ± 0.12 |",

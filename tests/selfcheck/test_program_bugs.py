@@ -11,26 +11,64 @@ import pytest
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import nll
 from scratchvae.layers.correlation import Correlation
+from scratchvae.selfcheck.mutation.__main__ import main
 from scratchvae.selfcheck.mutation.areas import AREAS, functions_of, program_mutants
 from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, key_of, reason_for
 from scratchvae.selfcheck.mutation.mutants import mutants_of, swapped_code
-from scratchvae.selfcheck.mutation.programs import area_named, run_programs
+from scratchvae.selfcheck.mutation.programs import ProgramTable, area_named, run_programs
+from scratchvae.selfcheck.mutation.trial import Trial
 
 SAMPLE = 1  # of each area
 TESTS = Path(__file__).parents[1]
 
 
-def test_a_sample_of_every_area_is_found():
-    command = [sys.executable, "-m", "scratchvae.selfcheck.mutation", "--json"]
+def test_a_sample_of_every_area_is_found(tmp_path):
+    command = [sys.executable, "-m", "scratchvae.selfcheck.mutation", "--sample", str(SAMPLE)]
     done = subprocess.run(
-        [*command, "--sample", str(SAMPLE)], capture_output=True, text=True, timeout=300
-    )
+        [*command, "--json", str(tmp_path / "bugs.json")],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert [row["area"] for row in found["rows"]] == [area.name for area in AREAS]
-    assert {row["mutants"] for row in found["rows"]} == {SAMPLE}
-    assert found["survivors"] == []
-    assert len(found["found_by"]) >= 0.8 * SAMPLE * len(AREAS)
+    rows = json.loads((tmp_path / "bugs.json").read_bytes())["rows"]
+    assert list(rows) == [area.name for area in AREAS]
+    assert {row["bugs"] for row in rows.values()} == {SAMPLE}
+    assert all(row["not_found"] == [] for row in rows.values())
+    assert sum(row["found"] for row in rows.values()) >= 0.8 * SAMPLE * len(AREAS)
+    for area in AREAS:
+        assert area.name in done.stdout
+
+
+def table_of(*areas, found_by="a test", sample=None):
+    """As if the first bug of each area had been tried."""
+    trials = [Trial(program_mutants(area_named(a))[0], found_by, 0.25) for a in areas]
+    return ProgramTable(tuple(trials), 1.0, areas, sample)
+
+
+def test_areas_that_are_run_one_by_one_come_together_in_one_file():
+    first = table_of("schedules").to_json()
+    both = table_of("noise", found_by=None).to_json(first)
+    assert list(both["rows"]) == ["noise", "schedules"]
+    assert both["rows"]["schedules"] == first["rows"]["schedules"] == {
+        "bugs": 1, "found": 1, "seconds": 0.2, "explained": {}, "not_found": []
+    }  # fmt: skip
+    assert len(both["rows"]["noise"]["not_found"]) == 1
+    again = table_of("noise").to_json(both)
+    assert again["rows"]["noise"]["not_found"] == []
+
+
+def test_numbers_of_another_version_or_sample_do_not_stay():
+    before = table_of("schedules").to_json()
+    for foreign in (before | {"versions": {"python": "2.7"}}, before | {"sample": 3}):
+        assert list(table_of("noise").to_json(foreign)["rows"]) == ["noise"]
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", '{"rows": []}'])
+def test_another_file_is_not_written_over(content, tmp_path, capsys):
+    path = tmp_path / "mine.json"
+    path.write_text(content)
+    assert main(["noise", "--sample", "1", "--json", str(path)]) == 2
+    assert "name another file" in capsys.readouterr().err
+    assert path.read_text() == content
 
 
 @pytest.mark.parametrize("area", AREAS, ids=lambda area: area.name)

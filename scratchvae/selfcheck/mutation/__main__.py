@@ -1,18 +1,24 @@
 """``python -m scratchvae.selfcheck.mutation``: bugs in the code around the gradients."""
 
 import argparse
+import json
 import sys
+from pathlib import Path
 
-from scratchvae.errors import ScratchVAEError
+from scratchvae.errors import DataError, ScratchVAEError
 from scratchvae.selfcheck.mutation.areas import AREAS
-from scratchvae.selfcheck.mutation.programs import run_programs
+from scratchvae.selfcheck.mutation.programs import ProgramTable, run_programs
 from scratchvae.selfcheck.mutation.trial import Trial
+from scratchvae.storage.atomic import write_bytes
+from scratchvae.types import Json
+
+COMMAND = "python -m scratchvae.selfcheck.mutation"
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Plant bugs as the arguments say; 1 when one was not found."""
     parser = argparse.ArgumentParser(
-        prog="python -m scratchvae.selfcheck.mutation",
+        prog=COMMAND,
         description="Plant bugs in the code around the gradients (noise, binarization, samplers, "
         "evaluation, …) and let the project's own tests find them. In a clone of the repository.",
     )
@@ -21,15 +27,42 @@ def main() -> int:
     parser.add_argument(
         "--sample", type=int, metavar="N", help="N bugs from each area instead of all"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object to stdout")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE",
+        help="write the numbers to a file, too; what it says of other areas stays",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
     try:
+        before = None if args.json is None else _content_of(args.json)
         table = run_programs(args.area, args.sample, _progress)
+        if args.json is not None:
+            _write(args.json, table, before)
     except ScratchVAEError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(table.to_json() if args.json else table.table())
+    print(table.table())
     return 1 if table.failed else 0
+
+
+def _content_of(path: Path) -> Json | None:
+    """What an earlier run has written; ``DataError`` for another file."""
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}; name another file") from error
+    if not isinstance(content, dict) or not isinstance(content.get("rows"), dict):
+        raise DataError(f"{path} was not written by {COMMAND}: name another file")
+    return content
+
+
+def _write(path: Path, table: ProgramTable, before: Json | None) -> None:
+    content = {"command": f"{COMMAND} --json {path}", **table.to_json(before)}
+    try:
+        write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _progress(trial: Trial) -> None:

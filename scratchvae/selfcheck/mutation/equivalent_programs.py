@@ -157,6 +157,10 @@ EQUIVALENT: dict[str, str] = {
     "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
     # resume
+    "training.prepared.prepare: a constant: 1 -> -1": LAST_AXIS,
+    "training.prepared.prepare: an argument ignored: binarize(dataset.train, config.binarize, "
+    "seed=config.seed, lane=TRAIN_LANE) -> binarize(dataset.train, config.binarize, "
+    "seed=config.seed)": "the lane of the training images is 0, as it is unless given",
     "training.state.State.__init__: a wrong name: step -> b (#2)": (
         "a buffer lies on the backend of its step"
     ),

@@ -1,17 +1,18 @@
 """Bugs in the code around the gradients: planted, judged by the tests, and told in a table."""
 
 import io
-import json
 import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from scratchvae.errors import ConfigError
 from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant, program_mutants
 from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, key_of, reason_for
 from scratchvae.selfcheck.mutation.trial import Trial, Trials, tests_folder
+from scratchvae.types import Json
 from scratchvae.versions import versions
 
 SEED = 20140501  # committed: it draws the sample
@@ -24,8 +25,14 @@ class ProgramTable:
 
     trials: tuple[Trial, ...]
     seconds: float
-    complete: bool  # every mutant of the areas, not a sample
+    areas: tuple[str, ...]
+    sample: int | None = None  # so many of each area; all unless given
     broken: tuple[str, ...] = ()  # tests that fail without any bug: they judged nothing
+
+    @property
+    def complete(self) -> bool:
+        """Whether every bug of every area was planted."""
+        return self.sample is None and len(self.areas) == len(AREAS)
 
     @property
     def equivalent(self) -> tuple[Trial, ...]:
@@ -53,56 +60,55 @@ class ProgramTable:
             self.survivors or self.mistaken or (self.complete and share > MAX_EQUIVALENT_SHARE)
         )
 
-    def rows(self) -> list[dict[str, int | str]]:
-        """For each area: how many mutants, how many were found, and how many are explained."""
+    def rows(self) -> dict[str, Json]:
+        """Of each area: how many bugs were planted and found, what is explained, what is left."""
         by_area: dict[str, list[Trial]] = {}
         for trial in self.trials:
             by_area.setdefault(trial.mutant.area, []).append(trial)
-        return [self._row(area, trials) for area, trials in by_area.items()]
+        return {area: self._row(trials) for area, trials in by_area.items()}
 
-    def _row(self, name: str, trials: Sequence[Trial]) -> dict[str, int | str]:
-        explained = set(self.equivalent)
+    def _row(self, trials: Sequence[Trial]) -> Json:
+        left = [t.mutant.name for t in trials if t.found_by is None]
         return {
-            "area": name,
-            "mutants": len(trials),
-            "found": sum(t.found_by is not None for t in trials),
-            "equivalent": sum(t in explained for t in trials),
+            "bugs": len(trials),
+            "found": len(trials) - len(left),
+            "seconds": round(sum(t.seconds for t in trials), 1),
+            "explained": {name: reason for name in left if (reason := reason_for(name))},
+            "not_found": [name for name in left if not reason_for(name)],
         }
 
     def table(self) -> str:
         """The table for people."""
-        lines = [f"{'area':16}{'mutants':>9}{'found':>9}{'equivalent':>12}{'not found':>11}"]
-        for row in [*self.rows(), self._row("all", self.trials)]:
-            left = int(row["mutants"]) - int(row["found"]) - int(row["equivalent"])
+        lines = [f"{'area':16}{'bugs':>9}{'found':>9}{'explained':>12}{'not found':>11}"]
+        for area, row in [*self.rows().items(), ("all", self._row(self.trials))]:
             lines.append(
-                f"{row['area']:16}{row['mutants']:>9}{row['found']:>9}{row['equivalent']:>12}{left:>11}"
+                f"{area:16}{row['bugs']:>9}{row['found']:>9}"
+                f"{len(row['explained']):>12}{len(row['not_found']):>11}"
             )
         about = ", ".join(f"{name} {version}" for name, version in versions().items())
         lines.append(f"{self.seconds:.0f} s; {about}")
         lines += [
-            f"equivalent: {t.mutant.name}: {reason_for(t.mutant.name)}" for t in self.equivalent
+            f"explained: {t.mutant.name}: {reason_for(t.mutant.name)}" for t in self.equivalent
         ]
         lines += [f"NOT FOUND: {t.mutant.name}" for t in self.survivors]
         lines += [f"FAILS WITHOUT A BUG: {test}" for test in self.broken]
         lines += [f"NOT EQUIVALENT, or not planted any more: {name}" for name in self.mistaken]
         return "\n".join(lines)
 
-    def to_json(self) -> str:
-        """Everything as JSON."""
-        return json.dumps(
-            {
-                "failed": self.failed,
-                "complete": self.complete,
-                "seconds": round(self.seconds, 1),
-                "versions": versions(),
-                "rows": self.rows(),
-                "equivalent": {t.mutant.name: reason_for(t.mutant.name) for t in self.equivalent},
-                "broken": list(self.broken),
-                "survivors": [t.mutant.name for t in self.survivors],
-                "found_by": {t.mutant.name: t.found_by for t in self.trials if t.found_by},
-            },
-            indent=2,
-        )
+    def to_json(self, before: Json | None = None) -> Json:
+        """Everything as plain data.
+
+        ``before``: what this made of other areas earlier. With the same versions and the same
+        sample its rows stay, so that areas may be run one by one.
+        """
+        rows = self.rows()
+        content = {"versions": versions(), "sample": self.sample}
+        if before is not None and all(before.get(name) == content[name] for name in content):
+            rows = before["rows"] | rows
+        return content | {
+            "date": datetime.now(UTC).date().isoformat(),
+            "rows": {area.name: rows[area.name] for area in AREAS if area.name in rows},
+        }
 
 
 def run_programs(
@@ -122,7 +128,8 @@ def run_programs(
     return ProgramTable(
         tuple(tried.trials),
         time.perf_counter() - start,
-        complete=sample is None and len(chosen) == len(AREAS),
+        tuple(area.name for area in chosen),
+        sample,
         broken=tuple(tried.broken),
     )
 

@@ -48,6 +48,7 @@ class Trial:
 
     mutant: ProgramMutant
     found_by: str | None
+    seconds: float = 0.0
 
 
 class Trials:
@@ -88,12 +89,12 @@ class Trials:
             if reach is not None:
                 tests, seconds = reach.tests(mutant.function.__code__, tests)
                 limit = PATIENCE + 3 * seconds
-            found = None
+            found, start = None, time.perf_counter()
             if tests:
                 found = _in_a_child(partial(self._first_failure, mutant, tests), limit)
             if reach is None and found is not None:
                 self._require_sound(found, tests)
-            trial = Trial(mutant, found)
+            trial = Trial(mutant, found, time.perf_counter() - start)
             self.trials.append(trial)
             self.told(trial)
 
