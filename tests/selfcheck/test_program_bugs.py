@@ -79,6 +79,13 @@ def test_every_module_and_every_test_of_an_area_is_there(area):
         assert (TESTS / place).exists()
 
 
+def test_no_module_of_the_evaluation_is_left_out():
+    modules = [module for area in AREAS for module in area.modules]
+    files = (TESTS.parent / "scratchvae" / "evaluation").glob("[!_]*.py")
+    assert {f"evaluation.{file.stem}" for file in files} <= set(modules)
+    assert len(set(modules)) == len(modules)
+
+
 def test_the_list_of_bugs_is_always_the_same_and_every_name_is_its_own():
     names = [m.name for area in AREAS for m in program_mutants(area)]
     assert names == [m.name for area in AREAS for m in program_mutants(area)]

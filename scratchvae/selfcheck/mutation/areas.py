@@ -56,7 +56,7 @@ AREAS: tuple[Area, ...] = (
     Area(
         "evaluation",
         ("evaluation.elbo", "evaluation.nll", "evaluation.interpolation", "evaluation.baselines",
-         "evaluation.gradient_noise"),
+         "evaluation.gradient_noise", "evaluation.units"),
         ("evaluation",),
     ),
     Area(
