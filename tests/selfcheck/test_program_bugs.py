@@ -13,7 +13,7 @@ from scratchvae.evaluation import nll
 from scratchvae.layers.correlation import Correlation
 from scratchvae.selfcheck.mutation.__main__ import main
 from scratchvae.selfcheck.mutation.areas import AREAS, functions_of, program_mutants
-from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, key_of, reason_for
+from scratchvae.selfcheck.mutation.equivalent import IN_PROGRAMS, key_of, reason_for
 from scratchvae.selfcheck.mutation.mutants import mutants_of, swapped_code
 from scratchvae.selfcheck.mutation.programs import ProgramTable, area_named, run_programs
 from scratchvae.selfcheck.mutation.trial import Trial
@@ -145,7 +145,7 @@ def test_few_bugs_are_explained_and_the_longest_key_explains_them():
     explained = [name for name in names if reason_for(name)]
     assert 0 < len(explained) <= 0.03 * len(names)
     assert all(name.startswith(key_of(name)) for name in explained)
-    assert all(reason and "\n" not in reason for reason in EQUIVALENT.values())
+    assert all(reason and "\n" not in reason for reason in IN_PROGRAMS.values())
 
 
 def test_an_unknown_area_is_a_sentence():

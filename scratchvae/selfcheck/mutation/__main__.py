@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scratchvae.errors import DataError, ScratchVAEError
 from scratchvae.selfcheck.mutation.areas import AREAS
+from scratchvae.selfcheck.mutation.equivalent import reason_for
 from scratchvae.selfcheck.mutation.programs import ProgramTable, run_programs
 from scratchvae.selfcheck.mutation.trial import Trial
 from scratchvae.storage.atomic import write_bytes
@@ -68,7 +69,8 @@ def _write(path: Path, table: ProgramTable, before: Json | None) -> None:
 def _progress(trial: Trial) -> None:
     """One line for every bug that no test found, on stderr, as it happens."""
     if trial.found_by is None:
-        print(f"not found: {trial.mutant.name}", file=sys.stderr, flush=True)
+        word = "explained" if reason_for(trial.mutant.name) else "not found"
+        print(f"{word}: {trial.mutant.name}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

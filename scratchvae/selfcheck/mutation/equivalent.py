@@ -1,11 +1,16 @@
-"""Mutants that change nothing, each with its algebra in one line."""
+"""Mutants that change nothing, each with its reason in one line: in gradients, and around them.
+
+A key of ``IN_GRADIENTS`` is the mutant's name. A key of ``IN_PROGRAMS`` is the name or the part of
+it before the change, where all changes of one kind in one function have one reason;
+:func:`reason_for` finds the longest that fits.
+"""
 
 NO_SCRATCH = "the plain equation has no use for the scratch buffer"
-LAST_AXIS = "an array (B, Z) or (B, K) has two axes: axis 1 is axis −1"
+LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
 REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
 WIDTH_ONLY = "only the length of its rows is read, which all of them share"
 
-EQUIVALENT: dict[str, str] = {
+IN_GRADIENTS: dict[str, str] = {
     **{
         f"plain bernoulli_nll_and_grad: a wrong name: tmp -> {name}": NO_SCRATCH
         for name in ("da", "nll", "x", "a")
@@ -40,3 +45,175 @@ EQUIVALENT: dict[str, str] = {
         for layer in ("Conv2D", "ConvTranspose2D")
     },
 }
+
+MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one with probability 2⁻⁵³"
+ALIAS = "two names of one object"
+DIVISOR = "what stands in for a length or a sine of zero divides what is not taken: the line is"
+BUFFER = "a longer buffer than is needed: what is not asked for is not read"
+BLOCKS = "how many images are held at one time changes no sum"
+LENGTH = "a length is never negative"
+LEVELS = "a level lies between 0 and the largest"
+ALGORITHM = "either way is the same sum; the other one is only slower"
+ROWS_ONLY = "only its number of rows is read, which both have"
+FIRST_BLOCK = "the first block begins at 0"
+REST = "reshape finds out the one size that is left"
+INFINITE = "where μ or log σ is infinite, so is the divergence that is reported: refused alike"
+HALF = "⌊1/2⌋ = ⌊0/2⌋"
+SQUARED = "(a − b)² = (b − a)²"
+
+IN_PROGRAMS: dict[str, str] = {
+    # noise
+    "backend.noise.generator: an argument ignored: np.array(": (
+        "of whole numbers from 0 to 2⁶⁴ − 1 NumPy makes the same words"
+    ),
+    "backend.noise.generator: a wrong name: rest -> value": "to skip no words skips none",
+    "backend.noise.generator: an argument ignored: bits.random_raw(": (
+        "skipped words are not looked at, whether they are handed out or not"
+    ),
+    "backend.noise.fill_normal: an index: :pairs -> pairs:": (
+        "the cosines are spent before the sines are written: both fit into one place"
+    ),
+    "backend.noise.permutation: an argument ignored: np.argsort(": MEASURE_ZERO,
+    # binarization
+    "data.subset.select: a constant: 3 -> 4": "the text of a draw has both groups or neither",
+    "data.binarize.require_both_values: a comparison: pixels.min() == pixels.max() -> ": (
+        "the smallest is never greater than the largest"
+    ),
+    # initializers
+    "layers.initializers.TruncatedNormal.__call__: a comparison: abs(z) > 2.0": MEASURE_ZERO,
+    "layers.initializers.Constant.__call__: arithmetic: 0.0 * uniform(shape, stream)": (
+        "zero over a uniform is zero"
+    ),
+    # correlation
+    "layers.correlation._reach: a dropped term: p.origin + p.pixels + p.taps - 1": (
+        "the windows take as many pixels as their shape says: one more is not looked at"
+    ),
+    "layers.correlation._reach: a constant: 1 -> -1": (
+        "the windows take as many pixels as their shape says: two more are not looked at"
+    ),
+    "layers.correlation.Correlation.adjoint: a constant: 1 -> -1": "of a pair, 1 is the last too",
+    "layers.correlation.Correlation.kernel_grad: a wrong name: first -> last": (
+        "the same columns, counted from the end"
+    ),
+    "layers.correlation.Correlation.adjoint: a factor: out[every] = 0": "zero times a factor",
+    "layers.correlation.Work.__init__: a condition: [a.pixels": BUFFER,
+    "layers.correlation.Work.__init__: a constant: 1 -> -1 (#2)": BUFFER,
+    "layers.correlation.Work.__init__: a constant: 0 -> 1 (#2)": BUFFER,
+    "layers.correlation.Work.__init__: arithmetic: workspace.n_rows * per": BLOCKS,
+    "layers.correlation.Work.__init__: a dropped term: workspace.n_rows * per -> per": BLOCKS,
+    "layers.correlation.Work.__init__: a dropped term: workspace.bk.block_size // max": BLOCKS,
+    "layers.correlation.Work.__init__: a comparison: c.padded != c.big": (
+        "padding makes a grid longer, never shorter: shapes that differ are greater"
+    ),
+    "layers.correlation.Work.__init__: a comparison: c.small_padded != c.small": (
+        "padding makes a grid longer, never shorter: shapes that differ are greater"
+    ),
+    "layers.correlation.Work.__init__: a wrong name: grown -> parts": BUFFER,
+    "layers.correlation.Work.__init__: a wrong name: parts -> windows": BUFFER,
+    "layers.correlation.Work.__init__: done twice: windows +=": BUFFER,
+    "layers.correlation.Work.sum_pixels: a wrong name: images -> out (#2)": (
+        "only its number of channels is read, which both have"
+    ),
+    "layers.correlation.Correlation.kernel_grad: a dropped statement: if self.products_first": (
+        ALGORITHM
+    ),
+    "layers.grid.contracting: a constant: 0 -> 1": HALF,
+    "layers.grid.expanding: a constant: 0 -> 1": HALF,
+    # schedules
+    "optim.schedules.schedule: a wrong name: number -> rate": ALIAS,
+    "optim.schedules.Piecewise.__post_init__: one round only: for steps in self.until": (
+        "steps that rise from the first, which is at least 1, are all at least 1"
+    ),
+    # likelihoods
+    "likelihoods.bernoulli.bernoulli_nll_terms: a constant: 0 -> 1": (
+        "for logits between 0 and 1 either branch is the softplus, to an ulp"
+    ),
+    "likelihoods.categorical.Categorical.work: a constant: 1 -> -1": REST,
+    "likelihoods.categorical.Categorical.from_settings: a comparison: settings.max_level == 0": (
+        "the largest level is never negative"
+    ),
+    "likelihoods.gaussian.LearnedGaussian.precision: an argument ignored: bk.xp.sum(": (
+        "of an array with one axis, the sum over it is the sum over all"
+    ),
+    # model
+    "models.model.Model.__reduce__: an argument ignored: getattr(self.bk, 'tf32', False)": (
+        "only a backend of a GPU has tf32"
+    ),
+    "models.model.Model.decode: a condition: self if self.vae.samples == 1": (
+        "a model with one sample is the model with one sample"
+    ),
+    "models.model.Model.decode: a constant: 1 -> -1": (
+        "a model with one sample is the model with one sample"
+    ),
+    "models.model.Model.decode: a wrong name: z -> means": ROWS_ONLY,
+    "models.model.Model.loss_and_gradient: a wrong name: x -> images": ROWS_ONLY,
+    "models.model.Model._average: a constant: 1 -> -1": LAST_AXIS,
+    "models.model.Model._blocks: arithmetic: stop - start -> stop + start": FIRST_BLOCK,
+    "models.model.Model._blocks: a dropped term: stop - start -> stop": FIRST_BLOCK,
+    "models.model.Model._blocks: a wrong name: stop -> n": ALGORITHM,
+    "models.model.Model._blocks: swapped operands: stop - start -> start - stop (#2)": ALGORITHM,
+    "models.inputs.grey_values: a constant: 1 -> -1 (#3)": REST,
+    "models.inputs.grey_values: a constant: 1 -> -1 (#4)": LAST_AXIS,
+    "models.inputs.latent_vectors: a constant: 1 -> -1": REST,
+    "models.inputs.latent_vectors: a constant: 1 -> -1 (#2)": LAST_AXIS,
+    "models.inputs.latent_vectors: a comparison: len(array) == 0 -> ": LENGTH,
+    # evaluation
+    "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.nll._of_block: a wrong name: x -> ": ROWS_ONLY,
+    "evaluation.nll.LogMeanExp.add: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.nll.LogMeanExp.add: a sign: np.where(np.isneginf(largest), 0.0, largest)": (
+        "−0 is 0"
+    ),
+    "evaluation.nll.LogMeanExp.add: a constant: 0.0 -> ": (
+        "a row whose samples are all e^−∞ sums zeros, whatever finite number is taken out"
+    ),
+    "evaluation.interpolation.spherical: a sign: np.where(r == 0, 1.0, r)": DIVISOR,
+    "evaluation.interpolation.spherical: a comparison: r == 0 -> r <= 0": LENGTH,
+    "evaluation.interpolation.spherical: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.interpolation.spherical: a constant: 1.0 -> 0.5": DIVISOR,
+    "evaluation.interpolation.interpolate: a wrong name: first -> second": ROWS_ONLY,
+    "evaluation.baselines.histogram_nll: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.baselines.mass_of_levels: a constant: 1 -> -1 (#2)": LAST_AXIS,
+    "evaluation.baselines.log_mass: a constant: 0 -> 1 (#2)": (
+        "Φ(b) − Φ(a) = Φ(−a) − Φ(−b): which one is taken matters far out only"
+    ),
+    "evaluation.baselines.log_mass: a comparison: level == 0 -> level <= 0": LEVELS,
+    "evaluation.baselines.log_mass: a comparison: level == max_level -> level >= max_level": LEVELS,
+    "evaluation.gradient_noise.squared_norm: a wrong name: gram -> means": ROWS_ONLY,
+    "evaluation.gradient_noise.squared_norm: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.gradient_noise.bias_and_variance: swapped operands: means - true": SQUARED,
+    "evaluation.gradient_noise.draw_gradients: a wrong name: x -> images": ROWS_ONLY,
+    "evaluation.gradient_noise.draw_gradients: a constant: 1 -> -1": (
+        "how many threads BLAS may take changes the time"
+    ),
+    "evaluation.gradient_noise.Draws.add: a factor: self.first[...] = vector": (
+        "Σ (v − c)/n + c = Σ v/n for any c"
+    ),
+    # completion
+    "models.posterior.BoundPosterior.__init__: a wrong name: K -> samples": ALIAS,
+    "models.posterior.BoundPosterior.value: done twice: self.pixel_nll *=": "0² = 0 and 1² = 1",
+    "evaluation.completion.log_joint: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.completion._fit: an argument ignored: "
+    "_require_finite(settings, mu, logstd) -> _require_finite(settings, ": INFINITE,
+    "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
+    "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
+    # resume
+    "training.prepared.prepare: a constant: 1 -> -1": LAST_AXIS,
+    "training.prepared.prepare: an argument ignored: binarize(dataset.train, config.binarize, "
+    "seed=config.seed, lane=TRAIN_LANE) -> binarize(dataset.train, config.binarize, "
+    "seed=config.seed)": "the lane of the training images is 0, as it is unless given",
+    "training.state.State.__init__: a wrong name: step -> b (#2)": (
+        "a buffer lies on the backend of its step"
+    ),
+}
+
+
+def reason_for(name: str) -> str | None:
+    """Why the mutant of this name is no bug, or None where it is one."""
+    key = key_of(name)
+    return None if key is None else IN_PROGRAMS[key]
+
+
+def key_of(name: str) -> str | None:
+    """The longest key that the name of a mutant begins with."""
+    return max((key for key in IN_PROGRAMS if name.startswith(key)), key=len, default=None)

@@ -18,7 +18,7 @@ from scratchvae.backend import cpu_updates
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
-from scratchvae.selfcheck.mutation.equivalent import EQUIVALENT
+from scratchvae.selfcheck.mutation.equivalent import IN_GRADIENTS
 from scratchvae.selfcheck.mutation.historical import HISTORICAL, Historical
 from scratchvae.selfcheck.mutation.invisible import INVISIBLE, ORACLE_TOLERANCE
 from scratchvae.selfcheck.mutation.judges import BY_NAME, CHECKERS, EntrySuite, Training
@@ -56,7 +56,7 @@ class KillTable:
     @property
     def equivalent(self) -> tuple[Verdict, ...]:
         """Mutants that were not found and that are proved to change nothing."""
-        return tuple(v for v in self.verdicts if v.found_by is None and v.name in EQUIVALENT)
+        return tuple(v for v in self.verdicts if v.found_by is None and v.name in IN_GRADIENTS)
 
     @property
     def bugs(self) -> tuple[Verdict, ...]:
@@ -73,7 +73,7 @@ class KillTable:
     def mistaken(self) -> tuple[str, ...]:
         """Mutants that are said to be equivalent and are not, or not planted any more."""
         proved = {v.name for v in self.equivalent}
-        return tuple(name for name in EQUIVALENT if name not in proved)
+        return tuple(name for name in IN_GRADIENTS if name not in proved)
 
     @property
     def failed(self) -> bool:
@@ -118,9 +118,9 @@ class KillTable:
             f"({_percent(len(self.equivalent), len(self.verdicts))}), "
             f"{len(self.survivors)} not found; {self.seconds:.0f} s"
         )
-        lines += [f"equivalent: {v.name}: {EQUIVALENT[v.name]}" for v in self.equivalent]
+        lines += [f"equivalent: {v.name}: {IN_GRADIENTS[v.name]}" for v in self.equivalent]
         lines += [f"NOT FOUND: {v.name}" for v in self.survivors]
-        lines += [f"NOT EQUIVALENT, or not planted any more: {name}" for name in self.mistaken]
+        lines += [f"NOT IN_GRADIENTS, or not planted any more: {name}" for name in self.mistaken]
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -130,7 +130,7 @@ class KillTable:
                 "failed": self.failed,
                 "seconds": round(self.seconds, 1),
                 "rows": self.rows(),
-                "equivalent": {v.name: EQUIVALENT[v.name] for v in self.equivalent},
+                "equivalent": {v.name: IN_GRADIENTS[v.name] for v in self.equivalent},
                 "survivors": [v.name for v in self.survivors],
                 "verdicts": [asdict(v) for v in self.verdicts],
             },

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from scratchvae.errors import ConfigError
 from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant, program_mutants
-from scratchvae.selfcheck.mutation.equivalent_programs import EQUIVALENT, key_of, reason_for
+from scratchvae.selfcheck.mutation.equivalent import IN_PROGRAMS, key_of, reason_for
 from scratchvae.selfcheck.mutation.trial import Trial, Trials, tests_folder
 from scratchvae.types import Json
 from scratchvae.versions import versions
@@ -49,8 +49,8 @@ class ProgramTable:
         """Explanations for mutants that a test found, or that are not planted any more."""
         left = {key_of(t.mutant.name) for t in self.trials if t.found_by is None}
         found = {key_of(t.mutant.name) for t in self.trials if t.found_by is not None}
-        stale = set(EQUIVALENT) if self.complete else found
-        return tuple(key for key in EQUIVALENT if key in stale and key not in left)
+        stale = set(IN_PROGRAMS) if self.complete else found
+        return tuple(key for key in IN_PROGRAMS if key in stale and key not in left)
 
     @property
     def failed(self) -> bool:
@@ -92,7 +92,7 @@ class ProgramTable:
         ]
         lines += [f"NOT FOUND: {t.mutant.name}" for t in self.survivors]
         lines += [f"FAILS WITHOUT A BUG: {test}" for test in self.broken]
-        lines += [f"NOT EQUIVALENT, or not planted any more: {name}" for name in self.mistaken]
+        lines += [f"NOT IN_PROGRAMS, or not planted any more: {name}" for name in self.mistaken]
         return "\n".join(lines)
 
     def to_json(self, before: Json | None = None) -> Json:
