@@ -128,6 +128,12 @@ def test_e59_how_many_samples_are_decoded_at_a_time_changes_nothing(rows) -> Non
     np.testing.assert_allclose(parts[1], whole[1], rtol=1e-11)
 
 
+def test_e59_one_image_is_a_batch_of_one() -> None:
+    model, x = a_model(), grey(1).values()
+    alone, batch = (importance_sampled(model, a, samples=5).log_p for a in (x[0], x))
+    np.testing.assert_array_equal(alone, batch)
+
+
 def test_e59_an_image_has_the_same_noise_whatever_stands_beside_it(monkeypatch) -> None:
     model, x = a_model(), grey(30).values()
     whole = importance_sampled(model, x, samples=20).log_p
@@ -248,6 +254,28 @@ def test_the_error_by_the_samples_is_what_other_samples_change() -> None:
     claimed = np.array([f.sample_error for f in found])
     assert np.sqrt((off**2).mean()) < 1.5 * np.sqrt((claimed**2).mean())
     assert np.sqrt((off**2).mean()) > 0.3 * np.sqrt((claimed**2).mean())
+
+
+def test_the_error_by_the_samples_by_hand() -> None:
+    model, split, K = a_model(latent_dim=3), grey(9), 6
+    x = split.values().astype("float64")
+    eps = np.stack([normal((K, 3), Stream(5, Purpose.IMPORTANCE, 0, i)) for i in range(9)])
+    mu, logvar = (a[:, None] for a in model.encode(x))
+    z, std = mu + np.exp(logvar / 2) * eps, np.exp(logvar / 2)
+    log_w = stats.norm.logpdf(z).sum(axis=2) - stats.norm.logpdf(z, mu, std).sum(axis=2)
+    log_w -= model.with_samples(K).terms(x, eps).nll
+    w = np.exp(log_w)
+    error = w.std(axis=1, ddof=1) / math.sqrt(K) / w.mean(axis=1)
+    all_of_them, half = (np.log(w[:, :count].mean(axis=1)).mean() for count in (K, K // 2))
+    found = log_likelihood(model, split, samples=K, seed=5)
+    assert (found.log_p, found.half) == pytest.approx((all_of_them, half), rel=1e-12)
+    expected = math.hypot(np.linalg.norm(error) / 9, all_of_them - half)
+    assert found.sample_error == pytest.approx(expected, rel=1e-10)
+
+
+def test_one_sample_is_half_of_itself_and_has_no_error() -> None:
+    found = log_likelihood(a_model(), grey(9), samples=1)
+    assert (found.half, found.sample_error) == (found.log_p, 0.0)
 
 
 def test_half_of_the_samples_tell_whether_they_are_enough() -> None:

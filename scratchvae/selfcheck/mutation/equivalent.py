@@ -159,6 +159,12 @@ IN_PROGRAMS: dict[str, str] = {
     "models.inputs.latent_vectors: a comparison: len(array) == 0 -> ": LENGTH,
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.nll.log_likelihood: swapped operands: float(log_p.mean()) - by_samples": (
+        "a hypotenuse does not know the sign of a side"
+    ),
+    "evaluation.nll.log_likelihood: a wrong name: split -> chunk": (
+        "a part of a split has the protocol of the whole"
+    ),
     "evaluation.nll._of_block: a wrong name: x -> ": ROWS_ONLY,
     "evaluation.nll.LogMeanExp.add: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.nll.LogMeanExp.add: a sign: np.where(np.isneginf(largest), 0.0, largest)": (
