@@ -274,8 +274,10 @@ def test_the_error_by_the_samples_by_hand() -> None:
 
 
 def test_one_sample_is_half_of_itself_and_has_no_error() -> None:
-    found = log_likelihood(a_model(), grey(9), samples=1)
-    assert (found.half, found.sample_error) == (found.log_p, 0.0)
+    for images in (9, 1):
+        found = log_likelihood(a_model(), grey(images), samples=1)
+        assert (found.half, found.sample_error) == (found.log_p, 0.0)
+        assert found.is_settled
 
 
 def test_half_of_the_samples_tell_whether_they_are_enough() -> None:

@@ -59,7 +59,8 @@ FIRST_BLOCK = "the first block begins at 0"
 REST = "reshape finds out the one size that is left"
 INFINITE = "where μ or log σ is infinite, so is the divergence that is reported: refused alike"
 HALF = "⌊1/2⌋ = ⌊0/2⌋"
-SQUARED = "(a − b)² = (b − a)²"
+SQUARED = "(a − b)² = (b − a)², and |a − b| = |b − a|"
+ZERO = "zero times a factor is zero"
 
 IN_PROGRAMS: dict[str, str] = {
     # noise
@@ -95,7 +96,7 @@ IN_PROGRAMS: dict[str, str] = {
     "layers.correlation.Correlation.kernel_grad: a wrong name: first -> last": (
         "the same columns, counted from the end"
     ),
-    "layers.correlation.Correlation.adjoint: a factor: out[every] = 0": "zero times a factor",
+    "layers.correlation.Correlation.adjoint: a factor: out[every] = 0": ZERO,
     "layers.correlation.Work.__init__: a condition: [a.pixels": BUFFER,
     "layers.correlation.Work.__init__: a constant: 1 -> -1 (#2)": BUFFER,
     "layers.correlation.Work.__init__: a constant: 0 -> 1 (#2)": BUFFER,
@@ -165,7 +166,8 @@ IN_PROGRAMS: dict[str, str] = {
     "evaluation.nll.log_likelihood: a wrong name: split -> chunk": (
         "a part of a split has the protocol of the whole"
     ),
-    "evaluation.nll._of_block: a wrong name: x -> ": ROWS_ONLY,
+    "evaluation.nll.LogLikelihood.is_settled: swapped operands: self.log_p - self.half": SQUARED,
+    "evaluation.nll._of_block: a wrong name: x -> tmp": ROWS_ONLY,
     "evaluation.nll.LogMeanExp.add: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.nll.LogMeanExp.add: a sign: np.where(np.isneginf(largest), 0.0, largest)": (
         "−0 is 0"
@@ -195,6 +197,17 @@ IN_PROGRAMS: dict[str, str] = {
     "evaluation.gradient_noise.Draws.add: a factor: self.first[...] = vector": (
         "Σ (v − c)/n + c = Σ v/n for any c"
     ),
+    "evaluation.units.without_units: done twice: last -= isinstance(": (
+        "the layer below a LogStdHead is no other one"
+    ),
+    **{
+        f"evaluation.units.without_units: a factor: arrays[{name}] = 0": ZERO
+        for name in (
+            "f'encoder.{last}.W'][:, columns",
+            "f'encoder.{last}.b'][columns",
+            "'decoder.0.W'][cut",
+        )
+    },
     # completion
     "models.posterior.BoundPosterior.__init__: a wrong name: K -> samples": ALIAS,
     "models.posterior.BoundPosterior.value: done twice: self.pixel_nll *=": "0² = 0 and 1² = 1",
