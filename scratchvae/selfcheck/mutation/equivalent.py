@@ -218,6 +218,9 @@ IN_PROGRAMS: dict[str, str] = {
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
     # resume
     "training.prepared.prepare: a constant: 1 -> -1": LAST_AXIS,
+    "training.prepared.prepare: a wrong name: config -> given": (
+        "what follows from the data changes no other setting"
+    ),
     "training.prepared.prepare: an argument ignored: binarize(dataset.train, config.binarize, "
     "seed=config.seed, lane=TRAIN_LANE) -> binarize(dataset.train, config.binarize, "
     "seed=config.seed)": "the lane of the training images is 0, as it is unless given",
