@@ -51,6 +51,21 @@ def test_the_mean_of_a_gaussian_reaches_as_far_as_the_pixels(low, high, mean) ->
     assert views.config.mean == mean
 
 
+@pytest.mark.parametrize(("max_level", "binarize", "found"), [(255, "none", 255), (1, "none", 1),
+                                                              (255, "threshold", 1)])  # fmt: skip
+def test_a_categorical_has_the_levels_of_the_data(max_level, binarize, found) -> None:
+    config = settings(likelihood="categorical", binarize=binarize)
+    assert prepare(config, tiny(max_level=max_level)).config.max_level == found
+
+
+def test_the_deviation_of_float32_pixels_is_taken_in_float64() -> None:
+    images = np.where(np.arange(300_000 * PIXELS) % 3, 0.9, 0.7).astype(np.float32)
+    split = Split(images.reshape(-1, PIXELS), None, None)
+    config = settings(likelihood="gaussian-learned")
+    found = prepare(config, Dataset("floats", split, split, (3, 4))).config.start_std
+    assert found == pytest.approx(images.astype(np.float64).std(), rel=1e-12)
+
+
 def test_room_is_asked_for_the_parameters_and_for_the_samples_of_a_batch(monkeypatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(prepared, "checked_nbytes", lambda *what: asked.append(what))

@@ -210,6 +210,7 @@ IN_PROGRAMS: dict[str, str] = {
     },
     # completion
     "models.posterior.BoundPosterior.__init__: a wrong name: K -> samples": ALIAS,
+    "models.posterior.BoundPosterior.__init__: a constant: 1 -> -1 (#7)": REST,
     "models.posterior.BoundPosterior.value: done twice: self.pixel_nll *=": "0² = 0 and 1² = 1",
     "evaluation.completion.log_joint: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.completion._fit: an argument ignored: "
