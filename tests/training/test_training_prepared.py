@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logit
 from training_helpers import PIXELS, settings, tiny
 
 from scratchvae.backend.noise import Purpose, Stream, permutation, uniform
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import ConfigError, DataError
+from scratchvae.likelihoods import Bernoulli
 from scratchvae.models import VAE
 from scratchvae.training import prepare, prepared
 
@@ -66,6 +68,13 @@ def test_the_deviation_of_float32_pixels_is_taken_in_float64() -> None:
     assert found == pytest.approx(images.astype(np.float64).std(), rel=1e-12)
 
 
+def test_the_first_logits_are_those_of_the_mean_of_float32_pixels_in_float64() -> None:
+    images = np.random.default_rng(0).uniform(0.3, 0.6, (50_000, PIXELS)).astype(np.float32)
+    split = Split(images, None, None)
+    found = prepared.logits_of_mean(Bernoulli(), split)
+    np.testing.assert_allclose(found, logit(images.mean(axis=0, dtype=np.float64)), rtol=1e-13)
+
+
 def test_room_is_asked_for_the_parameters_and_for_the_samples_of_a_batch(monkeypatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(prepared, "checked_nbytes", lambda *what: asked.append(what))
@@ -75,13 +84,13 @@ def test_room_is_asked_for_the_parameters_and_for_the_samples_of_a_batch(monkeyp
 
 
 def test_a_model_that_is_given_is_the_one_that_is_trained() -> None:
-    vae = VAE.mlp(PIXELS, (3,), 4)
+    vae = VAE.mlp(PIXELS, (3,), latent_dim=4)
     views = prepare(settings(), tiny(), vae=vae)
     assert views.vae is vae
     assert views.made_by_hand
     assert not prepare(settings(), tiny()).made_by_hand
     with pytest.raises(DataError, match="takes 11 numbers per image, but those of tiny have 12"):
-        prepare(settings(), tiny(), vae=VAE.mlp(11, (3,), 4))
+        prepare(settings(), tiny(), vae=VAE.mlp(11, (3,), latent_dim=4))
 
 
 @pytest.mark.parametrize("part", ["training", "test"])

@@ -34,10 +34,11 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
     args = parser.parse_args(argv)
     try:
-        before = None if args.json is None else _content_of(args.json)
+        if args.json is not None:
+            _content_of(args.json)  # refused now, not after an hour
         table = run_programs(args.area, args.sample, _progress)
         if args.json is not None:
-            _write(args.json, table, before)
+            _write(args.json, table)
     except ScratchVAEError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -58,8 +59,8 @@ def _content_of(path: Path) -> Json | None:
     return content
 
 
-def _write(path: Path, table: ProgramTable, before: Json | None) -> None:
-    content = {"command": f"{COMMAND} --json {path}", **table.to_json(before)}
+def _write(path: Path, table: ProgramTable) -> None:
+    content = {"command": f"{COMMAND} --json {path}", **table.to_json(_content_of(path))}
     try:
         write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:

@@ -64,9 +64,6 @@ ZERO = "zero times a factor is zero"
 
 IN_PROGRAMS: dict[str, str] = {
     # noise
-    "backend.noise.generator: an argument ignored: np.array(": (
-        "of whole numbers from 0 to 2⁶⁴ − 1 NumPy makes the same words"
-    ),
     "backend.noise.generator: a wrong name: rest -> value": "to skip no words skips none",
     "backend.noise.generator: an argument ignored: bits.random_raw(": (
         "skipped words are not looked at, whether they are handed out or not"

@@ -120,7 +120,7 @@ class KillTable:
         )
         lines += [f"equivalent: {v.name}: {IN_GRADIENTS[v.name]}" for v in self.equivalent]
         lines += [f"NOT FOUND: {v.name}" for v in self.survivors]
-        lines += [f"NOT IN_GRADIENTS, or not planted any more: {name}" for name in self.mistaken]
+        lines += [f"NOT EQUIVALENT, or not planted any more: {name}" for name in self.mistaken]
         return "\n".join(lines)
 
     def to_json(self) -> str:

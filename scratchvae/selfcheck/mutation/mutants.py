@@ -1,6 +1,7 @@
 """Mutants: named, compiled in memory, and put in place of the real code for a while."""
 
 import ast
+import copy
 import inspect
 import textwrap
 from collections.abc import Iterator
@@ -89,19 +90,21 @@ def function_tree(function: Function) -> ast.FunctionDef:
     return tree
 
 
-def compiled(tree: ast.AST, function: Function) -> CodeType:
+def compiled(tree: ast.FunctionDef, function: Function) -> CodeType:
     """The code object of a mutated tree, fit to be put into ``function``."""
     free = function.__code__.co_freevars  # __class__, for super()
+    # A mutant that has lost its super() is a closure as before: a branch not taken names it.
+    named = [ast.parse(f"if False:\n    {name}").body[0] for name in free]
+    inside = copy.copy(tree)
+    inside.body = [*named, *tree.body]
     outer = ast.parse("def outer():\n    pass").body[0]
     assert isinstance(outer, ast.FunctionDef)
     outer.body = [ast.Global([function.__name__])]  # a call of itself finds the module's function
-    outer.body += [ast.parse(f"{name} = None").body[0] for name in free] + [tree]  # type: ignore[list-item]
+    outer.body += [ast.parse(f"{name} = None").body[0] for name in free]
+    outer.body.append(inside)
     module = ast.fix_missing_locations(ast.Module([outer], []))
     code = compile(module, f"<planted in {function.__qualname__}>", "exec")
-    inner = _child(_child(code, "outer"), function.__name__)
-    if inner.co_freevars != free:  # the mutant lost its super(): still a closure of the same size
-        return inner.replace(co_freevars=free)
-    return inner
+    return _child(_child(code, "outer"), function.__name__)
 
 
 def _child(code: CodeType, name: str) -> CodeType:

@@ -92,7 +92,7 @@ class ProgramTable:
         ]
         lines += [f"NOT FOUND: {t.mutant.name}" for t in self.survivors]
         lines += [f"FAILS WITHOUT A BUG: {test}" for test in self.broken]
-        lines += [f"NOT IN_PROGRAMS, or not planted any more: {name}" for name in self.mistaken]
+        lines += [f"EXPLAINED, but found or not planted any more: {name}" for name in self.mistaken]
         return "\n".join(lines)
 
     def to_json(self, before: Json | None = None) -> Json:

@@ -248,6 +248,7 @@ def _in_a_child(work: Callable[[], str | None], limit: float) -> str | None:
 def _isolate(folder: str) -> None:
     """Make this process harmless: a group and a folder of its own, limits, and no output."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind a shell's "&"
     os.chdir(folder)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ["TMPDIR"] = tempfile.tempdir = folder
     silence = os.open(os.devnull, os.O_RDWR)
