@@ -67,8 +67,8 @@ AREAS: tuple[Area, ...] = (
     Area(
         "resume",
         ("training.state", "training.prepared", "training.clock"),
-        ("training/test_training_prepared.py", "training/test_training_start.py",
-         "training/test_training_resume_checks.py",
+        ("training/test_training_clock.py", "training/test_training_prepared.py",
+         "training/test_training_start.py", "training/test_training_resume_checks.py",
          "training/test_training_resume.py", "training/test_training_stopping.py",
          "training/test_training_loop.py", "training/test_training_same_bits.py"),
     ),
