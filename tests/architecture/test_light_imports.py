@@ -45,7 +45,7 @@ from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 from scratchvae.optim import Adam
-bk, vae = get_backend({device!r}), VAE.mlp(11, (7,), 3)
+bk, vae = get_backend({device!r}), VAE.mlp(11, (7,), latent_dim=3)
 params, grads = vae.initial_parameters(bk), FlatBuffer(bk, vae.layout)
 bound, adam = vae.bind(Workspace(bk, 4), params, grads), Adam().bind(bk, params, grads)
 bound.x[...] = 0.5
