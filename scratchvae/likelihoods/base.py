@@ -19,12 +19,6 @@ class LikelihoodSettings(NamedTuple):
     mean: str = "sigmoid"  # a key of likelihoods.gaussian.MEANS
 
 
-def inverse_sigmoid(bk: Backend, mean: Array, out: Array) -> None:
-    """out = log m / (1 − m), the inverse of E20, with m clipped to [0.001, 0.999]."""
-    m = bk.xp.clip(mean, 0.001, 0.999)
-    out[...] = bk.xp.log(m / (1 - m))
-
-
 class Likelihood:
     """p(x | z) given the decoder's output, the logits.
 
@@ -133,6 +127,12 @@ class Likelihood:
             f"the likelihood {self.describe()} does not say which logits have a given mean: let "
             "output_bias be init"
         )
+
+    @staticmethod
+    def inverse_sigmoid(bk: Backend, mean: Array, out: Array) -> None:
+        """out = log m / (1 − m), the inverse of E20, with m clipped to [0.001, 0.999]."""
+        m = bk.xp.clip(mean, 0.001, 0.999)
+        out[...] = bk.xp.log(m / (1 - m))
 
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """Draw out ~ p(x | z), (…, D), from ``noise`` of the kind that the class names.

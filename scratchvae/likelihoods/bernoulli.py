@@ -5,7 +5,7 @@ What is marked ``fusible`` a backend may compute in a faster form; a test holds 
 
 from scratchvae.backend import Array, Backend, fusible
 from scratchvae.layers import sigmoid
-from scratchvae.likelihoods.base import Likelihood, inverse_sigmoid
+from scratchvae.likelihoods.base import Likelihood
 from scratchvae.memory import Views
 
 
@@ -80,7 +80,7 @@ class Bernoulli(Likelihood):
 
     def logits(self, bk: Backend, mean: Array, out: Array) -> None:
         """a = log m / (1 − m), of a clipped mean."""
-        inverse_sigmoid(bk, mean, out)
+        self.inverse_sigmoid(bk, mean, out)
 
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:
         """x = 1 where u < E[x|z], else 0, with u ~ U[0, 1)  (E20)."""

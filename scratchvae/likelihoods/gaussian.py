@@ -7,7 +7,7 @@ from scratchvae.backend import Array, Backend, Number, Weight
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Constant, sigmoid
 from scratchvae.layers.initializers import Initializer
-from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings, inverse_sigmoid
+from scratchvae.likelihoods.base import Likelihood, LikelihoodSettings
 from scratchvae.memory import Shape, Views, Workspace
 
 MEANS = ("sigmoid", "identity")
@@ -104,7 +104,7 @@ class GaussianLikelihood(Likelihood):
     def logits(self, bk: Backend, mean: Array, out: Array) -> None:
         """a = m⁻¹(mean): by the inverse of the sigmoid, or the mean itself."""
         if self.mean_map == "sigmoid":
-            inverse_sigmoid(bk, mean, out)
+            self.inverse_sigmoid(bk, mean, out)
         else:
             out[...] = mean
 
