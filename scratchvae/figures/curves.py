@@ -48,6 +48,7 @@ def loss_curves(
     caption: str = "",
     *,
     published: Mapping[str, float] | None = None,
+    of_one_kind: bool = True,
 ) -> "Figure":
     """Training and test −ELBO, and on the right the test set's reconstruction term and KL.
 
@@ -55,6 +56,7 @@ def loss_curves(
     `test_kl` to values (E,) in nats per image. `published` maps names to values that others
     reported, drawn as dashed lines. Values that are not finite are left out, and counted in the
     figure. If the first epochs dwarf the rest, they are cut off at the top of the panel.
+    `of_one_kind`: whether the training loss is −ELBO, too, and not the estimator's own bound.
     """
     x, curves = _checked(epochs, series)
     others = {name: as_float64(name, value).item() for name, value in (published or {}).items()}
@@ -83,7 +85,8 @@ def loss_curves(
     if losses:
         axes = place(figure, LEFT, TITLE_ROOM, WIDE, HEIGHT, "Training and test loss")
         _draw(axes, x, losses, others, HEIGHT)
-        axes.set(xlabel="epoch", ylabel="−ELBO (nats per image)")
+        what = "−ELBO" if of_one_kind else "loss; test: −ELBO"
+        axes.set(xlabel="epoch", ylabel=f"{what} (nats per image)")
     height = (HEIGHT - (BETWEEN if len(terms) > 1 else 0)) // max(1, len(terms))
     for number, (lines, title) in enumerate(terms):
         top = TITLE_ROOM + number * (height + BETWEEN)

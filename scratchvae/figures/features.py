@@ -91,10 +91,12 @@ def feature_distributions(
 ) -> "Figure":
     """How each feature is spread in the data (N, D), and in the model's own draws (M, D).
 
-    A histogram a panel, of equal area; the first twelve features.
+    A panel per feature, for the first twelve, with two histograms of equal area. Their bars become
+    narrower with the number of rows (Rice's rule: 2 ∛N), up to twenty-four.
     """
     x, y, titles = checked(data, draws, names, alike=False)
     count = min(PANELS, len(titles))
+    bars = min(24, round(2 * len(x) ** (1 / 3)))
     title = head("The data, and draws from the model", count, len(titles), "the first {}")
     figure, panels = page_of_panels(title, count, caption)
     for k, (left, top) in enumerate(panels):
@@ -102,17 +104,18 @@ def feature_distributions(
         axes.set_title(titles[k], size=LABEL)
         # Draws of a wide Gaussian must not squeeze the data into one bar.
         low, high = limits(np.concatenate([x[:, k], np.quantile(y[:, k], [0.01, 0.99])]))
-        bins = np.linspace(low, high, 25).tolist()
+        bins = np.linspace(low, high, bars + 1).tolist()
         axes.hist(x[:, k], bins, density=True, color=HAIRLINE)
         axes.hist(y[:, k], bins, density=True, histtype="step", color=VERMILLION, linewidth=1.0)
         axes.set(xlim=(low, high), yticks=[])
         axes.locator_params(axis="x", nbins=4)
         axes.spines["left"].set_visible(False)
-        if k == 0:
-            for line, (name, colour) in enumerate((("data", GREY), ("draws", VERMILLION))):
-                axes.annotate(name, xy=(0.98, 0.97 - 0.11 * line), xycoords="axes fraction",
-                              ha="right", va="top", size=TICK, color=colour,
-                              weight="bold")  # fmt: skip
+    title_end = LEFT + text_width(title, TICK * 1.3) + 24
+    across, down = (size * figure.dpi for size in figure.get_size_inches())
+    for name, colour in (("data", GREY), ("draws", VERMILLION)):
+        figure.text(title_end / across, 1.0 - 34 / down, name, size=TICK, color=colour,
+                    weight="bold", va="center")  # fmt: skip
+        title_end += 70
     return figure
 
 
@@ -121,7 +124,7 @@ def page_of_panels(title: str, count: int, caption: str) -> tuple["Figure", list
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
     step = TITLE_ROOM + PANEL + BELOW - 30
-    wide = max(columns * (LEFT + PANEL), round(text_width(title, TICK * 1.3)) + LEFT)
+    wide = max(columns * (LEFT + PANEL), round(text_width(title, TICK * 1.3)) + LEFT + 180)
     figure = new_page(wide + MARGIN, HEAD + rows * step, caption)
     across, down = (size * figure.dpi for size in figure.get_size_inches())
     figure.text(LEFT / across, 1.0 - 34 / down, title, size=TICK * 1.3, color=INK, va="center")

@@ -110,7 +110,8 @@ def draw_run(
         names = ("train_loss", "test_loss", "test_reconstruction", "test_kl")
         series = {name: [m[name] for m in evaluated] for name in names}
         epochs = [m["epoch"] for m in evaluated]
-        keep(loss_curves(epochs, series, caption, published=published), "losses")
+        same = config.trains_what_is_tested
+        keep(loss_curves(epochs, series, caption, published=published, of_one_kind=same), "losses")
     return write(files, folder)  # the losses last: their file says that all the others are there
 
 

@@ -8,7 +8,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from scratchvae.errors import ConfigError
 from scratchvae.figures.checks import Float64, as_float64
-from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place, shortened
+from scratchvae.figures.page import (
+    LINE,
+    MARGIN,
+    TITLE_ROOM,
+    new_page,
+    note,
+    place,
+    shortened,
+    text_width,
+)
 from scratchvae.figures.style import BLUE, HAIRLINE, INK, MANY, TICK, TITLE, house_style
 
 if TYPE_CHECKING:
@@ -17,7 +26,8 @@ if TYPE_CHECKING:
 
 SIDE = 560  # pixels: a square panel
 LEFT, BELOW = 110, 80  # room for the labels of the axes
-NAME = 200.0  # pixels: the longest name of a class
+NAME = 300.0  # pixels: the longest name of a class
+DOT, GAP = 22.0, 30.0  # pixels: before a name in the key, and between two
 NEAR = 26.0  # pixels: two class labels are kept this far apart
 CLASSES = len(MANY)  # labels beyond this many are numbers on a scale, not classes
 SCALE = "viridis"
@@ -35,15 +45,19 @@ def latent_scatter(
 
     Under a perfect fit of the aggregate posterior to the prior, Φ(μ) would nearly fill the square
     evenly; μ itself varies less than z, whose variance also counts σ². A label is written at its
-    class's median, as the name of that class where `names` has one; −1, no label, is grey. More
-    labels than can be told apart as classes are colours on a scale. Points that are not finite are
-    left out, and counted in the figure.
+    class's median; names of classes, of which `names` holds the k-th for label k, stand in a key
+    below, where they hide no point. −1, no label, is grey. More labels than can be told apart as
+    classes are colours on a scale. Points that are not finite are left out, and counted in the
+    figure.
     """
     from scipy.special import ndtr
 
     points, classes, dropped = finite_points("mu", mu, labels)
     reach = 1.05 * max(3.0, float(np.abs(points).max(initial=0.0)))
-    figure = new_page(2 * (LEFT + SIDE) + MARGIN, TITLE_ROOM + SIDE + BELOW, caption)
+    known = _known(classes)
+    key = _key(known, names)
+    width, height = 2 * (LEFT + SIDE) + MARGIN, TITLE_ROOM + SIDE + BELOW
+    figure = new_page(width, height + LINE * len(key), caption)
     left = place(figure, LEFT, TITLE_ROOM, SIDE, SIDE, "Posterior means μ")
     left.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="μ₁", ylabel="μ₂")
     right = place(figure, 2 * LEFT + SIDE, TITLE_ROOM, SIDE, SIDE, "Φ(μ), Φ the normal CDF")
@@ -51,7 +65,8 @@ def latent_scatter(
     right.spines[:].set_visible(True)
     for axes, values in ((left, points), (right, ndtr(points))):
         axes.locator_params(nbins=6)
-        scatter(axes, values, classes, names)
+        scatter(axes, values, classes, numbered=not key)
+    _draw_key(figure, key, height)
     if dropped:
         note(left, f"not finite, not drawn: {dropped}")
     return figure
@@ -83,12 +98,15 @@ def _classes(labels: ArrayLike, count: int) -> NDArray[np.int64]:
 
 
 def scatter(
-    axes: "Axes", points: Float64, classes: NDArray[np.int64] | None, names: Sequence[str] = ()
+    axes: "Axes", points: Float64, classes: NDArray[np.int64] | None, *, numbered: bool = True
 ) -> None:
-    """One dot per point, in the order of the data so that no class covers the others."""
+    """One dot per point, in the order of the data so that no class covers the others.
+
+    `numbered`: write each label at the median of its class.
+    """
     if not len(points):
         return
-    known = np.zeros(0, np.int64) if classes is None else np.unique(classes[classes >= 0])
+    known = _known(classes)
     area = float(np.clip(12000.0 / len(points), 2.0, 8.0))  # square points
     colours = BLUE if classes is None else _colours(classes, known)
     # Rasterized: ten thousand dots would make an SVG of megabytes.
@@ -96,8 +114,42 @@ def scatter(
     axes.scatter(x, y, s=area, c=colours, alpha=0.7, linewidths=0, rasterized=True)
     if classes is not None and len(known) > CLASSES:
         _name_scale(axes, int(known[0]), int(known[-1]))
-    elif classes is not None and len(known):
-        _name_classes(axes, points, classes, known, names)
+    elif classes is not None and len(known) and numbered:
+        _number_classes(axes, points, classes, known)
+
+
+def _known(classes: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The labels that occur, ascending, without −1."""
+    return np.zeros(0, np.int64) if classes is None else np.unique(classes[classes >= 0])
+
+
+def _key(known: NDArray[np.int64], names: Sequence[str]) -> list[list[tuple[float, str, int]]]:
+    """Lines of (pixels from the left, name, label), one name for each label; none without names."""
+    if not len(known) or len(known) > CLASSES or known[0] >= len(names):
+        return []
+    lines: list[list[tuple[float, str, int]]] = [[]]
+    x, right = float(LEFT), 2.0 * (LEFT + SIDE)
+    for label in known.tolist():
+        name = shortened(names[label], TICK, NAME) if label < len(names) else str(label)
+        wide = DOT + text_width(name, TICK) + GAP
+        if lines[-1] and x + wide - GAP > right:
+            lines.append([])
+            x = float(LEFT)
+        lines[-1].append((x, name, label))
+        x += wide
+    return lines
+
+
+def _draw_key(figure: "Figure", lines: list[list[tuple[float, str, int]]], top: float) -> None:
+    """Write the names below the panels, each after a dot of its colour."""
+    columns, rows = (size * figure.dpi for size in figure.get_size_inches())
+    known = np.array([label for line in lines for _, _, label in line], dtype=np.int64)
+    colours = dict(zip(known.tolist(), _colours(known, known), strict=True)) if len(known) else {}
+    for number, line in enumerate(lines):
+        y = 1.0 - (top + (number + 0.5) * LINE) / rows
+        for x, name, label in line:
+            figure.text(x / columns, y, "●", size=TICK, color=colours[label], va="center")
+            figure.text((x + DOT) / columns, y, name, size=TICK, color=INK, va="center")
 
 
 def _colours(classes: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -135,12 +187,8 @@ def _halo() -> list[Any]:
     return [withStroke(linewidth=2.6, foreground="white")]
 
 
-def _name_classes(
-    axes: "Axes",
-    points: Float64,
-    classes: NDArray[np.int64],
-    known: NDArray[np.int64],
-    names: Sequence[str],
+def _number_classes(
+    axes: "Axes", points: Float64, classes: NDArray[np.int64], known: NDArray[np.int64]
 ) -> None:
     """Write each label at the median of its class, with a white halo."""
     medians = np.stack([np.median(points[classes == name], axis=0) for name in known])
@@ -149,8 +197,7 @@ def _name_classes(
     inside = spread((medians - low) / span * SIDE, NEAR).clip(NEAR / 2.0, SIDE - NEAR / 2.0)
     places = low + span * inside / SIDE
     for label, (x, y) in zip(known.tolist(), places, strict=True):
-        name = shortened(names[label], TITLE, NAME) if label < len(names) else str(label)
-        text = axes.text(x, y, name, ha="center", va="center", size=TITLE, weight="bold")
+        text = axes.text(x, y, str(label), ha="center", va="center", size=TITLE, weight="bold")
         text.set(color=INK, path_effects=_halo(), clip_on=False)
 
 

@@ -14,6 +14,8 @@ from scratchvae.training.nonfinite.trace import LABELS, labels_of
 from scratchvae.types import Function
 
 PARTS = ("encoder", "decoder")
+FORMULA = re.compile("[=←≈]")
+ROLE = re.compile(r":\w+:`~?([^`]+)`")  # of a docstring, :meth:`pixel_nll`
 
 
 class Statement(NamedTuple):
@@ -57,9 +59,13 @@ def _statements(owner: type) -> Iterator[Statement]:
 def _statement(thing: object, where: str) -> Iterator[Statement]:
     labels = labels_of(thing)
     if labels:
-        text = inspect.getdoc(thing) or ""
-        paragraph = next(p for p in text.split("\n\n") if LABELS.search(p))
-        words = " ".join(LABELS.sub("", paragraph).replace("``", "").split())
+        paragraphs = (inspect.getdoc(thing) or "").split("\n\n")
+        first = next(k for k, p in enumerate(paragraphs) if LABELS.search(p))
+        stated = paragraphs[first : first + 1]
+        if not FORMULA.search(stated[0]):  # it only names what the next one states
+            stated += [p for p in paragraphs[first + 1 : first + 2] if FORMULA.search(p)]
+        words = " ".join(LABELS.sub("", " ".join(stated)).replace("``", "").split())
+        words = ROLE.sub(r"\1", words)
         yield Statement(labels, where, re.sub(r" ([.,:;])", r"\1", words))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from scratchvae.errors import ConfigError
 from scratchvae.figures import feature_distributions, feature_errors, feature_reconstructions
@@ -52,6 +53,12 @@ def test_histograms_of_data_and_draws_have_the_same_area(raster):
     figure = feature_distributions(X, Y[:20], NAMES)
     assert len(figure.axes) == 3
     raster(figure)
+
+
+@pytest.mark.parametrize(("rows", "bars"), [(15, 5), (1000, 20), (5000, 24)])
+def test_few_rows_have_wide_bars(rows, bars):
+    axes = feature_distributions(RNG.normal(size=(rows, 1)), Y[:, :1]).axes[0]
+    assert sum(isinstance(patch, Rectangle) for patch in axes.patches) == bars
 
 
 @pytest.mark.parametrize("draw", [feature_reconstructions, feature_errors, feature_distributions])

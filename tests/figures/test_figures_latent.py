@@ -1,5 +1,7 @@
 """The latent plane: which way is up, which z is where, and classes told apart."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.special import ndtr
@@ -173,11 +175,30 @@ def test_more_labels_are_colours_on_a_scale_in_their_order(raster):
     raster(figure)
 
 
-def test_the_names_of_classes_are_written():
+def key_of(figure):
+    """The names in the key by the colour of the dot before each."""
+    texts = [text for text in figure.texts if text.get_text()]
+    return {n.get_text(): tuple(dot.get_color()) for dot, n in pairwise(texts)
+            if dot.get_text() == "●"}  # fmt: skip
+
+
+def test_the_names_of_classes_stand_in_a_key_and_hide_no_point(raster):
     figure = latent_scatter(np.zeros((3, 2)), [0, 1, 2], names=("cat", "dog"))
-    assert [text.get_text() for text in figure.axes[0].texts] == ["cat", "dog", "2"]
+    assert not figure.axes[0].texts
+    dots = figure.axes[0].collections[0].get_facecolors()[:, :3]
+    key = key_of(figure)
+    assert list(key) == ["cat", "dog", "2"]
+    np.testing.assert_array_equal([colour[:3] for colour in key.values()], dots)
     figure = latent_scatter(np.zeros((2, 2)), [0, 1], names=("\x1b[31m", "w" * 200))
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts[0] == "\ufffd[31m"
-    assert texts[1].endswith("w…")
-    assert len(texts[1]) < 20
+    first, second = key_of(figure)
+    assert first == "\ufffd[31m"
+    assert second.endswith("w…")
+    assert len(second) < 30
+    raster(figure)
+
+
+def test_thirty_long_names_are_a_key_of_several_lines_inside_the_page(raster):
+    names = [f"{k}, a kind of animal" for k in range(30)]
+    figure = latent_scatter(np.zeros((30, 2)), np.arange(30), names=names)
+    assert len(key_of(figure)) == 30
+    raster(figure)

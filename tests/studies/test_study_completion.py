@@ -79,6 +79,14 @@ def test_every_label_of_a_studys_equations_is_derived_in_the_documents(name, pyt
     assert all(statement.text and "(E" not in statement.text for statement in statements)
 
 
+def test_equations_are_formulas_without_the_markup_of_docstrings() -> None:
+    texts = {s.where: s.text for s in equations_of(STUDIES["gluon"].config, 784)}
+    assert "m ← β₁ m + (1 − β₁) g" in texts["Adam"]
+    assert "dμ += w μ" in texts["kl_grad"]
+    assert texts["Bernoulli.nll"] == "−log p(x|z) = Σ_d of pixel_nll."
+    assert not any(":`" in text or ":meth" in text for text in texts.values())
+
+
 def test_the_equations_are_those_of_the_studys_own_parts() -> None:
     where = {name: {s.where for s in equations_of(STUDIES[name].config, 784)} for name in STUDIES}
     assert "Conv2D.grad_input" in where["keras-conv"]
