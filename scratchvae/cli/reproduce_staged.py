@@ -182,20 +182,20 @@ def command_of(study: StagedStudy, request: Json) -> str:
 
 
 def train_stages(sitting: Sitting, run: StagedRun) -> None:
-    """Train to the end of the last stage asked for; measure each stage, the newest first."""
-    study, folder = sitting.study, sitting.out / run.name
-    for stage in range(1, sitting.request["stages"] + 1):
-        prepared = prepare(
-            run.config(study, len(sitting.dataset.train), stage, sitting.request["small"]),
-            sitting.dataset,
-        )
-        if not model_path(folder, stage).exists():
-            train_stage(sitting, run, stage, prepared)
-        if sitting.args.train_only:
-            continue
-        for unmeasured in reversed(range(1, stage + 1)):
-            if not numbers_path(folder, unmeasured).exists():
-                measure(sitting, run, unmeasured, prepared)
+    """Measure the stages that are trained already, the newest first; then the others, in turn."""
+    folder, last = sitting.out / run.name, int(sitting.request["stages"])
+
+    def prepared_for(stage: int) -> Prepared:
+        images, small = len(sitting.dataset.train), bool(sitting.request["small"])
+        return prepare(run.config(sitting.study, images, stage, small), sitting.dataset)
+
+    stages = range(1, last + 1)
+    trained = [stage for stage in stages if model_path(folder, stage).exists()]
+    for stage in [*reversed(trained), *(s for s in stages if s not in trained)]:
+        if stage not in trained:
+            train_stage(sitting, run, stage, prepared_for(stage))
+        if not sitting.args.train_only and not numbers_path(folder, stage).exists():
+            measure(sitting, run, stage, prepared_for(stage))
 
 
 def train_stage(sitting: Sitting, run: StagedRun, stage: int, prepared: Prepared) -> None:
