@@ -1,6 +1,7 @@
 """argparse with errors of one line that name the nearest match, and helps in plain ASCII."""
 
 import argparse
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,11 +16,22 @@ else:
 PLAIN = str.maketrans("“”−–…", '""--.')  # a help can be shown by every terminal and file
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wraps a description to the terminal; indented lines, such as commands to copy, stay whole."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = (
+            line if line.startswith(" ") else textwrap.fill(line, width)
+            for line in text.splitlines()
+        )
+        return "\n".join(indent + line for line in lines)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line: what was wrong, what was meant, where to read more."""
 
     def __init__(self, **settings: object) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        settings.setdefault("formatter_class", HelpFormatter)
         super().__init__(**settings)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:

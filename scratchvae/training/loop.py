@@ -42,6 +42,14 @@ class Training:
     best_epoch: int | None = None  # where a validation split chose one
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        """One line, as a notebook shows it: the numbers themselves are in ``metrics``."""
+        text = self.stopped
+        if self.metrics:
+            last = self.metrics[-1]
+            text += f" after epoch {last['epoch']}, test loss {last['test_loss']:.3f} nats per image"
+        return f"<Training: {text}, {self.seconds:.1f} s>"
+
 
 class Loop:
     """A run in progress: its training step, its state and its results so far."""
