@@ -27,6 +27,7 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     if args.out is not None:
         raise ConfigError("a run that is resumed stays in its folder: leave out --out")
     folder = RunFolder.open(args.resume)
+    folder.require_parts(model=False, optimizer=False)  # a command line can give neither
     recorded, old = folder.settings(), folder.config()
     typed = {name: getattr(args, name) for name in old.to_json() if name in args.typed}
     config = TrainConfig.from_json(old.to_json() | typed)

@@ -29,6 +29,7 @@ from scratchvae.runs.metrics import append_line, read_lines
 from scratchvae.storage.atomic import temporary_files, write_bytes
 from scratchvae.types import Json, JsonView
 
+PARTS = {"model": "a model", "optimizer": "an optimizer"}  # that may be made in Python
 RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch
 
 
@@ -219,23 +220,30 @@ class RunFolder:
             note(f"{error}; going on from the checkpoint before it, of step {before.step}")
             return before
 
-    def record_model(self, text: str) -> None:
-        """Say in config.json that the model was put together in Python, and of what."""
+    def record_part(self, part: str, text: str) -> None:
+        """Say in config.json that the "model" or "optimizer" was made in Python, and of what."""
         written = self._written()
-        if written.get("model") != text:
-            write_json(self.config_path, written | {"model": text})
+        if written.get(part) != text:
+            write_json(self.config_path, written | {part: text})
+
+    def require_parts(self, **given: bool) -> None:
+        """``RunError`` if a model or an optimizer made in Python is not given again."""
+        written = self._written()
+        for part, here in given.items():
+            if not here and written.get(part) is not None:
+                argument = {"model": "vae"}.get(part, part)
+                raise RunError(
+                    f"{self.path} was trained with {PARTS[part]} put together in Python, "
+                    f"{written[part]}, which its settings cannot make again: put it together as "
+                    f"before and pass it as {argument}"
+                )
 
     def make_vae(self, pixels: int, vae: VAE | None = None) -> VAE:
         """The model of the run: the one that is given, or else as the settings describe it.
 
         ``RunError`` for a model that was put together in Python and is not given again.
         """
-        by_hand = self._written().get("model")
-        if vae is None and by_hand is not None:
-            raise RunError(
-                f"{self.path} was trained with a model put together in Python, {by_hand}, which "
-                "its settings cannot make again: put it together as before and pass it as vae"
-            )
+        self.require_parts(model=vae is not None)
         return self.config().make_vae(pixels) if vae is None else vae
 
     def load(self, bk: Backend, *, vae: VAE | None = None) -> tuple[Model, Checkpoint]:

@@ -15,6 +15,7 @@ from scratchvae.errors import ConfigError, NonFiniteError, RunError
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import VAE, Model
+from scratchvae.optim import Optimizer
 from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.runs.folder import RunFolder
 from scratchvae.runs.metrics import best_of, first_lines, how_it_ended, keep_lines
@@ -47,7 +48,9 @@ class Training:
         text = self.stopped
         if self.metrics:
             last = self.metrics[-1]
-            text += f" after epoch {last['epoch']}, test loss {last['test_loss']:.3f} nats per image"
+            text += (
+                f" after epoch {last['epoch']}, test loss {last['test_loss']:.3f} nats per image"
+            )
         return f"<Training: {text}, {self.seconds:.1f} s>"
 
 
@@ -78,7 +81,7 @@ class Loop:
             bk,
             vae,
             self.model.params,
-            config.make_optimizer(),
+            prepared.optimizer or config.make_optimizer(),
             Batches(
                 bk.array(split.images, dtype=split.images.dtype),
                 split.max_level,
@@ -91,7 +94,9 @@ class Loop:
             kl_warmup=config.kl_warmup,
             reduction=config.reduction,
         )
-        self.state = State(prepared.given, prepared.dataset, self.step)
+        own = prepared.optimizer
+        name = config.optimizer if own is None else own.name or type(own).__name__
+        self.state = State(prepared.given, prepared.dataset, self.step, name)
         self.live: LiveCheck | None = None
         self.steps_done = 0
         self.best = math.inf
@@ -290,6 +295,7 @@ def train(
     dataset: Dataset,
     *,
     vae: VAE | None = None,
+    optimizer: Optimizer | None = None,
     backend: Backend | None = None,
     run: RunFolder | None = None,
     progress: Progress | None = None,
@@ -310,6 +316,9 @@ def train(
     vae : VAE, optional
         A model of your own layers, likelihood or estimator, instead of the one that ``config``
         describes. Loading such a run later takes the same ``vae`` again.
+    optimizer : Optimizer, optional
+        An optimizer of your own, with its learning rate and clipping, instead of the one that
+        ``config`` describes. Resuming such a run takes the same ``optimizer`` again.
     backend : Backend, optional
     run : RunFolder, optional
         Where the files of the run are written: metrics and a checkpoint after every epoch, and a
@@ -348,7 +357,7 @@ def train(
         wait. SIGTERM saves the state, too, then ends the process or calls the program's handler.
     """
     return train_prepared(
-        prepare(config, dataset, vae=vae),
+        prepare(config, dataset, vae=vae, optimizer=optimizer),
         backend=backend,
         run=run,
         progress=progress or choose_progress(verbose=verbose),
@@ -386,12 +395,15 @@ def train_prepared(
             raise RunError(f"{run.path} holds a run already: resume=True goes on with it")
         if run is not None and resume:
             run.remove_temporary_files()
+            run.require_parts(model=prepared.made_by_hand, optimizer=prepared.optimizer is not None)
             other = changed_settings(run.config(), config)
             if other:
                 raise RunError(f"{run.path} has other settings: {'; '.join(other)}")
             saved = run.latest(progress.note)
         if run is not None and prepared.made_by_hand:
-            run.record_model(repr(prepared.vae))
+            run.record_part("model", repr(prepared.vae))
+        if run is not None and prepared.optimizer is not None:
+            run.record_part("optimizer", repr(prepared.optimizer))
         loop = Loop(prepared, bk, run, progress, on_epoch, checkpoint_every, saved)
         if run is not None and resume:
             loop.resume(run, saved)
@@ -403,8 +415,8 @@ def train_prepared(
                         loop.result.stopped = interruption.requested.name
                         break
         except NonFiniteError as error:
-            if run is None or prepared.made_by_hand:
-                raise  # a file could not make the model again
+            if run is None or prepared.made_by_hand or prepared.optimizer is not None:
+                raise  # a file could not make the model, or the optimizer, again
             raise leave_replay(error, run.path) from error
         training = loop.result
     if training.stopped in SIGNALS and not return_on_signal:

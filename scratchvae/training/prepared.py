@@ -1,5 +1,6 @@
 """What a training works with, prepared once and handed on: settings, model, splits, order."""
 
+import reprlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_int
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.likelihoods import GaussianLikelihood, Likelihood
 from scratchvae.models import VAE
+from scratchvae.optim import Optimizer
 
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
@@ -33,15 +35,27 @@ class Prepared:
     train: Split
     test: Split
     validation: Split | None
+    optimizer: Optimizer | None = None  # the caller's own, whose settings then count alone
 
 
-def prepare(config: TrainConfig, dataset: Dataset, *, vae: VAE | None = None) -> Prepared:
+def prepare(
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    vae: VAE | None = None,
+    optimizer: Optimizer | None = None,
+) -> Prepared:
     """Check settings against data, build the model, binarize, and hold out a validation split.
 
-    ``vae``: a model of the caller's own, instead of the one that the settings describe. Raises
+    ``vae``, ``optimizer``: the caller's own, instead of those that the settings describe. Raises
     ``DataError`` and ``ConfigError`` if they do not fit each other, and ``MemoryError`` for a
     model, or a step of it, that is too large for any machine.
     """
+    if not (optimizer is None or isinstance(optimizer, Optimizer)):
+        raise ConfigError(
+            f"optimizer is {reprlib.repr(optimizer)}, but it must be an Optimizer, such as "
+            "scratchvae.optim.Adam(lr=1e-3); the settings take a name"
+        )
     given, made_by_hand = config, vae is not None
     pixels = dataset.train.images.shape[1]
     if vae is None:
@@ -70,7 +84,7 @@ def prepare(config: TrainConfig, dataset: Dataset, *, vae: VAE | None = None) ->
         )
     if config.output_bias == "mean":
         vae = vae.with_first_logits(logits_of_mean(vae.likelihood, train))
-    return Prepared(given, config, dataset, vae, made_by_hand, train, test, validation)
+    return Prepared(given, config, dataset, vae, made_by_hand, train, test, validation, optimizer)
 
 
 def resolve(config: TrainConfig, train: Split) -> TrainConfig:

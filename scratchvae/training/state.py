@@ -28,13 +28,16 @@ class State:
     ``epoch``: epochs completed; ``position``: steps done in the epoch after that.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, step: TrainingStep) -> None:
+    def __init__(
+        self, config: TrainConfig, dataset: Dataset, step: TrainingStep, optimizer: str
+    ) -> None:
+        """``optimizer``: the name of its buffers in a checkpoint."""
         self.config, self.step = portable_settings(config), step
         self.dataset = dataset
         self.data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
         self.environment = environment(step.bk, step.workers, step.blas_threads)
         self.buffers: dict[str, FlatBuffer] = {"params": step.params} | {
-            f"{config.optimizer}.{name}": buffer for name, buffer in step.optimizer.state.items()
+            f"{optimizer}.{name}": buffer for name, buffer in step.optimizer.state.items()
         }
         self.epoch = self.position = 0
         self.kept = {n: step.bk.zeros(b.flat.shape) for n, b in self.buffers.items()}

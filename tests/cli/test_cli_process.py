@@ -163,6 +163,14 @@ def test_the_help_of_every_command_has_an_example(cli, command) -> None:
     assert re.search(rf"examples?:\n  scratchvae {command}", answer.out)
 
 
+def test_descriptions_wrap_to_the_terminal_and_commands_stay_whole(cli, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = cli("reproduce", "--help").out.splitlines()
+    start = lines.index("Train a tutorial's model with the tutorial's settings and")
+    assert lines[start + 1] == "compare the result with its published figures."
+    assert "  scratchvae reproduce gluon --seeds 3 --out runs/gluon" in lines
+
+
 def test_the_help_names_every_command_with_examples(cli) -> None:
     answer = cli("--help")
     assert answer.code == 0

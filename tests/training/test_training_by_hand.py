@@ -10,13 +10,16 @@ from training_helpers import settings, tiny
 
 from scratchvae import TrainConfig, train
 from scratchvae.backend import get_backend
+from scratchvae.cli.main import main
 from scratchvae.data import load_dataset
-from scratchvae.errors import ConfigError, DataError, RunError
+from scratchvae.errors import ConfigError, DataError, NonFiniteError, RunError
 from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.likelihoods import Bernoulli
 from scratchvae.models import VAE
+from scratchvae.optim import Adam, Optimizer
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepared as prepared_module
+from scratchvae.training.nonfinite.diagnosis import diagnose
 
 OWN = """
 from scratchvae.layers.activations import Elementwise
@@ -41,6 +44,17 @@ def own_module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield "own_classes"
     sys.modules.pop("own_classes", None)
+
+
+@pytest.fixture
+def cli_main(capsys):
+    """The command line in this process: its exit code, and what it said on stderr."""
+
+    def run(*argv):
+        code = main([str(a) for a in argv])
+        return code, capsys.readouterr().err
+
+    return run
 
 
 def by_hand(pixels=12):
@@ -73,6 +87,72 @@ def test_a_run_of_it_resumes_with_the_model_and_says_so_without(tmp_path):
     assert train(config, tiny(), vae=by_hand(), backend=bk, run=run, resume=True).metrics
     with pytest.raises(RunError, match="put it together as before and pass it as vae"):
         run.load(bk)
+
+
+class Small(Optimizer):
+    """Steps of the sign of the average gradient, with a moment of its own."""
+
+    moments = ("average",)
+
+    def update(self, bk, p, g, moments, lr, t):
+        (average,) = moments
+        average *= 0.9
+        average += 0.1 * g
+        p -= lr * bk.xp.sign(average)
+
+
+def test_an_optimizer_made_by_hand_trains_as_the_one_that_the_settings_describe():
+    bk = get_backend("cpu")
+    found = train(settings(optimizer="sgd"), tiny(), optimizer=Adam(3e-3, clip=2.0), backend=bk)
+    expected = train(settings(lr=3e-3, clip=2.0), tiny(), backend=bk)
+    np.testing.assert_array_equal(found.model.params.flat, expected.model.params.flat)
+
+
+def test_a_run_with_an_own_optimizer_resumes_with_it_and_says_so_without(tmp_path, cli_main):
+    config, bk = settings(epochs=4), get_backend("cpu")
+    whole = train(config, tiny(), optimizer=Small(1e-3), backend=bk)
+    half = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
+
+    def stop(epoch, model):
+        if epoch == 3:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        train(config, tiny(), optimizer=Small(1e-3), backend=bk, run=half, on_epoch=stop)
+    assert "Small(lr=0.001" in json.loads(half.config_path.read_text())["optimizer"]
+    with pytest.raises(RunError, match="put it together as before and pass it as optimizer"):
+        train(config, tiny(), backend=bk, run=half, resume=True)
+    code, err = cli_main("train", "--resume", tmp_path / "run")
+    assert code == 2
+    assert "an optimizer put together in Python, Small(lr=0.001" in err
+    resumed = train(config, tiny(), optimizer=Small(1e-3), backend=bk, run=half, resume=True)
+    np.testing.assert_array_equal(resumed.model.params.flat, whole.model.params.flat)
+    model, _ = half.load(bk)  # a model needs no optimizer
+    np.testing.assert_array_equal(model.params.flat, whole.model.params.flat)
+
+
+def test_a_run_with_a_model_made_by_hand_does_not_resume_without_it(tmp_path, cli_main):
+    config, bk = settings(epochs=1), get_backend("cpu")
+    run = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
+    train(config, tiny(), vae=by_hand(), backend=bk, run=run)
+    with pytest.raises(RunError, match="put it together as before and pass it as vae"):
+        train(config, tiny(), backend=bk, run=run, resume=True)
+    code, err = cli_main("train", "--resume", tmp_path / "run")
+    assert code == 2
+    assert "a model put together in Python, VAE(" in err
+
+
+def test_a_step_of_an_own_optimizer_that_is_not_finite_is_traced_with_it():
+    with pytest.raises(NonFiniteError) as caught:
+        train(settings(), tiny(), optimizer=Small(1e39), backend=get_backend("cpu"))
+    assert "first appeared in encoder.0.W after the update" in str(caught.value)
+    found = diagnose(caught.value.replay).first_nonfinite
+    assert (found.name, found.place) == ("encoder.0.W after the update", "the update by Small")
+
+
+def test_what_is_no_optimizer_is_refused_in_a_sentence():
+    with pytest.raises(ConfigError, match="optimizer is 'adam', but it must be an Optimizer"):
+        train(settings(), tiny(), optimizer="adam")
 
 
 def test_a_model_of_other_pixels_than_the_data_is_refused():

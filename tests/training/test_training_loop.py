@@ -25,7 +25,7 @@ from scratchvae.data import Dataset, Split, binarize
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder
-from scratchvae.training import epoch_order, prepare, train
+from scratchvae.training import Training, epoch_order, prepare, train
 
 KINDS = {
     "Bernoulli on grey pixels": {},
@@ -158,6 +158,15 @@ def test_the_strict_device_sees_the_same_order_noise_and_numbers_to_the_bit(
     """On it, a step that allocated or waited inside ``capture`` would have raised."""
     config, dataset = settings(**KINDS[kind]), tiny(max_level=max_level)
     assert numbers(trained(config, dataset)) == numbers(trained(config, dataset, "strict"))
+
+
+def test_a_training_says_itself_in_one_line() -> None:
+    found = train(settings(epochs=2), tiny(), backend=get_backend("cpu"))
+    last = found.metrics[-1]["test_loss"]
+    assert repr(found).startswith(
+        f"<Training: completed after epoch 2, test loss {last:.3f} nats per image, "
+    )
+    assert repr(Training(found.model)) == "<Training: completed, 0.0 s>"
 
 
 def test_the_last_seed_of_all_works() -> None:

@@ -61,6 +61,7 @@ def locate_first_nonfinite(
             bk.to_host(bound.eps),
             step.params.to_host(),
             by_hand=_by_hand(step.vae, config),
+            optimizer=step.optimizer.rule,
         )
         trace = StepTrace(bk)
         trace.inputs(bound, step.params)
@@ -134,7 +135,8 @@ def rerun(replay: Replay, dtype: str) -> StepTrace:
         return trace
     trace.gradient(bound, replay.weight, replay.beta)
     if replay.gradient is not None:
-        optimizer = replay.settings().make_optimizer().bind(bk, params, grads)
+        rule = replay.optimizer or replay.settings().make_optimizer()
+        optimizer = rule.bind(bk, params, grads)
         for name, moment in optimizer.state.items():
             moment.load(replay.moments[name])
         grads.load(replay.gradient)

@@ -18,6 +18,7 @@ from scratchvae.config import TrainConfig
 from scratchvae.errors import CheckpointError, ConfigError, NonFiniteError, ReplayError
 from scratchvae.latent import AnalyticKL
 from scratchvae.models import VAE
+from scratchvae.optim import Optimizer
 from scratchvae.storage.archive import load_archive, save_archive
 from scratchvae.types import Json, JsonView
 
@@ -54,6 +55,7 @@ class Replay:
     moments: dict[str, Arrays] = field(default_factory=dict, repr=False)
     # a model that was put together in Python: no file holds it, and none is written of its steps
     by_hand: VAE | None = field(default=None, repr=False)
+    optimizer: Optimizer | None = field(default=None, repr=False)  # None: as the settings say
 
     def settings(self) -> TrainConfig:
         """The settings of the run."""

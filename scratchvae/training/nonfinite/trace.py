@@ -123,7 +123,8 @@ class StepTrace:
                     optimizer.measure_norm(part)
             for part in parts:
                 optimizer.step(t, part)
-        place, equations = f"the update by {rule.name}", labels_of(type(rule))
+        place = f"the update by {rule.name or type(rule).__name__}"
+        equations = labels_of(type(rule))
         if rule.clip is not None:
             for name, a in grads.views.items():
                 self.record(f"the clipped gradient of {name}", a, place, labels_of(optimizer.clip))
