@@ -227,7 +227,7 @@ class TrainConfig:
 
     @property
     def reading(self) -> Reading:
-        """How the data are read; ``ConfigError`` for settings of it that cannot be."""
+        """How the data are read; ``ConfigError`` for invalid settings of it."""
         return Reading(**{field.name: getattr(self, field.name) for field in fields(Reading)})
 
     @property

@@ -99,7 +99,7 @@ def run_staged(study: StagedStudy, args: argparse.Namespace, out: Path) -> int:
 
 
 def requested(study: StagedStudy, args: argparse.Namespace, out: Path) -> Json:
-    """What the arguments ask for, or the folder where they say nothing; refuses what cannot be."""
+    """What the arguments ask for, else what the folder says; refuses what does not fit."""
     defaults: Json = {
         "study": study.name, "variant": next(iter(study.variants)), "small": False,
         "nll_samples": study.samples, "k": list(study.ks), "objective": "iwae",

@@ -48,7 +48,7 @@ class LogLikelihood:
     log_p: float
     standard_error: float  # of the mean over images
     sample_error: float  # by the samples: their standard error, and what half of them lack
-    by_samples: dict[int, float]  # log_p from the first so many samples, half of them among these
+    by_samples: dict[int, float]  # log_p from the first k samples by k, half of all among them
     effective_samples: float  # (Σ w)² / Σ w², averaged over images; near 1: too few samples
     samples: int  # z per image
     images: int
@@ -122,7 +122,7 @@ class ImportanceSampled(NamedTuple):
 
     log_p: Float64
     effective_samples: Float64  # from 1 to the number of samples
-    prefixes: Float64  # (N, P): the estimates from the first so many samples, as asked for
+    prefixes: Float64  # (N, P): the estimates from the first k samples, for each k asked for
     error: Float64  # the standard error of the estimate, by the samples, in nats
 
 

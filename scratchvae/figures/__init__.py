@@ -19,7 +19,7 @@ are imported when the first figure is drawn, not by importing this package.
 | `estimator_curves` | test loss and KL over the epochs, one line per estimator |
 | `beta_comparison` | posterior means and prior samples of an autoencoder beside a VAE's |
 | `by_pass` | −log p(x), or active units, over the passes of a study in stages |
-| `feature_reconstructions` | reconstructed over actual values of a table, a panel a feature |
+| `feature_reconstructions` | reconstructed over actual values of a table, a panel per feature |
 | `feature_errors` | the part of each feature's variance that is left unexplained |
 | `feature_distributions` | each feature in the data and in the model's draws |
 | `latent_scatter` | posterior means of a 2-D latent, and the same through Φ |

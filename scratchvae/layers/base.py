@@ -59,7 +59,7 @@ class Layer:
         return f"{type(self).__name__}()"
 
     def infer_shape(self, shape: Shape) -> Shape:
-        """The shape of one row of y, from that of one row of x; ``ConfigError`` if it cannot be."""
+        """The shape of one row of y, given that of one row of x; ``ConfigError`` if none fits."""
         return shape
 
     def parameters(self, shape: Shape) -> Mapping[str, tuple[Shape, Initializer]]:

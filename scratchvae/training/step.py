@@ -280,7 +280,7 @@ class TrainingStep:
         yield
 
     def weight(self, batch: "BoundBatch") -> float:
-        """What the gradient of an image's objective counts in that of the batch."""
+        """The weight of each image in the gradient of a batch: 1/B for the mean, 1 for the sum."""
         return 1.0 / batch.bound.rows if self.reduction == "mean" else 1.0
 
     def beta(self, t: int) -> float:

@@ -40,7 +40,7 @@ KINDS = {
     "Gaussian": {"likelihood": "gaussian", "std": 0.3},
     "Gaussian, identity": {"likelihood": "gaussian", "mean": "identity"},
     "Gaussian, learned": {"likelihood": "gaussian-learned"},
-    "Gaussian, one variance a pixel": {"likelihood": "gaussian-per-pixel", "samples": 2},
+    "Gaussian, one variance per pixel": {"likelihood": "gaussian-per-pixel", "samples": 2},
     "file order, validation": {"shuffle": False, "validation": 5},
 }
 

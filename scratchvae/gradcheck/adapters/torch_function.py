@@ -16,7 +16,7 @@ def torch_function(function: Any) -> Adapted:
     tensors without; numbers and the rest are handed through. The tensors share the arrays' memory,
     so that what backward overwrites is noticed. Raises ``ConfigError`` for anything else.
     """
-    torch = sys.modules.get("torch")  # whoever has a Function has imported it
+    torch = sys.modules.get("torch")  # a Function exists only if it has been imported
     if torch is None or not _is_function(torch, function):
         raise ConfigError(
             f"torch_function takes a subclass of torch.autograd.Function, not {function!r}"

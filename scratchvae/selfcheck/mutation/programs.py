@@ -26,7 +26,7 @@ class ProgramTable:
     trials: tuple[Trial, ...]
     seconds: float
     areas: tuple[str, ...]
-    sample: int | None = None  # so many of each area; all unless given
+    sample: int | None = None  # the number to test of each area; all unless given
     broken: tuple[str, ...] = ()  # tests that fail without any bug: they judged nothing
 
     @property
