@@ -101,45 +101,27 @@ def run_staged(study: StagedStudy, args: argparse.Namespace, out: Path) -> int:
 def requested(study: StagedStudy, args: argparse.Namespace, out: Path) -> Json:
     """What the arguments ask for, else what the folder says; refuses what does not fit."""
     defaults: Json = {
-        "study": study.name, "variant": next(iter(study.variants)), "small": False,
-        "nll_samples": study.samples, "k": list(study.ks), "objective": "iwae",
-        "stages": len(study.passes), "seeds": 1, "ablation": None,
+        "variant": next(iter(study.variants)), "small": False, "nll_samples": study.samples,
+        "k": list(study.ks), "objective": "iwae", "stages": len(study.passes), "seeds": 1,
+        "ablation": None,
     }  # fmt: skip
-    earlier = defaults
+    typed = {name: getattr(args, name) for name in defaults if getattr(args, name) is not None}
+    if "ablation" in typed and (args.k or args.objective):
+        raise ConfigError("the ablation has k = 1: leave out --k and --objective")
     if args.resume is None:
         require_free(out)
+        request = defaults | typed
     else:
-        earlier = defaults | of_folder(out)
-    if args.ablation is not None and (args.k or args.objective):
-        raise ConfigError("the ablation has k = 1: leave out --k and --objective")
-    typed: Json = {
-        name: getattr(args, name)
-        for name in defaults
-        if name != "study" and getattr(args, name) is not None
-    }
-    request = earlier | typed
+        earlier = of_folder(study, out, defaults)
+        request = earlier | typed
+        require_same_study(out, earlier, request)
     if args.k or args.objective:
         request["ablation"] = None
-    for fixed, what in (("variant", "variant"), ("small", "version"), ("nll_samples", "samples")):
-        if args.resume is not None and request[fixed] != earlier[fixed]:
-            raise ConfigError(
-                f"{out} has the {what} {earlier[fixed]}, not {request[fixed]}: a folder holds one, "
-                "choose another --out for the other"
-            )
-    if not 1 <= request["stages"] <= len(study.passes):
-        raise ConfigError(
-            f"--stages is {request['stages']}, but the study has the stages 1 to "
-            f"{len(study.passes)}"
-        )
-    for k in request["k"]:
-        if k < 1:
-            raise ConfigError(f"--k is {k}, but an image has at least one sample")
+    require_possible(study, request)
     if args.objective == "iwae" and set(request["k"]) == {1}:
         raise ConfigError(
             "with k = 1 the objectives vae and iwae are the same: leave out --objective"
         )
-    if request["nll_samples"] < 1:
-        raise ConfigError(f"--nll-samples must be at least 1, not {request['nll_samples']}")
     if request["ablation"] is not None:
         points = request["ablation"] or [point.name for point in study.points]
         request["ablation"] = [study.find_point(name).name for name in points]
@@ -151,7 +133,36 @@ def requested(study: StagedStudy, args: argparse.Namespace, out: Path) -> Json:
     return request
 
 
-def of_folder(out: Path) -> Json:
+def require_possible(study: StagedStudy, request: Json) -> None:
+    """``ConfigError`` for stages that there are not, and for numbers below 1."""
+    if not 1 <= request["stages"] <= len(study.passes):
+        raise ConfigError(
+            f"--stages is {request['stages']}, but the study has the stages 1 to "
+            f"{len(study.passes)}"
+        )
+    for k in request["k"]:
+        if k < 1:
+            raise ConfigError(f"--k is {k}, but an image has at least one sample")
+    if request["nll_samples"] < 1:
+        raise ConfigError(f"--nll-samples must be at least 1, not {request['nll_samples']}")
+
+
+def require_same_study(out: Path, earlier: Json, request: Json) -> None:
+    """``ConfigError`` where a folder is to go on with what it cannot have beside the rest."""
+    called = {False: "of MNIST", True: "small"}
+    for what, before, now in (
+        ("variant", earlier["variant"], request["variant"]),
+        ("version", called[earlier["small"]], called[request["small"]]),
+        ("number of samples", earlier["nll_samples"], request["nll_samples"]),
+    ):
+        if before != now:
+            raise ConfigError(
+                f"{out} has the {what} {before}, not {now}: a folder holds one, choose another "
+                "--out for the other"
+            )
+
+
+def of_folder(study: StagedStudy, out: Path, defaults: JsonView) -> Json:
     """What was asked for in a folder; ``RunError`` where it holds no such study."""
     path = out / "study.json"
     try:
@@ -160,9 +171,10 @@ def of_folder(out: Path) -> Json:
         raise RunError(f"{out} holds no study in stages: there is no study.json in it") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{path} does not describe a study")
-    return found
+    fine = isinstance(found, dict) and found.keys() == defaults.keys()
+    if not fine or found["variant"] not in study.variants or not isinstance(found["k"], list):
+        raise RunError(f"{path} does not describe the study {study.name}")
+    return dict(found)
 
 
 def command_of(study: StagedStudy, request: Json) -> str:

@@ -122,11 +122,25 @@ def test_what_cannot_be_is_refused_in_a_sentence(cli, here, argv, words) -> None
     ("argv", "words"),
     [
         ("--variant paper", "has the variant code, not paper: a folder holds one, choose another"),
-        ("--nll-samples 7", "has the samples 20, not 7: a folder holds one"),
+        ("--nll-samples 7", "has the number of samples 20, not 7: a folder holds one"),
     ],
 )
 def test_a_folder_goes_on_as_it_began(cli, whole, argv, words) -> None:
     answer = cli("reproduce", "iwae", "--resume", whole, *argv.split())
+    assert (answer.code, words in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "study.json cannot be read"),
+        ("[]", "study.json does not describe the study iwae"),
+        ('{"variant": "code"}', "study.json does not describe the study iwae"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(cli, here, text, words) -> None:
+    (here / "study.json").write_text(text)
+    answer = cli("reproduce", "iwae", "--resume", here)
     assert (answer.code, words in answer.err) == (2, True)
 
 
