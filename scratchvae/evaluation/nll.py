@@ -60,12 +60,12 @@ class LogLikelihood:
 
     @property
     def half(self) -> float:
-        """The estimate from the first half of the samples; from the one where there is one."""
+        """The estimate from the first half of the samples (of one sample: from that one)."""
         return self.by_samples[max(self.samples // 2, 1)]
 
     @property
     def is_settled(self) -> bool:
-        """Whether half of the samples give the same, within the standard error."""
+        """Whether :attr:`half` equals ``log_p`` within the standard error."""
         return abs(self.log_p - self.half) <= self.standard_error
 
 
@@ -238,7 +238,7 @@ class LogMeanExp:
         self.largest, self.count = largest, self.count + a.shape[1]
 
     def with_block(self, a: NDArray) -> "LogMeanExp":
-        """What :meth:`add` would lead to."""
+        """A copy to which the block ``a`` (n, S) has been added; this object stays as it is."""
         other = copy.copy(self)  # which assigns its arrays anew
         other.add(a)
         return other

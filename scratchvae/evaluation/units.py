@@ -13,20 +13,20 @@ ACTIVE = 0.01  # a latent unit is active when the variance of its μ over images
 
 
 def is_active(mu: NDArray) -> NDArray[np.bool_]:
-    """Of each latent unit, whether Var_x[μ_j(x)] > 0.01  (E34): Burda et al. 2016, section 5.2.
+    """Whether Var_x[μ_j(x)] > 0.01, for each latent unit  (E34): ``mu`` (N, Z) -> (Z,).
 
-    ``mu``: (N, Z), of any float type -> (Z,).
+    Source: Burda et al. 2016, section 5.2.
     """
     with np.errstate(all="ignore"):  # the variance of an overflow is NaN, and not active
         return mu.var(axis=0, dtype=np.float64) > ACTIVE
 
 
 def without_units(model: Model, cut: NDArray[np.bool_]) -> Model:
-    """A copy of a model whose latent units ``cut`` (Z,) say nothing and are not listened to.
+    """A copy of a model in which the latent units ``cut`` (Z,) carry no information.
 
-    Their q(z|x) is the prior N(0, 1) for every image, so that they cost nothing, and their
-    outgoing weights are zero. Raises ``ConfigError`` for a decoder that does not begin with a
-    dense layer, whose weights of a unit are a row.
+    Their q(z|x) is the prior N(0, 1) for every image, so their KL is zero, and so are their
+    weights in the decoder. Raises ``ConfigError`` unless the decoder begins with a dense layer,
+    in which a row of W belongs to each unit.
     """
     vae = model.vae
     if not isinstance(vae.decoder.layers[0], Dense):

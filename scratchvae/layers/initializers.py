@@ -86,9 +86,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class OfHalves:
-    """What ``weights`` gives each half of the outputs as a layer of its own  (E25).
+    """Draws each half of the outputs as ``weights`` draws a layer of its own  (E25).
 
-    The halves are independent, or ``equal``: the second is the first once more.
+    The halves are independent or, if ``equal``, the second is a copy of the first.
     """
 
     weights: Initializer

@@ -79,7 +79,7 @@ class Bernoulli(Likelihood):
         sigmoid(bk, logits, out)
 
     def logits(self, bk: Backend, mean: Array, out: Array) -> None:
-        """a = log m / (1 − m), of a clipped mean."""
+        """a = log m / (1 − m), with the mean m clipped to [0.001, 0.999]."""
         self.inverse_sigmoid(bk, mean, out)
 
     def sample(self, bk: Backend, p: Views, logits: Array, noise: Array, out: Array) -> None:

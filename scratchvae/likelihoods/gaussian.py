@@ -102,7 +102,7 @@ class GaussianLikelihood(Likelihood):
             out[...] = logits
 
     def logits(self, bk: Backend, mean: Array, out: Array) -> None:
-        """a = m⁻¹(mean): by the inverse of the sigmoid, or the mean itself."""
+        """The logits of a mean: the inverse of the sigmoid, or the mean itself."""
         if self.mean_map == "sigmoid":
             self.inverse_sigmoid(bk, mean, out)
         else:

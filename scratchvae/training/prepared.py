@@ -101,7 +101,10 @@ def resolve(config: TrainConfig, train: Split) -> TrainConfig:
 
 
 def logits_of_mean(likelihood: Likelihood, train: Split) -> NDArray[np.float64]:
-    """The logits (D,) whose mean is that of the training images, pixel by pixel."""
+    """The logits (D,), float64, whose mean E[x|z] is the mean training image.
+
+    Raises ``ConfigError`` for a likelihood that does not define them.
+    """
     scale = 1.0 if train.max_level is None else 1.0 / train.max_level
     mean = scale * train.images.mean(axis=0, dtype=np.float64)
     logits = np.empty_like(mean)
