@@ -148,6 +148,24 @@ def program_bugs(c: Content) -> list[str]:
     ]
 
 
+def checkers(c: Content) -> list[str]:
+    """Gradient checkers on bugs and on right functions."""
+    rows = [
+        [name, f"{r['bugs_found']} of {c['bugs']}", f"{r['false_alarms']} of {c['right']}",
+         str(r["not_checked"])]
+        for name, r in c["rows"].items()
+    ]  # fmt: skip
+    return [
+        f"{c['bugs']} bugs from public reports, each rewritten in NumPy with its source in "
+        "[`bugs.py`](../benchmarks/gradients/bugs.py), and "
+        f"{c['right']} right gradients that are hard to check "
+        "([`right.py`](../benchmarks/gradients/right.py)). Every checker has the settings of its "
+        "makers. Not checked: refused, left open, or too large for it. `pytest-torch` calls "
+        "`torch.autograd.gradcheck`.",
+        table(["checker", "bugs found", "right ones blamed", "not checked"], rows),
+    ]
+
+
 SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("All studies in one run", "all", all_studies),
     ("Likelihoods of grey levels", "likelihoods", likelihoods),
@@ -157,6 +175,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("Batch, width and data", "scaling", scaling),
     ("log p(x) by importance sampling", "evaluation", evaluation),
     ("Import", "startup", startup),
+    ("Gradient checkers", "checkers", checkers),
     ("Bugs planted in the code around the gradients", "program_bugs", program_bugs),
 )
 

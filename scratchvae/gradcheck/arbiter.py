@@ -10,7 +10,8 @@ from scratchvae.gradcheck.differences import SURE, Slope, nearest, one_sided
 from scratchvae.gradcheck.probe import Estimate, Probe
 
 MOST = 200  # disputed elements that are looked at one by one
-MOST_ROUNDING = 64  # of those, how many have the rounding of their reference measured
+MOST_ROUNDING = 64  # of those, how many have the rounding of their reference measured: of the
+# others it is taken for the median
 
 
 class Settled(NamedTuple):
@@ -51,6 +52,7 @@ def arbitrate(
     estimate = replace(estimate, scale=scale)
     value, error = np.array(estimate.value), np.array(estimate.error)
     undecided, kinks = np.zeros(at.size, bool), 0
+    rounding: list[float] = []
 
     def limit() -> NDArray:
         return Estimate(value, scale, error).limit(tolerance)
@@ -64,8 +66,12 @@ def arbitrate(
                 break
             undecided[k] = True
             continue
-        if looked < MOST_ROUNDING and probe.method.name == "complex":
-            scale[k] = max(scale[k], probe.rounding_of_reference(name, int(at[k])))
+        if probe.method.name == "complex":
+            if looked < MOST_ROUNDING:
+                rounding.append(probe.rounding_of_reference(name, int(at[k])))
+                scale[k] = max(scale[k], rounding[-1])
+            else:
+                scale[k] = max(scale[k], float(np.median(rounding)))
             if abs(found[k] - value[k]) <= limit()[k]:
                 continue
         if looked >= MOST:

@@ -5,14 +5,14 @@ matrix, a lost factor where the gradient is zero. After any verdict a function i
 second point near the first, and where it has kinks at a third with zeros and equal numbers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.gradcheck.directions import direction
 
-EPS = float(np.finfo(np.float64).eps)
+STEP = 2.0**-52 * 1e6 / 3  # no whole number of ulp: every digit that rounding made is made anew
 
 
 def typical(x: NDArray) -> float:
@@ -21,9 +21,31 @@ def typical(x: NDArray) -> float:
     return float(np.median(sizes)) if sizes.size else 1.0
 
 
-def stretched(x: NDArray, ulps: float) -> NDArray:
-    """Every number larger by this many ulp, in size; zeros become that part of the usual size."""
-    return np.asarray(np.where(x == 0, ulps * EPS * typical(x), x * (1 + ulps * EPS)))
+def rays(args: Mapping[str, NDArray]) -> Iterator[Callable[[int], dict[str, NDArray]]]:
+    """Four ways to move off a point in steps so small that only rounding changes between them.
+
+    A ray passes no kink that the point lies on: it starts beside it. Zeros move by a part of the
+    usual size, other numbers by a part of their own: alike, or each in its own way.
+    """
+    for number, sign in ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0)):
+        u = {
+            n: sign * (direction(a.shape, 0, f"ray {n}") if number else np.ones(a.shape))
+            for n, a in args.items()
+        }
+        yield lambda k, u=u: {  # type: ignore[misc]
+            n: a + k * STEP * u[n] * np.where(a == 0, typical(a), np.abs(a))
+            for n, a in args.items()
+        }
+
+
+def rounding_along(values: Sequence[NDArray]) -> NDArray:
+    """The rounding in values along a ray: fourth differences take away what is smooth."""
+    return np.asarray(np.sqrt(np.mean(np.diff(values, 4, axis=0) ** 2, axis=0) / 70.0))
+
+
+def typical_rounding(found: Sequence[NDArray]) -> NDArray:
+    """Of several rays the second largest: one may cross a kink nearby, one see nothing."""
+    return np.asarray(np.sort(found, axis=0)[-2])
 
 
 def nearby(x: NDArray, seed: int, name: str) -> NDArray:

@@ -26,6 +26,7 @@ MARK = (
     0.7390851332151607  # what a buffer holds that was not written: no gradient is this everywhere
 )
 CALLS = 5  # of the backward at the same point: a state may show at the third only
+LINEAR = 1e-6  # of the largest element: more is no rounding, in float32 either
 SAME = 1e-13  # of the largest element: a sum on several threads may differ in its last digits
 
 
@@ -72,6 +73,29 @@ def _require_steady(subject: Subject, bound: Bound, gradient: Arrays, w: NDArray
             _call_elsewhere(subject, bound, w)
         again = bound.gradient(subject.args, w)
         require_same(subject, gradient, again, call)
+    if isinstance(subject, FunctionSubject) and np.ndim(w):
+        _require_linear(subject, bound, gradient, np.asarray(w))
+
+
+def _require_linear(subject: Subject, bound: Bound, gradient: Arrays, w: NDArray) -> None:
+    """``BrokenContractError`` for a backward that is not linear in dy.
+
+    A scalar function's may ignore its dy, and is not asked.
+    """
+    nothing, half = (
+        {n: np.array(g) for n, g in bound.gradient(subject.args, part * w).items()}
+        for part in (0.0, -0.5)
+    )
+    for name, g in gradient.items():
+        who = f"the backward of {subject.name}"
+        if name in nothing and np.any(nothing[name] != 0):
+            raise BrokenContractError(f"{who} gives {name} a gradient where dy is zero")
+        off = np.abs(half.get(name, g) + 0.5 * g)
+        if np.max(off, initial=0.0) > LINEAR * np.max(np.abs(g), initial=0.0):
+            raise BrokenContractError(
+                f"{who} is not linear in dy: with dy halved and negative, the gradient of {name} "
+                "is not"
+            )
 
 
 def require_same(subject: Subject, gradient: Arrays, again: Arrays, call: int) -> None:

@@ -13,9 +13,9 @@ from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.dual import TIES
 from scratchvae.gradcheck.measure import norm
 from scratchvae.gradcheck.methods import COMPLEX_STEP, Curve, Method
-from scratchvae.gradcheck.points import stretched, typical
+from scratchvae.gradcheck.points import rays, rounding_along, typical, typical_rounding
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
-from scratchvae.gradcheck.subjects.function import STRETCH, BoundFunction
+from scratchvae.gradcheck.subjects.function import BoundFunction
 
 ROUNDING = 1e-13  # of the sum of the magnitudes of an element's terms: what rounding may leave
 
@@ -161,15 +161,12 @@ class Probe:
         return norm(self.cancelled(name, np.arange(size)))
 
     def rounding_of_reference(self, name: str, i: int) -> float:
-        """The rounding in the method's own answer, from fourth differences over tiny steps."""
-
-        def there(ulps: float) -> float:
-            moved = {n: stretched(a, ulps) for n, a in self.subject.args.items()}
-            return at_other_numbers(self, moved).element(name, i)[0]
-
-        sides = [[there(sign * k * STRETCH) for k in range(1, 6)] for sign in (1, -1)]
-        left = [abs(float(np.diff(side, 4)[0])) / np.sqrt(70.0) for side in sides]
-        return min(left) / EPS  # what shows on one side alone jumps at a kink
+        """The rounding in the method's own answer, in units of its size."""
+        found = []
+        for ray in rays(self.subject.args):
+            values = [at_other_numbers(self, ray(k)).element(name, i)[0] for k in range(1, 8)]
+            found.append(rounding_along([np.asarray(v) for v in values]))
+        return float(typical_rounding(found)) / EPS
 
     # Kinks ---------------------------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ FILES = {
         "model": "784-50 tanh", "images": 200, "samples": 5000, "image_ms": {"ours": 61.25},
         "ratio_ours_to": {}, "peak_mb": {"ours": {"500": 90.0, "5000": 91.0}},
     }}},
+    "checkers": {"command": "c", "date": "2026-01-02", "versions": {}, "bugs": 38, "right": 54,
+        "rows": {"ours": {"bugs_found": 38, "false_alarms": 0, "not_checked": 2}}},
     "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "rows": {
         "noise": {"bugs": 234, "found": 231, "explained": {"a": "why", "b": "why"},
                   "not_found": ["c"], "seconds": 9.6},
@@ -86,6 +88,7 @@ EXPECTED = {
         "after 3280 passes VAE with k = 1 86.76, ", "commit aaaaaaaaaaaa: importance sampling.",
         "| the images are shuffled | 6 | 1 | 87.00 | +0.25 |",
     ],
+    "checkers": ["38 bugs from public reports", "| ours | 38 of 38 | 0 of 54 | 2 |"],
     "program_bugs": ["| noise | 234 | 231 | 2 | 1 | 10 |", "| all | 1,034 | 1,031 | 2 | 1 | 70 |"],
     "study_gluon": [
         "### gluon", "Meets the figure.", "One note.", "Another note.",

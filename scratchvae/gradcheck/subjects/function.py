@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.dual import Dual, Watch, direction_of, dual
-from scratchvae.gradcheck.points import stretched
+from scratchvae.gradcheck.points import rays, rounding_along, typical_rounding
 from scratchvae.gradcheck.report import BrokenContractError, UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.gradcheck.trees import Place, is_real, joined, leaves, rebuilt, words
 from scratchvae.types import Function
 
 EPS = float(np.finfo(np.float64).eps)
-STRETCH = 1e6 / 3  # ulp, and no whole number: every digit that rounding made is made anew
 
 
 class FunctionSubject(Subject):
@@ -89,27 +88,20 @@ class FunctionSubject(Subject):
         return np.ones(()) if self.cotangent_shape() == () else super().cotangent(seed)
 
     def magnitudes(self, w: NDArray) -> Arrays:
-        """What rounding does to the gradients, in units of its size: measured, not derived.
-
-        The inputs are stretched in nine tiny steps; fourth differences of the gradients take what
-        is smooth away and leave their rounding. Steps up and steps down are kept apart: what
-        shows on one side alone is a jump at a kink. A cotangent of a third changes the rounding,
-        too.
-        """
+        """What rounding does to the gradients, in units of its size: measured, not derived."""
         bound = BoundFunction(self, np.dtype(np.float64))
-
-        def there(ulps: float, part: float = 1.0) -> Arrays:
-            moved = {n: stretched(a, ulps) for n, a in self.args.items()}
-            return {n: part * g for n, g in bound.gradient(moved, np.asarray(w) / part).items()}
-
-        found: Arrays = {}
-        sides = [[there(sign * k * STRETCH) for k in range(1, 10)] for sign in (1, -1)]
-        for n in sides[0][0]:
-            left = [np.diff([g[n] for g in side], 4, axis=0) / np.sqrt(70.0) for side in sides]
-            found[n] = np.fmin(*(np.sqrt(np.mean(d**2, axis=0)) for d in left)) / EPS
-        if np.ndim(w):  # a scalar's backward may ignore dy
-            here, third = there(0), there(0, 3.0)
-            found = {n: np.fmax(a, np.abs(here[n] - third[n]) / EPS) for n, a in found.items()}
+        sides = []
+        for ray in rays(self.args):
+            there = [bound.gradient(ray(k), np.asarray(w)) for k in range(1, 8)]
+            sides.append({n: rounding_along([g[n] for g in there]) for n in there[0]})
+        found = {n: typical_rounding([side[n] for side in sides]) / EPS for n in sides[0]}
+        if np.ndim(w):  # the gradient of a linear function depends on nothing but dy
+            here = bound.gradient(self.args, w)
+            for part in (3.0, 7.0):
+                other = bound.gradient(self.args, np.asarray(w) / part)
+                for n, g in here.items():
+                    change = np.minimum(np.abs(g - part * other[n]), 1e-6 * np.abs(g))
+                    found[n] = np.fmax(found[n], change / EPS)
         return {n: np.fmax(a, np.mean(a)) if a.size else a for n, a in found.items()}
 
     def near(self, seed: int, ties: bool = False) -> "FunctionSubject":
@@ -174,7 +166,7 @@ class BoundFunction:
                 )
                 if np.may_share_memory(g, a) and remark not in self.subject.remarks and a.ndim:
                     self.subject.remarks.append(remark)
-        return gradients
+        return {n: np.array(g) for n, g in gradients.items()}  # a buffer may be used again
 
     def _reseed(self) -> None:
         if self.subject.reseed is not None:

@@ -1,0 +1,1 @@
+"""What ``benchmarks.checkers`` lets gradient checkers judge: real bugs, right functions, rivals."""

@@ -1,0 +1,28 @@
+"""The comparison of gradient checkers: its corpus is what it says, and ours finds all of it."""
+
+import re
+
+import pytest
+
+from benchmarks.gradients.bugs import BUGS
+from benchmarks.gradients.contenders import contenders, judge
+from benchmarks.gradients.right import RIGHT
+
+SMALL = [case for case in RIGHT if case.source != "10⁶ elements"]
+
+
+def test_there_are_as_many_bugs_and_right_functions_as_promised():
+    assert len(BUGS) >= 25
+    assert len(RIGHT) >= 50
+    assert len({case.name for case in [*BUGS, *RIGHT]}) == len(BUGS) + len(RIGHT)
+
+
+@pytest.mark.parametrize("case", BUGS, ids=lambda case: case.name)
+def test_every_bug_has_an_address_and_is_found(case):
+    assert re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+/(issues|pull)/\d+", case.source)
+    assert judge(contenders()["scratchvae"], case) == "wrong"
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
+def test_no_right_gradient_is_blamed(case):
+    assert judge(contenders()["scratchvae"], case) == "right"
