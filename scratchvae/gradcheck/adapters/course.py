@@ -15,10 +15,12 @@ GRADIENTS = ("d{}", "grad_{}", "{}_grad", "g{}", "d_{}", "grads['{}']", "grad['{
 def course(layer: Any, **gradients: str) -> Adapted:
     """``y = layer.forward(x)``, ``dx = layer.backward(dy)``, and the layer's parameters.
 
-    Parameters are found by their gradients: W with dW, grad_W, W_grad, ``grads['W']`` (beside
-    ``params['W']``) or, for objects with ``data`` and ``grad``, W.grad. Keywords name others:
-    ``course(layer, weight="weight_update")``. ``layer.zero_grad()`` is called before each backward
-    pass where there is one. Raises ``ConfigError`` for a layer without ``forward`` or ``backward``.
+    Parameters are the arrays that the layer has beforehand, or those in ``params``; their gradients
+    are looked for after a backward pass: for W in dW, grad_W, W_grad, ``grads['W']`` or, for objects
+    with ``data`` and ``grad``, W.grad. Keywords name others: ``course(layer, weight="update")``. An
+    array without a gradient is not checked, and the report says so: hand in a layer that has not
+    run yet. ``layer.zero_grad()`` is called before each backward pass where there is one. Raises
+    ``ConfigError`` for a layer without ``forward`` or ``backward``.
     """
     for method in ("forward", "backward"):
         if not callable(getattr(layer, method, None)):
@@ -66,22 +68,22 @@ def _parameters(layer: Any, gradients: dict[str, str]) -> Iterator[Place]:
             yield Place(name, *_item(held, name), _gradient(layer, name, gradients))
         return
     for name, value in vars(layer).items():
-        if name in gradients or _has_gradient(layer, name, value):
-            inner = getattr(value, "data", None)
-            if not isinstance(value, np.ndarray) and isinstance(inner, np.ndarray):
-                yield Place(name, *_attribute(value, "data"), _gradient(layer, name, gradients))
-            elif isinstance(value, np.ndarray | float):
-                yield Place(name, *_attribute(layer, name), _gradient(layer, name, gradients))
+        if _is_gradient(layer, name, gradients):
+            continue
+        owner, attribute = (layer, name) if _is_array(value) else (value, "data")
+        if _is_array(getattr(owner, attribute, None)):
+            yield Place(name, *_attribute(owner, attribute), _gradient(layer, name, gradients))
 
 
-def _has_gradient(layer: Any, name: str, value: Any) -> bool:
-    if hasattr(value, "data") and hasattr(value, "grad") and not isinstance(value, np.ndarray):
-        return True
-    plain = [form.format(name) for form in GRADIENTS if "[" not in form and "." not in form]
-    named = any(hasattr(layer, n) for n in plain if n != name)
-    listed = any(name in (getattr(layer, d, None) or {}) for d in ("grads", "grad")
-                 if isinstance(getattr(layer, d, None), dict))  # fmt: skip
-    return isinstance(value, np.ndarray | float) and (named or listed)
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _is_gradient(layer: Any, name: str, gradients: dict[str, str]) -> bool:
+    """Whether a name is that of the gradient of another attribute."""
+    plain = [form for form in GRADIENTS if "[" not in form and "." not in form]
+    others = [n for n in vars(layer) if n != name]
+    return name in gradients.values() or any(f.format(n) == name for f in plain for n in others)
 
 
 def _gradient(layer: Any, name: str, gradients: dict[str, str]) -> Callable[[], Any]:
