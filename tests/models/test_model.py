@@ -137,7 +137,7 @@ def test_the_loss_is_an_average_over_images_and_samples_with_its_beta(model, bat
 
 def test_the_terms_of_a_float32_model_are_averaged_in_float64(cpu32, make, batch):
     model = Model(make("bernoulli, 4 samples, beta"), cpu32, seed=4)
-    x, eps = batch(model.vae)
+    x, eps = batch(model.vae, rows=200)
     loss, terms = model.loss(x, eps), model.terms(x, eps)
     assert loss.reconstruction == pytest.approx(terms.nll.astype(np.float64).mean(), rel=1e-14)
     assert loss.kl == pytest.approx(terms.kl.astype(np.float64).sum() / len(x), rel=1e-14)
