@@ -75,12 +75,15 @@ def test_the_first_logits_are_those_of_the_mean_of_float32_pixels_in_float64() -
     np.testing.assert_allclose(found, logit(images.mean(axis=0, dtype=np.float64)), rtol=1e-13)
 
 
-def test_room_is_asked_for_the_parameters_and_for_the_samples_of_a_batch(monkeypatch) -> None:
+def test_room_is_asked_for_parameters_with_gradients_and_for_the_samples_of_a_batch(
+    monkeypatch,
+) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(prepared, "checked_nbytes", lambda *what: asked.append(what))
+    monkeypatch.setattr(prepared, "require_memory", lambda *what: asked.append(what))
     views = prepare(settings(samples=3, latent_dim=5, dtype="float64"), tiny())
-    parameters = views.vae.layout.padded_size
-    assert asked == [((parameters,), "float64"), ((8, 3, PIXELS + 5), "float64")]
+    count = views.vae.layout.padded_size
+    batch = 8 * 3 * (PIXELS + 5) * 8
+    assert asked == [(16 * count, f"a model of {count:,} parameters"), (batch, "a batch")]
 
 
 def test_a_model_that_is_given_is_the_one_that_is_trained() -> None:

@@ -5,6 +5,9 @@ it before the change, where all changes of one kind in one function have one rea
 :func:`reason_for` finds the longest that fits.
 """
 
+ALIAS = "two names of one object"
+BLOCKS = "how many images are held at one time changes no sum"
+SCRATCH = "what is written before it is read may lie in any buffer that is free"
 NO_SCRATCH = "the plain equation has no use for the scratch buffer"
 LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
 REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
@@ -12,9 +15,27 @@ WIDTH_ONLY = "only the length of its rows is read, which all of them share"
 
 IN_GRADIENTS: dict[str, str] = {
     **{
-        f"plain bernoulli_nll_and_grad: a wrong name: tmp -> {name}": NO_SCRATCH
-        for name in ("da", "nll", "x", "a")
+        f"plain bernoulli_nll_and_grad: a wrong name: tmp -> {name}": SCRATCH
+        for name in ("da", "tmp2")
     },
+    **{
+        f"plain bernoulli_nll_and_grad: a wrong name: tmp2 -> {name}": NO_SCRATCH
+        for name in ("da", "nll", "x", "a", "tmp")
+    },
+    "bernoulli_nll_and_grad: a wrong name: a -> tmp": (
+        "only its shape is read, and tmp has the same"
+    ),
+    **{
+        f"bernoulli_nll_and_grad: a wrong name: x -> {name}": BLOCKS for name in ("a", "da", "tmp2")
+    },
+    "bernoulli_nll_and_grad: a wrong name: q -> tmp": (
+        "a block that is spread over all of tmp lies in its own part of it, too"
+    ),
+    **{
+        f"bernoulli_nll_and_grad: a wrong name: s_minus_x -> factors{number}": ALIAS
+        for number in ("", " (#2)", " (#3)")
+    },
+    "bernoulli_nll_and_grad: a constant: 0 -> 1 (#2)": SCRATCH,
     "ReLU.grad_input: a wrong name: y -> x": "y > 0 exactly where x > 0",
     "reparameterize_grad: a constant: 1 -> -1": LAST_AXIS,
     "kl_grad: a constant: 1 -> -1": LAST_AXIS,
@@ -47,10 +68,8 @@ IN_GRADIENTS: dict[str, str] = {
 }
 
 MEASURE_ZERO = "a uniform or normal of 53 bits meets the bound or another one with probability 2⁻⁵³"
-ALIAS = "two names of one object"
 DIVISOR = "what stands in for a length or a sine of zero divides what is not taken: the line is"
 BUFFER = "a longer buffer than is needed: what is not asked for is not read"
-BLOCKS = "how many images are held at one time changes no sum"
 LENGTH = "a length is never negative"
 LEVELS = "a level lies between 0 and the largest"
 ALGORITHM = "either way is the same sum; the other one is only slower"

@@ -14,7 +14,7 @@ from unittest import mock
 
 import numpy as np
 
-from scratchvae.backend import cpu_updates
+from scratchvae.backend import cpu_elementwise, cpu_updates
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
@@ -30,7 +30,7 @@ from scratchvae.types import Json
 OTHERS = ("PyTorch", "JAX", "Chainer", "the loss falls")
 TRAINER = "Adam"  # the optimizer that the models are trained with
 PLAIN_CHECKS = ("plain update", "flushes tiny moments")
-SMALL_BLOCK = 1000  # so that small buffers too are updated in more than one block
+SMALL_BLOCK, SMALL_LOGITS = 1000, 10  # so that small buffers too are taken in several blocks
 MIN_BUGS, MAX_EQUIVALENT_SHARE = 1000, 0.03
 
 
@@ -242,9 +242,10 @@ class TargetSuite:
 
     def failure(self) -> str | None:
         """Our first check that fails with the code as it is now."""
-        if self.optimizer:
-            return _optimizer_failure(self.target)
-        return next((f for f in (suite.failure() for suite in self.suites) if f), None)
+        with _small_blocks():
+            if self.optimizer:
+                return _optimizer_failure(self.target)
+            return next((f for f in (suite.failure() for suite in self.suites) if f), None)
 
     def verdict(self, mutant: Mutant) -> Verdict:
         """Plant a bug, ask every check, take it out again."""
@@ -269,15 +270,14 @@ def passes(checks: list[Callable[[], bool]]) -> bool:
 
 def _optimizer_failure(target: Target) -> str | None:
     try:
-        with _small_blocks():
-            for entry in OPTIMIZER_ENTRIES:
-                if entry.name not in target.entries:
-                    continue
-                for name, check in optimizer_checks(entry).items():
-                    if target.plain and name not in PLAIN_CHECKS:
-                        continue  # the others run the fused form, where this bug isn't
-                    if not check(entry).ok:
-                        return name
+        for entry in OPTIMIZER_ENTRIES:
+            if entry.name not in target.entries:
+                continue
+            for name, check in optimizer_checks(entry).items():
+                if target.plain and name not in PLAIN_CHECKS:
+                    continue  # the others run the fused form, where this bug isn't
+                if not check(entry).ok:
+                    return name
     except Exception as error:  # a planted bug may raise anything
         return f"raises {type(error).__name__}"
     return None
@@ -287,10 +287,14 @@ def _optimizer_failure(target: Target) -> str | None:
 def _small_blocks() -> Iterator[None]:
     """The buffers of a check in more than one block, although they are small.
 
-    The size of a block is a constant of the backend's module: it is replaced here, in the
-    process that judges and nowhere else, and restored on the way out.
+    The sizes are those of the backend's modules: they are replaced here, in the process that
+    judges and nowhere else, and restored on the way out.
     """
-    with mock.patch.object(cpu_updates, "BLOCK", SMALL_BLOCK):
+    with (
+        mock.patch.dict(cpu_updates.blocks.__kwdefaults__, length=SMALL_BLOCK),
+        mock.patch.object(cpu_elementwise, "LOGITS", SMALL_LOGITS),
+        mock.patch.object(cpu_elementwise, "FEW", 1),  # no logarithms are few: factors are folded
+    ):
         yield
 
 
