@@ -51,8 +51,10 @@ def test_whatever_makes_an_array_of_images_gives_the_same_numbers(model, convert
 
 def test_a_tensor_of_pytorch_gives_the_same_numbers_also_with_a_gradient(model):
     torch = pytest.importorskip("torch")
+    eps = np.linspace(-1.0, 1.0, 10).reshape(5, 1, 2)
     for options in ({}, {"requires_grad": True}):
         assert is_the_same(model, torch.tensor(X, **options))
+        assert model.loss(X, torch.tensor(eps, **options)) == model.loss(X, eps)
     assert model.decode(torch.zeros(3, 2)).shape == (3, D)
     with pytest.raises(DataError, match="images cannot be converted to an array of numbers"):
         model.encode(torch.tensor(X).to_sparse())

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_a_sample_of_every_area_is_found(tmp_path):
 
 def table_of(*areas, found_by="a test", sample=None):
     """As if the first bug of each area had been tried."""
-    trials = [Trial(program_mutants(area_named(a))[0], found_by, 0.25) for a in areas]
+    trials = [Trial(program_mutants(area_named(a))[0], found_by, 0.5) for a in areas]
     return ProgramTable(tuple(trials), 1.0, areas, sample)
 
 
@@ -49,11 +50,31 @@ def test_areas_that_are_run_one_by_one_come_together_in_one_file():
     both = table_of("noise", found_by=None).to_json(first)
     assert list(both["rows"]) == ["noise", "schedules"]
     assert both["rows"]["schedules"] == first["rows"]["schedules"] == {
-        "bugs": 1, "found": 1, "seconds": 0.2, "explained": {}, "not_found": []
+        "bugs": 1, "found": 1, "seconds": 0.5, "explained": {}, "not_found": []
     }  # fmt: skip
     assert len(both["rows"]["noise"]["not_found"]) == 1
     again = table_of("noise").to_json(both)
     assert again["rows"]["noise"]["not_found"] == []
+
+
+def test_a_bug_that_is_judged_again_moves_from_those_that_were_not_found():
+    names = [mutant.name for mutant in program_mutants(area_named("noise"))[:3]]
+    before = table_of("noise", found_by=None).to_json()
+    row = before["rows"]["noise"] | {"bugs": 9, "found": 6, "explained": {names[1]: "why"}}
+    before["rows"]["noise"] = row | {"not_found": [names[0], names[2]]}
+    again = replace(table_of("noise"), again=True).to_json(before)["rows"]["noise"]
+    assert again == {
+        "bugs": 9, "found": 8, "seconds": 1.0, "explained": {names[1]: "why"}, "not_found": []
+    }  # fmt: skip
+
+
+def test_only_what_was_not_found_before_can_be_judged_again(tmp_path, capsys):
+    path = tmp_path / "bugs.json"
+    assert main(["noise", "--again", "--json", str(path)]) == 2
+    assert "--again needs the --json FILE that an earlier run" in capsys.readouterr().err
+    path.write_text(json.dumps(table_of("noise").to_json()))
+    assert main(["noise", "--again", "--json", str(path)]) == 2
+    assert "there is no bug to plant" in capsys.readouterr().err
 
 
 def test_numbers_of_another_version_or_sample_do_not_stay():

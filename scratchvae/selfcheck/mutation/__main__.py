@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from scratchvae.errors import DataError, ScratchVAEError
+from scratchvae.errors import ConfigError, DataError, ScratchVAEError
 from scratchvae.selfcheck.mutation.areas import AREAS
 from scratchvae.selfcheck.mutation.equivalent import reason_for
 from scratchvae.selfcheck.mutation.programs import ProgramTable, run_programs
@@ -32,11 +32,15 @@ def main(argv: list[str] | None = None) -> int:
         "--json", type=Path, metavar="FILE",
         help="write the numbers to a file, too; what it says of other areas stays",
     )  # fmt: skip
+    parser.add_argument(
+        "--again", action="store_true",
+        help="only bugs that FILE says were not found: after tests for them have been written",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     try:
-        if args.json is not None:
-            _content_of(args.json)  # refused now, not after an hour
-        table = run_programs(args.area, args.sample, _progress)
+        before = None if args.json is None else _content_of(args.json)
+        only = _not_found(before) if args.again else None
+        table = run_programs(args.area, args.sample, _progress, only)
         if args.json is not None:
             _write(args.json, table)
     except ScratchVAEError as error:
@@ -57,6 +61,13 @@ def _content_of(path: Path) -> Json | None:
     if not isinstance(content, dict) or not isinstance(content.get("rows"), dict):
         raise DataError(f"{path} was not written by {COMMAND}: name another file")
     return content
+
+
+def _not_found(before: Json | None) -> set[str]:
+    """The names of the bugs that an earlier run has not found; ``ConfigError`` without one."""
+    if before is None:
+        raise ConfigError("--again needs the --json FILE that an earlier run has written")
+    return {name for row in before["rows"].values() for name in row["not_found"]}
 
 
 def _write(path: Path, table: ProgramTable) -> None:

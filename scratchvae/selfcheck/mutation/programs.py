@@ -3,7 +3,7 @@
 import io
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,12 +27,13 @@ class ProgramTable:
     seconds: float
     areas: tuple[str, ...]
     sample: int | None = None  # the number to test of each area; all unless given
+    again: bool = False  # only bugs that an earlier run has not found
     broken: tuple[str, ...] = ()  # tests that fail without any bug: they judged nothing
 
     @property
     def complete(self) -> bool:
         """Whether every bug of every area was planted."""
-        return self.sample is None and len(self.areas) == len(AREAS)
+        return self.sample is None and not self.again and len(self.areas) == len(AREAS)
 
     @property
     def equivalent(self) -> tuple[Trial, ...]:
@@ -98,31 +99,54 @@ class ProgramTable:
     def to_json(self, before: Json | None = None) -> Json:
         """Everything as plain data.
 
-        ``before``: what this made of other areas earlier. With the same versions and the same
-        sample its rows stay, so that areas may be run one by one.
+        ``before``: what an earlier run has made. With the same versions and the same sample its
+        rows of other areas stay, so that areas may be run one by one; and where bugs were judged
+        again, so do the numbers of those that were not.
         """
         rows = self.rows()
         content = {"versions": versions(), "sample": self.sample}
         if before is not None and all(before.get(name) == content[name] for name in content):
-            rows = before["rows"] | rows
+            old = before["rows"]
+            if self.again:
+                rows = {area: _both(old[area], row) for area, row in rows.items()}
+            rows = old | rows
         return content | {
             "date": datetime.now(UTC).date().isoformat(),
             "rows": {area.name: rows[area.name] for area in AREAS if area.name in rows},
         }
 
 
+def _both(before: Json, again: Json) -> Json:
+    """The row of an area where bugs that had not been found, all of them, were judged again."""
+    return again | {
+        "bugs": before["bugs"],
+        "found": before["bugs"]
+        - len(before["explained"] | again["explained"])
+        - len(again["not_found"]),
+        "seconds": round(before["seconds"] + again["seconds"], 1),
+        "explained": before["explained"] | again["explained"],
+    }
+
+
 def run_programs(
     areas: Sequence[str] = (),
     sample: int | None = None,
     told: Callable[[Trial], None] = lambda trial: None,
+    only: Collection[str] | None = None,
 ) -> ProgramTable:
     """Plant every bug of some areas (all unless named), or a sample of as many from each.
 
-    ``told`` hears of every trial as it ends. Raises ``ConfigError`` for an unknown area, without
-    pytest, without the tests, or, of a sample, where the test that found a bug fails without it.
+    ``told`` hears of every trial as it ends; ``only``: the names of the bugs to plant. Raises
+    ``ConfigError`` for an unknown area, where there is no bug to plant, without pytest, without the
+    tests, or, of a sample, where the test that found a bug fails without it.
     """
     chosen = [area_named(name) for name in areas] or list(AREAS)
     mutants = [m for area in chosen for m in _drawn(program_mutants(area), sample)]
+    if only is not None:
+        mutants = [m for m in mutants if m.name in only]
+        chosen = [area for area in chosen if any(m.area == area.name for m in mutants)]
+    if not mutants:
+        raise ConfigError("there is no bug to plant")
     start = time.perf_counter()
     tried = _try(chosen, mutants, told, survey=sample is None)
     return ProgramTable(
@@ -130,7 +154,8 @@ def run_programs(
         time.perf_counter() - start,
         tuple(area.name for area in chosen),
         sample,
-        broken=tuple(tried.broken),
+        only is not None,
+        tuple(tried.broken),
     )
 
 
