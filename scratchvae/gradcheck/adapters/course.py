@@ -17,10 +17,11 @@ def course(layer: Any, **gradients: str) -> Adapted:
 
     Parameters are the arrays that the layer has beforehand, or those in ``params``; their gradients
     are looked for after a backward pass: for W in dW, grad_W, W_grad, ``grads['W']`` or, for an
-    object with ``data`` and ``grad``, W.grad. Keywords name others: ``course(layer, weight="update")``. An
-    array without a gradient is not checked, and the report says so: hand in a layer that has not
-    run yet. ``layer.zero_grad()`` is called before each backward pass where there is one. Raises
-    ``ConfigError`` for a layer without ``forward`` or ``backward``.
+    object with ``data`` and ``grad``, W.grad. Keywords name others:
+    ``course(layer, weight="update")``. An array without a gradient is not checked, and the report
+    says so: hand in a layer that has not run yet. ``layer.zero_grad()`` is called before each
+    backward pass where there is one. Raises ``ConfigError`` for a layer without ``forward`` or
+    ``backward``.
     """
     for method in ("forward", "backward"):
         if not callable(getattr(layer, method, None)):

@@ -184,7 +184,8 @@ class BoundFunction:
     def _cotangent(self, w: NDArray) -> Any:
         """w in the structure of y, with a number for each scalar."""
         y, start, new = self.subject.value_here, 0, {}
-        flat = np.asarray(w, dtype=self.dtype)
+        real = np.float64 if self.dtype.kind == "c" else self.dtype  # dy has no direction
+        flat = np.asarray(w, dtype=real)
         if not isinstance(y, tuple | list | Mapping):
             return np.array(flat) if flat.ndim else flat.dtype.type(flat)
         flat = flat.reshape(-1)
