@@ -70,8 +70,8 @@ def staged(name: str, rows: list[dict[str, Any]]) -> list[str]:
     cells = [
         [
             f"{r['run']}", f"{r['stage']}", f"{r['passes']}",
-            f"{r['test_nll']:.2f} ± {r['standard_error']:.2f}", f"{r['sample_error']:.3f}",
-            f"{r['train_nll_few']:.2f}", f"{r['cut_nll_few'] - r['test_nll_few']:+.3f}",
+            f"{r['test_nll']:.2f} ± {r['standard_error']:.2f}", f"{r['half_nll'] - r['test_nll']:+.2f}",
+            f"{r['train_nll_few']:.2f}", f"{r['cut_nll'] - r['test_nll']:+.3f}",
             f"{r['spread_over_draws']:.3f}", f"{r['active_units']}",
             f"{r['training_seconds'] / 60:.0f}",
         ]
@@ -82,16 +82,17 @@ def staged(name: str, rows: list[dict[str, Any]]) -> list[str]:
         f"{versions(r['versions'])}, commit {r['commit'][:12]}: {r['protocol']}."
         for r in rows
     )
-    head = ["run", "stage", "passes", "−log p(x), test", "error by samples", "training images",
+    head = ["run", "stage", "passes", "−log p(x), test", "half", "training images",
             "cut", "over draws", "active units", "minutes"]  # fmt: skip
     return [
         f"### {name}",
         f"After {declared.source.cite()}, which publishes after {declared.ends[-1]} passes "
         f"{published}.",
         table(head, cells),
-        "“Cut”: what −log p(x) changes by without the inactive units. “Over draws”: the standard "
-        "deviation over draws of the test pixels. Training images, cut and draws by a tenth of the "
-        "samples. Minutes of training up to here, beside other work.",
+        "“Half”: what −log p(x) changes by with half of the samples. “Cut”: what it changes by "
+        "without the inactive units. “Over draws”: the standard deviation over draws of the test "
+        "pixels. Training images and draws: a tenth of the samples. Minutes: of training up to "
+        "here, beside other work.",
         *points(declared, rows),
         *how,
     ]

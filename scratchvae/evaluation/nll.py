@@ -40,14 +40,14 @@ ROWS = 8_000  # decoded z at a time; neither changes a number beyond rounding
 class LogLikelihood:
     """The importance-sampled log p(x), averaged over a split, in nats per image, with protocol.
 
-    Two things make it inexact: the images are a sample of those that there could be, and the z of
-    an image are a sample of q(z|x), whose finite number lowers the estimate, too. By as much, near
-    enough, as half of the z are below all of them, because the gap shrinks as 1/K.
+    Three things make it inexact: the images are a sample of those that there could be; the z of an
+    image are a sample of q(z|x); and their finite number lowers the estimate, about as much as
+    half of them lie below all of them.
     """
 
     log_p: float
     standard_error: float  # of the mean over images
-    sample_error: float  # by the samples: their standard error, and what half of them lack
+    sample_error: float  # of the same, by the samples of z
     by_samples: dict[int, float]  # log_p from the first k samples by k, half of all among them
     effective_samples: float  # (Σ w)² / Σ w², averaged over images; near 1: too few samples
     samples: int  # z per image
@@ -102,13 +102,12 @@ def log_likelihood(
     log_p, effective, fewer, error = (np.concatenate(part) for part in zip(*parts, strict=True))
     n = len(log_p)
     by_samples = dict(zip(prefixes, map(float, fewer.mean(axis=0)), strict=True))
-    bias = float(log_p.mean()) - by_samples[max(samples // 2, 1)]
     estimate = f"importance sampling with {per_image(samples)}"
     protocol = describe_protocol(model, split.binarized, split.static_seed)
     return LogLikelihood(
         log_p=float(log_p.mean()),
         standard_error=float(log_p.std() / math.sqrt(n)),
-        sample_error=math.hypot(float(np.linalg.norm(error)) / n, bias),
+        sample_error=float(np.linalg.norm(error)) / n,
         by_samples=by_samples,
         effective_samples=float(effective.mean()),
         samples=samples,

@@ -144,7 +144,9 @@ def _draw(
         units = [row["active_units"] for row in them]
         active.setdefault(who, []).append(Curve(passes, units))
     samples, images = rows[0]["samples"], rows[0]["protocol"]
-    caption = f"{study.source.cite()} · {images} · bars: the error by the {samples} samples"
+    caption = (
+        f"{study.source.cite()} · {images} · bars: the standard error by the {samples} samples"
+    )
     title = "−log p(x) of the test images"
     figure = by_pass(nll, title, "nats per image", caption, published=published)
     files = {save(figure, folder, name)[0]: WORDS[name]}

@@ -20,9 +20,9 @@ class StageResult:
     """log p(x) in nats per image, and the latent units at work, after a stage."""
 
     test: LogLikelihood
-    few: float  # of the test images, from as many samples as the three below
-    train: LogLikelihood  # of the first training images
     cut: LogLikelihood  # of the test images, without the inactive units
+    few: float  # of the test images, from as many samples as the two below
+    train: LogLikelihood  # of the first training images
     draws: tuple[float, ...]  # of the test images, for one draw of the pixels after the other
     active_units: int  # by the means of the first training images
 
@@ -37,12 +37,12 @@ class StageResult:
             "half_gives_the_same": self.test.is_settled,
             "samples": self.test.samples,
             "effective_samples": self.test.effective_samples,
+            "cut_nll": -self.cut.log_p,
             "few_samples": self.train.samples,
             "test_nll_few": -self.few,
             "train_nll_few": -self.train.log_p,
             "train_standard_error": self.train.standard_error,
             "train_images": self.train.images,
-            "cut_nll_few": -self.cut.log_p,
             "draws_nll_few": [-log_p for log_p in self.draws],
             "spread_over_draws": spread,
             "active_units": self.active_units,
@@ -53,10 +53,10 @@ class StageResult:
 def measure_stage(
     study: StagedStudy, model: Model, prepared: Prepared, samples: int
 ) -> StageResult:
-    """Measure a model with ``samples`` z per test image, a tenth for what is only compared.
+    """Measure a model with ``samples`` z per test image.
 
-    −log p(x) of the test images; of the first training images; with the inactive latent units cut
-    out; and of other draws of the test pixels.
+    −log p(x) of the test images, and with the inactive latent units cut out; with a tenth of the
+    samples of the first training images, and of other draws of the test pixels.
     """
     few = max(samples * study.few_samples // study.samples, 1)
     seed, test = prepared.config.seed, prepared.test
@@ -69,9 +69,11 @@ def measure_stage(
     active = is_active(model.encode(as_seen_by_model(train, seed=seed, draw=DRAW)).mu)
     return StageResult(
         test=whole,
+        cut=log_likelihood(
+            without_units(model, ~active), test, samples=samples, seed=seed, draw=DRAW
+        ),
         few=whole.by_samples[few],
         train=log_likelihood(model, train, samples=few, seed=seed, draw=DRAW),
-        cut=log_likelihood(without_units(model, ~active), test, samples=few, seed=seed, draw=DRAW),
         draws=(whole.by_samples[few], *draws),
         active_units=int(active.sum()),
     )
@@ -94,14 +96,15 @@ def stage_table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
     """The stages as text: a line each, in nats per image."""
     lines = [
         f"{'run':<26}{'stage':>6}{'passes':>8}{'−log p(x)':>17}{'published':>11}"
-        f"{'training':>10}{'cut':>9}{'active':>8}"
+        f"{'half':>8}{'training':>10}{'cut':>9}{'active':>8}"
     ]
     for row in sorted_rows(rows):
         value = f"{row['test_nll']:.2f} ± {row['standard_error']:.2f}"
         lines.append(
             f"{row['run']:<26}{row['stage']:>6}{row['passes']:>8}{value:>17}"
-            f"{published_of(study, row):>11}{row['train_nll_few']:>10.2f}"
-            f"{row['cut_nll_few'] - row['test_nll_few']:>+9.3f}{row['active_units']:>8}"
+            f"{published_of(study, row):>11}{row['half_nll'] - row['test_nll']:>+8.2f}"
+            f"{row['train_nll_few']:>10.2f}"
+            f"{row['cut_nll'] - row['test_nll']:>+9.3f}{row['active_units']:>8}"
         )
     return "\n".join(lines)
 

@@ -29,8 +29,8 @@ def write_staged_report(
         f"<h1>{text(study.title)}</h1>",
         f"<p class=small>After {cited(study.source)}; {version}.</p>",
         _table(study, rows),
-        "<p class=small>−log p(x) in nats per image, ± the standard error over images; “by "
-        "samples”: the error by the finite number of z; “cut”: what −log p(x) changes by without "
+        "<p class=small>−log p(x) in nats per image, ± the standard error over images; “half”: "
+        "what it changes by with half of the samples; “cut”: what −log p(x) changes by without "
         "the inactive units; “over draws”: the standard deviation over draws of the test "
         "pixels.</p>",
         *_how(rows),
@@ -42,7 +42,7 @@ def write_staged_report(
 
 
 def _table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
-    head = ["", "stage", "passes", "−log p(x), test", "published", "by samples", "training",
+    head = ["", "stage", "passes", "−log p(x), test", "published", "half", "training",
             "cut", "over draws", "active units"]  # fmt: skip
     lines = ["".join(f"<th>{text(name)}</th>" for name in head)]
     for row in sorted_rows(rows):
@@ -50,8 +50,8 @@ def _table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
         cells = [
             row["run"], row["stage"], row["passes"],
             f"{row['test_nll']:.2f} ± {row['standard_error']:.2f}", published_of(study, row),
-            f"{row['sample_error']:.3f}", f"{row['train_nll_few']:.2f}",
-            f"{row['cut_nll_few'] - row['test_nll_few']:+.3f}",
+            f"{row['half_nll'] - row['test_nll']:+.2f}", f"{row['train_nll_few']:.2f}",
+            f"{row['cut_nll'] - row['test_nll']:+.3f}",
             "" if spread is None else f"{spread:.3f}", row["active_units"],
         ]  # fmt: skip
         lines.append("".join(f"<td>{text(cell)}</td>" for cell in cells))
