@@ -181,7 +181,9 @@ def command_of(study: StagedStudy, request: Json) -> str:
     """The command that asks for the same in one sitting."""
     words = [f"scratchvae reproduce {study.name} --variant {request['variant']}"]
     if request["ablation"] is None:
-        words.append(f"--k {' '.join(map(str, request['k']))} --objective {request['objective']}")
+        words.append(f"--k {' '.join(map(str, request['k']))}")
+        if set(request["k"]) != {1}:  # with which both objectives are the same
+            words.append(f"--objective {request['objective']}")
     else:
         words.append(f"--ablation {' '.join(request['ablation'])}")
     words.append(f"--stages {request['stages']} --seeds {request['seeds']}")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scratchvae.cli import reproduce_staged
+from scratchvae.cli.main import make_parser
 from scratchvae.runs import load_checkpoint
 
 SMALL = ("reproduce", "iwae", "--small", "--nll-samples", 20, "--device", "cpu")
@@ -59,6 +60,22 @@ def test_sittings_end_with_the_numbers_of_one_sitting(cli, tmp_path, whole) -> N
         for name, arrays in ours.buffers.items():
             for part, array in arrays.items():
                 np.testing.assert_array_equal(array, theirs.buffers[name][part])
+
+
+def test_the_command_of_a_row_is_one_that_asks_for_the_same(cli, tmp_path, whole) -> None:
+    for folder, words in (
+        (whole, "--k 1 5 --objective iwae"),
+        (tmp_path / "one", "--k 1 --stages"),
+    ):
+        if folder != whole:
+            assert cli(*SMALL, "--k", 1, "--stages", 1, "--no-figures", "--out", folder).code == 0
+        content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        (command,) = {row["command"] for row in content["rows"]}
+        assert words in command
+        make_parser().parse_args(command.split()[1:])
+    again = tmp_path / "again"
+    assert cli(*command.split()[1:], "--no-figures", "--device", "cpu", "--out", again).code == 0
+    assert rows(again) == rows(tmp_path / "one")
 
 
 def test_a_signal_ends_a_sitting_and_the_next_goes_on(cli, tmp_path, whole, monkeypatch) -> None:
