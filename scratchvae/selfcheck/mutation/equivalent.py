@@ -131,9 +131,6 @@ IN_PROGRAMS: dict[str, str] = {
     "layers.correlation.Work.sum_pixels: a wrong name: images -> out (#2)": (
         "only its number of channels is read, which both have"
     ),
-    "layers.correlation.Correlation.kernel_grad: a dropped statement: if self.products_first": (
-        ALGORITHM
-    ),
     "layers.grid.contracting: a constant: 0 -> 1": HALF,
     "layers.grid.expanding: a constant: 0 -> 1": HALF,
     # schedules
