@@ -75,6 +75,11 @@ def test_only_what_was_not_found_before_can_be_judged_again(tmp_path, capsys):
     path.write_text(json.dumps(table_of("noise").to_json()))
     assert main(["noise", "--again", "--json", str(path)]) == 2
     assert "there is no bug to plant" in capsys.readouterr().err
+    content = table_of("noise").to_json()
+    content["rows"]["noise"]["not_found"] = ["backend.noise.gone: a sign: x -> -x"]
+    path.write_text(json.dumps(content))
+    assert main(["noise", "--again", "--json", str(path)]) == 2
+    assert "1 of these bugs are not planted any more" in capsys.readouterr().err
 
 
 def test_numbers_of_another_version_or_sample_do_not_stay():

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         before = None if args.json is None else _content_of(args.json)
-        only = _not_found(before) if args.again else None
+        only = _not_found(before, args.area) if args.again else None
         table = run_programs(args.area, args.sample, _progress, only)
         if args.json is not None:
             _write(args.json, table)
@@ -63,11 +63,12 @@ def _content_of(path: Path) -> Json | None:
     return content
 
 
-def _not_found(before: Json | None) -> set[str]:
-    """The names of the bugs that an earlier run has not found; ``ConfigError`` without one."""
+def _not_found(before: Json | None, areas: list[str]) -> set[str]:
+    """The bugs of some areas that an earlier run has not found; ``ConfigError`` without one."""
     if before is None:
         raise ConfigError("--again needs the --json FILE that an earlier run has written")
-    return {name for row in before["rows"].values() for name in row["not_found"]}
+    rows = before["rows"]
+    return {name for area in areas or rows if area in rows for name in rows[area]["not_found"]}
 
 
 def _write(path: Path, table: ProgramTable) -> None:

@@ -145,6 +145,12 @@ def run_programs(
     if only is not None:
         mutants = [m for m in mutants if m.name in only]
         chosen = [area for area in chosen if any(m.area == area.name for m in mutants)]
+        gone = set(only) - {m.name for m in mutants}
+        if gone:
+            raise ConfigError(
+                f"{len(gone)} of these bugs are not planted any more, among them {min(gone)!r}: "
+                "the code has changed, so run its area again, all of it"
+            )
     if not mutants:
         raise ConfigError("there is no bug to plant")
     start = time.perf_counter()
