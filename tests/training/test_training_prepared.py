@@ -12,6 +12,7 @@ from scratchvae.data import Dataset, Split
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.likelihoods import Bernoulli
 from scratchvae.models import VAE
+from scratchvae.optim import Adam
 from scratchvae.training import prepare, prepared
 
 
@@ -94,6 +95,14 @@ def test_a_model_that_is_given_is_the_one_that_is_trained() -> None:
     assert not prepare(settings(), tiny()).made_by_hand
     with pytest.raises(DataError, match="takes 11 numbers per image, but those of tiny have 12"):
         prepare(settings(), tiny(), vae=VAE.mlp(11, (3,), latent_dim=4))
+
+
+def test_an_optimizer_that_is_given_is_the_one_that_trains_and_not_a_name() -> None:
+    mine = Adam(lr=1e-3)
+    assert prepare(settings(), tiny(), optimizer=mine).optimizer is mine
+    assert prepare(settings(), tiny()).optimizer is None
+    with pytest.raises(ConfigError, match="optimizer is 'adam', but it must be an Optimizer"):
+        prepare(settings(), tiny(), optimizer="adam")
 
 
 @pytest.mark.parametrize("part", ["training", "test"])
