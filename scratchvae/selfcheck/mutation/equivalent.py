@@ -142,6 +142,9 @@ IN_PROGRAMS: dict[str, str] = {
     "likelihoods.bernoulli.bernoulli_nll_terms: a constant: 0 -> 1": (
         "for logits between 0 and 1 either branch is the softplus, to an ulp"
     ),
+    "likelihoods.bernoulli.bernoulli_nll: an argument ignored: bernoulli_nll_terms("
+    "bk, a, x, tmp, tmp2) -> bernoulli_nll_terms(bk, a, x, tmp, 0)": NO_SCRATCH,
+    "likelihoods.bernoulli.bernoulli_nll: a wrong name: tmp2 -> tmp": NO_SCRATCH,
     "likelihoods.categorical.Categorical.work: a constant: 1 -> -1": REST,
     "likelihoods.categorical.Categorical.from_settings: a comparison: settings.max_level == 0": (
         "the largest level is never negative"
