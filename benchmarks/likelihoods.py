@@ -3,7 +3,7 @@
     python -m benchmarks.likelihoods [--seeds 3] [--samples 1000] [--json FILE]
 
 The 8 × 8 digits have 17 grey levels. The same network, 64-200-200-8 with ReLU, is trained with a
-categorical over the levels and with Gaussians (one learned σ, and one a pixel), each at the epoch
+categorical over the levels and with Gaussians (one learned σ, and one per pixel), each at the epoch
 that is best on 200 held-out images. A Gaussian is a density; to be compared with a probability it
 is scored by the mass that it gives to each pixel's level (differences of Φ, the end levels open).
 Beside them a histogram per pixel, which knows nothing of images. All on the test images: −ELBO with
