@@ -74,6 +74,9 @@ def arbitrate(
                 scale[k] = max(scale[k], float(np.median(rounding)))
             if abs(found[k] - value[k]) <= limit()[k]:
                 continue
+            if found[k] == 0 and abs(value[k]) <= probe.resolution(name, int(at[k])):
+                value[k] = 0.0
+                continue
         if looked >= MOST:
             undecided[k] = True
             continue
@@ -99,6 +102,16 @@ def _finite_slope(probe: Probe, name: str, i: int) -> bool:
     terms, own = probe.weighted(name, v.reshape(x.shape)), probe.sizes(name, i)[0]
     sides = one_sided(terms, own), one_sided(lambda t: terms(-t), own)
     return all(s.error <= 0.1 * abs(s.value) or s.value == 0 for s in sides)
+
+
+def has_kink(probe: Probe, name: str, v: NDArray, size: float) -> bool:
+    """Whether the slopes on the two sides of the point differ along v."""
+    branches = probe.branches(name, v)
+    if branches is not None and branches[1] - branches[0] > 1e-9 * max(map(abs, branches)):
+        return True
+    noise, terms = probe.noise(name), probe.weighted(name, v)
+    right = one_sided(terms, size, noise)
+    return _apart(right, _mirrored(one_sided(lambda t: terms(-t), size, noise)))
 
 
 def settle(

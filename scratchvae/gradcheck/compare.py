@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.arbiter import arbitrate, settle
+from scratchvae.gradcheck.arbiter import arbitrate, has_kink, settle
 from scratchvae.gradcheck.diagnose import diagnose, verdict_of_ratios
 from scratchvae.gradcheck.differences import SURE
 from scratchvae.gradcheck.directions import direction
@@ -170,6 +170,8 @@ def _ties_together(probe: Probe, name: str, g: NDArray, tolerance: float) -> Fin
         return None
     u = direction(values.shape, 0, f"ties {name}") * (values != 0)
     v = u[which].reshape(x.shape)
+    if has_kink(probe, name, v, _sizes(x, v)[0]):  # of another sort, at a bound or at zero
+        return None
     found = along_directions(probe, name, g, tolerance, 1, 0, v)
     if found.outcome is not Outcome.WRONG:
         return None

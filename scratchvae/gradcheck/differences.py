@@ -38,7 +38,7 @@ class Slope(NamedTuple):
 def slope(terms: Terms, size: float, noise: float = 0.0, wide: float | None = None) -> Slope:
     """d/dt Σ terms(t) at 0, from two sides; ``size`` is a t at which much may have changed.
 
-    ``noise``: the rounding error of the sum relative to Σ|terms|, where it is more than float64's.
+    ``noise``: the rounding error of the sum relative to ‖terms‖, where it is more than float64's.
     Terms that stay the same at ``wide``, or ``size``, do not depend on t and have no rounding.
     """
     moving = _moving(terms, max(size, wide or 0.0))
@@ -67,27 +67,28 @@ def nearest(terms: Terms, own: float, typical: float, noise: float = 0.0) -> Slo
     Wider steps drown less in rounding, but may look across a kink: then the narrow ones count.
     """
     narrow = slope(terms, own, noise, typical)
-    if own >= typical / 2 or narrow.error <= 1e-7 * abs(narrow.value):
+    enough = 1e-4 if own >= typical / 2 else 1e-7
+    if narrow.error <= enough * abs(narrow.value):
         return narrow
-    wide = slope(terms, typical, noise)
+    wide = slope(terms, 4 * typical, noise)
     better = wide.error < narrow.error and narrow.agrees(wide.value, wide.error)
     return wide if better else narrow
 
 
 def noise_of(terms: Terms, size: float) -> float:
-    """The rounding error of Σ terms(t) relative to Σ|terms|, from values at nearly the same t.
+    """The rounding error of Σ terms(t) relative to ‖terms‖₂, from values at nearly the same t.
 
     Fourth differences of a smooth function vanish at steps this small; what is left is rounding.
     They are taken on one side, for a kink at t = 0 would look like rounding.
     """
     found = []
-    for step in (2.0**-20 * size, 2.0**-23 * size):
+    for step in (2.0**-17 * size, 2.0**-20 * size, 2.0**-23 * size):
         values = np.array([np.sum(terms(k * step)) for k in range(1, 10)])
         left = np.diff(values, 4) / np.sqrt(70.0)
         found.append(float(np.sqrt(np.mean(left**2))))
-    scale = float(np.sum(np.abs(terms(0.0))))
-    least = min(found)
-    return least / scale if scale > 0 and np.isfinite(least) else 0.0
+    scale = float(np.sqrt(np.sum(terms(0.0) ** 2)))
+    most = max(found)  # a step that changes no value of float32 shows no noise
+    return most / scale if scale > 0 and np.isfinite(most) else 0.0
 
 
 def _moving(terms: Terms, size: float) -> NDArray:
@@ -99,8 +100,10 @@ def _moving(terms: Terms, size: float) -> NDArray:
 
 
 def _rounding(up: NDArray, down: NDArray, moving: NDArray, noise: float) -> float:
+    """Of float64 in every term, and of coarser numbers where the roundings do not conspire."""
     own = float(np.sum(np.abs(up), where=moving) + np.sum(np.abs(down), where=moving))
-    return (EPS + noise) * own
+    squares = float(np.sum(up * up, where=moving) + np.sum(down * down, where=moving))
+    return EPS * own + noise * float(np.sqrt(squares))
 
 
 def _extrapolated(

@@ -20,7 +20,7 @@ from scratchvae.gradcheck.dual_rules import FUNCTIONS, PARTIALS, REFUSED, Refuse
 
 TINY = 2.0**-60  # an imaginary part beyond this is no direction: the code computes with i
 
-TIES = ("plain", "along", "first", "second")
+TIES = ("plain", "along", "first", "second", "first of two", "second of two")
 
 
 @dataclass
@@ -28,7 +28,8 @@ class Watch:
     """What an evaluation met. ``ties``: which branch where two numbers that decide are equal.
 
     ``plain`` is what the code does with real numbers; ``along`` follows the direction, as a
-    one-sided derivative does; ``first`` and ``second`` let the first or second operand win.
+    one-sided derivative does; ``first`` and ``second`` let the first or second operand win, or the
+    first or last of many; ``first of two`` and ``second of two`` of many the other one.
     """
 
     ties: str = "plain"
@@ -245,7 +246,7 @@ def _first_wins(watch: Watch, a: Any, b: Any, strict: bool) -> NDArray:
         "along": (u > v) if strict else (u >= v),
         "first": np.where(u == v, not strict, True),
         "second": np.where(u == v, not strict, False),
-    }[watch.ties]
+    }[watch.ties.removesuffix(" of two")]
     return np.greater(x, y) | (tie & at_tie)
 
 
@@ -268,7 +269,8 @@ def _absolute(watch: Watch, a: Any) -> NDArray:
     x, u = parts(a)
     at_zero = x == 0
     watch.tied += int(np.count_nonzero(at_zero & (u != 0)))
-    tie = {"plain": 0.0 * u, "along": np.abs(u), "first": u, "second": -u}[watch.ties]
+    slopes = {"plain": 0.0 * u, "along": np.abs(u), "first": u, "second": -u}
+    tie = slopes[watch.ties.removesuffix(" of two")]
     return np.abs(x) + 1j * np.where(at_zero, tie, np.sign(x) * u)
 
 
@@ -329,7 +331,7 @@ def _extremum_of(
     watch.tied += int(np.sum(np.count_nonzero(best, axis=-1) > 1))
     if watch.ties == "along":
         at = np.argmax(np.where(best, u, -np.inf), axis=-1)
-    elif watch.ties == "second":
+    elif watch.ties in ("second", "first of two"):
         at = best.shape[-1] - 1 - np.argmax(best[..., ::-1], axis=-1)
     else:
         at = np.argmax(best, axis=-1)

@@ -17,6 +17,7 @@ from scratchvae.gradcheck.points import rays, rounding_along, typical, typical_r
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
 from scratchvae.gradcheck.subjects.function import BoundFunction
 
+SINGLE = 2.0**-24  # what rounding to float32 leaves
 ROUNDING = 1e-13  # of the sum of the magnitudes of an element's terms: what rounding may leave
 
 
@@ -131,8 +132,9 @@ class Probe:
         if name not in self._noise:
             x = self.subject.args[name]
             size = np.abs(x) if np.any(x) else np.ones(x.shape)
-            v = size * direction(x.shape, 0, f"noise {name}")
-            found = noise_of(self.weighted(name, v), 1.0)
+            rays = (size * direction(x.shape, k, f"noise {name}") for k in range(2))
+            found = min(noise_of(self.weighted(name, v), 1.0) for v in rays)  # but for kinks
+            found = max(found, SINGLE if is_single(self.real.value(self.subject.args)) else 0.0)
             self._noise[name] = found if found > 16 * EPS else 0.0
         return self._noise[name]
 
@@ -161,12 +163,34 @@ class Probe:
         return norm(self.cancelled(name, np.arange(size)))
 
     def rounding_of_reference(self, name: str, i: int) -> float:
-        """The rounding in the method's own answer, in units of its size."""
+        """The rounding in the method's own answer, in units of its size.
+
+        From answers along rays; and where the function is linear, and they are all alike, from
+        those along a third and a seventh of the direction.
+        """
         found = []
         for ray in rays(self.subject.args):
             values = [at_other_numbers(self, ray(k)).element(name, i)[0] for k in range(1, 8)]
             found.append(rounding_along([np.asarray(v) for v in values]))
-        return float(typical_rounding(found)) / EPS
+        v = np.zeros(self.subject.args[name].shape)
+        v.reshape(-1)[i] = 1.0
+        here, *parts = (p * self._fixed(name, v / p)[0] for p in (1.0, 3.0, 7.0))
+        linear = max(abs(here - part) for part in parts)
+        return max(float(typical_rounding(found)), linear) / EPS
+
+    def resolution(self, name: str, i: int) -> float:
+        """The slope that four ulp of the outputs which an element moves are: none of a scalar.
+
+        A saturated unit's derivative falls below it, and 1 − y² is zero there.
+        """
+        if np.ndim(self.weights) == 0:
+            return 0.0
+        x = self.subject.args[name]
+        v = np.zeros(x.shape)
+        v.reshape(-1)[i] = 1.0
+        y = self.curve(name, v)(1j * COMPLEX_STEP)
+        moved = np.abs(self.weights * np.real(y))[np.imag(y) != 0]
+        return 4 * EPS * float(np.sum(moved)) / (abs(float(x.flat[i])) or 1.0)
 
     # Kinks ---------------------------------------------------------------------------------------
 
@@ -190,6 +214,15 @@ class Probe:
             return None
         least = float(np.sum(np.min(found, axis=0)))
         return least, float(np.sum(np.max(found, axis=0)))
+
+
+def is_single(y: NDArray) -> bool:
+    """Whether values were rounded to float32 on the way: no digit of theirs is beyond it."""
+    if y.dtype.itemsize < 8:
+        return True
+    short = y == y.astype(np.float32)
+    plain = y == np.round(y * 1024) / 1024  # ones and halves are short in any precision
+    return bool(np.all(short) and not np.all(plain))
 
 
 def at_other_numbers(probe: Probe, args: Arrays) -> Probe:
