@@ -32,6 +32,12 @@ ROWS: Table = {
     "evaluate: more samples for log p(x) than 64 bits hold": (
         f"evaluate run --nll {10**60}", "--nll must be at most 2⁶³ − 1, not 10000",
     ),
+    "evaluate: a negative draw": (
+        "evaluate run --binarize dynamic --draw -1 --quiet", "is -1, but it must be a whole num",
+    ),
+    "evaluate: no draws": (
+        "evaluate run --binarize dynamic --nll 2 --draws 0", "--draws must be at least 1, not 0",
+    ),
     "evaluate: negative samples for log p(x)": ("evaluate run --nll -3", "at least 1, not -3"),
     "evaluate: a split that nobody held out": (
         "evaluate run --split validation --quiet", "run was trained without a validation split",
@@ -138,6 +144,23 @@ ROWS: Table = {
         "reproduce gluon --likelihood poisson", "likelihood is 'poisson', but it must be one of",
     ),
     "reproduce: a study of no name": ("reproduce ''", "unknown study ''. There are: gluon"),
+    "reproduce: an unknown variant": (
+        "reproduce iwae --variant nope", "invalid choice: 'nope'. There are: code, paper",
+    ),
+    "reproduce: an unknown objective": (
+        "reproduce iwae --objective nope", "invalid choice: 'nope'. There are: vae, iwae",
+    ),
+    "reproduce: no samples": ("reproduce iwae --k 0", "--k is 0, but an image has at least one"),
+    "reproduce: no stages": ("reproduce iwae --stages 0", "but the study has the stages 1 to 8"),
+    "reproduce: a change of nothing": (
+        "reproduce iwae --ablation nope", "the study iwae changes no point 'nope'. There are: bias",
+    ),
+    "reproduce: no samples of log p(x)": (
+        "reproduce iwae --nll-samples 0", "--nll-samples must be at least 1, not 0",
+    ),
+    "reproduce: stages of no run": (
+        "reproduce iwae --resume nowhere", "nowhere holds no study in stages: there is no study",
+    ),
     "reproduce: two studies": ("reproduce gluon flux", "unrecognized arguments: flux"),
     "reproduce: one and all": ("reproduce gluon --all", "name one study, or ask for --all"),
     "reproduce: no seeds": ("reproduce gluon --seeds 0 --quiet", "--seeds must be at least 1"),

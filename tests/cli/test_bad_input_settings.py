@@ -89,6 +89,10 @@ CASES: Table = {
         "--optimizer sgd --optimizer-settings beta1=0.9",
         "'beta1=0.9' sets nothing of the optimizer 'sgd'. There are: momentum=0.9, nesterov=false",
     ),
+    "an unknown start of the halves": (
+        "--heads three", "invalid choice: 'three'. There are: joint, independent, equal",
+    ),
+    "an unknown reduction": ("--reduction median", "Did you mean 'mean'? There are: mean, sum"),
     "a beta of one": ("--optimizer-settings beta1=1", "betas lie in [0, 1), not 1.0 and 0.999"),
     "an epoch zero": ("--evaluate-at 0", "evaluate_at is [0], but it must be a list of epochs, co"),
     "patience between evaluations": (
