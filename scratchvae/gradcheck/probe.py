@@ -14,6 +14,7 @@ from scratchvae.gradcheck.dual import TIES
 from scratchvae.gradcheck.measure import norm
 from scratchvae.gradcheck.methods import COMPLEX_STEP, Curve, Method
 from scratchvae.gradcheck.points import rays, rounding_along, typical, typical_rounding
+from scratchvae.gradcheck.report import BrokenContractError
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
 from scratchvae.gradcheck.subjects.function import BoundFunction
 
@@ -102,7 +103,16 @@ class Probe:
     def weighted(self, name: str, v: NDArray) -> Callable[[float], NDArray]:
         """t -> the terms w_j y_j(x + t v), in float64."""
         phi = self._curve(self.real, name, v, 1.0)
-        return lambda t: np.asarray(self.weights * phi(t), dtype=np.float64)
+
+        def terms(t: float) -> NDArray:
+            try:
+                return np.asarray(self.weights * phi(t), dtype=np.float64)
+            except BrokenContractError:
+                raise
+            except Exception:  # outside of what the function takes: no such step
+                return np.full(self.weights.shape, np.nan)
+
+        return terms
 
     def _curve(self, bound: Bound, name: str, v: NDArray, unit: float) -> Curve:
         x = self.subject.args[name]

@@ -1,5 +1,6 @@
 """Functions as strangers bring them: right ones that other checkers blame, wrong ones they pass."""
 
+import math
 from collections import namedtuple
 
 import numpy as np
@@ -407,3 +408,28 @@ def test_a_declared_seed_makes_noise_repeatable():
     assert_gradient(f, V, vjp=lambda x, dy: dy * rng.normal(size=6), reseed=reseed)
     wrong = check_gradient(f, V, vjp=lambda x, dy: dy * rng.normal(size=6) ** 2, reseed=reseed)
     assert wrong.outcome == "wrong"
+
+
+def test_a_step_that_the_function_refuses_is_left_out():
+    def f(x):
+        return sum(math.log(v) for v in x)
+
+    x = np.array([1e-6, 0.5, 3.0])
+    assert check_gradient(f, x, vjp=lambda x, dy: dy / x).ok
+    assert not check_gradient(f, x, vjp=lambda x, dy: dy / x * [1, 1, 1.001]).ok
+
+
+def test_a_function_of_float32_alone_is_checked_as_far_as_that_goes():
+    def f(x):
+        if x.dtype != np.float32:
+            raise TypeError("float32 only")
+        return x * x * x
+
+    x = V.astype(np.float32)
+    report = check_gradient(f, x, vjp=lambda x, dy: 3 * dy * x * x)
+    assert report.ok, report.text()
+    assert "it takes float32 alone" in report.text()
+    assert 1e-7 < report.power < 1e-2
+    assert not check_gradient(f, x, vjp=lambda x, dy: np.float32(3.06) * dy * x * x).ok
+    with pytest.raises(TypeError, match="float32 only"):
+        check_gradient(f, V, vjp=lambda x, dy: 3 * dy * x * x)

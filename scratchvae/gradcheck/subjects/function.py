@@ -68,14 +68,27 @@ class FunctionSubject(Subject):
         rows = next((a.shape[0] for a in self.args.values() if a.ndim), 0)
         self.sizes = {"the batch size": rows} if rows else {}
         self.remarks: list[str] = []  # what is no error, but worth a word
+        self.single_only = False  # it refuses float64, and was given float32
         self._value: Any = None
 
     @property
     def value_here(self) -> Any:
         """What f returns at the point, in its own structure."""
         if self._value is None:
-            self._value = BoundFunction(self, np.dtype(np.float64)).raw(self.args)
+            try:
+                self._value = BoundFunction(self, np.dtype(np.float64)).raw(self.args)
+            except (TypeError, ValueError, RuntimeError):
+                if not self._given_single():
+                    raise
+                self.single_only = True
+                self.remarks.append("it takes float32 alone: what can be seen there is said")
+                self._value = BoundFunction(self, np.dtype(np.float64)).raw(self.args)
         return self._value
+
+    def _given_single(self) -> bool:
+        """Whether every floating-point argument was handed in as float32."""
+        given = (leaf for _, leaf in leaves(self.arguments) if is_real(leaf))
+        return not self.single_only and all(np.asarray(a).dtype == np.float32 for a in given)
 
     def bind(self, bk: Backend) -> "BoundFunction":
         return BoundFunction(self, bk.dtype)
@@ -109,7 +122,11 @@ class FunctionSubject(Subject):
         from scratchvae.gradcheck.points import nearby, with_ties
 
         move = with_ties if ties else nearby
-        new = {self.places[n]: move(a, seed, f"{self.name} {n}") for n, a in self.args.items()}
+        dtype = np.float32 if self.single_only else np.float64
+        new = {
+            self.places[n]: move(a, seed, f"{self.name} {n}").astype(dtype)
+            for n, a in self.args.items()
+        }
         arguments = [rebuilt(a, new, (i,)) for i, a in enumerate(self.arguments)]
         return FunctionSubject(
             self.f,
@@ -127,8 +144,9 @@ class BoundFunction:
     """A function in one dtype; in complex ones with the rules of real functions."""
 
     def __init__(self, subject: FunctionSubject, dtype: np.dtype) -> None:
-        self.subject, self.dtype = subject, dtype
-        self.watch = Watch()
+        self.subject, self.watch = subject, Watch()
+        real = np.dtype(np.float32) if subject.single_only else dtype
+        self.dtype = dtype if dtype.kind == "c" else real
 
     def value(self, args: Mapping[str, NDArray]) -> NDArray:
         return _flat(self.subject, self.raw(args))
