@@ -83,6 +83,7 @@ class TrainConfig:
     evaluate_at: tuple[int, ...] = ()  # epochs to evaluate after, and the last; all where empty
     validation: int = 0  # images of the training set held out to choose the best epoch by
     verify_every: int = 0  # steps between checks of the live gradient; 0: none
+    compiled: bool = True  # use loops that numba compiles, on a CPU where it is installed
     workers: int = 0  # processes that share a step on the CPU; 0: by rule, see resolve_workers
     patience: int = 0  # stop after this many epochs without a better one; 0: never
 

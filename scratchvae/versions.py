@@ -12,7 +12,7 @@ import numpy as np
 from scratchvae import __version__
 from scratchvae.types import Json
 
-PACKAGES = ("scipy", "matplotlib", "scikit-learn", "threadpoolctl", "pooch")
+PACKAGES = ("scipy", "matplotlib", "scikit-learn", "threadpoolctl", "pooch", "numba")
 
 
 def versions() -> dict[str, str]:

@@ -7,11 +7,13 @@ from scratchvae.backend.base import (
     Array,
     Backend,
     HostArray,
+    Note,
     Number,
     Weight,
     float_type,
     flush_threshold,
     fusible,
+    ignore,
     machine_epsilon,
 )
 from scratchvae.backend.cpu import NumpyBackend
@@ -36,14 +38,22 @@ __all__ = [
 DEVICES = ("auto", "cpu", "cuda", "strict")
 
 
-def get_backend(device: str = "auto", dtype: DTypeLike = "float32", tf32: bool = False) -> Backend:
+def get_backend(
+    device: str = "auto",
+    dtype: DTypeLike = "float32",
+    tf32: bool = False,
+    *,
+    compiled: bool = False,
+    note: Note = ignore,
+) -> Backend:
     """The backend of a device.
 
     ``auto`` is ``cuda`` where a GPU can be used and ``cpu`` elsewhere (:func:`why_no_gpu` says
     why not); ``cpu`` is NumPy, ``cuda`` CuPy, ``strict`` a device made of NumPy that shows every
     hidden transfer and allocation. ``dtype``: float32 to train, float64 and complex128 to verify.
     With ``tf32`` a GPU rounds the factors of float32 products to 10 bits of mantissa, which is
-    faster.
+    faster. With ``compiled`` the CPU computes in loops that numba compiles, where that is installed
+    (the extra ``fast``); ``note`` is told what :meth:`Backend.with_compiled` has to say.
 
     Raises ``ConfigError`` for an unknown device or dtype and for TF32 elsewhere, ``DeviceError``
     for ``cuda`` without a usable GPU.
@@ -65,7 +75,7 @@ def get_backend(device: str = "auto", dtype: DTypeLike = "float32", tf32: bool =
         from scratchvae.backend.strict import StrictBackend
 
         return StrictBackend(dtype=dtype)
-    return NumpyBackend(dtype=dtype)
+    return NumpyBackend(dtype=dtype).with_compiled(compiled, note)
 
 
 def why_no_gpu() -> str | None:

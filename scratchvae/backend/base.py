@@ -31,6 +31,13 @@ Weight = float | Array  # of the terms of a sum: a number, or an array that broa
 Rule = Any  # an optimizer's settings: a class of optim, which stands above the backend
 ArrayModule = Any  # NumPy's functions on such arrays: numpy, cupy or strict.Namespace
 
+Note = Callable[[str], object]  # takes a sentence for people
+
+
+def ignore(text: str) -> None:
+    """The note that nobody reads."""
+
+
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}
 
 
@@ -87,6 +94,7 @@ class Backend:
     name = "plain"
     block_size = 1 << 24  # numbers of a buffer for part of the images: large where cache is not all
     shared_memory: SharedMemory | None = None  # where arrays lie that several processes compute in
+    compiled = False  # whether loops that numba compiled take part
     records_steps = False  # whether a step is worth recording: it then takes its time from a clock
     fused_forms: ClassVar[Mapping[str, Function]] = {}  # by the name that ``fusible`` gives
 
@@ -108,6 +116,15 @@ class Backend:
         """The same device, with its arrays in ``shared_memory`` if ``count`` processes need it.
 
         The backend itself where there is no such memory.
+        """
+        return self
+
+    def with_compiled(self, wanted: bool, note: Note = ignore) -> "Backend":
+        """The same device with loops that numba compiles, or without them.
+
+        The backend itself where there are none: on other devices than the CPU, and without numba.
+        ``note`` is told, in a sentence, of a numba that does not work, and of loops that are being
+        compiled.
         """
         return self
 

@@ -6,6 +6,7 @@ possible, the strict device runs an operation as one piece.
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from scratchvae.backend import cpu_elementwise, cpu_updates
 from scratchvae.backend.allocation import ALIGNMENT, SharedMemory, checked_nbytes
-from scratchvae.backend.base import FUSIBLE, Array, ArrayModule, Backend, below_one
+from scratchvae.backend.base import FUSIBLE, Array, ArrayModule, Backend, Note, below_one, ignore
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 from scratchvae.types import Function
 
@@ -54,9 +55,27 @@ class NumpyBackend(Backend):
         if count == 1 or self.shared_memory is not None:
             return self
         try:
-            return NumpyBackend(self.xp, self.dtype, SharedMemory())
+            return type(self)(self.xp, self.dtype, SharedMemory())
         except (OSError, MemoryError, AttributeError):
             return self
+
+    def with_compiled(self, wanted: bool, note: Note = ignore) -> Backend:
+        if wanted == self.compiled:
+            return self
+        if not wanted:
+            return NumpyBackend(self.xp, self.dtype, self.shared_memory)
+        if self.is_complex or find_spec("numba") is None:
+            return self
+        try:
+            from scratchvae.backend.compiled import CompiledBackend
+
+            found = CompiledBackend(self.xp, self.dtype, self.shared_memory)
+            found.compile(note)
+        except Exception as error:  # whatever numba may raise: NumPy computes the same
+            reason = str(error).strip().partition("\n")[0]
+            note(f"numba cannot compile the loops, so NumPy computes without them: {reason}")
+            return self
+        return found
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """An uninitialized array that starts on a cache line; in shared memory for workers."""

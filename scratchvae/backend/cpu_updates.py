@@ -31,9 +31,7 @@ def adam(
 ) -> None:
     """The update of Adam  (E24), with √v̂ = root · √v and its factors drawn into two numbers."""
     xp, (*moments, scratch) = bk.xp, buffers
-    seen1, seen2 = rule.seen(t)
-    root = ((1 - rule.beta2) / seen2) ** 0.5
-    rate = lr * (1 - rule.beta1) / seen1 / root
+    eps, rate = adam_numbers(rule, lr, t)
     thresholds = rule.flush_thresholds(bk) if t % FLUSH_EVERY == 0 else ()
     for tmp, pb, gb, mb, vb in blocks(scratch, p, g, *moments):
         mb *= rule.beta1
@@ -43,10 +41,17 @@ def adam(
         vb += tmp
         flush(xp, (mb, vb), thresholds, tmp)
         xp.sqrt(vb, out=tmp)
-        tmp += rule.eps_beside_v_hat(t) / root
+        tmp += eps
         xp.divide(mb, tmp, out=tmp)
         tmp *= rate
         pb -= tmp
+
+
+def adam_numbers(rule: Rule, lr: Number, t: Number) -> tuple[Number, Number]:
+    """ε beside √v and the rate: p ← p − rate · m / (√v + ε), of moments as the rule keeps them."""
+    seen1, seen2 = rule.seen(t)
+    root = ((1 - rule.beta2) / seen2) ** 0.5
+    return rule.eps_beside_v_hat(t) / root, lr * (1 - rule.beta1) / seen1 / root
 
 
 def rmsprop(
@@ -54,7 +59,7 @@ def rmsprop(
 ) -> None:
     """The update of RMSprop  (E41), with the root of 1 − ρ drawn out of the root."""
     xp, (*moments, scratch) = bk.xp, buffers
-    root = (1 - rule.rho) ** 0.5
+    eps, rate = rmsprop_numbers(rule, lr)
     thresholds = rule.flush_thresholds(bk) if t % FLUSH_EVERY == 0 else ()
     for tmp, pb, gb, rb in blocks(scratch, p, g, *moments):
         rb *= rule.rho
@@ -62,14 +67,20 @@ def rmsprop(
         rb += tmp
         flush(xp, (rb,), thresholds, tmp)
         if rule.eps_inside:
-            xp.add(rb, rule.eps / (1 - rule.rho), out=tmp)
+            xp.add(rb, eps, out=tmp)
             xp.sqrt(tmp, out=tmp)
         else:
             xp.sqrt(rb, out=tmp)
-            tmp += rule.eps / root
+            tmp += eps
         xp.divide(gb, tmp, out=tmp)
-        tmp *= lr / root
+        tmp *= rate
         pb -= tmp
+
+
+def rmsprop_numbers(rule: Rule, lr: Number) -> tuple[float, Number]:
+    """ε where it stands, beside r or beside √r, and the rate, for r as the rule keeps it."""
+    root = (1 - rule.rho) ** 0.5
+    return rule.eps / (1 - rule.rho if rule.eps_inside else root), lr / root
 
 
 def sgd(

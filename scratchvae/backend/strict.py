@@ -230,6 +230,7 @@ class StrictBackend(NumpyBackend):
     name = "strict"
     records_steps = True
     for_workers = Backend.for_workers
+    with_compiled = Backend.with_compiled
 
     def __init__(self, xp: Namespace | None = None, dtype: DTypeLike = "float32") -> None:
         super().__init__(Namespace(Device()) if xp is None else xp, dtype)

@@ -53,8 +53,23 @@ def results_folder(out: Path | None, stem: str) -> AbstractContextManager[Path]:
     return numbered_folder(Path("runs"), stem) if out is None else nullcontext(out)
 
 
+class Typed(argparse.Action):
+    """Stores a value and adds its name to ``typed``: only typed options change a resumed run."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Called for an option that stands on the command line."""
+        setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
+        namespace.typed = {*namespace.typed, self.dest}
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    """--device, --tf32 and --data-dir."""
+    """--device, --tf32, --no-compiled and --data-dir."""
     parser.add_argument(
         "--device",
         choices=DEVICES,
@@ -68,6 +83,16 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         help="on a GPU, multiply float32 matrices in TF32, with 10 bits of mantissa: faster "
         "(default: off)",
     )
+    parser.set_defaults(typed=frozenset())
+    parser.add_argument(
+        "--no-compiled",
+        dest="compiled",
+        action=Typed,
+        nargs=0,
+        const=False,
+        default=True,
+        help="use no loops that numba compiles, where it is installed (default: use them)",
+    )
     parser.add_argument(
         "--data-dir",
         type=Path,
@@ -77,10 +102,20 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_backend(device: str, dtype: str, quiet: bool, tf32: bool = False) -> Backend:
-    """The backend of --device; says on which device it computes. Why not on a GPU: ``info``."""
-    bk = get_backend(device, dtype, tf32)
-    print_message(f"device: {bk.name}, {bk.dtype}{', products in TF32' * tf32}", quiet)
+def open_backend(
+    args: argparse.Namespace, dtype: str, *, device: str = "", compiled: bool | None = None
+) -> Backend:
+    """The backend of the options; says on which device it computes. Why not on a GPU: ``info``.
+
+    ``device`` and ``compiled`` replace what the options say.
+    """
+    compiled = args.compiled if compiled is None else compiled
+    bk = get_backend(
+        device or args.device, dtype, args.tf32, compiled=compiled,
+        note=lambda text: print_message(text, args.quiet),
+    )  # fmt: skip
+    how = ", compiled loops" * bk.compiled + ", products in TF32" * args.tf32
+    print_message(f"device: {bk.name}, {bk.dtype}{how}", args.quiet)
     return bk
 
 

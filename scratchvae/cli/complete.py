@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
             f"--image {first} --count {args.count} names images that are not there: the "
             f"{wanted.split} split has {len(split)}, from 0"
         )
-    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    bk = open_backend(args, config.dtype)
     model, checkpoint = folder.load(bk)
     numbers = range(first, first + args.count)
     images = as_seen_by_model(split.take(slice(first, first + args.count)), seed=config.seed)

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 def compare(args: argparse.Namespace, config: TrainConfig, out: Path) -> int:
     """Train, measure, and leave numbers and figures in a folder; the exit code."""
     dataset = open_dataset(config, args.data_dir, args.quiet)
-    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    bk = open_backend(args, config.dtype)
     tell = partial(print_message, quiet=args.quiet)
     found = compare_estimators(config, dataset, bk, args.draws, tell)
     content: dict[str, object] = {

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             "--binarize dynamic, or leave out --draw and --draws"
         )
     dataset = data_of_run(folder, args.data_dir, args.quiet)
-    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    bk = open_backend(args, config.dtype)
     model, checkpoint = folder.load(bk)
     if args.samples is not None:
         model = model.with_samples(args.samples)

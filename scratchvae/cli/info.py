@@ -5,7 +5,7 @@ import os
 import platform
 
 from scratchvae.backend import get_backend, why_no_gpu
-from scratchvae.cli.common import add_output_arguments, print_result
+from scratchvae.cli.common import add_output_arguments, print_message, print_result
 from scratchvae.cli.parser import Commands, add_command
 from scratchvae.data import cache_folder
 from scratchvae.types import Json
@@ -32,12 +32,14 @@ def run(args: argparse.Namespace) -> int:
     if reason is None:
         gpu |= get_backend("cuda").describe()
     known, pools = versions() | installed(), blas()
+    loops = get_backend("cpu", compiled=True, note=lambda text: print_message(text, args.quiet))
     content: Json = {
         "versions": known,
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": cores(),
         "blas": pools,
         "gpu": gpu,
+        "compiled": loops.compiled,
         "auto": get_backend("auto").name,
         "data": os.environ.get("SCRATCHVAE_DATA"),
         "cache": str(cache_folder()),
@@ -47,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     for pool in pools:
         lines.append(f"{'BLAS':<16}" + ", ".join(f"{k} {v}" for k, v in pool.items()))
     lines.append(f"{'GPU':<16}{reason or ', '.join(f'{k} {v}' for k, v in gpu.items() if v)}")
+    how = f"numba {known['numba']}" if loops.compiled else "none: install scratchvae[fast]"
+    lines.append(f"{'compiled loops':<16}{how}")
     lines.append(f"{'device auto':<16}{content['auto']}")
     lines.append(f"{'data folder':<16}{content['data'] or 'SCRATCHVAE_DATA is not set'}")
     lines.append(f"{'cache folder':<16}{content['cache']}")

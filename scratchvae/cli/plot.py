@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     folder = RunFolder.open(args.run)
     config = folder.config()
     dataset = data_of_run(folder, args.data_dir, args.quiet)
-    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    bk = open_backend(args, config.dtype)
     model, _ = folder.load(bk)
     metrics = folder.metrics()
     caption = caption_of(model, config, dataset, metrics)

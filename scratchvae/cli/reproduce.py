@@ -184,7 +184,7 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, 
     dataset = open_dataset(settings, args.data_dir, args.quiet)
     settings = resolve_max_level(settings, dataset.train.max_level)
     study = replace(study, config=settings)
-    bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
+    bk = open_backend(args, settings.dtype)
     epochs = args.epochs or settings.epochs
     target, published = study.target, None
     if target is not None and target.epoch <= epochs:

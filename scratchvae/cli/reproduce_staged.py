@@ -85,7 +85,7 @@ def run_staged(study: StagedStudy, args: argparse.Namespace, out: Path) -> int:
     )
     settings = study.settings(variant, small)
     dataset = open_dataset(settings, args.data_dir, args.quiet)
-    bk = open_backend(args.device, settings.dtype, args.quiet, args.tf32)
+    bk = open_backend(args, settings.dtype)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "study.json", request)
     sitting = Sitting(study, args, out, request, dataset, bk, command_of(study, request))

@@ -17,6 +17,7 @@ from scratchvae.runs import RunFolder, best_of, how_it_ended, load_checkpoint
 from scratchvae.runs.checkpoint import restore
 from scratchvae.runs.metrics import first_lines
 from scratchvae.training import Prepared, Training, changed_settings, prepare
+from scratchvae.training.state import used_compiled
 from scratchvae.versions import kernel
 
 SAY_KERNEL = "from scratchvae.versions import kernel; print(kernel()['kernel'])"
@@ -33,7 +34,8 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     config = TrainConfig.from_json(old.to_json() | typed)
     device = recorded.get("device", "auto") if args.device == "auto" else args.device
     dataset = data_for(folder, config, args)
-    bk = open_backend(str(device), config.dtype, args.quiet, args.tf32)
+    compiled = config.compiled if "compiled" in args.typed else used_compiled(recorded)
+    bk = open_backend(args, config.dtype, device=str(device), compiled=compiled)
     prepared = prepare(config, dataset)
     config = prepared.config
     changed = changed_settings(old, config)

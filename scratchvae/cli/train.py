@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--change-settings belongs to --resume: name the run to go on with")
     config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig.defaults()})
     dataset = open_dataset(config, args.data_dir, args.quiet)
-    bk = open_backend(args.device, config.dtype, args.quiet, args.tf32)
+    bk = open_backend(args, config.dtype)
     prepared = prepare(config, dataset)  # all that can be wrong with them is found before a folder
     metadata = run_metadata(prepared, bk, args.data_dir, args.checkpoint_every, not args.no_figures)
     with results_folder(args.out, re.sub(r"\W+", "-", Path(dataset.name).stem)) as out:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from scratchvae.cli.common import add_device_arguments, add_output_arguments
+from scratchvae.cli.common import Typed, add_device_arguments, add_output_arguments
 from scratchvae.cli.parser import suggest
 from scratchvae.config import HEADS, OUTPUT_BIASES, REDUCTIONS, TrainConfig
 from scratchvae.data import DATASETS, PROTOCOLS, SPLITS
@@ -15,26 +15,10 @@ from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.optim import OPTIMIZERS
 
 
-class Typed(argparse.Action):
-    """Stores a value and adds its name to ``typed``: only typed options change a resumed run."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        """Called for an option that stands on the command line."""
-        setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
-        namespace.typed = {*namespace.typed, self.dest}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting, then those of the run folder, the device and the output."""
     d = TrainConfig()
     parser.register("action", None, Typed)
-    parser.set_defaults(typed=frozenset())
 
     def option(*flags: str, help: str, default: Any, **more: Any) -> None:
         parser.add_argument(*flags, default=default, help=f"{help} (default: {default})", **more)

@@ -46,6 +46,15 @@ class Sigmoid(Elementwise):
         bk.xp.multiply(dy, tmp, out=dx)
 
 
+@fusible("tanh grad")
+def tanh_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
+    """dx = dy (1 − y) (1 + y): y² would be rounded before it is subtracted  (E9)."""
+    bk.xp.subtract(1.0, y, out=tmp)
+    bk.xp.multiply(dy, tmp, out=dx)
+    bk.xp.add(y, 1.0, out=tmp)
+    dx *= tmp
+
+
 class Tanh(Elementwise):
     """y = tanh x, element by element."""
 
@@ -58,14 +67,8 @@ class Tanh(Elementwise):
     def grad_input(
         self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
-        """dx = dy · (1 − y²)  (E9). In the tails, |x| > 5 in float64, 1 − y² has few digits.
-
-        Computed as dy (1 − y)(1 + y): y² would be rounded before it is subtracted.
-        """
-        bk.xp.subtract(1.0, y, out=tmp)
-        bk.xp.multiply(dy, tmp, out=dx)
-        bk.xp.add(y, 1.0, out=tmp)
-        dx *= tmp
+        """dx = dy · (1 − y²)  (E9). In the tails, |x| > 5 in float64, 1 − y² has few digits."""
+        bk.compute(tanh_grad, y, dy, dx, tmp)
 
 
 @fusible("relu")

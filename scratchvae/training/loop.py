@@ -25,7 +25,13 @@ from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import Prepared, epoch_order, prepare
 from scratchvae.training.progress import Progress, choose_progress
-from scratchvae.training.state import State, changed_settings, differences, possible_blas_threads
+from scratchvae.training.state import (
+    State,
+    changed_settings,
+    differences,
+    possible_blas_threads,
+    used_compiled,
+)
 from scratchvae.training.step import Batches, TrainingStep
 from scratchvae.types import Json
 from scratchvae.versions import machine
@@ -381,12 +387,12 @@ def train_prepared(
 ) -> Training:
     """:func:`train` for settings, model and data that :func:`prepare` has already checked."""
     config = prepared.given
-    bk = backend or get_backend("auto", config.dtype)
+    progress = progress or Progress()
+    bk = backend or get_backend("auto", config.dtype, compiled=config.compiled, note=progress.note)
     if bk.dtype.name != config.dtype:
         raise ConfigError(f"the settings say {config.dtype}, but the backend has {bk.dtype}")
     if not isinstance(checkpoint_every, int) or checkpoint_every < 0:
         raise ConfigError(f"checkpoint_every is {checkpoint_every!r}, but it must be 0, 1, 2, …")
-    progress = progress or Progress()
     if resume and run is None:
         raise RunError("only a run with a folder can be resumed")
     with nullcontext() if run is None else run.locked():
@@ -400,6 +406,8 @@ def train_prepared(
             if other:
                 raise RunError(f"{run.path} has other settings: {'; '.join(other)}")
             saved = run.latest(progress.note)
+        if saved is not None and backend is None:  # as before, whatever is installed by now
+            bk = bk.with_compiled(used_compiled(saved.environment), progress.note)
         if run is not None and prepared.made_by_hand:
             run.record_part("model", repr(prepared.vae))
         if run is not None and prepared.optimizer is not None:

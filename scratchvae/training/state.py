@@ -101,7 +101,13 @@ class State:
 
 
 # These decide which images the rest of an epoch visits.
+NOT_USED = "not used"
 OF_AN_EPOCH = ("data", "subset", "validation", "batch_size", "shuffle", "seed")
+
+
+def used_compiled(recorded: Json) -> bool:
+    """Whether what ``environment`` recorded says that compiled loops took part."""
+    return recorded.get("versions", {}).get("numba", NOT_USED) != NOT_USED
 
 
 def possible_blas_threads(bk: Backend, saved: Checkpoint | None) -> int:
@@ -122,6 +128,7 @@ def environment(bk: Backend, workers: int, blas_threads: int | None = None) -> J
         return {"versions": found, "kernel": about["name"], "workers": workers}
     blas = kernel()
     found["blas"] = blas["blas"]
+    found.setdefault("numba", NOT_USED)
     threads = bk.blas_threads() if blas_threads is None else blas_threads
     return {
         "versions": found,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import expit
 
-from scratchvae.backend import cpu_elementwise
+from scratchvae.backend import cpu_elementwise, get_backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.gradcheck.backends import PlainBackend
 from scratchvae.likelihoods.bernoulli import (
@@ -16,9 +16,15 @@ from scratchvae.likelihoods.bernoulli import (
     bernoulli_nll_terms,
 )
 
+
+def compiled(dtype):
+    """NumPy with compiled loops, where numba is installed."""
+    return get_backend("cpu", dtype, compiled=True)
+
+
 STEP = 2.0**-70  # the imaginary step of a complex derivative
 sizes = st.integers(1, 6)
-each_form = pytest.mark.parametrize("backend", [PlainBackend, NumpyBackend])
+each_form = pytest.mark.parametrize("backend", [PlainBackend, NumpyBackend, compiled])
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -70,10 +76,11 @@ def test_e18_e19_both_forms_have_the_same_value_and_gradient_to_a_few_ulp(
     a = draw(data, dtype, (rows, samples, columns), 40.0)
     x = pixels(data, dtype, rows, columns, binary)
     nll, da = value_and_gradient(PlainBackend, a, x)
-    fast_nll, fast_da = value_and_gradient(NumpyBackend, a, x)
     eps = np.finfo(dtype).eps
-    assert (np.abs(fast_nll - nll) <= 4 * eps * (1 + np.abs(a)).sum(axis=-1)).all()
-    assert (np.abs(fast_da - da) <= 4 * eps).all()
+    for backend in (NumpyBackend, compiled):
+        fast_nll, fast_da = value_and_gradient(backend, a, x)
+        assert (np.abs(fast_nll - nll) <= 4 * eps * (1 + np.abs(a)).sum(axis=-1)).all()
+        assert (np.abs(fast_da - da) <= 4 * eps).all()
 
 
 @each_form

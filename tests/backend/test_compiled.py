@@ -1,0 +1,211 @@
+"""Loops that numba compiles: the bits of NumPy's update rules, and all else to a few ulp."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchvae import TrainConfig, load_dataset, train
+from scratchvae.backend import get_backend
+from scratchvae.backend.cpu import NumpyBackend
+from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.layers.activations import relu_grad, tanh_grad
+from scratchvae.likelihoods.bernoulli import bernoulli_nll, bernoulli_nll_and_grad
+from scratchvae.optim import SGD, Adagrad, Adam, RMSprop
+from scratchvae.runs import RunFolder
+from scratchvae.training.state import used_compiled
+
+pytest.importorskip("numba")
+each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+RULES = [
+    Adam(), Adam(bias_correction=False), Adam(eps_hat=True, v0=1.0), RMSprop(),
+    RMSprop(eps_inside=True), SGD(), SGD(nesterov=True), SGD(momentum=0.0), Adagrad(),
+]  # fmt: skip
+
+
+def both(dtype="float32"):
+    return get_backend("cpu", dtype), get_backend("cpu", dtype, compiled=True)
+
+
+def test_the_loops_are_used_where_they_are_asked_for_and_nowhere_else():
+    plain, loops = both()
+    assert (plain.compiled, loops.compiled) == (False, True)
+    assert loops.with_compiled(True) is loops
+    assert type(loops.with_compiled(False)) is NumpyBackend
+    assert not get_backend("strict", compiled=True).compiled
+    assert not get_backend("cpu", "complex128", compiled=True).compiled
+    assert set(loops.fused_forms) > set(plain.fused_forms)
+    assert loops.describe()["numba"] == importlib.import_module("numba").__version__
+
+
+def test_nothing_imports_numba_unless_it_is_asked_for():
+    program = (
+        "import sys, scratchvae; from scratchvae import *; bk = get_backend('cpu');"
+        "train(TrainConfig(hidden=4, epochs=1, compiled=False), load_dataset('digits'));"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@each_dtype
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_e24_e41_e42_e43_an_update_rule_has_the_bits_of_its_form_in_numpy(rule, dtype):
+    kept = []
+    for bk in both(dtype):
+        rng = np.random.default_rng(1)
+        p = rng.normal(size=1003).astype(dtype)
+        moments = [np.full(p.shape, rule.starts.get(name, 0.0), dtype) for name in rule.moments]
+        buffers = (*moments, bk.update_scratch(p.size))
+        for t in range(1, 131):  # the update number 128 flushes
+            g = (rng.normal(size=p.shape) * rng.choice([1e-20, 1e-4, 1.0], p.shape)).astype(dtype)
+            bk.fused(type(rule).update)(rule, bk, p, g, buffers, 1e-2, t)
+        kept.append((p, *moments))
+    for numpy, loops in zip(*kept, strict=True):
+        assert numpy.tobytes() == loops.tobytes()
+
+
+@pytest.mark.parametrize("equation", [relu_grad, tanh_grad])
+@each_dtype
+def test_e9_e11_the_gradients_of_activations_are_the_same_numbers(equation, dtype):
+    rng = np.random.default_rng(2)
+    y, dy = np.tanh(rng.normal(size=(2, 33, 7))).astype(dtype)
+    y[0] = 0.0
+    found = []
+    for bk in both(dtype):
+        dx, tmp = (np.full(y.shape, np.nan, dtype) for _ in range(2))
+        bk.compute(equation, y, dy, dx, tmp)
+        found.append(dx)
+        in_place, tmp = dy.copy(), np.empty_like(dy)
+        bk.compute(equation, y, in_place, in_place, tmp)
+        np.testing.assert_array_equal(in_place, dx)
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_arrays_that_no_loop_can_read_are_left_to_numpy(samples):
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=(4, samples, 10)).astype("f4")
+    x = rng.random((4, samples, 10)).astype("f4")  # not one image for all samples of it
+    for logits, pixels in ((a, x), (a[:, :, ::2], x[:, :1, ::2]), (a[0], x[0])):
+        found = []
+        for bk in both():
+            nll = np.empty(logits.shape[:-1], "f4")
+            da, tmp, tmp2 = (np.empty(logits.shape, "f4") for _ in range(3))
+            bk.compute(bernoulli_nll_and_grad, logits, pixels, nll, da, tmp, tmp2)
+            bk.compute(bernoulli_nll, logits, pixels, nll, tmp, tmp2)
+            found.append((nll, da))
+        for numpy, loops in zip(*found, strict=True):
+            np.testing.assert_allclose(loops, numpy, rtol=1e-6, atol=1e-6)
+
+
+def test_nan_and_infinite_logits_are_seen_in_the_value():
+    bk = get_backend("cpu", compiled=True)
+    for bad, x in ((np.nan, 0.0), (np.nan, 1.0), (np.inf, 0.0), (-np.inf, 1.0)):
+        a, pixels = np.zeros((1, 1, 20), "f4"), np.full((1, 1, 20), x, "f4")
+        a[0, 0, 13] = bad
+        nll, (da, tmp, tmp2) = np.empty((1, 1), "f4"), (np.empty_like(a) for _ in range(3))
+        bk.compute(bernoulli_nll_and_grad, a, pixels, nll, da, tmp, tmp2)
+        assert not np.isfinite(nll).any()
+
+
+@each_dtype
+@pytest.mark.parametrize("size", [1, 2, 7, 1000, 1001])
+def test_e26_noise_is_that_of_numpy_to_a_few_ulp_wherever_it_begins(dtype, size):
+    stream, noise = Stream(3, Purpose.LATENT, 5), []
+    for bk in both(dtype):
+        noise.append(bk.empty((size,)))
+        bk.normal(noise[-1], stream, bk.noise_scratch(size))
+    np.testing.assert_allclose(noise[1], noise[0], rtol=0, atol=6 * np.finfo(dtype).eps)
+    longer = noise[1] * np.nan
+    longer = np.empty(1002, dtype)
+    bk.normal(longer, stream, bk.noise_scratch(1002))
+    np.testing.assert_array_equal(longer[:size], noise[1])  # the length does not matter
+
+
+def test_e26_the_noise_of_extreme_uniforms_is_exact():
+    # u₁ of 0 gives a radius of 0, the largest one √(−2 log 2⁻⁵³); quarters of a turn are exact.
+    from scratchvae.backend.compiled import normal_loop
+
+    u = np.array([0.0, 0.3, 1 - 2.0**-53, 0.0, 0.5, 0.25, 0.5, 0.5, 0.5, 0.75])
+    out = np.empty(10)
+    normal_loop(u, out)
+    far, r = np.sqrt(2 * 53 * np.log(2)), np.sqrt(2 * np.log(2))
+    np.testing.assert_allclose(out, [0, 0, far, 0, 0, r, -r, 0, 0, -r], rtol=4e-16, atol=4e-16)
+
+
+@each_dtype
+def test_a_batch_is_gathered_and_binarized_to_the_same_bits(dtype):
+    images = np.random.default_rng(4).integers(0, 256, (50, 31), dtype=np.uint8)
+    index, results = np.array([7, 0, 49]), []
+    for bk in both(dtype):
+        x, raw = bk.empty((3, 31)), bk.empty((3, 31), "uint8")
+        bk.gather(images, index, 255, x, raw)
+        grey = x.copy()
+        bk.binarize(x, Stream(1, Purpose.BINARIZE, 2), bk.empty(x.shape), bk.noise_scratch(x.size))
+        results.append((grey, x))
+    for numpy, loops in zip(*results, strict=True):
+        assert numpy.tobytes() == loops.tobytes()
+
+
+TINY = TrainConfig(hidden=12, epochs=2, batch_size=100, seed=3)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_resumed_run_computes_as_it_began_whatever_the_setting_allows(tmp_path, compiled):
+    class Stop(Exception):
+        """After the first epoch."""
+
+    def stop(epoch, model):
+        if epoch == 1:
+            raise Stop
+
+    data, config = load_dataset("digits"), TINY
+    whole = train(config, data, backend=get_backend("cpu", compiled=compiled))
+    run = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
+    with pytest.raises(Stop):
+        train(
+            config, data, run=run, backend=get_backend("cpu", compiled=compiled), on_epoch=stop,
+            checkpoint_every=1,
+        )  # fmt: skip
+    assert used_compiled(run.latest(lambda text: None).environment) is compiled
+    rest = train(config, data, run=run, resume=True)
+    assert rest.model.bk.compiled is compiled
+    np.testing.assert_array_equal(rest.model.params.flat, whole.model.params.flat)
+
+
+def test_a_numba_that_fails_is_one_sentence_and_numpy_computes(monkeypatch):
+    def refuse(self, note):
+        raise TypeError("this numba is broken\nand says much more")
+
+    from scratchvae.backend.compiled import CompiledBackend
+
+    monkeypatch.setattr(CompiledBackend, "compile", refuse)
+    notes = []
+    bk = get_backend("cpu", compiled=True, note=notes.append)
+    assert type(bk) is NumpyBackend
+    assert notes == [
+        "numba cannot compile the loops, so NumPy computes without them: this numba is broken"
+    ]
+
+
+def test_without_numba_nothing_changes_and_nothing_is_said(monkeypatch):
+    monkeypatch.setattr("scratchvae.backend.cpu.find_spec", lambda name: None)
+    notes = []
+    assert type(get_backend("cpu", compiled=True, note=notes.append)) is NumpyBackend
+    assert notes == []
+
+
+def test_the_first_use_says_that_it_compiles_and_the_second_is_silent(tmp_path):
+    program = "from scratchvae import get_backend; get_backend('cpu', compiled=True, note=print)"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True,
+            env={"NUMBA_CACHE_DIR": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)},
+        ).stdout.splitlines()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert said[0][0] == "numba compiles the loops for this processor, once: about ten seconds"
+    assert said[0][1].startswith("the loops are compiled, in ")
+    assert said[1] == []
