@@ -33,7 +33,7 @@ from benchmarks.contenders.common import Job
 from benchmarks.data import binarized, images
 from benchmarks.harness import ContenderError, MissingPeerError, Process
 from benchmarks.models import MODELS
-from benchmarks.step import at_least_one, names
+from benchmarks.step import OURS, at_least_one, names
 from scratchvae.evaluation.nll import noise
 from scratchvae.versions import cores
 
@@ -96,9 +96,10 @@ def measure(job: Job, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         return float(found[name]["seconds"]) / args.images
 
     try:
-        for name in ("ours", "torch"):
+        for name in (*OURS, "torch"):
+            own = replace(job, options=job.options | {"compiled": name == "compiled"})
             try:
-                processes[name] = Process(f"evaluate-{name}", job, args.kernel)
+                processes[name] = Process(f"evaluate-{name}", own, args.kernel)
             except MissingPeerError as error:
                 absent[name] = str(error)
         errors = compare(processes, job, folder)
@@ -116,8 +117,12 @@ def measure(job: Job, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "samples": args.samples,
         "image_ms": {k: 1e3 * harness.summarize(t).median for k, t in times.items()},
         "spread": {k: harness.summarize(t).spread for k, t in times.items()},
-        "ratio_ours_to": {
-            k: harness.ratio(times["ours"], t) for k, t in times.items() if k != "ours"
+        **{
+            f"ratio_{which}_to": {"torch": harness.ratio(times[which], times["torch"])}
+            if "torch" in times
+            else {}
+            for which in OURS
+            if which in times
         },
         "peak_mb": memory,
         "log_p": {k: {key: f[key] for key in ("mean", "standard_error")} for k, f in found.items()},
@@ -128,18 +133,18 @@ def measure(job: Job, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def row(name: str, result: dict[str, Any]) -> list[str]:
+def row(name: str, result: dict[str, Any], own: str) -> list[str]:
     """A line of the table; PyTorch's column says so where it is absent."""
-    cells = [f"{name} {result['model']}", f"{result['image_ms']['ours']:.2f}"]
+    cells = [f"{name} {result['model']}", OURS[own], f"{result['image_ms'][own]:.2f}"]
     if "torch" in result["image_ms"]:
-        ratio = result["ratio_ours_to"]["torch"]
+        ratio = result[f"ratio_{own}_to"]["torch"]
         cells += [f"{result['image_ms']['torch']:.2f}", f"{ratio:.2f}"]
     else:
         cells += ["not installed", "–"]
-    for which in ("ours", "torch"):
+    for which in (own, "torch"):
         peaks = result["peak_mb"].get(which)
         cells.append(" → ".join(f"{mb:.0f}" for mb in peaks.values()) if peaks else "–")
-    for which in ("ours", "torch"):
+    for which in (own, "torch"):
         log_p = result["log_p"].get(which)
         cells.append(f"{log_p['mean']:.2f}" if log_p else "–")
     return cells
@@ -173,8 +178,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{name}: {error}", file=sys.stderr)
                 return 1
             print(f"{name} done", file=sys.stderr, flush=True)
-    headers = ["ms per image", "ours", "torch", "÷", "MB ours", "MB torch", "log p ours", "torch"]
-    print(harness.table(headers, [row(name, result) for name, result in results.items()]))
+    headers = ["ms per image", "scratchvae", "ms", "torch", "÷", "MB", "torch", "log p", "torch"]
+    rows = [
+        row(name, result, own)
+        for name, result in results.items()
+        for own in OURS
+        if own in result["image_ms"]
+    ]
+    print(harness.table(headers, rows))
     source = images(1)[1]
     print(f"\n{args.images} test images, {args.samples:,} samples each: {source}; ", end="")
     print(f"{args.threads} threads, {args.rounds} rounds")

@@ -26,7 +26,10 @@ THREADS = (  # variables that the libraries read for their number of threads
     "MKL_NUM_THREADS",
     "NPROC",  # XLA's
 )
-DROPPED = ("OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "XLA_", "JAX_", "TORCH")  # prefixes
+DROPPED = (  # prefixes
+    "OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "XLA_", "JAX_", "TORCH", "ATEN_", "ONEDNN_",
+    "NPY_", "NUMBA_",
+)  # fmt: skip
 PAUSE = 0.1  # seconds before each turn: thread pools of the others spin for a while, then sleep
 BUSY = 0.3  # load a core before the start above which a machine is not quiet
 NOISY = 0.1  # a spread above this says that the machine was doing something else too
@@ -86,6 +89,29 @@ class MissingPeerError(Exception):
 
 class ContenderError(Exception):
     """A contender failed; the message ends with what it printed last."""
+
+
+def isa_variables(isa: str | None) -> dict[str, str]:
+    """The variables that keep every library to an instruction set; none for the machine's own.
+
+    ``ValueError`` where the machine does not have it.
+    """
+    if isa is None:
+        return {}
+    if "avx2" not in cpu_flags():
+        raise ValueError(f"this processor has no {isa}: leave --isa out")
+    from numpy._core._multiarray_umath import __cpu_dispatch__  # type: ignore
+
+    wider = [name for name in __cpu_dispatch__ if name.startswith(("AVX512", "X86_V4"))]
+    return {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(wider),
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NUMBA_CPU_NAME": "haswell",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    }
 
 
 def environment(threads: int, kernel: str | None = None, gpu: bool = False) -> dict[str, str]:
@@ -248,12 +274,17 @@ def own_conditions() -> dict[str, Any]:
     return about | {"versions": versions() | kernel()}
 
 
+def cpu_flags() -> set[str]:
+    """What the processor says that it can do; nothing where the system does not tell."""
+    try:
+        return set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return set()
+
+
 def cpu_model() -> str:
     """The processor's name, and the widest vectors it has."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        flags = []
+    flags = cpu_flags()
     return " ".join([processor(), *[v for v in ("avx512f", "avx2", "avx") if v in flags][:1]])
 
 
@@ -265,13 +296,17 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
 
 
 def peer_cells(
-    times: Mapping[str, float], result: Mapping[str, Any], peers: Sequence[str], digits: int
+    times: Mapping[str, float],
+    result: Mapping[str, Any],
+    peers: Sequence[str],
+    digits: int,
+    ratios: str = "ratio_ours_to",
 ) -> list[str]:
     """Each peer's time and our ratio to it; one that is absent says why in its column."""
     cells = []
     for peer in peers:
         if peer in times:
-            cells += [f"{times[peer]:.{digits}f}", f"{result['ratio_ours_to'][peer]:.2f}"]
+            cells += [f"{times[peer]:.{digits}f}", f"{result[ratios][peer]:.2f}"]
         else:
             missing = "not installed" in result["absent"].get(peer, "")
             cells += ["not installed" if missing else "failed", "–"]

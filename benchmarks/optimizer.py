@@ -11,6 +11,7 @@ the rounds' ratios.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from benchmarks import harness
 from benchmarks.contenders.common import Job
 from benchmarks.harness import MissingPeerError, Process
 from benchmarks.models import MODELS, Spec
-from benchmarks.step import at_least_one
+from benchmarks.step import OURS, at_least_one
 from scratchvae.versions import cores
 
 TURN = 0.2  # seconds
@@ -30,11 +31,12 @@ def measure(spec: Spec, threads: int, rounds: int, kernel: str | None) -> dict[s
     processes: dict[str, Process] = {}
     absent: dict[str, str] = {}
     try:
-        for name in ("adam-ours", "adam-torch"):
+        for name in (*OURS, "torch"):
+            own = replace(job, options=job.options | {"compiled": name == "compiled"})
             try:
-                processes[name.removeprefix("adam-")] = Process(name, job, kernel)
+                processes[name] = Process(f"adam-{name}", own, kernel)
             except MissingPeerError as error:
-                absent["torch"] = str(error)
+                absent[name] = str(error)
         times = harness.take_turns(processes, TURN, rounds)
         about = {name: p.ask("describe") for name, p in processes.items()}
     finally:
@@ -49,7 +51,10 @@ def measure(spec: Spec, threads: int, rounds: int, kernel: str | None) -> dict[s
         "contenders": about,
     }
     if "torch" in times:
-        result["ratio_ours_to"] = {"torch": harness.ratio(times["ours"], times["torch"])}
+        for which in OURS:
+            if which in times:
+                ratio = harness.ratio(times[which], times["torch"])
+                result[f"ratio_{which}_to"] = {"torch": ratio}
     return result
 
 
@@ -68,13 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = []
     for name, result in results.items():
         times = result["median_ms"]
-        theirs = [result["absent"].get("torch", ""), "–", ""]
-        if "torch" in times:
-            ratio = result["ratio_ours_to"]["torch"]
-            variant = result["contenders"]["torch"]["variant"]
-            theirs = [f"{times['torch']:.3f}", f"{ratio:.2f}", variant]
-        rows.append([name, f"{result['parameters']:,}", f"{times['ours']:.3f}", *theirs])
-    print(harness.table(["model", "parameters", "ours ms", "torch ms", "÷", "torch's best"], rows))
+        for which in [which for which in OURS if which in times]:
+            theirs = [result["absent"].get("torch", ""), "–", ""]
+            if "torch" in times:
+                ratio = result[f"ratio_{which}_to"]["torch"]
+                variant = result["contenders"]["torch"]["variant"]
+                theirs = [f"{times['torch']:.3f}", f"{ratio:.2f}", variant]
+            ours = [OURS[which], f"{times[which]:.3f}"]
+            rows.append([name, f"{result['parameters']:,}", *ours, *theirs])
+    headers = ["model", "parameters", "scratchvae", "ms", "torch ms", "÷", "torch's best"]
+    print(harness.table(headers, rows))
     for name, result in results.items():
         warning = harness.noise_warning(result["spread"])
         if warning:

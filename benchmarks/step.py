@@ -2,7 +2,7 @@
 
     python -m benchmarks.step [--models gluon,flux] [--peers torch,compile,jax,floor]
                               [--rounds 15] [--threads N] [--workers N] [--kernel NAME]
-                              [--quick] [--json FILE]
+                              [--isa avx2] [--quick] [--json FILE]
 
 Everybody does the same work: gather a shuffled batch from a data set in memory, draw the noise,
 sum the losses, compute all gradients, update with Adam. Before anything is timed, all contenders
@@ -10,6 +10,9 @@ compute loss, gradients and two updates from the same weights, batches and noise
 disagrees with scratchvae in float64, that is an error (exit status 1). Then each, in a process of
 its own and with the same number of threads, runs for about 0.3 seconds in turn, round after
 round. Milliseconds are medians; "÷" is our time over theirs, the median of the rounds' ratios.
+
+"NumPy" is scratchvae as it is, "+ loops" with loops that numba compiles, where it is installed.
+``--isa avx2`` keeps every library to that instruction set on a processor that has wider vectors.
 
 The peers: ``torch`` (eager, the fastest of its plain, foreach and fused Adam), ``compile``
 (``torch.compile``, fused Adam), ``jax`` (jit and ``lax.scan`` over the epoch or parts of it,
@@ -23,6 +26,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,7 @@ from benchmarks.models import MODELS, Spec
 from scratchvae.versions import cores
 
 PEERS = ("torch", "compile", "jax", "floor")
+OURS = {"ours": "NumPy", "compiled": "+ loops"}  # as it is, and with compiled loops
 COMPARED = ("torch", "compile", "jax")  # those that train
 FLOOR_KERNELS = (None, "Haswell")  # OpenBLAS' own choice and the one that is often better
 IMAGES, QUICK_IMAGES = 10_000, 2_000
@@ -73,6 +78,7 @@ class Measurement:
             seconds = QUICK_TURN if self.args.quick else TURN
             self.times = harness.take_turns(processes, seconds, self.args.rounds)
             self.about = {name: p.ask("describe") for name, p in processes.items()}
+            self.require_isa()
         finally:
             for process in processes.values():
                 process.close()
@@ -83,12 +89,19 @@ class Measurement:
             self.about["floor"] = dict(self.about[best])
             self.about["floor"]["variant"] += f", {best.removeprefix('floor ')}"
 
+    def require_isa(self) -> None:
+        """``ContenderError`` if a library uses wider vectors than it was told to."""
+        for name, about in self.about.items() if self.args.isa else ():
+            wide = [library for library, used in about["wide_vectors"].items() if used]
+            if wide:
+                raise ContenderError(f"{name}: {', '.join(wide)} does not keep to {self.args.isa}")
+
     def compare(self, processes: dict[str, Process]) -> None:
         """Start the contenders, and let them show that they do the same work."""
         inputs = self.folder / "inputs.npz"
         check.make_inputs(self.job, len(np.load(self.job.data, mmap_mode="r")), inputs)
         wanted = check.reference(self.job, inputs)
-        for name in ("ours", *(p for p in self.args.peers if p in COMPARED)):
+        for name in (*OURS, *(p for p in self.args.peers if p in COMPARED)):
             process = self.start(name, processes)
             if process is None:
                 continue
@@ -104,15 +117,17 @@ class Measurement:
             self.errors[name] = check.compare(
                 name, check.read(out), wanted, self.weights, samples=self.spec.samples
             )
-        processes.pop("ours").close()  # its check made two more steps: they are not its memory
-        self.start("ours", processes)
+        for name in OURS:
+            if name in processes:  # the check made two more steps: they are not its memory
+                processes.pop(name).close()
+                self.start(name, processes)
         if "floor" in self.args.peers:
             for kernel in FLOOR_KERNELS:
                 self.start("floor", processes, kernel)
                 if "floor" in processes:
                     architecture = kernels(processes["floor"].about)
                     processes[f"floor {architecture}"] = processes.pop("floor")
-        order = sorted(processes, key=lambda name: name != "ours")
+        order = sorted(processes, key=lambda name: name not in OURS)
         for name in order:
             processes[name] = processes.pop(name)
 
@@ -120,8 +135,13 @@ class Measurement:
         self, name: str, processes: dict[str, Process], kernel: str | None = None
     ) -> Process | None:
         """A contender's process; None, with the reason kept, if it cannot be."""
+        job = self.job
+        if name == "compiled":
+            job = replace(job, options=job.options | {"compiled": True})
         try:
-            process = Process(name, self.job, kernel or self.args.kernel)
+            process = Process(
+                name, job, kernel or self.args.kernel, harness.isa_variables(self.args.isa)
+            )
         except MissingPeerError as error:
             self.absent[name] = str(error)
             return None
@@ -142,11 +162,15 @@ class Measurement:
 
     def result(self) -> dict[str, Any]:
         """Everything, for the JSON."""
-        ours = self.times["ours"]
-        ratios = {name: harness.ratio(ours, t) for name, t in self.times.items() if name != "ours"}
+        others = {name: t for name, t in self.times.items() if name not in OURS}
         torch = [self.times[name] for name in ("torch", "compile") if name in self.times]
         if torch:
-            ratios["best torch"] = harness.ratio(ours, np.min(torch, axis=0).tolist())
+            others["best torch"] = np.min(torch, axis=0).tolist()
+        ratios = {
+            f"ratio_{which}_to": {n: harness.ratio(self.times[which], t) for n, t in others.items()}
+            for which in OURS
+            if which in self.times
+        }
         peak = {name: about["memory"]["peak"] for name, about in self.about.items()}
         return {
             "model": self.spec.title,
@@ -154,7 +178,7 @@ class Measurement:
             "parameters": self.spec.parameters,
             "median_ms": {k: 1e3 * harness.summarize(t).median for k, t in self.times.items()},
             "spread": {k: harness.summarize(t).spread for k, t in self.times.items()},
-            "ratio_ours_to": ratios,
+            **ratios,
             "peak_memory_mb": {name: size / 1e6 for name, size in peak.items()},
             "memory_ratio_ours_to": {
                 name: peak["ours"] / peak[name] for name in COMPARED if name in peak
@@ -172,19 +196,21 @@ def headers(peers: Sequence[str]) -> list[str]:
     if {"torch", "compile"} <= set(peers):
         columns.append("÷ best torch")
     memory = ["MB", "÷ torch"] if "torch" in peers else ["MB"]
-    return ["model", "batch", "ours ms", *columns, *memory]
+    return ["model", "batch", "scratchvae", "ms", *columns, *memory]
 
 
-def row(name: str, result: dict[str, Any], peers: Sequence[str]) -> list[str]:
+def row(name: str, result: dict[str, Any], peers: Sequence[str], which: str) -> list[str]:
     """A line of the table."""
-    times, ratios = result["median_ms"], result["ratio_ours_to"]
-    cells = [f"{name} {result['model']}", str(result["batch"]), f"{times['ours']:.2f}"]
-    cells += harness.peer_cells(times, result, peers, digits=2)
+    times, key = result["median_ms"], f"ratio_{which}_to"
+    ratios = result[key]
+    cells = [f"{name} {result['model']}", str(result["batch"]), OURS[which], f"{times[which]:.2f}"]
+    cells += harness.peer_cells(times, result, peers, digits=2, ratios=key)
     if {"torch", "compile"} <= set(peers):
         cells.append(f"{ratios['best torch']:.2f}" if "best torch" in ratios else "–")
-    cells.append(f"{result['peak_memory_mb']['ours']:.0f}")
+    peak = result["peak_memory_mb"]
+    cells.append(f"{peak[which]:.0f}")
     if "torch" in peers:
-        share = result["memory_ratio_ours_to"].get("torch")
+        share = peak[which] / peak["torch"] if "torch" in peak else None
         cells.append("–" if share is None else f"{share:.2f}")
     return cells
 
@@ -220,12 +246,17 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=at_least_one, default=cores(), help="default: all cores")
     parser.add_argument("--workers", type=at_least_one, help="of our step; default: its own rule")
     parser.add_argument("--kernel", help="OpenBLAS kernel, e.g. Haswell; default: OpenBLAS' choice")
+    parser.add_argument("--isa", choices=("avx2",), help="no wider vectors than these, for all")
     parser.add_argument("--quick", action="store_true", help="a look, not a measurement")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
     for name in ("threads", "workers"):
         if (getattr(args, name) or 1) > cores():
             parser.error(f"--{name} {getattr(args, name)}, but there are only {cores()} cores")
+    try:
+        harness.isa_variables(args.isa)
+    except ValueError as error:
+        parser.error(str(error))
     args.models = args.models or (("gluon", "iwae") if args.quick else tuple(MODELS))
     args.rounds = args.rounds or (5 if args.quick else 15)
     return args
@@ -272,7 +303,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{model} done", file=sys.stderr, flush=True)
     print(
         harness.table(
-            headers(args.peers), [row(name, r, args.peers) for name, r in results.items()]
+            headers(args.peers),
+            [
+                row(name, r, args.peers, which)
+                for name, r in results.items()
+                for which in OURS
+                if which in r["median_ms"]
+            ],
         )
     )
     print(f"\n{args.threads} threads, {args.rounds} rounds, {len(grey)} images: {source}")
@@ -280,7 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, result in results.items():
         for line in notes(result):
             print(f"{name}: {line}")
-    content = {"script": "step", **machine, "images": source}
+    content = {"script": "step", **machine, "images": source, "isa": args.isa}
     harness.write_json(args.json, content | {"rounds": args.rounds, "rows": results})
     return 0
 

@@ -1,7 +1,7 @@
 """The benchmarks' result files as tables in Markdown, for make_results.py."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,14 @@ def all_studies(c: Content) -> list[str]:
 
 def step(c: Content) -> list[str]:
     """Milliseconds a step and ratios."""
-    head = ["model", "batch", "ours, ms", "÷ PyTorch's best", "÷ torch.compile", "÷ JAX"]
+    head = ["model", "batch", "scratchvae", "ms", "÷ PyTorch's best", "÷ torch.compile", "÷ JAX"]
     rows = []
-    for name, r in ordered(c["rows"]):
-        ratios, memory = r["ratio_ours_to"], r["memory_ratio_ours_to"]
+    for name, r, which, how in each_own(c["rows"], "median_ms"):
+        ratios, peak = r[f"ratio_{which}_to"], r["peak_memory_mb"]
         rows.append([
-            f"{name} {r['model']}", str(r["batch"]), f"{r['median_ms']['ours']:.2f}",
+            f"{name} {r['model']}", str(r["batch"]), how, f"{r['median_ms'][which]:.2f}",
             *(number(ratios.get(key)) for key in ("best torch", "compile", "jax", "floor")),
-            number(memory.get("torch")),
+            number(peak[which] / peak["torch"] if "torch" in peak else None),
         ])  # fmt: skip
     spreads = ", ".join(f"{name} {r['spread']['ours']:.0%}" for name, r in ordered(c["rows"]))
     return [
@@ -55,13 +55,21 @@ def step(c: Content) -> list[str]:
 def optimizer(c: Content) -> list[str]:
     """Adam alone."""
     rows = []
-    for name, r in ordered(c["rows"]):
-        times, ratios = r["median_ms"], r.get("ratio_ours_to", {})
+    for name, r, which, how in each_own(c["rows"], "median_ms"):
+        times, ratios = r["median_ms"], r.get(f"ratio_{which}_to", {})
         rows.append([
-            name, f"{r['parameters']:,}", number(times["ours"], 3), number(times.get("torch"), 3),
-            number(ratios.get("torch")),
+            name, f"{r['parameters']:,}", how, number(times[which], 3),
+            number(times.get("torch"), 3), number(ratios.get("torch")),
         ])  # fmt: skip
-    return [table(["model", "parameters", "ours, ms", "PyTorch's best, ms", "÷"], rows)]
+    return [table(["model", "parameters", "scratchvae", "ms", "PyTorch's best, ms", "÷"], rows)]
+
+
+def each_own(rows: Content, times: str) -> Iterator[tuple[str, Content, str, str]]:
+    """Every model with NumPy alone, and with compiled loops where they were measured."""
+    for name, r in ordered(rows):
+        for which, how in (("ours", "NumPy"), ("compiled", "NumPy + compiled loops")):
+            if which in r[times]:
+                yield name, r, which, how
 
 
 def late_steps(c: Content) -> list[str]:
@@ -101,19 +109,19 @@ def startup(c: Content) -> list[str]:
 
 def evaluation(c: Content) -> list[str]:
     """The importance-sampled log p(x)."""
-    head = ["model", "images", "samples", "ours, ms per image", "PyTorch, ms per image", "÷"]
+    head = ["model", "images", "samples", "scratchvae", "ms per image", "PyTorch, ms", "÷"]
     rows = []
-    for name, r in ordered(c["rows"]):
+    for name, r, own, how in each_own(c["rows"], "image_ms"):
         times, peaks = r["image_ms"], r["peak_mb"]
         rows.append([
-            f"{name} {r['model']}", f"{r['images']:,}", f"{r['samples']:,}",
-            *(number(times.get(which), 1) for which in ("ours", "torch")),
-            number(r["ratio_ours_to"].get("torch")),
+            f"{name} {r['model']}", f"{r['images']:,}", f"{r['samples']:,}", how,
+            *(number(times.get(which), 1) for which in (own, "torch")),
+            number(r[f"ratio_{own}_to"].get("torch")),
             *(" → ".join(f"{mb:.0f}" for mb in peaks.get(which, {}).values())
-              for which in ("ours", "torch")),
+              for which in (own, "torch")),
         ])  # fmt: skip
     return [
-        table([*head, "MB ours", "MB PyTorch"], rows),
+        table([*head, "MB", "MB PyTorch"], rows),
         "MB: the largest resident set after a tenth of the samples, and after all of them.",
     ]
 

@@ -6,7 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Job
+from benchmarks.contenders.common import (
+    ADAM_EPS,
+    BETA1,
+    BETA2,
+    LEARNING_RATE,
+    Job,
+    with_loops_if_asked,
+)
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim import Adam, BoundOptimizer
@@ -19,7 +26,8 @@ class Contender:
     granularity = 1
 
     def __init__(self, job: Job) -> None:
-        bk, layout = get_backend("cpu").for_workers(job.threads), job.spec.vae().layout
+        bk, layout = with_loops_if_asked(get_backend("cpu"), job), job.spec.vae().layout
+        bk = bk.for_workers(job.threads)
         params, grads = FlatBuffer(bk, layout), FlatBuffer(bk, layout)
         rng = np.random.default_rng(job.seed)
         for name in grads:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.models import Spec
+from scratchvae.backend import Backend
 
 LEARNING_RATE, BETA1, BETA2, ADAM_EPS = 1e-3, 0.9, 0.999, 1e-8
 
@@ -75,3 +76,12 @@ class Order:
             yield start, stop, self.shuffled() if start == 0 else None
             self.i = stop % self.steps_per_epoch
             n -= stop - start
+
+
+def with_loops_if_asked(bk: Backend, job: Job) -> Backend:
+    """The backend with compiled loops, if the job's option ``compiled`` says so."""
+    if not job.options.get("compiled"):
+        return bk
+    import numba  # noqa: F401 - where it is missing, so is the contender
+
+    return bk.with_compiled(True, print)

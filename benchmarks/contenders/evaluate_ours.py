@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders.common import Job
+from benchmarks.contenders.common import Job, with_loops_if_asked
 from scratchvae.backend import get_backend
 from scratchvae.data import Split
 from scratchvae.evaluation import importance_sampled, log_likelihood
@@ -21,6 +21,7 @@ class Contender:
 
     def __init__(self, job: Job) -> None:
         bk, vae = get_backend("cpu", job.options.get("dtype", "float32")), job.spec.vae()
+        bk = with_loops_if_asked(bk, job)
         self.job = job
         self.model = Model(vae, bk, params=FlatBuffer(bk, vae.layout))
         self.model.params.load(job.load_weights())

@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.contenders.clocks import clock_of
-from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Checked, Job, Order
+from benchmarks.contenders.common import (
+    ADAM_EPS,
+    BETA1,
+    BETA2,
+    LEARNING_RATE,
+    Checked,
+    Job,
+    Order,
+    with_loops_if_asked,
+)
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
 from scratchvae.optim import Adam
@@ -24,7 +33,7 @@ class Contender:
     """The step on images that stay uint8, as the program keeps them.
 
     Options: ``workers``, where the program's own rule shall not choose them; ``mmap``, to leave the
-    images in their file; ``dtype``; and on a GPU ``device``, ``tf32`` and ``captured``.
+    images in their file; ``dtype``; ``compiled``; and on a GPU ``device``, ``tf32``, ``captured``.
     """
 
     granularity = 1  # steps; run(n) takes multiples of it
@@ -32,9 +41,10 @@ class Contender:
     def __init__(self, job: Job) -> None:
         self.job = job
         device = job.options.get("device", "cpu")
-        self.bk = get_backend(
+        bk = get_backend(
             device, job.options.get("dtype", "float32"), job.options.get("tf32", False)
         )
+        self.bk = with_loops_if_asked(bk, job)
         self.clock = clock_of(device, "cupy")
         self.images = np.load(job.data, mmap_mode="r" if job.options.get("mmap") else None)
         self.images = np.asarray(self.images)  # a plain array, also where it lies in a file

@@ -19,17 +19,20 @@ from benchmarks.contenders.clocks import Wall
 
 MODULES = {
     "ours": "benchmarks.contenders.ours",
+    "compiled": "benchmarks.contenders.ours",
     "torch": "benchmarks.contenders.torch_eager",
     "compile": "benchmarks.contenders.torch_compile",
     "graph": "benchmarks.contenders.torch_graph",
     "jax": "benchmarks.contenders.jax_scan",
     "floor": "benchmarks.contenders.floor",
     "evaluate-ours": "benchmarks.contenders.evaluate_ours",
+    "evaluate-compiled": "benchmarks.contenders.evaluate_ours",
     "evaluate-torch": "benchmarks.contenders.evaluate_torch",
     "adam-ours": "benchmarks.contenders.adam_ours",
+    "adam-compiled": "benchmarks.contenders.adam_ours",
     "adam-torch": "benchmarks.contenders.adam_torch",
 }
-PEERS = ("torch", "jax", "jaxlib")  # packages that need not be there
+PEERS = ("torch", "jax", "jaxlib", "numba")  # packages that need not be there
 
 
 def memory(contender: Any) -> dict[str, int]:
@@ -50,6 +53,24 @@ def memory(contender: Any) -> dict[str, int]:
     return {"peak": size["VmHWM"] + others, "own": size["RssAnon"] + others}
 
 
+def wide_vectors() -> dict[str, bool]:
+    """Which libraries of this process would use AVX-512, as far as they say."""
+    from numpy._core._multiarray_umath import __cpu_features__  # type: ignore
+
+    from scratchvae.versions import kernel
+
+    found = {
+        "numpy": any(__cpu_features__.get(name) for name in ("X86_V4", "AVX512_SKX")),
+        "openblas": kernel()["kernel"] not in ("Haswell", "Zen"),
+    }
+    if "torch" in sys.modules:
+        found["torch"] = sys.modules["torch"].backends.cpu.get_cpu_capability() == "AVX512"
+    if "scratchvae.backend.compiled" in sys.modules:
+        codes = sys.modules["scratchvae.backend.compiled"].adam_loop.inspect_asm().values()
+        found["numba"] = any("zmm" in code or "{%k" in code for code in codes)
+    return found
+
+
 def describe(contender: Any) -> dict[str, Any]:
     """What the numbers of this process were obtained with."""
     from scratchvae.versions import blas
@@ -64,6 +85,7 @@ def describe(contender: Any) -> dict[str, Any]:
         "granularity": contender.granularity,
         "versions": packages,
         "blas": blas(),
+        "wide_vectors": wide_vectors(),
         "memory": memory(contender),
         "tried_ms": {name: 1e3 * min(seconds) for name, seconds in tried.items()},
     }

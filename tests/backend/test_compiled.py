@@ -154,17 +154,17 @@ TINY = TrainConfig(hidden=12, epochs=2, batch_size=100, seed=3)
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_resumed_run_computes_as_it_began_whatever_the_setting_allows(tmp_path, compiled):
-    class Stop(Exception):
+    class StopError(Exception):
         """After the first epoch."""
 
     def stop(epoch, model):
         if epoch == 1:
-            raise Stop
+            raise StopError
 
     data, config = load_dataset("digits"), TINY
     whole = train(config, data, backend=get_backend("cpu", compiled=compiled))
     run = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(
             config, data, run=run, backend=get_backend("cpu", compiled=compiled), on_epoch=stop,
             checkpoint_every=1,
