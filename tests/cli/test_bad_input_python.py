@@ -306,6 +306,8 @@ CANNOT_FAIL: dict[str, str] = {  # a public name, or name.argument: why it has n
     "evaluate.model": OBJECTS,
     "load_dataset.quiet": SWITCH,
     "train.progress": OBJECTS,
+    "get_backend.note": "called, not looked at",
+    "get_backend.compiled": SWITCH,
     "train.return_on_signal": SWITCH,
     "train.verbose": SWITCH,
     "train.on_epoch": "called, not looked at",
