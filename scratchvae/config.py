@@ -95,7 +95,8 @@ class TrainConfig:
         self._require("hidden", isinstance(hidden, list | tuple), "sizes, or one size")
         object.__setattr__(self, "hidden", tuple(map(_plain, hidden)))
         self._require("data", isinstance(self.data, str), "a data set's name or a path, as text")
-        self._require("shuffle", isinstance(self.shuffle, bool), "true or false")
+        for name in ("shuffle", "compiled"):
+            self._require(name, isinstance(getattr(self, name), bool), "true or false")
         object.__setattr__(self, "image_shape", self.reading.image_shape)
         for name, what in (
             ("encoder", "layers in words"),

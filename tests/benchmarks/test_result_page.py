@@ -103,7 +103,8 @@ EXPECTED = {
         "| keras-conv 784-2 relu |", "gluon 4%", "numpy 2.0, torch 2.13.0",
     ],
     "optimizer": [
-        "| gluon | 951,988 | NumPy | 0.500 | 0.625 | 0.80 |", "| pytorch | 10 | NumPy | 0.500 |  |  |",
+        "| gluon | 951,988 | NumPy | 0.500 | 0.625 | 0.80 |",
+        "| pytorch | 10 | NumPy | 0.500 |  |  |",
     ],
     "late_steps": ["| gluon | 20,000 | 3.03 | 1.010 | p 7 |", "| gluon | 100 | 3.00 |  | p 0 |"],
     "scaling": ["| images | step, ms |", "| 60,000 | 3.25 | 32.5 | 150 | 60 | 50 |"],
