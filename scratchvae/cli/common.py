@@ -11,6 +11,7 @@ from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
 from scratchvae.errors import ConfigError
 from scratchvae.runs import RunFolder, numbered_folder
+from scratchvae.training.state import used_compiled
 from scratchvae.training.streams import printable
 from scratchvae.types import Json
 
@@ -117,6 +118,12 @@ def open_backend(
     how = ", compiled loops" * bk.compiled + ", products in TF32" * args.tf32
     print_message(f"device: {bk.name}, {bk.dtype}{how}", args.quiet)
     return bk
+
+
+def backend_of_run(args: argparse.Namespace, run: RunFolder, dtype: str) -> Backend:
+    """As :func:`open_backend`, with compiled loops if the run was trained with them."""
+    compiled = args.compiled and used_compiled(run.settings())
+    return open_backend(args, dtype, compiled=compiled)
 
 
 def open_dataset(

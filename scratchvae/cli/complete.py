@@ -10,8 +10,8 @@ from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
     add_results_arguments,
+    backend_of_run,
     data_of_run,
-    open_backend,
     print_message,
     print_result,
 )
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
             f"--image {first} --count {args.count} names images that are not there: the "
             f"{wanted.split} split has {len(split)}, from 0"
         )
-    bk = open_backend(args, config.dtype)
+    bk = backend_of_run(args, folder, config.dtype)
     model, checkpoint = folder.load(bk)
     numbers = range(first, first + args.count)
     images = as_seen_by_model(split.take(slice(first, first + args.count)), seed=config.seed)

@@ -10,8 +10,8 @@ from statistics import fmean, stdev
 from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
+    backend_of_run,
     data_of_run,
-    open_backend,
     print_message,
     print_result,
     require_count,
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             "--binarize dynamic, or leave out --draw and --draws"
         )
     dataset = data_of_run(folder, args.data_dir, args.quiet)
-    bk = open_backend(args, config.dtype)
+    bk = backend_of_run(args, folder, config.dtype)
     model, checkpoint = folder.load(bk)
     if args.samples is not None:
         model = model.with_samples(args.samples)

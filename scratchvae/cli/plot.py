@@ -6,8 +6,8 @@ from pathlib import Path
 from scratchvae.cli.common import (
     add_device_arguments,
     add_output_arguments,
+    backend_of_run,
     data_of_run,
-    open_backend,
     print_result,
 )
 from scratchvae.cli.parser import Commands, add_command
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     folder = RunFolder.open(args.run)
     config = folder.config()
     dataset = data_of_run(folder, args.data_dir, args.quiet)
-    bk = open_backend(args, config.dtype)
+    bk = backend_of_run(args, folder, config.dtype)
     model, _ = folder.load(bk)
     metrics = folder.metrics()
     caption = caption_of(model, config, dataset, metrics)

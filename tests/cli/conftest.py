@@ -72,6 +72,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tiny_train() -> list[str]:
     """A training of two epochs that takes milliseconds."""
     argv = "train --data tiny.npz --hidden 8 --batch-size 8 --epochs 2 --no-figures --device cpu"
+    argv += " --no-compiled"  # which would take longer to load than this training takes
     return argv.split()
 
 

@@ -92,6 +92,18 @@ def test_the_same_command_gives_the_same_bytes(cli, here, tiny_train) -> None:
         assert (here / "a" / file).read_bytes() == (here / "b" / file).read_bytes()
 
 
+def test_loops_that_numba_compiles_are_said_to_compute_and_are_recorded(cli, here, tiny_train):
+    pytest.importorskip("numba")
+    argv = [word for word in tiny_train if word != "--no-compiled"]
+    answer = cli(*argv, "--out", "run")
+    assert "device: cpu, float32, compiled loops" in answer.err
+    recorded = json.loads((here / "run" / "config.json").read_text())
+    assert recorded["versions"]["numba"][0].isdigit()
+    assert (
+        "compiled loops" in cli("train", "--resume", "run", "--epochs", 3, "--change-settings").err
+    )
+
+
 def test_the_strict_device_trains_the_same_model(cli, here, tiny_train) -> None:
     cli(*tiny_train, "--out", "a")
     cli(*tiny_train, "--out", "b", "--device", "strict")
@@ -146,7 +158,7 @@ def test_every_option_arrives_in_config_json(cli, here) -> None:
 def test_the_options_above_are_all_that_are_settings() -> None:
     commands = next(a for a in make_parser()._actions if isinstance(a.choices, dict))
     flags = {a.dest for a in commands.choices["train"]._actions} & set(TrainConfig().to_json())
-    assert flags == set(OPTIONS) | {"data", "shuffle"}
+    assert flags == set(OPTIONS) | {"data", "shuffle", "compiled"}
 
 
 def test_the_defaults_of_the_command_are_those_of_the_settings() -> None:

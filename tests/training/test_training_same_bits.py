@@ -185,7 +185,7 @@ def test_a_checkpoint_says_what_decides_about_the_last_bits() -> None:
     host = kernel()
     for given, threads in ((None, 6), (2, 2)):
         assert environment(Device("cpu", {"name": "x86", "loops": "1.0"}), 3, given) == {
-            "versions": versions() | {"loops": "1.0", "blas": host["blas"]},
+            "versions": versions() | {"loops": "1.0", "blas": host["blas"], "numba": "not used"},
             "kernel": host["kernel"],
             "workers": 3,
             "blas_threads": threads,

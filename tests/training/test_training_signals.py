@@ -21,7 +21,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     """A training of 30 steps an epoch that would go on for hours."""
     dataset = tiny(30)
     np.savez(folder / "tiny.npz", train=dataset.train.images, test=dataset.test.images)
-    argv = ["train", "--data", "tiny.npz", "--hidden", "8", "--batch-size", "1"]
+    argv = ["train", "--data", "tiny.npz", "--hidden", "8", "--batch-size", "1", "--no-compiled"]
     argv += ["--epochs", "1000000", "--out", "run", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "scratchvae", *argv],
@@ -38,6 +38,7 @@ def goes_on_to_the_same_bytes(folder: Path, epochs: int) -> None:
     env, more = os.environ | {"PYTHONPATH": ROOT}, ["--epochs", str(epochs), "--no-figures"]
     command = [sys.executable, "-m", "scratchvae", "train"]
     new = ["--data", "tiny.npz", "--hidden", "8", "--batch-size", "1", "--out", "whole"]
+    new.append("--no-compiled")
     for argv in (["--resume", "run", "--change-settings"], new):
         subprocess.run([*command, *argv, *more], cwd=folder, env=env, check=True)
     resumed, whole = (folder / name / "checkpoint.npz" for name in ("run", "whole"))
