@@ -9,11 +9,17 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.adapters.adapted import Adapted
-from scratchvae.gradcheck.compare import compare
+from scratchvae.gradcheck.compare import CONTRADICTED, compare
 from scratchvae.gradcheck.dual import Watch
 from scratchvae.gradcheck.methods import METHODS, Method, method_named
 from scratchvae.gradcheck.points import hiding
-from scratchvae.gradcheck.prechecks import checked_gradient, refusal, require_same, screen
+from scratchvae.gradcheck.prechecks import (
+    Screen,
+    checked_gradient,
+    refusal,
+    require_same,
+    screen,
+)
 from scratchvae.gradcheck.report import (
     BrokenContractError,
     Finding,
@@ -183,9 +189,8 @@ def _checked_here(
     why = found.unsafe
     if why is None:
         try:
-            report = compared(how, *_rules(found.watched))
-            contradicted = any("contradict" in note for note in report.notes)
-            why = "differences contradict it at single elements" if contradicted else None
+            report = compared(how, *_rules(found.watched), *_doubts(found))
+            why = CONTRADICTED if CONTRADICTED in report.notes else None
         except (UncheckableError, BrokenContractError):
             raise
         except Exception as error:  # on a branch that the first look did not take
@@ -203,6 +208,13 @@ def _rules(watch: Watch | None) -> list[str]:
     if watch is None or not watch.met:
         return []
     return [f"{', '.join(watch.met)}: by the rules of real numbers, not of complex ones"]
+
+
+def _doubts(found: Screen) -> list[str]:
+    """What a second method could not bear out, where that is little."""
+    if found.confirmed <= 1e-5:
+        return []
+    return [f"differences bear the complex step out to a relative {found.confirmed:.1g} only"]
 
 
 def _without_numbers(subject: Subject, how: Method, outcome: Outcome, why: str) -> Report:

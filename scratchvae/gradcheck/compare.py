@@ -20,6 +20,7 @@ from scratchvae.gradcheck.subjects.base import Arrays, Subject
 
 EVERY = 5000  # elements of an argument that are all looked at; of more, some, and whole directions
 ALONG = 4
+CONTRADICTED = "differences contradict the complex step at single elements"
 RESOLVED = 0.05  # a limit of more than this part of an element has not checked it
 
 
@@ -59,7 +60,7 @@ def compare(
     if any(f.declared for f in findings):
         coverage += " of the gradients returned"
     if probe.contradicted:
-        probe.notes.append("differences contradict the complex step")
+        probe.notes.append(CONTRADICTED)
     notes = (*notes, *probe.notes)
     return Report(subject.name, method.name, coverage, probe.evaluations, tuple(findings), notes)
 
@@ -89,24 +90,14 @@ def elements(
         allowance = norm(limit) / max(norm(value), scale, 1e-300)
     power = _power(value, limit, wrong | unresolved)
     if np.any(wrong):
-        k = int(np.argmax(np.where(wrong, np.abs(found - value), -1.0)))
-        if not np.all(np.isfinite(found)):
-            k = int(np.argmax(~np.isfinite(found)))
-        index = tuple(int(i) for i in np.unravel_index(int(at[k]), x.shape)) if x.shape else ()
+        index, k = _worst(found, value, wrong, at, x.shape)
         words = _diagnosis(probe, g, value, tolerance, limit, wrong)
         return Finding(
             name, x.shape, error, tolerance, Outcome.WRONG, words, index, float(found[k]),
             float(value[k]), kinks,
         )  # fmt: skip
     if np.any(unresolved):
-        count = int(np.count_nonzero(unresolved))
-        floor = float(np.max(limit[unresolved]))
-        words = (
-            f"{count} of {at.size} elements are at the floor of rounding: an error below "
-            f"{floor:.1g} there would not show; the others are right"
-        )
-        if count == at.size:
-            words = f"at the floor of rounding: an error below {floor:.1g} would not show"
+        words = _floor(limit[unresolved], at.size)
         return Finding(
             name, x.shape, error, allowance, Outcome.NOT_CHECKED, words, kinks=kinks, power=power
         )
@@ -119,6 +110,28 @@ def elements(
     if tolerance > 1e-5 and excused > 0 and error > 1e-5:
         words = f"right within the tolerance, which excuses a difference of {error:.1g}"
     return Finding(name, x.shape, error, allowance, Outcome.RIGHT, words, kinks=kinks, power=power)
+
+
+def _worst(
+    found: NDArray, value: NDArray, wrong: NDArray, at: NDArray, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], int]:
+    """The element that is furthest off, or the first that is no number: where, and its place."""
+    k = int(np.argmax(np.where(wrong, np.abs(found - value), -1.0)))
+    if not np.all(np.isfinite(found)):
+        k = int(np.argmax(~np.isfinite(found)))
+    index = np.unravel_index(int(at[k]), shape) if shape else ()
+    return tuple(int(i) for i in index), k
+
+
+def _floor(limits: NDArray, size: int) -> str:
+    """What is not known of elements that differences do not resolve."""
+    seen = f"an error below {float(np.max(limits)):.1g}"
+    if limits.size == size:
+        return f"at the floor of rounding: {seen} would not show"
+    return (
+        f"{limits.size} of {size} elements are at the floor of rounding: {seen} there would not "
+        "show; the others are right"
+    )
 
 
 def _power(value: NDArray, limit: NDArray, left_out: NDArray) -> float | None:

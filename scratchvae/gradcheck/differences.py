@@ -114,12 +114,17 @@ def _extrapolated(
     An entry is believed only while smaller steps bear it out: across a pole or a kink, wide steps
     may agree with each other on something else.
     """
-    best, gap = Slope(float("nan"), float("inf")), 0.0
-    row: list[float] = []
+    nothing = Slope(float("nan"), float("inf"))
+    best, gap, row = nothing, 0.0, list[float]()
+
+    def borne_out(level: int) -> bool:
+        value, rounding = difference(first / RATIO**level)
+        return abs(value - best.value) <= 2 * gap + SURE * (rounding + best.error)
+
     for level in range(LEVELS):
         value, rounding = difference(first / RATIO**level)
         if abs(value - best.value) > 2 * gap + SURE * (rounding + best.error):
-            best = Slope(float("nan"), float("inf"))
+            best = nothing
         new = [value]
         for m in range(1, min(level, COLUMNS) + 1):
             new.append(new[m - 1] + (new[m - 1] - row[m - 1]) / (power**m - 1))
@@ -128,8 +133,7 @@ def _extrapolated(
                 best, gap = Slope(new[m], error), abs(value - new[m])
         row = new
         if level >= 2 and (rounding >= best.error or best.error <= GOOD * abs(best.value)):
-            value, rounding = difference(first / RATIO ** (level + AHEAD))
-            if abs(value - best.value) <= 2 * gap + SURE * (rounding + best.error):
+            if borne_out(level + AHEAD):
                 return best
-            best = Slope(float("nan"), float("inf"))
-    return best
+            best = nothing
+    return best if borne_out(LEVELS + 2 * AHEAD) else nothing

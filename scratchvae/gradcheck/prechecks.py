@@ -180,6 +180,7 @@ def screen(subject: Subject, w: NDArray, only: tuple[str, ...]) -> Screen:
         if not other.agrees(found, 1e-9 * max(scale, abs(other.value))):
             other = slope(weighted, 1.0, probe.noise(name))
         if not np.isfinite(other.error):
+            confirmed = 1.0
             continue
         if not other.agrees(found, 1e-9 * max(scale, abs(other.value))):
             margin = 1e-6 * scale

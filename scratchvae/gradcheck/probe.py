@@ -18,6 +18,7 @@ from scratchvae.gradcheck.report import BrokenContractError
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
 from scratchvae.gradcheck.subjects.function import BoundFunction
 
+COARSEST = 2.0**-8  # no format rounds as coarsely: values that jump by more are a fast wave
 SINGLE = 2.0**-24  # what rounding to float32 leaves
 ROUNDING = 1e-13  # of the sum of the magnitudes of an element's terms: what rounding may leave
 
@@ -145,7 +146,7 @@ class Probe:
             rays = (size * direction(x.shape, k, f"noise {name}") for k in range(2))
             found = min(noise_of(self.weighted(name, v), 1.0) for v in rays)  # but for kinks
             found = max(found, SINGLE if is_single(self.real.value(self.subject.args)) else 0.0)
-            self._noise[name] = found if found > 16 * EPS else 0.0
+            self._noise[name] = found if 16 * EPS < found < COARSEST else 0.0
         return self._noise[name]
 
     def cancelled(self, name: str, at: NDArray) -> NDArray:

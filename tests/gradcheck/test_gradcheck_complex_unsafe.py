@@ -190,3 +190,11 @@ def test_a_network_with_zero_biases_sees_a_blank_image():
     report = check_gradient(f, np.zeros((2, 5)), np.zeros(4), vjp=backward)
     assert report.ok, report.text()
     assert report["b"].kinks
+
+
+def test_what_differences_cannot_bear_out_is_said():
+    x = np.array([1e10, -3e10])  # a wave of length 6 between numbers 10⁻⁶ apart
+    report = check_gradient(np.sin, x, vjp=lambda x, dy: dy * np.cos(x), nearby=False)
+    assert report.ok
+    assert "differences bear the complex step out to a relative" in report.text()
+    assert "bear" not in check_gradient(np.sin, X, vjp=lambda x, dy: dy * np.cos(x)).text()
