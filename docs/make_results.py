@@ -71,7 +71,7 @@ def staged(name: str, rows: list[dict[str, Any]]) -> list[str]:
         [
             f"{r['run']}", f"{r['stage']}", f"{r['passes']}",
             f"{r['test_nll']:.2f} ± {r['standard_error']:.2f}",
-            f"{r['half_nll'] - r['test_nll']:+.2f}", f"{r['train_nll_few']:.2f}",
+            f"{r['half_nll'] - r['test_nll']:+.2f}", f"{r['train_nll_few'] - r['test_nll_few']:+.2f}",
             f"{r['cut_nll'] - r['test_nll']:+.3f}",
             f"{r['spread_over_draws']:.3f}", f"{r['active_units']}",
             f"{r['training_seconds'] / 60:.0f}",
@@ -92,8 +92,8 @@ def staged(name: str, rows: list[dict[str, Any]]) -> list[str]:
         table(head, cells),
         "“Half”: what −log p(x) changes by with half of the samples. “Cut”: what it changes by "
         "without the inactive units. “Over draws”: the standard deviation over draws of the test "
-        "pixels. Training images and draws: a tenth of the samples. Minutes: of training up to "
-        "here, beside other work.",
+        "pixels. “Training images”: how theirs differs from that of the test images; it and the "
+        "draws with a tenth of the samples. Minutes: of training up to here, beside other work.",
         *points(declared, rows),
         *how,
     ]

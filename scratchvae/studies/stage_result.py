@@ -103,7 +103,7 @@ def stage_table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
         lines.append(
             f"{row['run']:<26}{row['stage']:>6}{row['passes']:>8}{value:>17}"
             f"{published_of(study, row):>11}{row['half_nll'] - row['test_nll']:>+8.2f}"
-            f"{row['train_nll_few']:>10.2f}"
+            f"{row['train_nll_few'] - row['test_nll_few']:>+10.2f}"
             f"{row['cut_nll'] - row['test_nll']:>+9.3f}{row['active_units']:>8}"
         )
     return "\n".join(lines)

@@ -31,8 +31,8 @@ def write_staged_report(
         _table(study, rows),
         "<p class=small>−log p(x) in nats per image, ± the standard error over images; “half”: "
         "what it changes by with half of the samples; “cut”: what −log p(x) changes by without "
-        "the inactive units; “over draws”: the standard deviation over draws of the test "
-        "pixels.</p>",
+        "the inactive units; “training”: how that of the training images differs; “over "
+        "draws”: the standard deviation over draws of the test pixels.</p>",
         *_how(rows),
         *_ablation(study, rows),
     ]
@@ -50,7 +50,7 @@ def _table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
         cells = [
             row["run"], row["stage"], row["passes"],
             f"{row['test_nll']:.2f} ± {row['standard_error']:.2f}", published_of(study, row),
-            f"{row['half_nll'] - row['test_nll']:+.2f}", f"{row['train_nll_few']:.2f}",
+            f"{row['half_nll'] - row['test_nll']:+.2f}", f"{row['train_nll_few'] - row['test_nll_few']:+.2f}",
             f"{row['cut_nll'] - row['test_nll']:+.3f}",
             "" if spread is None else f"{spread:.3f}", row["active_units"],
         ]  # fmt: skip
