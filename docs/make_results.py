@@ -71,7 +71,8 @@ def staged(name: str, rows: list[dict[str, Any]]) -> list[str]:
         [
             f"{r['run']}", f"{r['stage']}", f"{r['passes']}",
             f"{r['test_nll']:.2f} ± {r['standard_error']:.2f}",
-            f"{r['half_nll'] - r['test_nll']:+.2f}", f"{r['train_nll_few'] - r['test_nll_few']:+.2f}",
+            f"{r['half_nll'] - r['test_nll']:+.2f}",
+            f"{r['train_nll_few'] - r['test_nll_few']:+.2f}",
             f"{r['cut_nll'] - r['test_nll']:+.3f}",
             f"{r['spread_over_draws']:.3f}", f"{r['active_units']}",
             f"{r['training_seconds'] / 60:.0f}",

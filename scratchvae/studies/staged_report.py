@@ -50,7 +50,8 @@ def _table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
         cells = [
             row["run"], row["stage"], row["passes"],
             f"{row['test_nll']:.2f} ± {row['standard_error']:.2f}", published_of(study, row),
-            f"{row['half_nll'] - row['test_nll']:+.2f}", f"{row['train_nll_few'] - row['test_nll_few']:+.2f}",
+            f"{row['half_nll'] - row['test_nll']:+.2f}",
+            f"{row['train_nll_few'] - row['test_nll_few']:+.2f}",
             f"{row['cut_nll'] - row['test_nll']:+.3f}",
             "" if spread is None else f"{spread:.3f}", row["active_units"],
         ]  # fmt: skip
