@@ -254,6 +254,13 @@ def test_the_error_by_the_samples_is_the_spread_of_other_samples() -> None:
     assert np.std([f.log_p for f in found], ddof=1) == pytest.approx(claimed, rel=0.35)
 
 
+def test_one_sample_is_half_of_itself() -> None:
+    for images in (9, 1):  # of one image there is no standard error
+        found = log_likelihood(a_model(), grey(images), samples=1)
+        assert found.half == found.log_p
+        assert found.is_settled
+
+
 def test_half_of_the_samples_tell_whether_they_are_enough() -> None:
     close, x, _ = linear_gaussian(off=0.1)
     far, _, _ = linear_gaussian(off=3.0)

@@ -176,12 +176,6 @@ IN_PROGRAMS: dict[str, str] = {
     "models.inputs.latent_vectors: a comparison: len(array) == 0 -> ": LENGTH,
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
-    "evaluation.nll.log_likelihood: swapped operands: float(log_p.mean()) - by_samples": (
-        "a hypotenuse does not know the sign of a side"
-    ),
-    "evaluation.nll.log_likelihood: a wrong name: split -> chunk": (
-        "a part of a split has the protocol of the whole"
-    ),
     "evaluation.nll.LogLikelihood.is_settled: swapped operands: self.log_p - self.half": SQUARED,
     "evaluation.nll._of_block: a wrong name: x -> tmp": ROWS_ONLY,
     "evaluation.nll.LogMeanExp.add: a constant: 1 -> -1": LAST_AXIS,
@@ -241,9 +235,6 @@ IN_PROGRAMS: dict[str, str] = {
     "training.prepared.prepare: an argument ignored: binarize(dataset.train, config.binarize, "
     "seed=config.seed, lane=TRAIN_LANE) -> binarize(dataset.train, config.binarize, "
     "seed=config.seed)": "the lane of the training images is 0, as it is unless given",
-    "training.state.State.__init__: a wrong name: step -> b (#2)": (
-        "a buffer lies on the backend of its step"
-    ),
 }
 
 
