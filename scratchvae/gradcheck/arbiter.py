@@ -66,7 +66,8 @@ def arbitrate(
                 break
             undecided[k] = True
             continue
-        if probe.method.name == "complex":
+        known = bool(np.isfinite(value[k]))  # an overflow on the way makes a complex step NaN
+        if known and probe.method.name == "complex":
             if looked < MOST_ROUNDING:
                 rounding.append(probe.rounding_of_reference(name, int(at[k])))
                 scale[k] = max(scale[k], rounding[-1])
@@ -83,13 +84,15 @@ def arbitrate(
         v = np.zeros(probe.subject.args[name].shape)
         v.reshape(-1)[at[k]] = 1.0
         sizes = probe.sizes(name, int(at[k]))
-        there = settle(probe, name, v, sizes, float(found[k]), float(limit()[k]), float(value[k]))
+        margin, reference = (float(limit()[k]), float(value[k])) if known else (0.0, None)
+        there = settle(probe, name, v, sizes, float(found[k]), margin, reference)
         kinks += there.kink
-        undecided[k] = there.unknown
+        undecided[k] = there.unknown or not (known or there.right or np.isfinite(there.value))
         if there.right:
             value[k] = found[k] if there.kink else there.value
             error[k] = 0.0 if there.kink else max(there.error, abs(there.value - found[k]) / SURE)
-        elif not there.unknown:
+        elif not undecided[k]:
+            value[k] = value[k] if known else there.value
             break
     return Ruling(Estimate(value, scale, error), limit(), kinks, undecided)
 
@@ -152,9 +155,14 @@ def settle(
     sides_with = second.agrees(claimed, slack)
     denies = reference is None or not second.agrees(reference, margin)
     if sides_with and denies:
-        probe.contradicted |= _exact(probe)
+        probe.contradicted |= _exact(probe) and reference is not None
         return Settled(right=True, value=second.value, error=second.error)
-    return Settled(right=False, unknown=sides_with and not _exact(probe))
+    return Settled(
+        right=False,
+        unknown=sides_with and not _exact(probe),
+        value=second.value,
+        error=second.error,
+    )
 
 
 def _exact(probe: Probe) -> bool:

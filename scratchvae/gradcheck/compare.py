@@ -219,7 +219,7 @@ def along_directions(
             scale = max(scale, probe.cancelled_norm(name) * norm(v) / np.sqrt(v.size))
             error = gradient_error(slope, d, scale)
         if error > limit and np.isfinite(slope):
-            there = settle(probe, name, v, _sizes(x, v), slope, limit * scale, None)
+            there = settle(probe, name, v, _sizes(x, v), slope, limit * scale, d)
             kinks, undecided = kinks + there.kink, undecided + there.unknown
             error = 0.0 if there.right or there.unknown else error
         power = max(power, limit)

@@ -433,3 +433,14 @@ def test_a_function_of_float32_alone_is_checked_as_far_as_that_goes():
     assert not check_gradient(f, x, vjp=lambda x, dy: np.float32(3.06) * dy * x * x).ok
     with pytest.raises(TypeError, match="float32 only"):
         check_gradient(f, V, vjp=lambda x, dy: 3 * dy * x * x)
+
+
+def test_an_overflow_of_the_complex_step_is_not_blamed_on_the_gradient():
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    x = np.array([0.5, -800.0, 3.0, -720.0])
+    right = check_gradient(sigmoid, x, vjp=lambda x, dy: dy * sigmoid(x) * (1 - sigmoid(x)))
+    assert right.outcome != "wrong", right.text()
+    wrong = check_gradient(sigmoid, x, vjp=lambda x, dy: dy * (1 - sigmoid(x)))
+    assert wrong.outcome == "wrong"
