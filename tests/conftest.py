@@ -75,10 +75,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "long": None if config.getoption("--long") else "takes long: run with --long",
     }
     for item in items:
+        if config.pluginmanager.hasplugin("xdist") and _shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))  # made by one process
         for mark in NEEDS:
             reason = reasons[mark]
             if reason and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=f"{mark}: {reason}"))
+
+
+def _shares_a_fixture(item: pytest.Item) -> bool:
+    """Whether a test uses what is made once for all tests of its file."""
+    if not isinstance(item, pytest.Function):
+        return False
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return any(each.scope == "module" for known in fixtures for each in known)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
