@@ -92,6 +92,7 @@ def test_every_file_that_is_no_module_is_shipped():
     settings = tomllib.loads((root.parent / "pyproject.toml").read_text())
     patterns = settings["tool"]["setuptools"]["package-data"]["scratchvae"]
     shipped = {path for pattern in patterns for path in root.glob(pattern)}
-    other = {p for p in root.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    files = {p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    other = {p for p in files if p.suffix != ".py"}
     assert other == shipped
     assert len(other) > len(FILES)

@@ -185,6 +185,8 @@ ROWS = [
     Row(train, "config", lambda: train(TrainConfig(batch_size=50), dataset()), "only 9 training"),
     Row(train, "dataset", lambda: train(CONFIG, dataset(LIGHT, LIGHT)), "outside [0, 1], the"),
     Row(train, "vae", lambda: train(CONFIG, dataset(), vae=VAE.mlp(9)), "takes 9 numbers per"),
+    Row(train, "optimizer", lambda: train(CONFIG, dataset(), optimizer="adam"),
+        "optimizer is 'adam', but it must be an Optimizer"),
     Row(train, "backend", lambda: train(CONFIG, dataset(), backend=get_backend("cpu", "float64")),
         "the settings say float32, but the backend has float64"),
     Row(train, "backend",

@@ -192,6 +192,8 @@ def _try(
     places = dict.fromkeys(str(folder / place) for area in areas for place in area.tests)
     trials = Trials(mutants, told, survey)
     options = ["-q", "-s", "-p", "no:cacheprovider", "--rootdir", str(folder.parent)]
+    # pytest would rewrite the assertions of the plugin's package, which is imported already.
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     printed = io.StringIO()
     with threadpool_limits(1), redirect_stdout(printed):  # threads do not survive a fork
         code = pytest.main([*options, *places], plugins=[trials])

@@ -20,7 +20,7 @@ from scratchvae.latent import (
 )
 from scratchvae.latent.gaussian import log_ratio_grad, path_grad, score_grad
 from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, ReLU, Sigmoid, Tanh
-from scratchvae.layers.activations import relu_grad
+from scratchvae.layers.activations import relu_grad, tanh_grad
 from scratchvae.layers.sequential import BoundSequential
 from scratchvae.likelihoods import (
     Bernoulli,
@@ -106,6 +106,7 @@ TARGETS: tuple[Target, ...] = (
     Target(Dense.grad_params, "layers", ("Dense", "Sequential")),
     Target(Sigmoid.grad_input, "layers", ("Sigmoid", SIGMOID), SIGMOID),
     Target(Tanh.grad_input, "layers", ("Tanh", TANH), TANH),
+    Target(tanh_grad, "layers", ("Tanh", TANH), TANH),
     Target(ReLU.grad_input, "layers", ("ReLU", RELU)),
     Target(relu_grad, "layers", ("ReLU", RELU), plain=True),
     Target(cpu_elementwise.relu_grad, "layers", ("ReLU", RELU)),
