@@ -114,9 +114,15 @@ class Measurement:
                 self.leave_out(name, error)
                 processes.pop(name).close()
                 continue
-            self.errors[name] = check.compare(
-                name, check.read(out), wanted, self.weights, samples=self.spec.samples
-            )
+            try:
+                self.errors[name] = check.compare(
+                    name, check.read(out), wanted, self.weights, samples=self.spec.samples
+                )
+            except check.DisagreementError as error:
+                if name in OURS or not self.args.isa:  # a peer may not bear the restriction
+                    raise
+                self.leave_out(name, ContenderError(str(error)))
+                processes.pop(name).close()
         for name in OURS:
             if name in processes:  # the check made two more steps: they are not its memory
                 processes.pop(name).close()

@@ -14,6 +14,7 @@ from scratchvae.backend.base import (
     flush_threshold,
     fusible,
     ignore,
+    invisible_weight,
     machine_epsilon,
 )
 from scratchvae.backend.cpu import NumpyBackend
@@ -31,6 +32,7 @@ __all__ = [
     "flush_threshold",
     "fusible",
     "get_backend",
+    "invisible_weight",
     "machine_epsilon",
     "why_no_gpu",
 ]

@@ -62,6 +62,15 @@ def machine_epsilon(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps)
 
 
+def invisible_weight(dtype: np.dtype) -> float:
+    """The root of the smallest normal number: 1e-19 in float32, 1e-154 in float64.
+
+    A term weighed by less cannot be seen beside one that is weighed by 1; what it is times another
+    small number is subnormal, and products with subnormal numbers take five times as long.
+    """
+    return float(np.finfo(dtype).tiny) ** 0.5
+
+
 FLUSH_EVERY = 128  # steps; 0.9¹²⁸ ≈ 1e-6 keeps moments that were not flushed far from subnormal
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from scratchvae.backend import Array, Backend, HostArray, Number
+from scratchvae.backend import Array, Backend, HostArray, Number, invisible_weight
 from scratchvae.latent.buffers import LatentBuffers
 from scratchvae.latent.estimators import Estimator, sample_cost, sampled_kl
 from scratchvae.latent.gaussian import log_ratio_grad, path_grad, reparameterize_grad
@@ -26,6 +26,12 @@ def importance_bound(bk: Backend, cost: Array, bound: Array, weights: Array, shi
     xp.log(bound, out=bound)
     xp.subtract(shift[:, 0], bound, out=bound)
     bound += math.log(cost.shape[1])
+
+
+def _copy_visible(bk: Backend, weights: Array, out: Array) -> None:
+    """out = those weights that can be seen beside their sum, 1, and 0 for the others."""
+    bk.xp.greater(weights.real, invisible_weight(bk.dtype), out=out)
+    out *= weights
 
 
 class ImportanceWeighted(Estimator):
@@ -60,8 +66,12 @@ class ImportanceWeighted(Estimator):
         )
 
     def sample_weight(self, latent: LatentBuffers, weight: float) -> Array:
-        """The gradient with respect to −log w_k: weight · w_k / Σ_l w_l, (B, K, 1)  (E51)."""
-        latent.bk.xp.multiply(latent.work.weights, weight, out=latent.work.dcost)
+        """The gradient with respect to −log w_k: weight · w_k / Σ_l w_l, (B, K, 1)  (E51).
+
+        An invisible weight, below 1e-19 in float32, counts as 0.
+        """
+        _copy_visible(latent.bk, latent.work.weights, latent.work.dcost)
+        latent.work.dcost *= weight
         return latent.work.dcost[:, :, None]
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:

@@ -1,6 +1,7 @@
 """The pieces of the estimators worked out by hand, and their names."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from scratchvae.latent.gaussian import (
     path_grad,
     score_grad,
 )
-from scratchvae.latent.importance_weighted import importance_bound
+from scratchvae.latent.importance_weighted import ImportanceWeighted, importance_bound
 from scratchvae.optim.schedules import kl_weight
 
 B, K, Z = 4, 5, 3
@@ -199,3 +200,15 @@ def test_names_and_numbers_that_cannot_be_are_refused():
     for nats in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="free bits are a number of nats"):
             FreeBits(nats)
+
+
+def test_e51_a_weight_that_cannot_be_seen_beside_the_others_leaves_no_subnormal_number(cpu32):
+    # Of two samples, one is e^−60 as likely: 9e-27 times a small gradient would be subnormal.
+    latent = SimpleNamespace(bk=cpu32, work=SimpleNamespace())
+    cost = np.array([[0.0, 60.0], [0.0, 5.0]], np.float32)
+    weights, bound, shift = np.empty_like(cost), np.empty(2, "f4"), np.empty((2, 1), "f4")
+    importance_bound(cpu32, cost, bound, weights, shift)
+    latent.work.weights, latent.work.dcost = weights, np.empty_like(cost)
+    found = ImportanceWeighted().sample_weight(latent, 0.5)[:, :, 0]
+    share = 1 / (1 + np.exp(-5.0))
+    np.testing.assert_allclose(found, [[0.5, 0], [share / 2, (1 - share) / 2]], rtol=1e-6)
