@@ -28,7 +28,7 @@ def importance_bound(bk: Backend, cost: Array, bound: Array, weights: Array, shi
     bound += math.log(cost.shape[1])
 
 
-def _copy_visible(bk: Backend, weights: Array, out: Array) -> None:
+def copy_visible(bk: Backend, weights: Array, out: Array) -> None:
     """out = those weights that can be seen beside their sum, 1, and 0 for the others."""
     bk.xp.greater(weights.real, invisible_weight(bk.dtype), out=out)
     out *= weights
@@ -70,7 +70,7 @@ class ImportanceWeighted(Estimator):
 
         An invisible weight, below 1e-19 in float32, counts as 0.
         """
-        _copy_visible(latent.bk, latent.work.weights, latent.work.dcost)
+        copy_visible(latent.bk, latent.work.weights, latent.work.dcost)
         latent.work.dcost *= weight
         return latent.work.dcost[:, :, None]
 

@@ -49,7 +49,7 @@ from scratchvae.latent.gaussian import (
     path_grad,
     score_grad,
 )
-from scratchvae.latent.importance_weighted import importance_bound
+from scratchvae.latent.importance_weighted import copy_visible, importance_bound
 from scratchvae.layers import (
     Conv2D,
     ConvTranspose2D,
@@ -246,7 +246,7 @@ ENTRIES: tuple[Entry, ...] = (
     _estimator(AnalyticKL(), beta=0.7),
     _estimator(FreeBits(0.2), beta=0.7),
     _estimator(MonteCarloKL(), (monte_carlo_kl, log_ratio_grad), beta=0.7),
-    _estimator(ImportanceWeighted(), (importance_bound, log_ratio)),
+    _estimator(ImportanceWeighted(), (importance_bound, copy_visible, log_ratio)),
     _estimator(Detached(), (score_grad,), beta=0.7),
     _estimator(ScoreFunction(), beta=0.7),
     _estimator(ScoreFunctionBaseline(), beta=0.7),
