@@ -178,6 +178,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("All studies in one run", "all", all_studies),
     ("Likelihoods of grey levels", "likelihoods", likelihoods),
     ("The training step", "step", step),
+    ("The training step, all libraries kept to AVX2", "step_avx2", step),
     ("Adam alone", "optimizer", optimizer),
     ("Late steps", "late_steps", late_steps),
     ("Batch, width and data", "scaling", scaling),

@@ -45,6 +45,7 @@ FILES = {
     "study_gluon": STUDY,
     "all": {"studies": [STUDY, STUDY | {"study": "flux", "seconds": 30.0}]},
     "step": MACHINE | {"rows": {"gluon": STEP, "iwae50": STEP, "keras-conv": STEP}},
+    "step_avx2": MACHINE | {"isa": "avx2", "rows": {"gluon": STEP}},
     "optimizer": MACHINE | {"rows": {
         "gluon": {"parameters": 951988, "median_ms": {"ours": 0.5, "torch": 0.625},
                   "ratio_ours_to": {"torch": 0.8}},
@@ -102,6 +103,7 @@ EXPECTED = {
         "| 100 | NumPy + compiled loops | 2.50 | 0.59 |  | 1.09 | 1.01 | 0.30 |",
         "| keras-conv 784-2 relu |", "gluon 4%", "numpy 2.0, torch 2.13.0",
     ],
+    "step_avx2": ["all libraries kept to AVX2", "| gluon 784-2 relu | 100 | NumPy | 3.00 |"],
     "optimizer": [
         "| gluon | 951,988 | NumPy | 0.500 | 0.625 | 0.80 |",
         "| pytorch | 10 | NumPy | 0.500 |  |  |",
