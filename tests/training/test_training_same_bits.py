@@ -1,5 +1,6 @@
 """A run goes on to the bit with other cores and other BLAS threads than it began with."""
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from scratchvae.layers import Dense
 from scratchvae.runs import RunFolder
 from scratchvae.runs.checkpoint import load_checkpoint
 from scratchvae.training import train
-from scratchvae.training.state import environment, possible_blas_threads
+from scratchvae.training.state import environment, possible_blas_threads, used_compiled
 from scratchvae.versions import kernel, versions
 
 HERE = Path(__file__).parent
@@ -190,3 +191,10 @@ def test_a_checkpoint_says_what_decides_about_the_last_bits() -> None:
             "workers": 3,
             "blas_threads": threads,
         }
+
+
+def test_a_record_without_a_version_of_numba_is_of_a_run_without_compiled_loops() -> None:
+    for version in ("0.68.1", "unknown"):
+        assert used_compiled({"versions": {"numba": version}})
+    for recorded in ('{"versions": {"numba": "not used"}}', '{"versions": {"numpy": "2"}}', "{}"):
+        assert not used_compiled(json.loads(recorded))
