@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scratchvae.data import Dataset, load_dataset
     from scratchvae.evaluation import evaluate
     from scratchvae.models import VAE, Model
-    from scratchvae.runs.load import load
+    from scratchvae.runs.folder import load
     from scratchvae.training import train
 
 _HOME = {
@@ -25,7 +25,7 @@ _HOME = {
     "TrainConfig": "scratchvae.config",
     "evaluate": "scratchvae.evaluation",
     "get_backend": "scratchvae.backend",
-    "load": "scratchvae.runs.load",
+    "load": "scratchvae.runs.folder",
     "load_dataset": "scratchvae.data",
     "train": "scratchvae.training",
 }
