@@ -119,14 +119,16 @@ def sum_terms(latent: LatentBuffers, beta: Number) -> None:
 
 def sampled_kl(latent: LatentBuffers) -> None:
     """Write kl (B, Z) by Monte Carlo (E45)."""
-    monte_carlo_kl(
-        latent.bk, latent.head, latent.z, latent.eps, latent.kl, (latent.tmp, latent.kl_tmp)
+    latent.bk.compute(
+        monte_carlo_kl, latent.head, latent.z, latent.eps, latent.kl, (latent.tmp, latent.kl_tmp)
     )
 
 
 def sample_cost(latent: LatentBuffers, beta: Number, cost: Array, tmp: Array) -> None:
     """cost = nll + β (log q − log p) of every sample  (E45): (B, K); tmp is like it."""
-    log_ratio(latent.bk, latent.head, latent.z, latent.eps, cost, (latent.tmp, tmp, latent.row_tmp))
+    latent.bk.compute(
+        log_ratio, latent.head, latent.z, latent.eps, cost, (latent.tmp, tmp, latent.row_tmp)
+    )
     cost *= latent.times(beta, 1.0)
     cost += latent.nll
 
@@ -145,14 +147,16 @@ class AnalyticKL(Estimator):
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k nll + β Σ_j KL_j  (E2, E16)."""
-        kl_per_unit(latent.bk, latent.head, latent.std, latent.kl, latent.kl_tmp)
+        latent.bk.compute(kl_per_unit, latent.head, latent.std, latent.kl, latent.kl_tmp)
         sum_terms(latent, beta)
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """[μ | log σ²] receives from two sides: the likelihood (E13) and the KL (E17)."""
-        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
-        kl_grad(
-            latent.bk,
+        latent.bk.compute(
+            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
+        )
+        latent.bk.compute(
+            kl_grad,
             latent.head,
             latent.std,
             latent.times(beta, weight),
@@ -178,7 +182,9 @@ class MonteCarloKL(Estimator):
         log_ratio_grad(
             latent.bk, latent.z, latent.times(beta, weight / latent.samples), latent.dz, latent.tmp
         )
-        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        latent.bk.compute(
+            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
+        )
         dlogvar = latent.dhead[:, latent.latent :]
         dlogvar -= latent.times(beta, 0.5 * weight)
 
@@ -220,7 +226,7 @@ class FreeBits(AnalyticKL):
             latent.work.kl_mean,
             latent.work.above_floor,
         )
-        kl_per_unit(bk, latent.head, latent.std, latent.kl, latent.kl_tmp)
+        bk.compute(kl_per_unit, latent.head, latent.std, latent.kl, latent.kl_tmp)
         bk.sum_rows(latent.kl, mean)
         mean *= 1.0 / latent.kl.shape[0]
         xp.greater(mean.real, self.nats, out=above_floor)
@@ -236,12 +242,14 @@ class FreeBits(AnalyticKL):
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """As E17 for the units whose mean KL exceeds λ, nothing for the others  (E55)."""
-        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        latent.bk.compute(
+            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
+        )
         latent.bk.xp.multiply(
             latent.work.above_floor, latent.times(beta, weight), out=latent.work.kl_weight
         )
-        kl_grad(
-            latent.bk, latent.head, latent.std, latent.work.kl_weight, latent.dhead, latent.kl_tmp
+        latent.bk.compute(
+            kl_grad, latent.head, latent.std, latent.work.kl_weight, latent.dhead, latent.kl_tmp
         )
 
     def total(self, nll: HostArray, kl: HostArray, objective: HostArray, beta: float) -> float:

@@ -1,6 +1,9 @@
-"""q(z|x) = N(μ, diag σ²): samples, divergence from the prior, log density, and their gradients."""
+"""q(z|x) = N(μ, diag σ²): samples, divergence from the prior, log density, and their gradients.
 
-from scratchvae.backend import Array, Backend, Weight
+What is marked ``fusible`` a backend may compute in a faster form; a test holds the two equal.
+"""
+
+from scratchvae.backend import Array, Backend, Weight, fusible
 from scratchvae.errors import ConfigError
 from scratchvae.layers import Layer
 from scratchvae.memory import Shape, Views
@@ -22,6 +25,7 @@ def reparameterize(bk: Backend, head: Array, std: Array, eps: Array, z: Array) -
     z += head[:, None, : std.shape[1]]
 
 
+@fusible("reparameterize grad")
 def reparameterize_grad(
     bk: Backend, std: Array, eps: Array, dz: Array, dhead: Array, tmp: Array
 ) -> None:
@@ -35,6 +39,7 @@ def reparameterize_grad(
     dlogvar *= 0.5
 
 
+@fusible("kl per unit")
 def kl_per_unit(bk: Backend, head: Array, std: Array, out: Array, tmp: Array) -> None:
     """KL_j = ½ (μ_j² + σ_j² − 1 − log σ_j²) in nats  (E16): head (B, 2Z), std (B, Z) -> (B, Z).
 
@@ -50,6 +55,7 @@ def kl_per_unit(bk: Backend, head: Array, std: Array, out: Array, tmp: Array) ->
     out *= 0.5
 
 
+@fusible("kl grad")
 def kl_grad(bk: Backend, head: Array, std: Array, weight: Weight, dhead: Array, tmp: Array) -> None:
     """Add the gradient of weight · KL to dhead (B, 2Z)  (E17).
 
@@ -67,6 +73,7 @@ def kl_grad(bk: Backend, head: Array, std: Array, weight: Weight, dhead: Array, 
     dlogvar += tmp
 
 
+@fusible("monte carlo kl")
 def monte_carlo_kl(
     bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: tuple[Array, Array]
 ) -> None:
@@ -86,6 +93,7 @@ def monte_carlo_kl(
     out *= 0.5
 
 
+@fusible("log ratio")
 def log_ratio(
     bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: tuple[Array, Array, Array]
 ) -> None:

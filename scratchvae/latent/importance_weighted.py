@@ -77,7 +77,9 @@ class ImportanceWeighted(Estimator):
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """As E46 with the normalized weights, which add up to 1  (E51)."""
         log_ratio_grad(latent.bk, latent.z, latent.work.dcost[:, :, None], latent.dz, latent.tmp)
-        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        latent.bk.compute(
+            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
+        )
         dlogvar = latent.dhead[:, latent.latent :]
         dlogvar -= 0.5 * weight
 
@@ -109,7 +111,9 @@ class StickingTheLanding(ImportanceWeighted):
             latent.dz,
             latent.tmp,
         )
-        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        latent.bk.compute(
+            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
+        )
 
 
 class DoublyReparameterized(ImportanceWeighted):
@@ -136,4 +140,6 @@ class DoublyReparameterized(ImportanceWeighted):
             latent.tmp,
         )
         latent.dz *= latent.work.weights[:, :, None]
-        reparameterize_grad(latent.bk, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
+        latent.bk.compute(
+            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
+        )

@@ -16,6 +16,12 @@ class Elementwise(Layer):
     scratch_like = "y"
 
 
+@fusible("tanh")
+def tanh(bk: Backend, x: Array, y: Array) -> None:
+    """y = tanh x  (E8). ``y`` may be ``x``."""
+    bk.xp.tanh(x, out=y)
+
+
 def sigmoid(bk: Backend, x: Array, y: Array) -> None:
     """y = 1 / (1 + e⁻ˣ) = ½ tanh(½ x) + ½  (E6).
 
@@ -23,7 +29,7 @@ def sigmoid(bk: Backend, x: Array, y: Array) -> None:
     absolute error is a few ulp of 1: in float64 hardly a digit is left for x below −30.
     """
     bk.xp.multiply(x, 0.5, out=y)
-    bk.xp.tanh(y, out=y)
+    bk.compute(tanh, y, y)
     y *= 0.5
     y += 0.5
 
@@ -62,7 +68,7 @@ class Tanh(Elementwise):
 
     def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = tanh x  (E8)."""
-        bk.xp.tanh(x, out=y)
+        bk.compute(tanh, x, y)
 
     def grad_input(
         self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array

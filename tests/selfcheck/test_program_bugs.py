@@ -19,6 +19,7 @@ from scratchvae.selfcheck.mutation.mutants import mutants_of, swapped_code
 from scratchvae.selfcheck.mutation.programs import ProgramTable, area_named, run_programs
 from scratchvae.selfcheck.mutation.trial import Trial
 
+pytest.importorskip("numba")  # whose loops are an area
 SAMPLE = 1  # of each area
 TESTS = Path(__file__).parents[1]
 

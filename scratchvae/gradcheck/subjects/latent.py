@@ -23,8 +23,13 @@ def reparameterize_subject(
         reparameterize(bk, buffers["head"], buffers["std"], buffers["eps"], buffers["z"])
 
     def backward(bk: Backend, buffers: Buffers) -> None:
-        reparameterize_grad(
-            bk, buffers["std"], buffers["eps"], buffers["w"], buffers["dhead"], buffers["tmp"]
+        bk.compute(
+            reparameterize_grad,
+            buffers["std"],
+            buffers["eps"],
+            buffers["w"],
+            buffers["dhead"],
+            buffers["tmp"],
         )
 
     return BufferedSubject(
@@ -57,11 +62,13 @@ def kl_subject(head: NDArray, name: str = "KL") -> BufferedSubject:
 
     def forward(bk: Backend, buffers: Buffers) -> None:
         standard_deviation(bk, buffers["head"], buffers["std"])
-        kl_per_unit(bk, buffers["head"], buffers["std"], buffers["kl"], buffers["tmp"])
+        bk.compute(kl_per_unit, buffers["head"], buffers["std"], buffers["kl"], buffers["tmp"])
 
     def backward(bk: Backend, buffers: Buffers) -> None:
         buffers["dhead"].fill(1.0)
-        kl_grad(bk, buffers["head"], buffers["std"], buffers["w"], buffers["dhead"], buffers["tmp"])
+        bk.compute(
+            kl_grad, buffers["head"], buffers["std"], buffers["w"], buffers["dhead"], buffers["tmp"]
+        )
         dhead = buffers["dhead"]
         dhead -= 1.0
 

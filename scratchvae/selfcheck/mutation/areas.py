@@ -19,6 +19,7 @@ class Area:
     name: str
     modules: tuple[str, ...]  # below scratchvae
     tests: tuple[str, ...]  # below tests, the nearest first
+    python_loops: bool = False  # whether its loops run as Python, where bugs can be planted
 
 
 AREAS: tuple[Area, ...] = (
@@ -72,6 +73,12 @@ AREAS: tuple[Area, ...] = (
          "training/test_training_resume.py", "training/test_training_stopping.py",
          "training/test_training_loop.py", "training/test_training_same_bits.py"),
     ),
+    Area(
+        "loops",
+        ("backend.loops", "backend.compiled"),
+        ("backend/test_compiled.py",),
+        python_loops=True,
+    ),
 )  # fmt: skip
 
 
@@ -88,6 +95,14 @@ class ProgramMutant:
     def plant(self) -> None:
         """Put the bug in place for the rest of this process."""
         self.function.__code__ = self.code
+
+
+def loops_in_python() -> None:
+    """Take the loops as they are written, not as they were compiled, from now on."""
+    from scratchvae.backend import loops
+
+    for name, thing in vars(loops).copy().items():
+        setattr(loops, name, getattr(thing, "py_func", thing))
 
 
 def program_mutants(area: Area) -> list[ProgramMutant]:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.backends import poisoned
-from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant
+from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant, loops_in_python
 
 PATIENCE = 20.0  # seconds that a bug may take beyond thrice what its tests take without it
 WITHOUT_SURVEY = 300.0  # seconds for a bug where it is not known how long the tests take
@@ -113,13 +113,27 @@ class Trials:
 
     def _survey(self, by_area: dict[str, list[pytest.Item]]) -> "Reach":
         """Every test once, without a bug."""
-        items = list({item.nodeid: item for part in by_area.values() for item in part}.values())
-        answer = _in_a_child(lambda: json.dumps(self._run_and_watch(items)), limit=3600.0)
-        if answer is None or not answer.startswith("{"):
-            raise ConfigError(f"the tests could not be run without a bug: {answer}")
-        found = json.loads(answer)
+        found: Survey = {}
+        for loops in (False, True):
+            areas = [area.name for area in AREAS if area.python_loops is loops]
+            parts = [by_area[name] for name in areas if name in by_area]
+            items = {item.nodeid: item for part in parts for item in part}
+            found |= self._survey_of(list(items.values()), loops) if items else {}
         self.broken = [test for test, (seconds, _) in found.items() if seconds is None]
         return Reach({test: what for test, what in found.items() if test not in self.broken})
+
+    def _survey_of(self, items: list[pytest.Item], loops: bool) -> "Survey":
+        """In a child process, where ``loops`` in Python."""
+
+        def run() -> str:
+            if loops:
+                loops_in_python()
+            return json.dumps(self._run_and_watch(items))
+
+        answer = _in_a_child(run, limit=3600.0)
+        if answer is None or not answer.startswith("{"):
+            raise ConfigError(f"the tests could not be run without a bug: {answer}")
+        return dict(json.loads(answer))
 
     def _run_and_watch(self, items: list[pytest.Item]) -> "Survey":
         found: Survey = {}
@@ -134,6 +148,8 @@ class Trials:
         return found
 
     def _first_failure(self, mutant: ProgramMutant, tests: list[pytest.Item]) -> str | None:
+        if any(area.python_loops for area in AREAS if area.name == mutant.area):
+            loops_in_python()
         mutant.plant()
         for item in tests:
             self._run(item)
