@@ -193,6 +193,7 @@ def describe(found: EstimatorComparison) -> str:
 def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
     """Draw the three figures; the files written."""
     from scratchvae.figures import (
+        GradientNoise,
         Side,
         beta_comparison,
         estimator_curves,
@@ -213,9 +214,11 @@ def draw(out: Path, found: EstimatorComparison, dataset: Dataset) -> list[Path]:
     elbo = len(of_bound("analytic"))
     figure = gradient_noise(
         [f"epoch {epoch}" for epoch in moments], list(ESTIMATORS), layers,
-        numbers(lambda n: n.variance), numbers(lambda n: n.bias),
-        numbers(lambda n: n.bias_squared_error),
-        numbers(lambda n: math.inf if n.biased else n.limit),
+        GradientNoise(
+            numbers(lambda n: n.variance), numbers(lambda n: n.bias),
+            numbers(lambda n: n.bias_squared_error),
+            numbers(lambda n: math.inf if n.biased else n.limit),
+        ),
         f"{model} · {protocol['gradients']}, g* · above the dashed line the ELBO, below it the "
         f"importance-weighted bound · bars: one standard error of the bias, which is "
         f"{protocol['bias']}",

@@ -32,7 +32,7 @@ from scratchvae.figures.beta import Side, beta_comparison
 from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
-from scratchvae.figures.estimators import estimator_curves, gradient_noise
+from scratchvae.figures.estimators import GradientNoise, estimator_curves, gradient_noise
 from scratchvae.figures.features import (
     feature_distributions,
     feature_errors,
@@ -49,6 +49,7 @@ from scratchvae.figures.stages import Curve, by_pass, draw_stages
 
 __all__ = [
     "Curve",
+    "GradientNoise",
     "Plane",
     "Side",
     "beta_comparison",

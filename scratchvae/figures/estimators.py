@@ -48,6 +48,18 @@ FOUR = (BLUE, GREEN, PURPLE, VERMILLION)
 HEIGHT, WIDE, NARROW, LEFT, BELOW = 560, 640, 430, 120, 80
 
 
+class GradientNoise(NamedTuple):
+    """Arrays (M, E, L) by moment, estimator and layer, relative to the norm of the true gradient.
+
+    ``limit`` is finite where no bias is significant: the smallest bias that would have been.
+    """
+
+    variance: ArrayLike
+    bias: ArrayLike
+    bias_squared_error: ArrayLike
+    limit: ArrayLike
+
+
 class Dots(NamedTuple):
     """Values (M, E, L) by moment, estimator and layer, with a title and the label of their axis.
 
@@ -67,10 +79,7 @@ def gradient_noise(
     moments: Sequence[str],
     estimators: Sequence[str],
     layers: Mapping[str, str],
-    variance: ArrayLike,
-    bias: ArrayLike,
-    bias_squared_error: ArrayLike,
-    limit: ArrayLike,
+    noise: GradientNoise,
     caption: str = "",
     *,
     rule_after: int = 0,
@@ -78,17 +87,14 @@ def gradient_noise(
     """Variance above bias of every estimator's gradient by layer, a column for each moment.
 
     ``layers`` maps a layer's name, which begins with ``encoder`` or ``decoder``, to its text in the
-    legend. All arrays are (M, E, L) and relative to the norm of the true gradient. ``limit`` is
-    finite where no bias is significant: an open triangle marks the smallest bias that would have
+    legend. Where no bias is significant, an open triangle marks the smallest one that would have
     been. Zero lies on the left edge; values that are not finite are left out, and counted in the
     figure. A line separates the first ``rule_after`` estimators from the others.
     """
     shape = (len(moments), len(estimators), len(layers))
     if 0 in shape:
         raise ConfigError("moments, estimators and layers must each hold at least one name")
-    named = {"variance": variance, "bias": bias, "bias_squared_error": bias_squared_error,
-             "limit": limit}  # fmt: skip
-    arrays = {name: as_float64(name, values) for name, values in named.items()}
+    arrays = {name: as_float64(name, values) for name, values in noise._asdict().items()}
     for name, values in arrays.items():
         if values.shape != shape:
             raise ConfigError(f"{name} must have shape {shape}, got {values.shape}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 1120, 1500  # pixels: at most, of all frames together
+TITLE = "Reconstructions over the epochs"
 APART = 16  # pixels between the originals and the film
 
 
@@ -27,7 +28,6 @@ def film_strip(
     shape: Sequence[int],
     caption: str = "",
     *,
-    title: str = "Reconstructions over the epochs",
     rows: int = 12,
     colormap: str = "Greys",
 ) -> "Figure":
@@ -56,9 +56,9 @@ def film_strip(
 
     left = MARGIN + round(max(text_width(name, LABEL) for name in ("original", *names))) + 20
     wide, tall = above.shape[1], above.shape[0] + APART + below.shape[0]
-    width = max(left + wide, MARGIN + round(text_width(title, LABEL * 1.2))) + MARGIN
+    width = max(left + wide, MARGIN + round(text_width(TITLE, LABEL * 1.2))) + MARGIN
     figure = new_page(width, TITLE_ROOM + tall, caption)
-    axes = place(figure, left, TITLE_ROOM, wide, above.shape[0], title)
+    axes = place(figure, left, TITLE_ROOM, wide, above.shape[0], TITLE)
     show(axes, above, colormap)
     axes.set_yticks(centres(1, height, scale), ["original"], size=LABEL)
     axes = place(figure, left, TITLE_ROOM + above.shape[0] + APART, wide, below.shape[0], "")

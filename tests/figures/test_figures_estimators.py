@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures import Side, beta_comparison, estimator_curves, gradient_noise, save
+from scratchvae.figures import (
+    GradientNoise,
+    Side,
+    beta_comparison,
+    estimator_curves,
+    gradient_noise,
+    save,
+)
 from scratchvae.figures.estimators import look_of, power
 
 LAYERS = {"encoder.0": "encoder, layer 1", "encoder.2": "encoder, head", "decoder.0": "decoder"}
@@ -24,7 +31,9 @@ def noise(**changes):
 
 def draw(**changes):
     moments = ["epoch 0", "epoch 9"]
-    return gradient_noise(moments, NAMES, LAYERS, **noise(**changes), caption="x", rule_after=2)
+    return gradient_noise(
+        moments, NAMES, LAYERS, GradientNoise(**noise(**changes)), "x", rule_after=2
+    )
 
 
 def marks(axes, style):
@@ -82,7 +91,7 @@ def test_colour_tells_encoder_from_decoder_and_the_mark_the_depth():
 def test_the_page_is_as_wide_as_the_legend_of_many_layers(raster):
     layers = {f"{part}.{n}": f"{part}, layer {n}" for part in ("encoder", "decoder") for n in "123"}
     arrays = {name: np.ones((1, 2, 6)) for name in noise()}
-    figure = gradient_noise(["epoch 0"], ["a", "b"], layers, **arrays)
+    figure = gradient_noise(["epoch 0"], ["a", "b"], layers, GradientNoise(**arrays))
     raster(figure)
     edges = [text.get_window_extent().x1 for text in figure.texts]
     assert len(edges) == 7
@@ -101,7 +110,7 @@ def test_arrays_of_another_shape_are_refused(name):
     with pytest.raises(ConfigError, match=rf"{name} must have shape \(2, 4, 3\), got \(2, 4\)"):
         draw(**{name: np.ones((2, 4))})
     with pytest.raises(ConfigError, match="at least one name"):
-        gradient_noise([], NAMES, LAYERS, **noise())
+        gradient_noise([], NAMES, LAYERS, GradientNoise(**noise()))
 
 
 # ---- curves --------------------------------------------------------------------------------------
