@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 Array = NDArray
 Network = list[tuple[Array, Array]]  # the weights W (I, O) and biases b (O,) of each dense layer
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's β₁, β₂ and ε
 
 
 class VAE(NamedTuple):
@@ -85,14 +86,11 @@ def loss_and_gradient(
     return loss, nll, kl, VAE(encoder_gradient, decoder_gradient)
 
 
-def adam(
-    p: Array, g: Array, m: Array, v: Array, t: int,
-    lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
-) -> None:  # fmt: skip
+def adam(p: Array, g: Array, m: Array, v: Array, t: int, lr: float = 1e-3) -> None:
     """Step t = 1, 2, …: moves p against its gradient g, updates their averages m and v  (E24)."""
-    m[:] = beta1 * m + (1 - beta1) * g
-    v[:] = beta2 * v + (1 - beta2) * g**2
-    p -= lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    m[:] = BETA1 * m + (1 - BETA1) * g
+    v[:] = BETA2 * v + (1 - BETA2) * g**2
+    p -= lr * (m / (1 - BETA1**t)) / (np.sqrt(v / (1 - BETA2**t)) + EPS)
 
 
 def train(vae: VAE, images: Array, epochs: int, rng: Generator, rows: int = 64) -> Iterator[float]:
