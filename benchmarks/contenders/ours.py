@@ -20,6 +20,7 @@ from benchmarks.contenders.common import (
 )
 from scratchvae.backend import get_backend
 from scratchvae.memory import FlatBuffer
+from scratchvae.models import Model
 from scratchvae.optim import Adam
 from scratchvae.training import resolve_workers
 from scratchvae.training.step import Batches, TrainingStep
@@ -69,7 +70,7 @@ class Contender:
         if self.bk.name != "cpu" or self.workers > 1:
             images = self.bk.array(images, dtype=images.dtype)
         step = TrainingStep(
-            self.bk, vae, params, optimizer,
+            Model(vae, self.bk, params=params), optimizer,
             Batches(images, job.max_level, job.spec.batch, job.seed),
             workers=self.workers, captured=job.options.get("captured", True),
         )  # fmt: skip

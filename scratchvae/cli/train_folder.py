@@ -80,7 +80,6 @@ def train_in_folder(
             on_epoch=snapshots,
             checkpoint_every=settings["checkpoint_every"],
             resume=resume,
-            return_on_signal=True,
         )
         if training.stopped in SIGNAL_EXITS:
             again = again or f"scratchvae train --resume {shlex.quote(str(folder.path))}"

@@ -5,7 +5,7 @@ from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import Prepared, epoch_order, prepare
 from scratchvae.training.progress import Progress, choose_progress
 from scratchvae.training.state import changed_settings, environment
-from scratchvae.training.step import Batches, TrainingStep
+from scratchvae.training.step import Batches, TrainingStep, Weighting
 
 __all__ = [
     "Batches",
@@ -13,6 +13,7 @@ __all__ = [
     "Progress",
     "Training",
     "TrainingStep",
+    "Weighting",
     "changed_settings",
     "choose_progress",
     "environment",

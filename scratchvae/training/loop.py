@@ -32,7 +32,7 @@ from scratchvae.training.state import (
     possible_blas_threads,
     used_compiled,
 )
-from scratchvae.training.step import Batches, TrainingStep
+from scratchvae.training.step import Batches, TrainingStep, Weighting
 from scratchvae.types import Json
 from scratchvae.versions import machine
 
@@ -84,9 +84,7 @@ class Loop:
         self.checkpoint_every = checkpoint_every
         self.model = Model(vae, bk, seed=config.seed)
         self.step = TrainingStep(
-            bk,
-            vae,
-            self.model.params,
+            self.model,
             prepared.optimizer or config.make_optimizer(),
             Batches(
                 bk.array(split.images, dtype=split.images.dtype),
@@ -95,10 +93,9 @@ class Loop:
                 config.seed,
                 dynamic=config.binarize == "dynamic",
             ),
+            weighting=Weighting(config.reduction, config.kl_warmup),
             workers=workers,
             blas_threads=possible_blas_threads(bk, saved),
-            kl_warmup=config.kl_warmup,
-            reduction=config.reduction,
         )
         own = prepared.optimizer
         name = config.optimizer if own is None else own.name or type(own).__name__
@@ -362,7 +359,7 @@ def train(
         At Ctrl-C, after the step has ended and the state has been saved; a second Ctrl-C does not
         wait. SIGTERM saves the state, too, then ends the process or calls the program's handler.
     """
-    return train_prepared(
+    training = train_prepared(
         prepare(config, dataset, vae=vae, optimizer=optimizer),
         backend=backend,
         run=run,
@@ -370,8 +367,15 @@ def train(
         on_epoch=on_epoch,
         checkpoint_every=checkpoint_every,
         resume=resume,
-        return_on_signal=return_on_signal,
     )
+    if training.stopped in SIGNALS and not return_on_signal:
+        where = (
+            "nothing is saved, because this training has no run folder"
+            if run is None
+            else f"the state is saved in {run.checkpoint_path}, and resume=True goes on from it"
+        )
+        interrupt(training.stopped, f"{training.stopped} ended the training: {where}")
+    return training
 
 
 def train_prepared(
@@ -383,9 +387,11 @@ def train_prepared(
     on_epoch: Callable[[int, Model], None] | None = None,
     checkpoint_every: int = 0,
     resume: bool = False,
-    return_on_signal: bool = False,
 ) -> Training:
-    """:func:`train` for settings, model and data that :func:`prepare` has already checked."""
+    """:func:`train` for settings, model and data that :func:`prepare` has already checked.
+
+    It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``.
+    """
     config = prepared.given
     progress = progress or Progress()
     bk = backend or get_backend("auto", config.dtype, compiled=config.compiled, note=progress.note)
@@ -426,12 +432,4 @@ def train_prepared(
             if run is None or prepared.made_by_hand or prepared.optimizer is not None:
                 raise  # a file could not make the model, or the optimizer, again
             raise leave_replay(error, run.path) from error
-        training = loop.result
-    if training.stopped in SIGNALS and not return_on_signal:
-        where = (
-            "nothing is saved, because this training has no run folder"
-            if run is None
-            else f"the state is saved in {run.checkpoint_path}, and resume=True goes on from it"
-        )
-        interrupt(training.stopped, f"{training.stopped} ended the training: {where}")
-    return training
+    return loop.result

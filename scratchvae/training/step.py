@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from scratchvae.backend import Array, Backend
+from scratchvae.backend import Array
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, WorkerError
 from scratchvae.memory import FlatBuffer, Workspace
-from scratchvae.models import VAE, BoundVAE
+from scratchvae.models import BoundVAE, Model
 from scratchvae.optim import Optimizer
 from scratchvae.optim.schedules import kl_weight
 from scratchvae.training.clock import Clock, StepInputs
@@ -40,15 +40,34 @@ class Batches:
     dynamic: bool = False
 
 
+@dataclass(frozen=True)
+class Weighting:
+    """How much each image, and its KL, weighs in what a step minimizes.
+
+    ``reduction``: the "mean" of the objective over the batch, or its "sum". Over the first
+    ``kl_warmup`` steps of a run the weight of the KL grows from 0 to the model's beta.
+    """
+
+    reduction: str = "mean"
+    kl_warmup: int = 0
+
+    def of_image(self, rows: int) -> float:
+        """The weight of each image in the gradient of a batch: 1/B for the mean, 1 for the sum."""
+        return 1.0 / rows if self.reduction == "mean" else 1.0
+
+    def of_kl(self, beta: float, t: int) -> float:
+        """The weight of the KL at step t of the run  (E54)."""
+        return kl_weight(beta, t, self.kl_warmup)
+
+
 class TrainingStep:
     """A model, an optimizer and a data set on their buffers, bound once.
 
     ``order`` (N,) int64 holds the images of an epoch in the order of their visits and is loaded by
     the caller. Step t (from 1) of a run draws the noise number t, whichever epoch it belongs to.
     After binding, a step allocates nothing and does not wait for the device; losses[i] receives the
-    sum over the batch of the estimator's objective, in nats, at step i of the epoch. Over the first
-    ``kl_warmup`` steps of a run the weight of the KL grows from 0 to the model's beta. The gradient
-    is that of the mean of the objective over the batch, or of its sum by ``reduction``.
+    sum over the batch of the estimator's objective, in nats, at step i of the epoch. The gradient
+    is that of the objective as ``weighting`` says: unless given, of its mean over the batch.
 
     Several ``workers`` divide a step and wait for each other after each of its parts: one gathers
     the images and another draws the noise; each runs its images forward and back to every layer's
@@ -64,30 +83,28 @@ class TrainingStep:
     a step reads its inputs from a clock in the device's memory. It is recorded once, alone and
     ``steps_per_launch`` of it in a row, and repeated from then on.
 
-    ``ConfigError`` if the parameters lie on another backend than ``bk``.
+    ``ConfigError`` if the model's parameters lie on another backend than its own.
     """
 
     def __init__(
         self,
-        bk: Backend,
-        vae: VAE,
-        params: FlatBuffer,
+        model: Model,
         optimizer: Optimizer,
         batches: Batches,
         *,
+        weighting: Weighting | None = None,
         workers: int = 1,
         blas_threads: int | None = None,
-        kl_warmup: int = 0,
-        reduction: str = "mean",
         captured: bool = True,
     ) -> None:
+        bk, vae, params = model.bk, model.vae, model.params
         if params.bk is not bk:
             raise ConfigError(
-                "the parameters lie on another backend than the step: make both on one backend"
+                "the parameters lie on another backend than the model: make both on one backend"
             )
         self.bk, self.vae, self.params, self.batches = bk, vae, params, batches
-        self.workers, self.blas_threads, self.kl_warmup = workers, blas_threads, kl_warmup
-        self.reduction = reduction
+        self.weighting = weighting or Weighting()
+        self.workers, self.blas_threads = workers, blas_threads
         n, batch_size = batches.images.shape[0], batches.batch_size
         self.steps_per_epoch = -(-n // batch_size)
         order = bk.zeros((self.steps_per_epoch, batch_size), "int64")
@@ -208,7 +225,9 @@ class TrainingStep:
         """Steps of one kind by the clock, recorded when they are first asked for."""
         if (short, times) not in self._recorded:
             batch = self.last if short else self.full
-            inputs = clock.inputs(batch.bound.rows, None if self.kl_warmup else self.vae.beta)
+            inputs = clock.inputs(
+                batch.bound.rows, None if self.weighting.kl_warmup else self.vae.beta
+            )
 
             def step() -> None:
                 clock.begin()
@@ -234,7 +253,7 @@ class TrainingStep:
         return self._step(self._batch(i), self.inputs(t, i), worker, bool(update))
 
     def gradient(self, t: int, i: int) -> "BoundBatch":
-        """Compute the loss of a step, and its gradient as :attr:`reduction` says.
+        """Compute the loss of a step, and its gradient as :attr:`weighting` says.
 
         This process computes them alone; the parameters stay unchanged.
         """
@@ -263,7 +282,8 @@ class TrainingStep:
         # Non-finite losses are found later by the loop; here a sum of finite values may overflow.
         with bk.ignore_float_errors():
             if worker < len(batch.parts):
-                batch.parts[worker].loss_and_input_grads(self.weight(batch), now.beta)
+                weight = self.weighting.of_image(batch.bound.rows)
+                batch.parts[worker].loss_and_input_grads(weight, now.beta)
         yield
         with bk.ignore_float_errors():
             for s, rows in batch.partitions[worker].layers:
@@ -279,13 +299,9 @@ class TrainingStep:
                     bk.xp.sum(batch.objective, axis=1, out=now.loss)
         yield
 
-    def weight(self, batch: "BoundBatch") -> float:
-        """The weight of each image in the gradient of a batch: 1/B for the mean, 1 for the sum."""
-        return 1.0 / batch.bound.rows if self.reduction == "mean" else 1.0
-
     def beta(self, t: int) -> float:
-        """The weight of the KL at step t of the run  (E54)."""
-        return kl_weight(self.vae.beta, t, self.kl_warmup)
+        """The weight of the KL at step t of the run."""
+        return self.weighting.of_kl(self.vae.beta, t)
 
     def _gather(self, batch: "BoundBatch", now: StepInputs) -> None:
         """The images of a batch.

@@ -4,7 +4,8 @@ import numpy as np
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
-from scratchvae.training import Batches, TrainingStep, epoch_order
+from scratchvae.models import Model
+from scratchvae.training import Batches, TrainingStep, Weighting, epoch_order
 
 STEPS, ROWS, BATCH, SIDE, LEVELS = 50, 23, 5, 4, 3
 BASE = {"hidden": (7,), "latent_dim": 2, "batch_size": BATCH, "dtype": "float32"}
@@ -57,9 +58,7 @@ def make_step(
     images = np.random.default_rng(1).integers(0, max_level + 1, shape, dtype=np.uint8)
     vae = config.make_vae(side * side)
     return TrainingStep(
-        bk,
-        vae,
-        vae.initial_parameters(bk, config.seed),
+        Model(vae, bk, seed=config.seed),
         config.make_optimizer(),
         Batches(
             bk.array(images, dtype="uint8"),
@@ -68,7 +67,7 @@ def make_step(
             config.seed,
             dynamic=config.binarize == "dynamic",
         ),
-        kl_warmup=config.kl_warmup,
+        weighting=Weighting(kl_warmup=config.kl_warmup),
         captured=captured,
     )
 

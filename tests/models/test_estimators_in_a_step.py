@@ -19,7 +19,7 @@ from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
 from scratchvae.optim import Adam
 from scratchvae.optim.schedules import kl_weight
-from scratchvae.training import Batches, TrainingStep, resolve_workers
+from scratchvae.training import Batches, TrainingStep, Weighting, resolve_workers
 
 D, H, Z, B, K = 11, 7, 3, 6, 4
 ALL = {**ESTIMATORS, "free bits": partial(FreeBits, 0.2)}
@@ -114,7 +114,7 @@ def training_step(vae, bk, batch_size=8, **options):
     levels = np.random.default_rng(1).integers(0, 256, (19, D), dtype=np.uint8)
     bk = bk.for_workers(options.get("workers", 1))
     step = TrainingStep(
-        bk, vae, vae.initial_parameters(bk, 2), Adam(lr=0.01),
+        Model(vae, bk, seed=2), Adam(lr=0.01),
         Batches(bk.array(levels, dtype="uint8"), 255, batch_size, 3), **options,
     )  # fmt: skip
     bk.load(np.arange(19), step.order)
@@ -153,7 +153,7 @@ def test_the_losses_of_a_step_are_the_sums_of_the_objective(case, cpu64):
 
 def test_e54_warm_up_hands_each_step_its_own_weight(cpu64, distance):
     vae = make("monte-carlo", beta=2.0)
-    step = training_step(vae, cpu64, kl_warmup=4)
+    step = training_step(vae, cpu64, weighting=Weighting(kl_warmup=4))
     bound = step.full.parts[0]
     for t, expected in ((1, 0.0), (2, 0.5), (3, 1.0), (5, 2.0), (9, 2.0)):
         assert step.beta(t) == kl_weight(2.0, t, 4) == expected
@@ -166,7 +166,7 @@ def test_e54_warm_up_hands_each_step_its_own_weight(cpu64, distance):
 
 def test_e54_warm_up_allocates_nothing_on_the_strict_device():
     bk = get_backend("strict", "float32")
-    step = training_step(make("analytic"), bk, kl_warmup=2)
+    step = training_step(make("analytic"), bk, weighting=Weighting(kl_warmup=2))
     waits = bk.device.synchronizations
     for i in range(3):
         bk.capture(partial(step.full.bound.loss_and_gradient, 1 / 8, 0.25 * i))()

@@ -25,6 +25,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.allocation import PIECE, SharedMemory, dumps, loads
 from scratchvae.errors import ConfigError, WorkerError
 from scratchvae.memory import FlatBuffer
+from scratchvae.models import Model
 from scratchvae.optim import Adam
 from scratchvae.training.step import Batches, TrainingStep
 from scratchvae.training.workers import Task, WorkerPool, can_share
@@ -360,7 +361,7 @@ def test_parameters_on_another_backend_are_refused() -> None:
     images = np.zeros((8, 12), dtype=np.uint8)
     params = FlatBuffer(get_backend("cpu"), vae.layout)
     with pytest.raises(ConfigError, match="the parameters lie on another backend"):
-        TrainingStep(bk, vae, params, Adam(), Batches(images, 255, 4, 0), workers=2)
+        TrainingStep(Model(vae, bk, params=params), Adam(), Batches(images, 255, 4, 0), workers=2)
 
 
 # ---- shared memory -------------------------------------------------------------------------------

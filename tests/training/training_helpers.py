@@ -19,7 +19,15 @@ from scratchvae.data import Dataset, Split
 from scratchvae.models import Model
 from scratchvae.reference import VAE, adam, loss_and_gradient
 from scratchvae.runs import Checkpoint
-from scratchvae.training import Batches, Progress, Training, TrainingStep, epoch_order, train
+from scratchvae.training import (
+    Batches,
+    Progress,
+    Training,
+    TrainingStep,
+    Weighting,
+    epoch_order,
+    train,
+)
 
 SHAPE = (3, 4)
 PIXELS = 12
@@ -124,9 +132,7 @@ def make_step(
     split = (dataset or tiny()).train
     vae = config.make_vae(split.images.shape[1])
     step = TrainingStep(
-        bk,
-        vae,
-        vae.initial_parameters(bk, config.seed),
+        Model(vae, bk, seed=config.seed),
         config.make_optimizer(),
         Batches(
             bk.array(split.images, dtype=split.images.dtype),
@@ -135,7 +141,7 @@ def make_step(
             config.seed,
             dynamic=config.binarize == "dynamic",
         ),
-        reduction=config.reduction,
+        weighting=Weighting(config.reduction),
     )
     bk.load(epoch_order(len(split), config.seed, 1, config.shuffle), step.order)
     return step

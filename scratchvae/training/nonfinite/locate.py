@@ -55,7 +55,7 @@ def locate_first_nonfinite(
             step.vae.pixels,
             epoch,
             t,
-            step.weight(batch),
+            step.weighting.of_image(batch.bound.rows),
             step.beta(t),
             bk.to_host(bound.x),
             bk.to_host(bound.eps),
