@@ -9,16 +9,19 @@ its rule for real numbers, comparisons see x alone, and what has no rule is refu
 a function has a kink.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from scratchvae.gradcheck.dual_rules import FUNCTIONS, PARTIALS, REFUSED, Refused, partial_of
+from scratchvae.gradcheck.dual_rules import FUNCTIONS, PARTIALS, REFUSED, Axis, Refused, partial_of
+from scratchvae.types import Function
 
 TINY = 2.0**-60  # an imaginary part beyond this is no direction: the code computes with i
+
+Rule = Callable[..., ArrayLike]  # (watch, *arguments of a ufunc) -> its value
 
 TIES = ("plain", "along", "first", "second", "first of two", "second of two")
 
@@ -50,33 +53,32 @@ class Dual(np.ndarray):
     # Operations ----------------------------------------------------------------------------------
 
     def __array_ufunc__(
-        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **how: Any
-    ) -> Any:
+        self, ufunc: np.ufunc, method: str, *inputs: ArrayLike,
+        out: tuple[NDArray, ...] | None = None, **how: Any,
+    ) -> object:  # fmt: skip
         watch = _watch_of(inputs)
         bare = tuple(_bare(a) for a in inputs)
         targets = None if out is None else tuple(_bare(a) for a in out)
         if method == "reduce" and ufunc.__name__ in EXTREMA:
-            result = _extremum_of(watch, ufunc, bare[0], **how)
-        elif method == "__call__" and ufunc.__name__ in RULES:
+            return _store(_reduced(watch, ufunc, bare[0], **how), targets, True, watch)
+        if method == "__call__" and ufunc.__name__ in RULES:
             where = how.pop("where", True)
-            result = RULES[ufunc.__name__](watch, *bare)
-            return _store(result, targets, where, watch)
-        elif method == "__call__" and ufunc.__name__ in PARTIALS:
+            return _store(RULES[ufunc.__name__](watch, *bare), targets, where, watch)
+        if method == "__call__" and ufunc.__name__ in PARTIALS:
             where = how.pop("where", True)
             watch.met[ufunc.__name__] = None
             return _store(partial_of(ufunc, bare), targets, where, watch)
-        else:
-            if not any("D" in kind for kind in ufunc.types):
-                raise Refused(ufunc.__name__)
-            if targets is not None:
-                how["out"] = targets
-            result = getattr(ufunc, method)(*bare, **how)
-            if out is not None:
-                return out[0]
-            return wrap(result, watch)
-        return _store(result, targets, True, watch)
+        if not any("D" in kind for kind in ufunc.types):
+            raise Refused(ufunc.__name__)
+        if targets is not None:
+            how["out"] = targets
+        result = getattr(ufunc, method)(*bare, **how)
+        return wrap(result, watch) if out is None else out[0]
 
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self, func: Function, types: Iterable[type], args: Iterable[object],
+        kwargs: Mapping[str, object],
+    ) -> object:  # fmt: skip
         watch = self.watch or Watch()
         name = f"{func.__module__}.{func.__name__}".replace("numpy.linalg", "linalg")
         if func.__module__ == "numpy.fft" or name in REFUSED:
@@ -90,12 +92,12 @@ class Dual(np.ndarray):
     # What a real number would answer -------------------------------------------------------------
 
     @property  # type: ignore[misc]
-    def real(self) -> Any:
+    def real(self) -> "Dual":  # type: ignore[override]
         """A real number's real part is itself."""
         return self
 
     @property  # type: ignore[misc]
-    def imag(self) -> Any:
+    def imag(self) -> NDArray:
         """A real number has no imaginary part."""
         return np.zeros(self.shape)
 
@@ -105,7 +107,7 @@ class Dual(np.ndarray):
 
     conjugate = conj
 
-    def astype(self, dtype: Any, *args: Any, **how: Any) -> Any:
+    def astype(self, dtype: DTypeLike | None, *args: Any, **how: Any) -> Any:
         kind = np.dtype(dtype)
         if kind.kind not in "fc":
             return _bare(self).real.astype(dtype, *args, **how)
@@ -115,9 +117,10 @@ class Dual(np.ndarray):
         return wrap(_bare(self).astype(np.complex64), self.watch)
 
     def var(  # type: ignore[override]
-        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
-        keepdims: bool = False, *, where: Any = True, mean: Any = None, correction: Any = None,
-    ) -> Any:  # fmt: skip
+        self, axis: Axis = None, dtype: object = None, out: object = None, ddof: float = 0,
+        keepdims: bool = False, *, where: object = True, mean: object = None,
+        correction: object = None,
+    ) -> NDArray:  # fmt: skip
         """The mean of (x − mean x)²; NumPy takes |x − mean x|² of complex numbers."""
         if where is not True or out is not None:
             raise Refused("var with where or out")
@@ -130,17 +133,17 @@ class Dual(np.ndarray):
         """The root of :meth:`var`."""
         return np.sqrt(self.var(*args, **how))
 
-    def round(self, decimals: Any = 0, out: Any = None) -> Any:
+    def round(self, decimals: SupportsIndex = 0, out: NDArray | None = None) -> Any:
         """Rounded numbers do not move with x (and NumPy would ask for parts that never end)."""
         return np.round(_bare(self).real, decimals, out)
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: object) -> Any:
         return wrap(super().__getitem__(_index(key)), self.watch)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: object) -> None:
         super().__setitem__(_index(key), _bare(value))
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[NDArray]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(len(self)))
@@ -148,19 +151,19 @@ class Dual(np.ndarray):
     def __bool__(self) -> bool:
         return bool(_bare(self).real != 0)
 
-    def __float__(self) -> float:
+    def __float__(self) -> NoReturn:
         raise Refused("float()")
 
     def __int__(self) -> int:
         return int(_bare(self).real)
 
-    def __complex__(self) -> complex:
+    def __complex__(self) -> NoReturn:
         raise Refused("complex()")
 
-    def item(self, *args: Any) -> Any:
+    def item(self, *args: object) -> NoReturn:
         raise Refused(".item()")
 
-    def tolist(self) -> Any:
+    def tolist(self) -> NoReturn:
         raise Refused(".tolist()")
 
 
@@ -171,7 +174,7 @@ def dual(x: NDArray, watch: Watch) -> Dual:
     return found
 
 
-def wrap(result: Any, watch: Watch | None) -> Any:
+def wrap(result: object, watch: Watch | None) -> Any:
     """Complex results as :class:`Dual`, inside tuples and lists too; others as they are."""
     if isinstance(result, tuple) and type(result) is not tuple and hasattr(result, "_fields"):
         return type(result)(*(wrap(r, watch) for r in result))
@@ -184,7 +187,7 @@ def wrap(result: Any, watch: Watch | None) -> Any:
     return result
 
 
-def direction_of(y: Any) -> NDArray:
+def direction_of(y: object) -> NDArray:
     """The imaginary part of a result; ``Refused`` where the code has computed with i."""
     bare = np.asarray(_bare(y))
     if bare.dtype.kind != "c":
@@ -194,76 +197,80 @@ def direction_of(y: Any) -> NDArray:
     return np.asarray(bare.imag)
 
 
-def _bare(a: Any) -> Any:
+def _bare(a: object) -> Any:
     """The array beneath; complex constants with a real imaginary part are refused."""
     if isinstance(a, Dual):
         return a.view(np.ndarray)
     if isinstance(a, complex) and a.imag != 0:
         raise Refused("complex numbers of its own")
-    array = isinstance(a, np.ndarray | np.generic) and a.dtype.kind == "c" and a.size
-    if array and np.max(np.abs(a.imag)) > TINY * (1 + np.max(np.abs(a.real))):
+    if not isinstance(a, np.ndarray | np.generic) or a.dtype.kind != "c" or not a.size:
+        return a
+    if np.max(np.abs(a.imag)) > TINY * (1 + np.max(np.abs(a.real))):
         raise Refused("complex numbers of its own")
     return a
 
 
-def _index(key: Any) -> Any:
+def _index(key: object) -> Any:
     if isinstance(key, tuple):
         return tuple(_index(k) for k in key)
     return _bare(key).real.astype(int) if isinstance(key, Dual) else key
 
 
-def _watch_of(inputs: tuple[Any, ...]) -> Watch:
+def _watch_of(inputs: Iterable[object]) -> Watch:
     found = (a.watch for a in inputs if isinstance(a, Dual) and a.watch is not None)
     return next(found, Watch())
 
 
-def _store(result: Any, targets: Any, where: Any, watch: Watch) -> Any:
+def _store(
+    result: ArrayLike, targets: tuple[NDArray, ...] | None, where: object, watch: Watch
+) -> object:
     """A result, or its copy in ``out``, where NumPy puts results of its own."""
     if targets is None:
         if where is not True:
             raise Refused("where without out")
         return wrap(result, watch)
-    np.copyto(targets[0], result, where=where, casting="same_kind")
+    np.copyto(targets[0], result, where=np.asarray(where), casting="same_kind")
     return wrap(targets[0], watch)
 
 
 # Branches ----------------------------------------------------------------------------------------
 
 
-def parts(a: Any) -> tuple[NDArray, NDArray]:
+def parts(a: ArrayLike) -> tuple[NDArray, NDArray]:
     """The numbers and their direction."""
     return np.real(a), np.imag(a)
 
 
-def _first_wins(watch: Watch, a: Any, b: Any, strict: bool) -> NDArray:
+def _first_wins(watch: Watch, a: ArrayLike, b: ArrayLike, strict: bool) -> NDArray:
     """Where a counts as the greater of two numbers; ``strict`` decides ties of the plain code."""
     (x, u), (y, v) = parts(a), parts(b)
     tie = np.equal(x, y)
     watch.tied += int(np.count_nonzero(tie & (np.not_equal(u, v))))
     watch.branches = True
-    at_tie: Any = {
+    branches: dict[str, ArrayLike] = {
         "plain": not strict,
         "along": (u > v) if strict else (u >= v),
         "first": np.where(u == v, not strict, True),
         "second": np.where(u == v, not strict, False),
-    }[watch.ties.removesuffix(" of two")]
+    }
+    at_tie = branches[watch.ties.removesuffix(" of two")]
     return np.greater(x, y) | (tie & at_tie)
 
 
-def _maximum(watch: Watch, a: Any, b: Any) -> NDArray:
+def _maximum(watch: Watch, a: ArrayLike, b: ArrayLike) -> NDArray:
     return np.where(_first_wins(watch, a, b, strict=False), a, b)
 
 
-def _minimum(watch: Watch, a: Any, b: Any) -> NDArray:
+def _minimum(watch: Watch, a: ArrayLike, b: ArrayLike) -> NDArray:
     return np.where(_first_wins(watch, a, b, strict=False), b, a)
 
 
-def _clip(watch: Watch, a: Any, low: Any, high: Any) -> NDArray:
+def _clip(watch: Watch, a: ArrayLike, low: ArrayLike | None, high: ArrayLike | None) -> ArrayLike:
     above = a if low is None else _maximum(watch, a, low)
     return above if high is None else _minimum(watch, above, high)
 
 
-def _absolute(watch: Watch, a: Any) -> NDArray:
+def _absolute(watch: Watch, a: ArrayLike) -> NDArray:
     watch.met["abs"] = None
     watch.branches = True
     x, u = parts(a)
@@ -274,21 +281,21 @@ def _absolute(watch: Watch, a: Any) -> NDArray:
     return np.abs(x) + 1j * np.where(at_zero, tie, np.sign(x) * u)
 
 
-def _equal(watch: Watch, a: Any, b: Any) -> NDArray:
+def _equal(watch: Watch, a: ArrayLike, b: ArrayLike) -> NDArray:
     return np.equal(np.real(a), np.real(b))
 
 
-def _on_reals(function: Callable[..., Any]) -> Callable[..., Any]:
+def _on_reals(function: Function) -> Rule:
     """A function of the numbers alone, whose result has no direction."""
 
-    def rule(watch: Watch, *args: Any) -> Any:
+    def rule(watch: Watch, *args: ArrayLike) -> NDArray:
         watch.branches = True
-        return function(*(np.real(a) for a in args))
+        return np.asarray(function(*(np.real(a) for a in args)))
 
     return rule
 
 
-RULES: dict[str, Callable[..., Any]] = {
+RULES: dict[str, Rule] = {
     "absolute": _absolute,
     "fabs": _absolute,
     "conjugate": lambda watch, a: a,
@@ -313,19 +320,26 @@ RULES: dict[str, Callable[..., Any]] = {
 EXTREMA = {"maximum": 1.0, "fmax": 1.0, "minimum": -1.0, "fmin": -1.0}
 
 
-def _extremum_of(
-    watch: Watch, ufunc: np.ufunc, a: NDArray, axis: Any = 0, dtype: Any = None,
-    keepdims: bool = False, initial: Any = np._NoValue, where: Any = True,
+def _reduced(
+    watch: Watch, ufunc: np.ufunc, a: NDArray, axis: Axis = 0, initial: object = None,
+    keepdims: bool = False, **others: object,
 ) -> NDArray:  # fmt: skip
-    """max or min over axes: the winner's number and direction."""
-    if where is not True or dtype is not None:
+    """``ufunc.reduce`` of max or min."""
+    if others.pop("where", True) is not True or others.pop("dtype", None) is not None:
         raise Refused(f"{ufunc.__name__}.reduce with where or dtype")
+    found = _extremum(watch, EXTREMA[ufunc.__name__], a, axis, keepdims)
+    if initial is None or initial is np._NoValue:
+        return found
+    return np.asarray(RULES[ufunc.__name__](watch, found, initial))
+
+
+def _extremum(watch: Watch, sign: float, a: NDArray, axis: Axis, keepdims: bool) -> NDArray:
+    """max or, with ``sign`` −1, min over axes: the winner's number and direction."""
     watch.branches = True
     axes = tuple(range(a.ndim)) if axis is None else np.atleast_1d(axis) % max(a.ndim, 1)
     axes = tuple(int(i) for i in axes)
     kept = [i for i in range(a.ndim) if i not in axes]
     flat = a.transpose(*kept, *axes).reshape(*(a.shape[i] for i in kept), -1)
-    sign = EXTREMA[ufunc.__name__]
     x, u = sign * flat.real, sign * flat.imag
     best = x == x.max(axis=-1, keepdims=True)
     watch.tied += int(np.sum(np.count_nonzero(best, axis=-1) > 1))
@@ -338,6 +352,4 @@ def _extremum_of(
     found = np.take_along_axis(flat, at[..., None], axis=-1)[..., 0]
     if keepdims:
         found = np.expand_dims(found, axes)
-    if initial is not None and initial is not np._NoValue:
-        found = (_maximum if sign > 0 else _minimum)(watch, found, initial)
     return np.asarray(found)

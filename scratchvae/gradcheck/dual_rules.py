@@ -5,11 +5,17 @@ arrays, ``REFUSED`` the names of those whose complex form is another function an
 covers: singular values, eigenvectors, Fourier transforms.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from scratchvae.types import Function
+
+Axis = int | tuple[int, ...] | None  # of a reduction, as NumPy takes it
+Derivative = Callable[..., NDArray | float]  # of a function of numbers, at its arguments
+Mode = Literal["valid", "same", "full"]
 
 
 class Refused(TypeError):  # noqa: N818  (it is caught, and its message is one name)
@@ -38,7 +44,7 @@ def _normal_ratio(x: NDArray) -> NDArray:
 
 
 # For each function of numbers, NumPy's or SciPy's, its derivative in each argument.
-PARTIALS: dict[str, tuple[Callable[..., Any], ...]] = {
+PARTIALS: dict[str, tuple[Derivative, ...]] = {
     "sign": (_zero,),
     "floor": (_zero,),
     "ceil": (_zero,),
@@ -80,11 +86,11 @@ PARTIALS: dict[str, tuple[Callable[..., Any], ...]] = {
 }
 
 
-def partial_of(ufunc: np.ufunc, args: tuple[Any, ...]) -> NDArray:
+def partial_of(ufunc: np.ufunc, args: Sequence[ArrayLike]) -> NDArray:
     """A function of numbers at its arguments, with Σ ∂/∂argument · direction as its direction."""
     x = [np.asarray(np.real(a), dtype=np.float64) for a in args]
     value = ufunc(*x)
-    direction: Any = 0.0
+    direction: NDArray | float = 0.0
     for derivative, a in zip(PARTIALS[ufunc.__name__], args, strict=True):
         if np.any(np.imag(a)):
             direction = direction + derivative(*x) * np.imag(a)
@@ -94,7 +100,7 @@ def partial_of(ufunc: np.ufunc, args: tuple[Any, ...]) -> NDArray:
 # Functions of arrays -----------------------------------------------------------------------------
 
 
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def _norm(x: NDArray, ord: object = None, axis: Axis = None, keepdims: bool = False) -> ArrayLike:
     two = ord in (None, 2) and (axis is not None or np.ndim(x) == 1 or ord is None)
     two = two or (ord == "fro")
     if two and not (ord == 2 and isinstance(axis, tuple)):
@@ -112,17 +118,17 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     raise Refused(f"linalg.norm of order {ord}")
 
 
-def _plain(a: Any) -> NDArray:
+def _plain(a: ArrayLike) -> NDArray:
     return np.asarray(a).view(np.ndarray)
 
 
-def _slogdet(a: Any) -> tuple[Any, Any]:
+def _slogdet(a: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
     x, u = _plain(a).real, _plain(a).imag
     sign, value = np.linalg.slogdet(x)
     return sign, value + 1j * np.trace(np.linalg.solve(x, u), axis1=-2, axis2=-1)
 
 
-def _cholesky(a: Any, **how: Any) -> NDArray:
+def _cholesky(a: ArrayLike, **how: object) -> NDArray:
     """L with A = L Lᵀ; dL = L Φ(L⁻¹ dA L⁻ᵀ), where Φ takes the lower half and half the diagonal."""
     if how.get("upper"):
         raise Refused("linalg.cholesky with upper=True")
@@ -134,16 +140,16 @@ def _cholesky(a: Any, **how: Any) -> NDArray:
     return np.asarray(lower + 1j * (lower @ half))
 
 
-def _vdot(a: Any, b: Any) -> Any:
+def _vdot(a: ArrayLike, b: ArrayLike) -> ArrayLike:
     return np.dot(_plain(a).reshape(-1), _plain(b).reshape(-1))
 
 
-def _correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
-    conjugate: Any = np.conj(_plain(v))
+def _correlate(a: ArrayLike, v: ArrayLike, mode: Mode = "valid") -> NDArray:
+    conjugate = np.conj(_plain(v))
     return np.correlate(_plain(a), conjugate, mode)  # NumPy conjugates v once more
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
+FUNCTIONS: dict[str, Function] = {
     "linalg.norm": _norm,
     "linalg.slogdet": _slogdet,
     "linalg.cholesky": _cholesky,
