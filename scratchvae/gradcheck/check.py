@@ -11,7 +11,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.adapters.adapted import Adapted
 from scratchvae.gradcheck.compare import CONTRADICTED, compare
 from scratchvae.gradcheck.dual import Watch
-from scratchvae.gradcheck.methods import METHODS, Method, method_named
+from scratchvae.gradcheck.methods import METHODS, Method, Plan, method_named
 from scratchvae.gradcheck.points import hiding
 from scratchvae.gradcheck.prechecks import (
     Screen,
@@ -29,7 +29,7 @@ from scratchvae.gradcheck.report import (
     UnsteadyError,
 )
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
-from scratchvae.gradcheck.subjects.function import FunctionSubject
+from scratchvae.gradcheck.subjects.function import Calls, FunctionSubject
 from scratchvae.types import Function
 
 FALLBACK = "ridders"
@@ -115,7 +115,8 @@ def check_gradient(
         other = getattr(surrogate, "__name__", "its surrogate")
         note = f"declared: the gradient of the surrogate {other}, not of {name or 'the function'}"
         f = surrogate
-    subject = FunctionSubject(f, vjp, arguments, name, constants, overwrites, names, reseed)
+    calls = Calls(dict(constants or {}), tuple(overwrites), reseed)
+    subject = FunctionSubject(f, vjp, arguments, name, names, calls)
     if note:
         subject.remarks.append(note)
     return check_subject(subject, method, directions, tolerance, seed, nearby)
@@ -151,45 +152,36 @@ def check_subject(
     nearby: bool = True,
 ) -> Report:
     """The check itself; see :func:`gradcheck`."""
-    how = method_named(method)
-    if tolerance is not None and not 0 < tolerance < float("inf"):
-        raise ConfigError(f"a tolerance is a positive number, not {tolerance}")
-    if directions is not None and directions < 1:
-        raise ConfigError(f"the number of directions must be at least 1, not {directions}")
+    plan = Plan(method_named(method), tolerance, directions, seed)
     try:
         w = subject.cotangent(seed)
         gradient = checked_gradient(subject, w)
     except UnsteadyError as error:
-        return _without_numbers(subject, how, Outcome.NOT_CHECKED, str(error))
+        return _without_numbers(subject, plan.method, Outcome.NOT_CHECKED, str(error))
     except BrokenContractError as error:
-        return _without_numbers(subject, how, Outcome.WRONG, str(error))
-    report, watch = _checked_here(subject, gradient, w, how, tolerance, directions, seed)
+        return _without_numbers(subject, plan.method, Outcome.WRONG, str(error))
+    report, watch = _checked_here(subject, gradient, w, plan)
     if isinstance(subject, FunctionSubject):
         report = _with_hints(subject, gradient, report)
         report = _at_the_end(subject, gradient, w, report)
         if nearby and report.outcome is not Outcome.WRONG:
-            report = _elsewhere(subject, report, how, tolerance, directions, seed, watch)
+            report = _elsewhere(subject, report, plan, watch)
     return report
 
 
 def _checked_here(
-    subject: Subject, gradient: Arrays, w: NDArray, how: Method, tolerance: float | None,
-    directions: int | None, seed: int,
-) -> tuple[Report, Watch | None]:  # fmt: skip
+    subject: Subject, gradient: Arrays, w: NDArray, plan: Plan
+) -> tuple[Report, Watch | None]:
     """The comparison at this point, by the method or by the one that takes its place."""
-
-    def compared(by: Method, *notes: str) -> Report:
-        limit = by.tolerance if tolerance is None else tolerance
-        return compare(subject, gradient, w, by, limit, directions, seed, notes)
-
-    if how.name != "complex":
-        return compared(how), None
+    if plan.method.name != "complex":
+        return compare(subject, gradient, w, plan), None
     with np.errstate(all="ignore"):
         found = screen(subject, w, tuple(gradient))
     why = found.unsafe
     if why is None:
         try:
-            report = compared(how, *_rules(found.watched), *_doubts(found))
+            notes = [*_rules(found.watched), *_doubts(found)]
+            report = compare(subject, gradient, w, plan, notes)
             why = CONTRADICTED if CONTRADICTED in report.notes else None
         except (UncheckableError, BrokenContractError):
             raise
@@ -197,10 +189,9 @@ def _checked_here(
             why = refusal(error)
         if why is None:
             return report, found.watched
-    other = METHODS[FALLBACK]
-    limit = other.tolerance if tolerance is None else tolerance
-    note = f"not complex-safe: {why}; checked by {other.name} instead, tolerance {limit:g}"
-    return compared(other, note), found.watched
+    other = replace(plan, method=METHODS[FALLBACK])
+    note = f"not complex-safe: {why}; checked by {FALLBACK} instead, tolerance {other.limit:g}"
+    return compare(subject, gradient, w, other, [note]), found.watched
 
 
 def _rules(watch: Watch | None) -> list[str]:
@@ -242,21 +233,19 @@ def _at_the_end(subject: FunctionSubject, gradient: Arrays, w: NDArray, report: 
     return report
 
 
-def _elsewhere(
-    subject: FunctionSubject, report: Report, how: Method, tolerance: float | None,
-    directions: int | None, seed: int, watch: Watch | None,
-) -> Report:  # fmt: skip
+def _elsewhere(subject: FunctionSubject, report: Report, plan: Plan, watch: Watch | None) -> Report:
     """The same function near the point, and with zeros and ties where it has kinks."""
     size = sum(a.size for a in subject.args.values())
-    if directions is None and size > SMALL:
-        directions = 3
+    directions = 3 if plan.directions is None and size > SMALL else plan.directions
     places = ["near the point"]
     if (watch is not None and watch.branches) or any(f.kinks for f in report.findings):
         places.append("near the point, with zeros and ties")
     for place in places:
         try:
-            there = subject.near(seed, ties=place.endswith("ties"))
-            second = check_subject(there, how.name, directions, tolerance, seed + 1, nearby=False)
+            there = subject.near(plan.seed, ties=place.endswith("ties"))
+            second = check_subject(
+                there, plan.method.name, directions, plan.tolerance, plan.seed + 1, nearby=False
+            )
         except Exception as error:  # outside of what the function takes: nothing is known there
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             report = replace(report, notes=(*report.notes, f"{place}: not checked: {why}"))

@@ -1,18 +1,18 @@
 """A gradient that is at hand against a method: argument by argument, element by element."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.arbiter import arbitrate, has_kink, settle
 from scratchvae.gradcheck.diagnose import diagnose, verdict_of_ratios
 from scratchvae.gradcheck.differences import SURE
 from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
-from scratchvae.gradcheck.methods import Method
+from scratchvae.gradcheck.methods import Plan
 from scratchvae.gradcheck.points import typical
 from scratchvae.gradcheck.probe import ROUNDING, Estimate, Probe
 from scratchvae.gradcheck.report import Finding, Outcome, Report
@@ -25,19 +25,11 @@ RESOLVED = 0.05  # a limit of more than this part of an element has not checked 
 
 
 def compare(
-    subject: Subject,
-    gradient: Arrays,
-    w: NDArray,
-    method: Method,
-    tolerance: float,
-    directions: int | None = None,
-    seed: int = 0,
-    notes: tuple[str, ...] = (),
+    subject: Subject, gradient: Arrays, w: NDArray, plan: Plan, notes: Sequence[str] = ()
 ) -> Report:
     """A gradient of ⟨w, f⟩ that is at hand against a method, argument by argument."""
-    if directions is not None and directions < 1:
-        raise ConfigError(f"the number of directions must be at least 1, not {directions}")
-    probe = Probe(subject, w, method)
+    probe = Probe(subject, w, plan.method)
+    tolerance, directions = plan.limit, plan.directions
     findings, partly = [], False
     with np.errstate(all="ignore"):  # a wrong gradient may well be infinite: the report says so
         for name, g in gradient.items():
@@ -45,10 +37,10 @@ def compare(
                 empty = Finding(name, g.shape, 0.0, tolerance, Outcome.RIGHT, "right: empty")
                 findings.append(empty)
             elif directions is not None:
-                findings.append(along_directions(probe, name, g, tolerance, directions, seed))
+                findings.append(along_directions(probe, name, g, tolerance, directions, plan.seed))
             elif g.size > EVERY:
                 partly = True
-                findings += _sampled(probe, name, g, tolerance, seed)
+                findings += _sampled(probe, name, g, tolerance, plan.seed)
             else:
                 findings.append(elements(probe, name, g, tolerance))
         for name in subject.args:
@@ -61,8 +53,10 @@ def compare(
         coverage += " of the gradients returned"
     if probe.contradicted:
         probe.notes.append(CONTRADICTED)
-    notes = (*notes, *probe.notes)
-    return Report(subject.name, method.name, coverage, probe.evaluations, tuple(findings), notes)
+    return Report(
+        subject.name, plan.method.name, coverage, probe.evaluations, tuple(findings),
+        (*notes, *probe.notes),
+    )  # fmt: skip
 
 
 def elements(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.gradcheck.report import Report
-from scratchvae.gradcheck.subjects.model import ModelSubject, model_subject
+from scratchvae.gradcheck.subjects.model import ModelSubject, model_subject, normal_parameters
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import ACTIVATIONS, Dense, Layer, Sequential
 from scratchvae.likelihoods import Bernoulli, Gaussian, LearnedGaussian, Likelihood
@@ -57,7 +57,9 @@ class Configuration:
 
         The layer that makes log σ² keeps to moderate weights: exp of a large one is infinite.
         """
-        subject = model_subject(self.vae(), rows=self.rows, seed=self.seed, scale=self.scale)
+        vae = self.vae()
+        values = normal_parameters(vae, self.scale, self.seed)
+        subject = model_subject(vae, parameters=values, rows=self.rows, seed=self.seed)
         for name in ("W", "b"):
             subject.args[f"encoder.{2 * len(self.encoder)}.{name}"] *= min(1.0, 0.5 / self.scale)
         return subject

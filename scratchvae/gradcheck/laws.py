@@ -52,10 +52,7 @@ def _layouts(subject: FunctionSubject, seed: int) -> Iterator[Finding]:
     w = subject.cotangent(seed)
     here = _gradient(subject, w)
     for words, place in LAYOUTS.items():
-        there = FunctionSubject(
-            subject.f, _placed(subject.backward, place), subject.arguments, subject.name,
-            subject.constants, subject.overwrites, subject.names,
-        )  # fmt: skip
+        there = subject.at(subject.arguments, _placed(subject.backward, place))
         yield _compared(f"{words} arrays", here, _attempt(there, w))
 
 
@@ -120,10 +117,7 @@ def _at(subject: FunctionSubject, args: Arrays) -> FunctionSubject:
         if rest:
             raise UncheckableError("rows are checked of plain arrays, not of those in containers")
         arguments[first] = args[name]
-    return FunctionSubject(
-        subject.f, subject.backward, arguments, subject.name, subject.constants,
-        subject.overwrites, subject.names,
-    )  # fmt: skip
+    return subject.at(arguments)
 
 
 # Sizes -------------------------------------------------------------------------------------------

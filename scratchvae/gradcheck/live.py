@@ -13,7 +13,7 @@ from scratchvae.gradcheck.methods import COMPLEX_STEP, Curve, central, kink
 from scratchvae.gradcheck.report import Finding, Outcome, Report
 from scratchvae.gradcheck.subjects.model import require_derivative
 from scratchvae.memory import FlatBuffer, Workspace
-from scratchvae.models import VAE
+from scratchvae.models import VAE, Model
 
 # What the training dtype can keep. Rounding alone was measured at up to 1e-6 in float32, for
 # models of 784-400-400-2 and their like, new and trained. The rest of the room is for a ReLU whose
@@ -190,8 +190,7 @@ class LiveCheck:
 
 
 def verify_live(
-    vae: VAE,
-    params: FlatBuffer,
+    model: Model,
     x: NDArray,
     eps: NDArray,
     weight: float | None = None,
@@ -199,8 +198,9 @@ def verify_live(
     number: int = 0,
     beta: float | None = None,
 ) -> Report:
-    """One :class:`LiveCheck` of a model, on the backend that its parameters live on."""
-    return LiveCheck(vae, params.bk, len(x))(params, x, eps, weight, seed, number, beta)
+    """One :class:`LiveCheck` of a model, on its own backend."""
+    check = LiveCheck(model.vae, model.bk, len(x))
+    return check(model.params, x, eps, weight, seed, number, beta)
 
 
 def _components(size: int, seed: int, number: int) -> NDArray[np.int8]:

@@ -4,6 +4,7 @@ Each method takes φ(t) = f(x + t v), an array for a number t, and answers with 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +81,30 @@ def method_named(name: str) -> Method:
     if name not in METHODS:
         raise ConfigError(f"method {name!r} is not one of {', '.join(METHODS)}")
     return METHODS[name]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a gradient is checked: every element, or along random directions of each argument.
+
+    Raises ``ConfigError`` for a tolerance that is not positive and for no directions.
+    """
+
+    method: Method
+    tolerance: float | None = None  # None: what the method deserves
+    directions: int | None = None  # None: every element
+    seed: int = 0  # of the directions
+
+    def __post_init__(self) -> None:
+        if not 0 < self.limit < float("inf"):
+            raise ConfigError(f"a tolerance is a positive number, not {self.tolerance}")
+        if self.directions is not None and self.directions < 1:
+            raise ConfigError(f"the number of directions must be at least 1, not {self.directions}")
+
+    @property
+    def limit(self) -> float:
+        """The error that is allowed."""
+        return self.method.tolerance if self.tolerance is None else self.tolerance
 
 
 def kink(phi: Curve, reach: float) -> tuple[float, float] | None:

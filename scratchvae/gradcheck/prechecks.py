@@ -41,7 +41,7 @@ def checked_gradient(subject: Subject, w: NDArray) -> Arrays:
     if isinstance(subject, BufferedSubject):
         _require_written(subject, w)
     bound = subject.bind(get_backend("cpu", "float64"))
-    declared = isinstance(subject, FunctionSubject) and subject.reseed is not None
+    declared = isinstance(subject, FunctionSubject) and subject.calls.reseed is not None
     generators = [] if declared else list(_generators(subject))
     before = [_state(g) for g in generators]
     first, second = (np.array(bound.value(subject.args)) for _ in range(2))

@@ -19,6 +19,7 @@ from scratchvae.gradcheck.subjects import (
     layer_subject,
     likelihood_subject,
     model_subject,
+    normal_parameters,
     posterior_subject,
     reparameterize_subject,
     sequential_subject,
@@ -151,7 +152,9 @@ def _kl(rows: int, seed: int, factor: float = 1.0) -> BufferedSubject:
 
 def _model(name: str, new: Callable[[], VAE], init_scale: float = 1.0) -> Entry:
     def make(rows: int, seed: int, scale: float = init_scale) -> BufferedSubject:
-        return model_subject(new(), rows=rows, seed=seed, scale=scale, name=name)
+        vae = new()
+        values = normal_parameters(vae, scale, seed, name)
+        return model_subject(vae, parameters=values, rows=rows, seed=seed, name=name)
 
     def saturated(rows: int, seed: int) -> BufferedSubject:
         return make(rows, seed, scale=6.0)

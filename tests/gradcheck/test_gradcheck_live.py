@@ -15,7 +15,7 @@ from scratchvae.latent import MonteCarloKL, ScoreFunction
 from scratchvae.layers import Dense, Sigmoid, Tanh
 from scratchvae.likelihoods import Gaussian, LearnedGaussian
 from scratchvae.memory import FlatBuffer, Workspace
-from scratchvae.models import VAE
+from scratchvae.models import VAE, Model
 from scratchvae.optim import Adam
 from scratchvae.selfcheck.mutation.historical import HISTORICAL
 
@@ -38,31 +38,30 @@ def feed(vae, rows=12):
 
 
 def new(dtype="float32", name="relu", device="cpu"):
-    vae = MODELS[name]()
-    return vae, vae.initial_parameters(get_backend(device, dtype))
+    return Model(MODELS[name](), get_backend(device, dtype))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_right_model_passes_far_below_the_tolerance(dtype, name):
-    vae, params = new(dtype, name)
-    check = LiveCheck(vae, params.bk, 12)
-    errors = [check(params, *feed(vae), number=n).worst for n in range(5)]
+    model = new(dtype, name)
+    check = LiveCheck(model.vae, model.bk, 12)
+    errors = [check(model.params, *feed(model.vae), number=n).worst for n in range(5)]
     assert max(errors) <= 0.1 * TOLERANCES[dtype]
 
 
 def test_it_runs_on_copies():
-    vae, params = new()
-    before = params.flat.copy()
-    x, eps = feed(vae)
-    x.flags.writeable = eps.flags.writeable = params.flat.flags.writeable = False
-    assert verify_live(vae, params, x, eps).ok
-    assert np.array_equal(params.flat, before)
+    model = new()
+    before = model.params.flat.copy()
+    x, eps = feed(model.vae)
+    x.flags.writeable = eps.flags.writeable = model.params.flat.flags.writeable = False
+    assert verify_live(model, x, eps).ok
+    assert np.array_equal(model.params.flat, before)
 
 
 def test_it_runs_on_a_device_of_its_own_memory():
-    vae, params = new(device="strict")
-    assert verify_live(vae, params, *feed(vae)).ok
+    model = new(device="strict")
+    assert verify_live(model, *feed(model.vae)).ok
 
 
 @pytest.mark.parametrize("bug", HISTORICAL, ids=lambda bug: bug.name)
@@ -89,9 +88,9 @@ def test_a_wrong_factor_in_one_parameter_is_seen(factor, parameter):
         if self.units == 20:  # one layer alone
             getattr(g, parameter)[...] *= factor
 
-    vae, params = new()
+    model = new()
     with mock.patch.object(Dense, "grad_params", grad_params):
-        report = verify_live(vae, params, *feed(vae))
+        report = verify_live(model, *feed(model.vae))
         assert not report.ok
         with pytest.raises(GradientError, match="the live model is wrong"):
             report.raise_if_failed()
@@ -101,9 +100,9 @@ def test_a_wrong_activation_is_seen_and_the_report_says_what_to_do():
     def grad_input(self, bk, p, x, y, dy, dx, tmp):
         bk.xp.multiply(dy, 1.0 - y, out=dx)
 
-    vae, params = new(name="tanh, logstd")
+    model = new(name="tanh, logstd")
     with mock.patch.object(Tanh, "grad_input", grad_input):
-        report = verify_live(vae, params, *feed(vae))
+        report = verify_live(model, *feed(model.vae))
     assert "scratchvae gradcheck shows which operation" in report.text()
     assert "12 images; slope" in report.text()
 
@@ -136,9 +135,9 @@ def test_a_model_that_a_complex_step_cannot_pass_is_checked_by_differences():
 
 
 def test_a_blank_image_puts_every_unit_at_its_kink_and_is_no_reason_to_distrust():
-    vae, params = new()  # ReLU, and its biases start at zero
-    x, eps = feed(vae)
-    report = verify_live(vae, params, np.zeros_like(x), eps)
+    model = new()  # ReLU, and its biases start at zero
+    x, eps = feed(model.vae)
+    report = verify_live(model, np.zeros_like(x), eps)
     assert report.ok
     assert report.method == "complex"
 
@@ -151,34 +150,34 @@ def test_a_model_that_refuses_complex_numbers_is_checked_by_differences():
             super().nll(bk, p, logits, x, out, work)
 
     vae = VAE.mlp(40, (30,), latent_dim=3, likelihood=Refuses())
-    report = verify_live(vae, vae.initial_parameters(get_backend("cpu", "float32")), *feed(vae))
+    report = verify_live(Model(vae), *feed(vae))
     assert report.ok
     assert "it refuses complex numbers (TypeError: real numbers only)" in report.text()
 
 
 def test_every_number_gets_another_direction_and_the_same_number_the_same():
-    vae, params = new()
-    slopes = [verify_live(vae, params, *feed(vae), number=n).findings[0].found for n in (1, 2, 1)]
+    model = new()
+    slopes = [verify_live(model, *feed(model.vae), number=n).findings[0].found for n in (1, 2, 1)]
     assert slopes[0] == slopes[2] != slopes[1]
 
 
 def test_beta_of_the_step_is_used():
-    vae, params = new(name="sigmoid, beta")
-    slopes = [verify_live(vae, params, *feed(vae), beta=b).findings[0] for b in (0.1, 0.7, None)]
+    model = new(name="sigmoid, beta")
+    slopes = [verify_live(model, *feed(model.vae), beta=b).findings[0] for b in (0.1, 0.7, None)]
     assert all(s.ok for s in slopes)
     assert slopes[0].expected != slopes[1].expected == slopes[2].expected
 
 
 def test_shapes_and_settings_that_cannot_be():
-    vae, params = new()
-    x, eps = feed(vae)
+    model = new()
+    x, eps = feed(model.vae)
     with pytest.raises(ConfigError, match="eps has shape"):
-        verify_live(vae, params, x, eps[:, 0])
+        verify_live(model, x, eps[:, 0])
     with pytest.raises(ConfigError, match="a model that trains is real"):
-        LiveCheck(vae, get_backend("cpu", "complex128"), 3)
+        LiveCheck(model.vae, get_backend("cpu", "complex128"), 3)
     score = VAE.mlp(40, (30,), latent_dim=3, estimator=ScoreFunction())
     with pytest.raises(ConfigError, match="'score' is not the derivative"):
-        LiveCheck(score, params.bk, 3)
+        LiveCheck(score, model.bk, 3)
 
 
 def test_a_sixteenth_of_the_batch_is_checked():
@@ -210,5 +209,5 @@ def test_it_costs_no_more_than_two_training_steps():
 
 
 def test_sigmoid_is_the_layer_that_trains():
-    vae, _ = new(name="sigmoid, beta")
+    vae = new(name="sigmoid, beta").vae
     assert any(isinstance(layer, Sigmoid) for layer in vae.encoder.layers)

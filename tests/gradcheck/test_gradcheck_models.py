@@ -15,6 +15,7 @@ from scratchvae.gradcheck import METHODS, UncheckableError, check_subject, gradc
 from scratchvae.gradcheck.compare import compare
 from scratchvae.gradcheck.configurations import Configuration
 from scratchvae.gradcheck.directions import point, unit_interval
+from scratchvae.gradcheck.methods import Plan
 from scratchvae.gradcheck.strategies import (
     arrays,
     configurations,
@@ -117,7 +118,7 @@ def test_e1_e2_every_shipped_model_is_exact_to_1e_14_along_every_direction():
         subject = model_subject(vae, rows=2, name=name)
         w = subject.cotangent()
         gradient = subject.bind(get_backend("cpu", "float64")).gradient(subject.args, w)
-        report = compare(subject, gradient, w, METHODS["complex"], 1e-14, directions=1)
+        report = compare(subject, gradient, w, Plan(METHODS["complex"], 1e-14, directions=1))
         assert report.ok, report.text()
 
 

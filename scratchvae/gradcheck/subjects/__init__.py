@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scratchvae.gradcheck.subjects.latent import kl_subject, reparameterize_subject
     from scratchvae.gradcheck.subjects.layer import layer_subject
     from scratchvae.gradcheck.subjects.likelihood import likelihood_subject
-    from scratchvae.gradcheck.subjects.model import model_subject
+    from scratchvae.gradcheck.subjects.model import model_subject, normal_parameters
     from scratchvae.gradcheck.subjects.posterior import posterior_subject
     from scratchvae.gradcheck.subjects.sequential import sequential_subject
 
@@ -29,6 +29,7 @@ _HOME = {
     "layer_subject": "layer",
     "likelihood_subject": "likelihood",
     "model_subject": "model",
+    "normal_parameters": "model",
     "posterior_subject": "posterior",
     "reparameterize_subject": "latent",
     "sequential_subject": "sequential",
@@ -45,6 +46,7 @@ __all__ = [
     "layer_subject",
     "likelihood_subject",
     "model_subject",
+    "normal_parameters",
     "posterior_subject",
     "reparameterize_subject",
     "sequential_subject",

@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,20 @@ from scratchvae.types import Function
 EPS = float(np.finfo(np.float64).eps)
 
 
+@dataclass(frozen=True)
+class Calls:
+    """How a function and its backward are called.
+
+    Both get the keyword arguments ``constants``. ``overwrites``: names of arguments, or "dy", that
+    backward is declared to use as scratch. ``reseed()`` is called before each call of either, for a
+    function that draws its own noise.
+    """
+
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    overwrites: tuple[str, ...] = ()
+    reseed: Function | None = None
+
+
 class FunctionSubject(Subject):
     """y = f(*arguments, **constants), and ``backward(*arguments, dy, **constants)``.
 
@@ -27,8 +42,6 @@ class FunctionSubject(Subject):
     returns a gradient for each argument, in its structure, or for those alone that have one; a
     single argument's may come bare. None stands for one without a gradient, which then is not
     checked. y may be several arrays: dy has their structure. For a scalar f, dy is the number 1.
-    ``overwrites``: names of arguments, or "dy", that backward is declared to use as scratch.
-    ``reseed()`` is called before each call of either, for a function that draws its own noise.
     """
 
     def __init__(
@@ -37,15 +50,12 @@ class FunctionSubject(Subject):
         backward: Function,
         arguments: Sequence[Any],
         name: str | None = None,
-        constants: Mapping[str, Any] | None = None,
-        overwrites: Sequence[str] = (),
         names: Sequence[str] = (),
-        reseed: Function | None = None,
+        calls: Calls | None = None,
     ) -> None:
         self.f, self.backward = f, backward
         self.name = name or getattr(f, "__name__", None) or type(f).__name__
-        self.arguments, self.constants = tuple(arguments), dict(constants or {})
-        self.overwrites, self.reseed = tuple(overwrites), reseed
+        self.arguments, self.calls = tuple(arguments), calls or Calls()
         self.names = tuple(names) if len(names) == len(arguments) else _names(f, len(arguments))
         self.places: dict[str, Place] = {}
         self.args = {}
@@ -128,15 +138,12 @@ class FunctionSubject(Subject):
             for n, a in self.args.items()
         }
         arguments = [rebuilt(a, new, (i,)) for i, a in enumerate(self.arguments)]
+        return self.at(arguments)
+
+    def at(self, arguments: Sequence[Any], backward: Function | None = None) -> "FunctionSubject":
+        """The same function at other arguments, perhaps with another backward."""
         return FunctionSubject(
-            self.f,
-            self.backward,
-            arguments,
-            self.name,
-            self.constants,
-            self.overwrites,
-            self.names,
-            self.reseed,
+            self.f, backward or self.backward, arguments, self.name, self.names, self.calls
         )
 
 
@@ -157,22 +164,22 @@ class BoundFunction:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             self._reseed()
-            y = self.subject.f(*self._arguments(arrays), **self.subject.constants)
+            y = self.subject.f(*self._arguments(arrays), **self.subject.calls.constants)
         self._unchanged(self.subject.name, args, arrays, ())
         return y
 
     def gradient(self, args: Mapping[str, NDArray], w: NDArray) -> Arrays:
         """The gradients that backward returned, by argument; those that are None are not there."""
-        arrays, dy = self._copies(args), self._cotangent(w)
+        calls, arrays, dy = self.subject.calls, self._copies(args), self._cotangent(w)
         before = [np.array(a) for _, a in leaves(dy)]
         with np.errstate(all="ignore"):
             self._reseed()
-            found = self.subject.backward(*self._arguments(arrays), dy, **self.subject.constants)
+            found = self.subject.backward(*self._arguments(arrays), dy, **calls.constants)
         who = f"the backward of {self.subject.name}"
-        self._unchanged(who, args, arrays, self.subject.overwrites)
+        self._unchanged(who, args, arrays, calls.overwrites)
         after = [np.asarray(a) for _, a in leaves(dy)]
         kept = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
-        if not kept and "dy" not in self.subject.overwrites:
+        if not kept and "dy" not in calls.overwrites:
             raise BrokenContractError(
                 f"{who} overwrites dy: copy it first, or declare overwrites=['dy']"
             )
@@ -187,8 +194,8 @@ class BoundFunction:
         return {n: np.array(g) for n, g in gradients.items()}  # a buffer may be used again
 
     def _reseed(self) -> None:
-        if self.subject.reseed is not None:
-            self.subject.reseed()
+        if self.subject.calls.reseed is not None:
+            self.subject.calls.reseed()
 
     def _copies(self, args: Mapping[str, NDArray]) -> dict[str, Any]:
         if self.dtype.kind == "c":

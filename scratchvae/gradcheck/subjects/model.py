@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend
 from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.report import UncheckableError
+from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.gradcheck.subjects.layer import draw_parameters
 from scratchvae.memory import FlatBuffer, Workspace
@@ -43,6 +44,14 @@ def require_derivative(vae: VAE) -> None:
         )
 
 
+def normal_parameters(vae: VAE, scale: float, seed: int = 0, name: str = "VAE") -> Arrays:
+    """Normal parameters of the standard deviation ``scale`` / √fan_in, or / 2 for vectors."""
+    return {
+        n: scale * point(s, seed, f"{name} {n}") / np.sqrt(s[0] if len(s) > 1 else 4)
+        for n, s in vae.layout.shapes.items()
+    }
+
+
 def model_subject(
     vae: VAE,
     x: NDArray | None = None,
@@ -50,14 +59,12 @@ def model_subject(
     parameters: Mapping[str, NDArray] | None = None,
     rows: int = 3,
     seed: int = 0,
-    scale: float = 1.0,
     name: str = "VAE",
 ) -> ModelSubject:
     """The objective of a VAE at images x (B, D), noise ε (B, K, Z) and parameters by name.
 
-    What isn't given is drawn: grey pixels, normal noise, and normal parameters of the standard
-    deviation ``scale`` / √fan_in. Raises ``UncheckableError`` for an estimator whose gradient is
-    not the derivative of its value.
+    What isn't given is drawn: grey pixels, normal noise, and :func:`normal_parameters`. Raises
+    ``UncheckableError`` for an estimator whose gradient is not the derivative of its value.
     """
     require_derivative(vae)
     if x is None:
@@ -67,10 +74,7 @@ def model_subject(
         eps = point((rows, vae.samples, vae.latent_dim), seed, f"{name} eps")
     shapes = vae.layout.shapes
     if parameters is None:
-        parameters = {
-            n: scale * point(s, seed, f"{name} {n}") / np.sqrt(s[0] if len(s) > 1 else 4)
-            for n, s in shapes.items()
-        }
+        parameters = normal_parameters(vae, 1.0, seed, name)
     values = draw_parameters(shapes, parameters, seed, name)
 
     def setup(bk: Backend, buffers: Buffers) -> None:
