@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 RUN = 5  # numbers in a row of a window, from which on copying rows beats copying pixels
-FEW_ROWS = 128  # up to this many, a product with a transposed matrix is faster turned around
 
 
 @cache
@@ -33,6 +32,16 @@ def _blas() -> "ThreadpoolController":
 
     np.ones((2, 2)) @ np.ones((2, 2))  # some are loaded by the first product
     return ThreadpoolController().select(user_api="blas")
+
+
+@cache
+def few_rows() -> int:
+    """Up to how many rows a product with a transposed matrix is faster turned around.
+
+    Measured for OpenBLAS' kernels with AVX-512, and for those without.
+    """
+    wide = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+    return 128 if any(pool.get("architecture") in wide for pool in _blas().info()) else 56
 
 
 class NumpyBackend(Backend):
@@ -112,7 +121,7 @@ class NumpyBackend(Backend):
         self.xp.matmul(a, b, out=out)
 
     def gemm_nt(self, a: Array, b: Array, out: Array, tmp: Array | None) -> None:
-        if tmp is None or a.shape[0] > FEW_ROWS:
+        if tmp is None or a.shape[0] > few_rows():
             self.xp.matmul(a, b.T, out=out)
             return
         # outᵀ = b aᵀ: BLAS then repacks the few rows of a and not the many of b.

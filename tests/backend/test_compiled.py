@@ -260,6 +260,28 @@ def test_without_numba_nothing_changes_and_nothing_is_said(monkeypatch):
     assert notes == []
 
 
+def ratio(a, b):
+    return a / b
+
+
+def test_a_loop_divides_as_numpy_does_and_is_kept_on_disk_where_that_is_possible(monkeypatch):
+    from scratchvae.backend import loops
+
+    made, njit = loops.loop(ratio), loops.numba.njit
+    assert (made(1.0, 0.0), bool(made.stats.cache_path)) == (np.inf, True)
+    assert loops.LOOPS.pop() is made
+
+    def refuse_to_keep(function, *, cache=False, **how):
+        if cache:
+            raise RuntimeError("no folder for it can be written to")
+        return njit(function, **how)
+
+    monkeypatch.setattr(loops.numba, "njit", refuse_to_keep)
+    made = loops.loop(ratio)
+    assert (made(1.0, 0.0), made.stats.cache_path) == (np.inf, None)
+    assert loops.LOOPS.pop() is made
+
+
 def test_the_first_use_says_that_it_compiles_and_the_second_is_silent(tmp_path):
     program = "from scratchvae import get_backend; get_backend('cpu', compiled=True, note=print)"
     said = [
