@@ -2,9 +2,11 @@
 
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scratchvae.data.dataset import Dataset, Split
 from scratchvae.data.mirrors import ARCHIVES
@@ -71,6 +73,22 @@ def unknown_name(source: str) -> DataError:
     return DataError(f"unknown dataset {source!r}.{hint} {KINDS[0].upper()}{KINDS[1:]}.")
 
 
+def digits_table() -> NDArray[np.uint8]:
+    """The digits that scikit-learn ships: 64 pixels and a label in each row, (1797, 65) uint8.
+
+    Read from the file where it lies, because to import scikit-learn takes a second.
+    """
+    found = find_spec("sklearn")
+    for folder in (found and found.submodule_search_locations) or ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.exists():
+            return np.loadtxt(file, np.uint8, delimiter=",")
+    from sklearn.datasets import load_digits as bundled
+
+    pixels, labels = bundled(return_X_y=True)
+    return np.column_stack([pixels, labels]).astype(np.uint8)
+
+
 LEVELS = 16  # each pixel counts the dark dots among 4 x 4
 TRAIN_IMAGES = 1437  # the last 360, a fifth, are the test split
 
@@ -81,9 +99,7 @@ def load_digits() -> Dataset:
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998, as shipped with
     scikit-learn.
     """
-    from sklearn.datasets import load_digits as bundled
-
-    bunch = bundled()
-    whole = Split(bunch.data.astype(np.uint8), bunch.target.astype(np.int64), LEVELS)
+    table = digits_table()
+    whole = Split(table[:, :-1].copy(), table[:, -1].astype(np.int64), LEVELS)
     train, test = whole.take(slice(None, TRAIN_IMAGES)), whole.take(slice(TRAIN_IMAGES, None))
     return Dataset("digits", train, test, (8, 8))

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from scratchvae import TrainConfig, load_dataset, train
 from scratchvae.backend import get_backend
@@ -160,6 +161,21 @@ def test_arrays_that_no_loop_can_read_are_left_to_numpy(samples):
             found.append((nll, da))
         for numpy, loops in zip(*found, strict=True):
             np.testing.assert_allclose(loops, numpy, rtol=1e-6, atol=1e-6)
+
+
+def test_e18_e19_the_bernoulli_of_wide_rows_is_right_to_a_few_ulp():
+    # 150 logits: two products of 64 factors, and a rest. Each image has its own two samples.
+    rng = np.random.default_rng(6)
+    a = (rng.normal(size=(3, 2, 150)) * 10).astype("f4")
+    x = (rng.random((3, 1, 150)) < 0.5).astype("f4")
+    nll, alone = np.empty((2, 3, 2), "f4")
+    da, tmp, tmp2 = np.empty((3, *a.shape), "f4")
+    bk, exact = both()[1], a.astype("f8")
+    bk.compute(bernoulli_nll_and_grad, a, x, nll, da, tmp, tmp2)
+    bk.compute(bernoulli_nll, a, x, alone, tmp, tmp2)
+    np.testing.assert_allclose(nll, (np.logaddexp(0, exact) - x * exact).sum(axis=-1), rtol=3e-7)
+    np.testing.assert_allclose(alone, nll, rtol=3e-7)
+    np.testing.assert_allclose(da, expit(exact) - x, rtol=0, atol=2e-7)
 
 
 def test_nan_and_infinite_logits_are_seen_in_the_value():

@@ -11,7 +11,7 @@ import pytest
 from data_helpers import known_labels, write_files
 
 from benchmarks.reliability.mirror import ARRAYS, NAMES, idx_bytes, packed, sha256, small_archive
-from scratchvae.data import DATASETS, load_dataset, mirrors
+from scratchvae.data import DATASETS, load, load_dataset, mirrors
 from scratchvae.data.mirrors import ARCHIVES, Archive
 from scratchvae.data.mnist import load_archive
 from scratchvae.errors import DataError, DownloadError
@@ -181,3 +181,22 @@ def test_one_changed_pixel_of_the_real_mnist_is_seen(mnist_folder: Path, tmp_pat
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(images))
     with pytest.raises(DataError, match="damaged or foreign"):
         load_dataset("mnist", tmp_path, download=False)
+
+
+def test_the_digits_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch):
+    from sklearn.datasets import load_digits as bundled
+
+    pixels, labels = bundled(return_X_y=True)
+    for found in (load.find_spec("sklearn"), None):
+        monkeypatch.setattr(load, "find_spec", lambda name, found=found: found)
+        table = load.digits_table()
+        assert table.dtype == np.uint8
+        np.testing.assert_array_equal(table, np.column_stack([pixels, labels]))
+
+
+def test_the_digits_are_read_without_a_second_of_imports():
+    program = (
+        "import sys; from scratchvae.data import load_dataset; load_dataset('digits');"
+        "assert not {'sklearn', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

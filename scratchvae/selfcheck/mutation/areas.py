@@ -76,7 +76,7 @@ AREAS: tuple[Area, ...] = (
     Area(
         "loops",
         ("backend.loops", "backend.compiled"),
-        ("backend/test_compiled.py",),
+        ("backend/test_compiled.py", "likelihoods/test_bernoulli_forms.py"),
         python_loops=True,
     ),
 )  # fmt: skip
