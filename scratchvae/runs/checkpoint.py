@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(**content, buffers=buffers, losses=losses)
 
 
-def restore(path: Path, checkpoint: Checkpoint, buffer: str, into: FlatBuffer) -> None:
+def restore(path: Path | str, checkpoint: Checkpoint, buffer: str, into: FlatBuffer) -> None:
     """Copy one of a checkpoint's buffers; refuses one that was made for another model."""
     saved = checkpoint.buffers.get(buffer, {})
     found = Layout({name: a.shape for name, a in saved.items()})

@@ -41,22 +41,28 @@ STEPS_UNSEEN = 100  # the loop reads the losses at least every 100 steps
 
 @dataclass
 class Training:
-    """The result of a training: the model after the last epoch, and the metrics of every epoch."""
+    """The result of a training: the model after the last epoch, and the metrics of every epoch.
+
+    ``state`` and ``best`` are for a training without a run folder, which has them as files: all
+    that :func:`train_prepared` needs to go on from, after the last step and after ``best_epoch``.
+    """
 
     model: Model
     metrics: list[Json] = field(default_factory=list)
     stopped: str = "completed"  # or "early", or the name of the signal that interrupted it
     best_epoch: int | None = None  # where a validation split chose one
     seconds: float = 0.0
+    state: Checkpoint | None = field(default=None, repr=False)
+    best: Checkpoint | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         """One line, as a notebook shows it: the numbers themselves are in ``metrics``."""
         text = self.stopped
         if self.metrics:
             last = self.metrics[-1]
-            text += (
-                f" after epoch {last['epoch']}, test loss {last['test_loss']:.3f} nats per image"
-            )
+            part = "test" if "test_loss" in last else "train"
+            loss = last[f"{part}_loss"]
+            text += f" after epoch {last['epoch']}, {part} loss {loss:.3f} nats per image"
         return f"<Training: {text}, {self.seconds:.1f} s>"
 
 
@@ -122,6 +128,11 @@ class Loop:
         run.commit_settings(step, self.state.epoch)
         since = run.objective_since(run.config(), self.state.epoch)
         self.best, self.result.best_epoch = best_of(self.result.metrics, since)
+
+    def start_from(self, earlier: Checkpoint) -> None:
+        """Go on where another training ended; ``CheckpointError`` for one of another model."""
+        self.state.start_from(earlier)
+        self.steps_done = earlier.step
 
     def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
         """Note what has changed about machine and software and may change the last bits."""
@@ -237,7 +248,7 @@ class Loop:
             "train_loss": self.mean_loss(losses, self.step.batches.images.shape[0]),
         }
         improved, evaluated = False, self.config.evaluates_after(epoch)
-        if evaluated:
+        if evaluated and self.prepared.tested:
             test = self.evaluate(self.prepared.test, "test", epoch)
             metrics |= {
                 "test_loss": test.loss,
@@ -274,13 +285,22 @@ class Loop:
     # ---- state -------------------------------------------------------------------------------
 
     def save(self, improved: bool = False) -> None:
-        """Write the checkpoint, with ``improved`` also as the best one; without a run, nothing."""
+        """Write the checkpoint, with ``improved`` also as the best one.
+
+        Without a run folder, the result keeps the best one.
+        """
         if self.run is None:
+            if improved:
+                self.result.best = self.checkpoint()
             return
-        checkpoint = self.state.checkpoint(self.steps_done, self.result.metrics)
+        checkpoint = self.checkpoint()
         if improved:
             self.run.save(checkpoint, best=True)
         self.run.save(checkpoint)
+
+    def checkpoint(self) -> Checkpoint:
+        """The state after the latest step."""
+        return self.state.checkpoint(self.steps_done, self.result.metrics)
 
     def save_within(self, epoch: int, first: int) -> None:
         """Save in the middle of an epoch; ``NonFiniteError`` if a parameter is not finite."""
@@ -387,10 +407,13 @@ def train_prepared(
     on_epoch: Callable[[int, Model], None] | None = None,
     checkpoint_every: int = 0,
     resume: bool = False,
+    start: Checkpoint | None = None,
 ) -> Training:
     """:func:`train` for settings, model and data that :func:`prepare` has already checked.
 
-    It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``.
+    It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``. ``start``: the
+    state of another training of the model, be it with other data. Its parameters, moments, epochs
+    and steps are gone on from, so that ``epochs`` counts those, too.
     """
     config = prepared.given
     progress = progress or Progress()
@@ -421,6 +444,8 @@ def train_prepared(
         loop = Loop(prepared, bk, run, progress, on_epoch, checkpoint_every, saved)
         if run is not None and resume:
             loop.resume(run, saved)
+        elif start is not None:
+            loop.start_from(start)
         try:
             with loop, Interruption() as interruption:
                 while not loop.has_ended():
@@ -432,4 +457,6 @@ def train_prepared(
             if run is None or prepared.made_by_hand or prepared.optimizer is not None:
                 raise  # a file could not make the model, or the optimizer, again
             raise leave_replay(error, run.path) from error
+    if run is None:
+        loop.result.state = loop.checkpoint()
     return loop.result

@@ -36,6 +36,7 @@ class Prepared:
     test: Split
     validation: Split | None
     optimizer: Optimizer | None = None  # the caller's own, whose settings then count alone
+    tested: bool = True  # whether epochs end with an evaluation on ``test``
 
 
 def prepare(

@@ -62,11 +62,7 @@ class State:
         """Load a checkpoint; ``RunError`` if its data, model or metrics are not this run's."""
         require_fingerprint(self.dataset, saved.data.get("fingerprint"), path)
         require_same_epoch(saved, self.config)
-        if set(saved.buffers) != set(self.buffers):
-            raise CheckpointError(
-                f"{path} holds {', '.join(sorted(saved.buffers))}, but this optimizer needs "
-                f"{', '.join(sorted(self.buffers))}: it cannot be changed on the way"
-            )
+        self.require_buffers(path, saved)
         if saved.metrics != digest_of(metrics):
             raise CheckpointError(
                 f"{path} and metrics.jsonl do not belong together: "
@@ -77,12 +73,33 @@ class State:
                 f"{path} is {len(saved.losses)} steps into an epoch, "
                 f"which has only {self.step.steps_per_epoch}"
             )
-        for name, buffer in self.buffers.items():
-            restore(path, saved, name, buffer)
+        self.load_buffers(path, saved)
         self.epoch, self.position = saved.epoch, len(saved.losses)
         if self.position:
             losses = self.step.losses[: self.position]
             self.step.bk.load(saved.losses.astype(losses.dtype), losses)
+
+    def start_from(self, earlier: Checkpoint) -> None:
+        """Take parameters, moments and epoch of another training, whatever its data were.
+
+        Raises ``CheckpointError`` if its model or optimizer is another one.
+        """
+        self.require_buffers("the state to start from", earlier)
+        self.load_buffers("the state to start from", earlier)
+        self.epoch = earlier.epoch
+
+    def require_buffers(self, where: Path | str, saved: Checkpoint) -> None:
+        """``CheckpointError`` if ``saved`` holds the moments of another optimizer."""
+        if set(saved.buffers) != set(self.buffers):
+            raise CheckpointError(
+                f"{where} holds {', '.join(sorted(saved.buffers))}, but this optimizer needs "
+                f"{', '.join(sorted(self.buffers))}: it cannot be changed on the way"
+            )
+
+    def load_buffers(self, where: Path | str, saved: Checkpoint) -> None:
+        """Copy parameters and moments; ``CheckpointError`` for those of another model."""
+        for name, buffer in self.buffers.items():
+            restore(where, saved, name, buffer)
 
     def keep(self) -> None:
         """Keep a copy of the state, at the start of an epoch or of its remainder."""

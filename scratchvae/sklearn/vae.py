@@ -1,0 +1,83 @@
+"""A variational autoencoder as a transformer and a density of scikit-learn."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from scratchvae.errors import ConfigError
+from scratchvae.sklearn.base import FLOATS, BaseVAE
+from scratchvae.sklearn.threads import one_blas_thread
+from scratchvae.types import Values
+
+
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+    """A variational autoencoder: ``transform`` gives μ of q(z|x), ``score_samples`` log p(x).
+
+    Data in [0, 1] have a Bernoulli likelihood unless another one is named; of data outside it each
+    column is standardized, and is Gaussian with a variance of its own that is learned.
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Values, y: Any = None) -> "VAE":
+        """Train on the rows of X, (n_samples, n_features); ``y`` is ignored."""
+        self._fit(X)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Values, y: Any = None) -> "VAE":
+        """Train for one epoch on the rows of X, going on where the last call ended.
+
+        The first call chooses the likelihood and the scale of the columns.
+        """
+        if self.early_stopping:
+            raise ConfigError(
+                "partial_fit sees a part of the data and holds nothing out: set "
+                "early_stopping=False, or call fit"
+            )
+        if not hasattr(self, "model_"):
+            X = validate_data(self, X, dtype=FLOATS)
+            self._choose(X)
+            self.loss_curve_, self.validation_loss_curve_ = [], []
+            self._train(X, epochs=1)
+            return self
+        self._train(self._rows(X), epochs=self._state.epoch + 1, start=self._state)
+        return self
+
+    def transform(self, X: Values) -> NDArray:
+        """μ of q(z|x) of each row: (n_samples, n_components), of the float type of X."""
+        rows = self._rows(X)
+        with one_blas_thread():
+            mu = self._in_float64().encode(self._to_model(rows)).mu
+        return mu.astype(rows.dtype)
+
+    def inverse_transform(self, Z: Values) -> NDArray:
+        """The means E[x|z] of latent vectors (n_samples, n_components), of their float type."""
+        check_is_fitted(self, "model_")
+        z = check_array(Z, dtype=FLOATS)
+        with one_blas_thread():
+            means = self._in_float64().decode(z)
+        return self._from_model(means).astype(z.dtype)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[np.float64]:
+        """Draw rows x ~ p(x|z) with z ~ p(z): (n_samples, n_features).
+
+        A whole number as ``random_state`` gives the same rows at every call.
+        """
+        check_is_fitted(self, "model_")
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        with one_blas_thread():
+            draws = self._in_float64().sample(n_samples, seed=seed).draws
+        return self._from_model(draws)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.model_.vae.latent_dim)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
