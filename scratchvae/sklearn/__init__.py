@@ -4,15 +4,13 @@ This part of the package alone imports scikit-learn, 1.6 or newer: the extra ``s
 """
 
 try:
-    from sklearn.utils.validation import validate_data as _since_1_6
+    from scratchvae.sklearn.outliers import VAEOutlierDetector
+    from scratchvae.sklearn.vae import VAE
 except ImportError as error:
+    if (error.name or "").partition(".")[0] != "sklearn":
+        raise
     raise ImportError(
-        "scratchvae.sklearn needs scikit-learn 1.6 or newer: pip install -U scikit-learn"
+        'scratchvae.sklearn needs scikit-learn 1.6 or newer: pip install "scikit-learn>=1.6"'
     ) from error
 
-from scratchvae.sklearn.outliers import VAEOutlierDetector
-from scratchvae.sklearn.vae import VAE
-
 __all__ = ["VAE", "VAEOutlierDetector"]
-
-del _since_1_6

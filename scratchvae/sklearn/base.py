@@ -1,5 +1,6 @@
 """What the estimators share: parameters, the fit on the package's own training, log p(x)."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -25,12 +26,15 @@ from scratchvae.types import Values
 
 GAUSSIANS = ("gaussian", "gaussian-learned", "gaussian-per-pixel")
 BATCH = 50  # rows, where batch_size is "auto"
-FARTHEST = 1e150  # standard deviations: the square is a number still
+FARTHEST = 1e140  # standard deviations: the square is a number still, and above LOWEST
 FLOATS = (np.float64, np.float32)
 
 
 class BaseVAE(BaseEstimator):
-    """A VAE with scikit-learn's conventions: what transformer and detector have in common."""
+    """A VAE with scikit-learn's conventions: what transformer and detector have in common.
+
+    Parameters and attributes are explained in :class:`~scratchvae.sklearn.VAE`.
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -110,11 +114,11 @@ class BaseVAE(BaseEstimator):
                 )
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] = []
-        self._train(X, epochs=int(self.max_iter), held_out=held_out)
+        self._train(X, int(self.max_iter), held_out)
 
     def _choose(self, X: NDArray) -> None:
         """Choose likelihood, scale and seed of a new model."""
-        in_unit_interval = 0 <= X.min() and X.max() <= 1
+        in_unit_interval = X.min() >= 0 and X.max() <= 1
         self.likelihood_ = self.likelihood
         if self.likelihood == "auto":
             self.likelihood_ = "bernoulli" if in_unit_interval else "gaussian-per-pixel"
@@ -137,17 +141,17 @@ class BaseVAE(BaseEstimator):
             self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _train(
-        self, X: NDArray, *, epochs: int, held_out: int = 0, start: Checkpoint | None = None
+        self, X: NDArray, epochs: int, held_out: int = 0, start: Checkpoint | None = None
     ) -> None:
-        """Train on X until ``epochs`` epochs are done, those of ``start`` counted."""
-        prepared = self._prepared(X, epochs, held_out)
+        """Train on X for ``epochs`` epochs, from ``start`` on if it is given."""
+        before = 0 if start is None else start.epoch
+        prepared = self._prepared(X, before + epochs, held_out)
         progress = choose_progress(verbose=bool(self.verbose))
         progress.note(f"rows are modelled by a {prepared.vae.likelihood.describe()}{self._scaled}")
         backend = get_backend(self.device)
         with one_blas_thread():
             training = train_prepared(prepared, backend=backend, progress=progress, start=start)
-        self.model_ = training.model
-        self._state = training.state
+        self.model_, self._state = training.model, training.state
         if training.best is not None:
             self._state = training.best
             self.model_.params.load(training.best.buffers["params"])
@@ -177,10 +181,11 @@ class BaseVAE(BaseEstimator):
             validation=held_out,
             patience=int(self.n_iter_no_change) if held_out else 0,
             workers=1,  # a search runs its own processes, and bits depend on the number of workers
+            compiled=False,  # nor do they depend on whether numba is installed
         )
         split = Split(self._to_model(X).astype(np.float32), None, None)
         prepared = prepare(config, Dataset("X", split, split, None))
-        return Prepared(**(vars(prepared) | {"tested": False}))
+        return replace(prepared, tested=False)
 
     # ---- between the units of X and those of the model -----------------------------------------
 

@@ -25,9 +25,7 @@ class LogDensity(NamedTuple):
 def importance_sampling(model: Model, rows: Float64, draws: int, seed: int) -> LogDensity:
     """log p(x) of rows (N, D) by importance sampling (E59) with ``draws`` draws of z."""
     with np.errstate(all="ignore"):
-        found = importance_sampled(
-            model, rows, samples=draws, seed=seed, numbers=numbers_of(rows)
-        )
+        found = importance_sampled(model, rows, samples=draws, seed=seed, numbers=numbers_of(rows))
     return finite(found.log_p, found.error)
 
 

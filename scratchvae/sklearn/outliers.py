@@ -13,7 +13,22 @@ from scratchvae.types import Values
 
 
 class VAEOutlierDetector(OutlierMixin, BaseVAE):
-    """Calls the rows of lowest log p(x) outliers, by a VAE that is fitted to all of them."""
+    """Calls the rows of lowest log p(x) outliers, by a VAE that is fitted to all of them.
+
+    Unless another likelihood is named, all data are standardized and Gaussian, those in [0, 1],
+    too: a Bernoulli could not score a row outside.
+
+    Parameters
+    ----------
+    contamination : float
+        The share of outliers among the rows of the fit, at most one half. The other parameters,
+        and the attributes, are those of :class:`~scratchvae.sklearn.VAE`.
+
+    Attributes
+    ----------
+    offset_ : float
+        Rows with a smaller log p(x), in nats, are outliers.
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseVAE._parameter_constraints,

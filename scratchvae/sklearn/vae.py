@@ -19,6 +19,70 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     Data in [0, 1] have a Bernoulli likelihood unless another one is named; of data outside it each
     column is standardized, and is Gaussian with a variance of its own that is learned.
+
+    Training is :func:`scratchvae.train`'s, in float32; results are computed in float64 and have
+    the float type of X. The same ``random_state`` gives the same bits, in how many processes or
+    threads a search may run. Where scikit-learn has a name for a setting, it is that; the others
+    are those of :class:`~scratchvae.TrainConfig`. Wrong ones raise ``InvalidParameterError`` in
+    ``fit``, rows that do not fit ``ValueError``. Sparse matrices are refused.
+
+    Parameters
+    ----------
+    n_components : int
+        The number of latent units.
+    hidden : int or sequence of int
+        Sizes of the encoder's hidden layers; the decoder has them in reverse.
+    activation : {"tanh", "relu", "sigmoid"}
+        Of the hidden layers. With "tanh" μ and σ stay bounded for rows far from all others.
+    likelihood : {"auto", "bernoulli", "gaussian", "gaussian-learned", "gaussian-per-pixel"}
+        The Gaussians have the standard deviation ``std``, one that is learned, or one for each
+        column that is learned. "auto": as said above.
+    std : float
+        Of the likelihood "gaussian"; in standard deviations of a column where it is standardized.
+    standardize : bool or "auto"
+        Whether columns are modelled as (x − mean) / standard deviation. "auto": for a Gaussian of
+        data outside [0, 1].
+    beta : float
+        The weight of the KL.
+    lr : float
+        Adam's learning rate.
+    batch_size : int or "auto"
+        Rows per step, at most those that there are. "auto": 50.
+    max_iter : int
+        The number of epochs.
+    early_stopping : bool
+        Hold ``validation_fraction`` of the rows out, stop after ``n_iter_no_change`` epochs in
+        which the loss of these has not become better, and keep the parameters of the best epoch.
+    validation_fraction : float
+    n_iter_no_change : int
+    log_likelihood : {"importance", "bound"}
+        What ``score_samples`` and ``score`` compute: log p(x) by importance sampling, or the lower
+        bound.
+    n_draws : int
+        The draws of z per row for that.
+    random_state : int, RandomState instance or None
+        A whole number is the seed of the training.
+    device : {"cpu", "cuda", "auto"}
+    verbose : bool or int
+        Show the likelihood and the progress: a bar in a terminal or notebook, else lines.
+
+    Attributes
+    ----------
+    model_ : scratchvae.Model
+        The trained model, of rows as it sees them: standardized where ``scaler_`` is set.
+    likelihood_ : str
+        The likelihood that "auto" has chosen, or the one that was named.
+    scaler_ : StandardScaler or None
+    seed_ : int
+    n_iter_ : int
+        The number of epochs.
+    loss_curve_ : list of float
+        The training loss of each epoch, in nats per row as the model sees it.
+    validation_loss_curve_ : list of float
+        The same of the rows held out; empty without early stopping.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where all names of the columns of X are text.
     """
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -44,7 +108,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
             self.loss_curve_, self.validation_loss_curve_ = [], []
             self._train(X, epochs=1)
             return self
-        self._train(self._rows(X), epochs=self._state.epoch + 1, start=self._state)
+        self._train(self._rows(X), epochs=1, start=self._state)
         return self
 
     def transform(self, X: Values) -> NDArray:

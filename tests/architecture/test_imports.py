@@ -29,7 +29,7 @@ ORDER = (
     {"config", "gradcheck", "evaluation"},
     {"runs"},
     {"training"},
-    {"studies", "interop"},
+    {"studies", "interop", "sklearn"},
     {"figures", "selfcheck"},
     {"cli"},
     {"__main__"},
