@@ -21,7 +21,13 @@ from scratchvae.models import Model
 from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.sklearn.density import LogDensity, importance_sampling, lower_bound
 from scratchvae.sklearn.threads import one_blas_thread
-from scratchvae.training import Prepared, choose_progress, prepare, train_prepared
+from scratchvae.training import (
+    Prepared,
+    choose_progress,
+    pass_on_signal,
+    prepare,
+    train_prepared,
+)
 from scratchvae.types import Values
 
 GAUSSIANS = ("gaussian", "gaussian-learned", "gaussian-per-pixel")
@@ -151,6 +157,7 @@ class BaseVAE(BaseEstimator):
         backend = get_backend(self.device)
         with one_blas_thread():
             training = train_prepared(prepared, backend=backend, progress=progress, start=start)
+        pass_on_signal(training, "the fit is not completed, and keeps nothing of it")
         self.model_, self._state = training.model, training.state
         if training.best is not None:
             self._state = training.best

@@ -1,6 +1,6 @@
 """Training: the step, the loop, and everything that a training needs while it runs."""
 
-from scratchvae.training.loop import Training, train, train_prepared
+from scratchvae.training.loop import Training, pass_on_signal, train, train_prepared
 from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import Prepared, epoch_order, prepare
 from scratchvae.training.progress import Progress, choose_progress
@@ -18,6 +18,7 @@ __all__ = [
     "choose_progress",
     "environment",
     "epoch_order",
+    "pass_on_signal",
     "prepare",
     "resolve_workers",
     "train",

@@ -388,14 +388,23 @@ def train(
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    if training.stopped in SIGNALS and not return_on_signal:
-        where = (
+    if not return_on_signal:
+        pass_on_signal(
+            training,
             "nothing is saved, because this training has no run folder"
             if run is None
-            else f"the state is saved in {run.checkpoint_path}, and resume=True goes on from it"
+            else f"the state is saved in {run.checkpoint_path}, and resume=True goes on from it",
         )
-        interrupt(training.stopped, f"{training.stopped} ended the training: {where}")
     return training
+
+
+def pass_on_signal(training: Training, kept: str) -> None:
+    """Do what the signal that stopped a training would have done; without one, nothing.
+
+    ``kept``: what is kept of the training, for the message of ``KeyboardInterrupt``.
+    """
+    if training.stopped in SIGNALS:
+        interrupt(training.stopped, f"{training.stopped} ended the training: {kept}")
 
 
 def train_prepared(

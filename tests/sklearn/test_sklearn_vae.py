@@ -1,6 +1,8 @@
 """The transformer: the package's own training, and what scikit-learn's tools do with it."""
 
 import pickle
+import signal
+import threading
 
 import numpy as np
 import pandas as pd
@@ -105,6 +107,14 @@ def test_verbose_says_the_likelihood_and_a_line_per_epoch(table, capsys) -> None
     assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
     small().fit(table)
     assert capsys.readouterr().err == ""
+
+
+def test_a_fit_that_is_interrupted_says_so(table) -> None:
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    vae = small(max_iter=10**6)
+    with pytest.raises(KeyboardInterrupt, match="SIGINT ended the training: the fit is not"):
+        vae.fit(table)
+    assert not hasattr(vae, "model_")
 
 
 # ---- the same bits ------------------------------------------------------------------------------
