@@ -64,7 +64,7 @@ def compare(processes: dict[str, Process], job: Job, folder: Path) -> dict[str, 
     """The largest relative error of each contender; raises if one disagrees with float64."""
     few = min(CHECKED, len(np.load(job.data, mmap_mode="r")))
     path = folder / "noise.npy"
-    np.save(path, noise((few, DRAWS, job.spec.latent), job.seed, range(few), 0))
+    np.save(path, noise((few, DRAWS, job.spec.latent), job.seed, 0, 0))
     options = {"images": few, "samples": DRAWS, "noise": str(path)}
     exact = evaluate_ours.Contender(replace(job, options={"dtype": "float64"}))
     wanted = np.array(exact.values(options)["log_p"])

@@ -135,16 +135,14 @@ def importance_sampled(
     score: Score | None = None,
     rows: int = ROWS,
     prefixes: Sequence[int] = (),
-    numbers: Sequence[int] | None = None,
 ) -> ImportanceSampled:
     """log p(x) of every image (N, D) in nats, with its effective sample size  (E59).
 
     log p(x) ≈ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x), a lower bound in
     expectation that rises to log p(x) with K (Burda et al. 2016). The noise of sample k of an
-    image is a function of (seed, the image's number, k). The ``numbers`` count from that of the
-    ``first`` image unless they are given. ``rows``, the number of z decoded at a time, bounds the
-    memory and does not change the noise. ``prefixes``: numbers of samples, from 1 to K, of which
-    the result has the estimate, too.
+    image is a function of (seed, the image's number, k); ``first`` is the number of the first
+    image. ``rows``, the number of z decoded at a time, bounds the memory and does not change the
+    noise. ``prefixes``: numbers of samples, from 1 to K, of which the result has the estimate, too.
 
     Raises ``ConfigError`` as :func:`log_likelihood` does, ``DataError`` for images as in
     :class:`~scratchvae.models.Model`.
@@ -157,11 +155,8 @@ def importance_sampled(
     if not all(1 <= count <= samples for count in prefixes):
         raise ConfigError(f"prefixes lie between 1 and {samples}, the samples, not {prefixes}")
     x = grey_values(images, model.vae)
-    numbers = range(first, first + len(x)) if numbers is None else numbers
     parts = [
-        _of_block(
-            model, x[i : i + IMAGES], samples, seed, numbers[i : i + IMAGES], score, rows, prefixes
-        )
+        _of_block(model, x[i : i + IMAGES], samples, seed, first + i, score, rows, prefixes)
         for i in range(0, len(x), IMAGES)
     ]
     return ImportanceSampled(*(np.concatenate(part) for part in zip(*parts, strict=True)))
@@ -172,7 +167,7 @@ def _of_block(
     x: NDArray,
     samples: int,
     seed: int,
-    numbers: Sequence[int],
+    first: int,
     score: Score | None,
     rows: int,
     prefixes: Sequence[int],
@@ -184,7 +179,7 @@ def _of_block(
     for k in range(0, samples, block):
         shape = (len(x), min(block, samples - k), model.vae.latent_dim)
         # Rounded to the model's float type, so that the densities are those of the z it decodes.
-        eps = noise(shape, seed, numbers, k).astype(model.bk.dtype)
+        eps = noise(shape, seed, first, k).astype(model.bk.dtype)
         with model.bk.ignore_float_errors():
             nll = (score or _own_score)(model, x, eps)
         ratio, tmp = np.empty(shape[:2]), np.empty(shape)
@@ -209,12 +204,13 @@ def _own_score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
     return model.with_samples(eps.shape[1]).terms(x, eps).nll
 
 
-def noise(shape: tuple[int, int, int], seed: int, numbers: Sequence[int], k: int) -> Float64:
-    """ε (n, S, Z): samples k … k + S − 1, k even, of the n images with these ``numbers``."""
+def noise(shape: tuple[int, int, int], seed: int, first: int, k: int) -> Float64:
+    """ε (n, S, Z): samples k … k + S − 1, k even, of the images ``first`` … ``first`` + n − 1."""
     eps = np.empty(shape)
     scratch = np.empty(normal_scratch_size(shape[1] * shape[2]))
-    for row, number in zip(eps, numbers, strict=True):
-        fill_normal(row, Stream(seed, Purpose.IMPORTANCE, 0, number), scratch, k * shape[2])
+    for i in range(shape[0]):
+        stream = Stream(seed, Purpose.IMPORTANCE, 0, first + i)
+        fill_normal(eps[i], stream, scratch, k * shape[2])
     return eps
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.evaluation import importance_sampled
-from scratchvae.evaluation.nll import ROWS, noise
+from scratchvae.evaluation.nll import noise
 from scratchvae.models import Model
 
 Float64 = NDArray[np.float64]
@@ -25,22 +25,25 @@ class LogDensity(NamedTuple):
 def importance_sampling(model: Model, rows: Float64, draws: int, seed: int) -> LogDensity:
     """log p(x) of rows (N, D) by importance sampling (E59) with ``draws`` draws of z."""
     with np.errstate(all="ignore"):
-        found = importance_sampled(model, rows, samples=draws, seed=seed, numbers=numbers_of(rows))
-    return finite(found.log_p, found.error)
+        found = [
+            importance_sampled(model, row, samples=draws, seed=seed, first=number)
+            for row, number in zip(rows, numbers_of(rows), strict=True)
+        ]
+    log_p, error = (
+        np.concatenate([getattr(one, name) for one in found]) for name in ("log_p", "error")
+    )
+    return finite(log_p, error)
 
 
 def lower_bound(model: Model, rows: Float64, draws: int, seed: int) -> LogDensity:
     """E_q[log p(x|z)] − KL of rows (N, D), a lower bound (E1), the mean over ``draws`` draws."""
-    numbers, bound, error = numbers_of(rows), np.empty(len(rows)), np.empty(len(rows))
-    block, model = max(1, ROWS // draws), model.with_samples(draws)
-    for i in range(0, len(rows), block):
-        here = slice(i, i + block)
-        few = numbers[here]
-        eps = noise((len(few), draws, model.vae.latent_dim), seed, few, 0)
+    model, shape = model.with_samples(draws), (1, draws, model.vae.latent_dim)
+    bound, error = np.empty(len(rows)), np.empty(len(rows))
+    for i, number in enumerate(numbers_of(rows)):
         with np.errstate(all="ignore"):
-            terms = model.terms(rows[here], eps)
-            bound[here] = -terms.nll.mean(axis=1) - terms.kl.sum(axis=1)
-            error[here] = terms.nll.std(axis=1) / np.sqrt(max(draws - 1, 1))
+            nll, kl, _ = model.terms(rows[i], noise(shape, seed, number, 0))
+            bound[i] = -nll.mean() - kl.sum()
+            error[i] = nll.std() / np.sqrt(max(draws - 1, 1))
     return finite(bound, error)
 
 
