@@ -66,7 +66,7 @@ def wide_vectors() -> dict[str, bool]:
     if "torch" in sys.modules:
         found["torch"] = sys.modules["torch"].backends.cpu.get_cpu_capability() == "AVX512"
     if "scratchvae.backend.compiled" in sys.modules:
-        codes = sys.modules["scratchvae.backend.compiled"].adam_loop.inspect_asm().values()
+        codes = sys.modules["scratchvae.backend.loops"].adam_loop.inspect_asm().values()
         found["numba"] = any("zmm" in code or "{%k" in code for code in codes)
     return found
 

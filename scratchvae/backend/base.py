@@ -216,10 +216,13 @@ class Backend:
         np.minimum(draw, below_one(self.dtype), out=draw)
         self.load(draw.reshape(out.shape), out)
 
-    def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
-        """out = N(0, 1), a function of the stream and of the position in ``out`` alone."""
+    def normal(self, out: Array, stream: Stream, scratch: Array, position: int = 0) -> None:
+        """out = N(0, 1), a function of the stream and of the position in it alone.
+
+        ``position``: that of the first number, even.
+        """
         draw = np.empty(out.shape)
-        fill_normal(draw, stream, scratch)
+        fill_normal(draw, stream, scratch, position)
         self.load(draw, out)
 
     def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:

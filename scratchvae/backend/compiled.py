@@ -249,9 +249,9 @@ class CompiledBackend(NumpyBackend):
         else:
             loops.gather_loop(images, index, self.dtype.type(max_level), out)
 
-    def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
+    def normal(self, out: Array, stream: Stream, scratch: Array, position: int = 0) -> None:
         u = scratch[: out.size + out.size % 2]
-        fill_uniform(u, stream)
+        fill_uniform(u, stream, position)
         loops.normal_loop(u, out.reshape(-1))
 
     def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:

@@ -108,8 +108,8 @@ class NumpyBackend(Backend):
         np.minimum(draw, below_one(self.dtype), out=draw)
         np.copyto(out.reshape(-1), draw, casting="same_kind")
 
-    def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
-        fill_normal(out, stream, scratch)
+    def normal(self, out: Array, stream: Stream, scratch: Array, position: int = 0) -> None:
+        fill_normal(out, stream, scratch, position)
 
     def blas_threads(self) -> int:
         return max((pool["num_threads"] for pool in _blas().info()), default=0)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import get_backend
-from scratchvae.backend.noise import Purpose, Stream, fill_normal, normal_scratch_size
+from scratchvae.backend import Backend, get_backend
+from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split
 from scratchvae.data.reading import is_whole
 from scratchvae.errors import ConfigError
@@ -32,8 +32,8 @@ Float64 = NDArray[np.float64]
 Score = Callable[[Model, NDArray, NDArray], NDArray]
 
 HOST = get_backend("cpu", "float64")  # numbers about samples are float64, whatever the model's type
-IMAGES = 250  # images at a time, and
-ROWS = 8_000  # decoded z at a time; neither changes a number beyond rounding
+IMAGES = 20  # images at a time, and
+ROWS = 4_000  # decoded z at a time; neither changes a number beyond rounding
 
 
 @dataclass(frozen=True)
@@ -155,42 +155,34 @@ def importance_sampled(
     if not all(1 <= count <= samples for count in prefixes):
         raise ConfigError(f"prefixes lie between 1 and {samples}, the samples, not {prefixes}")
     x = grey_values(images, model.vae)
-    parts = [
-        _of_block(model, x[i : i + IMAGES], samples, seed, first + i, score, rows, prefixes)
-        for i in range(0, len(x), IMAGES)
-    ]
+    host, parts = HOST.with_compiled(model.bk.compiled), []
+    for start in range(0, len(x), IMAGES):
+        block = x[start : start + IMAGES]
+        mean, fewer = LogMeanExp(len(block)), np.empty((len(block), len(prefixes)))
+        each = max(2, rows // len(block) // 2 * 2)  # even: a pair of normals is not split
+        for k in range(0, samples, each):
+            shape = (len(block), min(each, samples - k), model.vae.latent_dim)
+            eps = noise(shape, seed, first + start, k, host)
+            log_weights = _log_weights(model, block, eps, score or _own_score)
+            for i, count in enumerate(prefixes):
+                if k < count <= k + shape[1]:
+                    fewer[:, i] = mean.with_block(log_weights[:, : count - k]).value()
+            mean.add(log_weights)
+        parts.append((mean.value(), mean.effective_samples(), fewer, mean.standard_error()))
     return ImportanceSampled(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _of_block(
-    model: Model,
-    x: NDArray,
-    samples: int,
-    seed: int,
-    first: int,
-    score: Score | None,
-    rows: int,
-    prefixes: Sequence[int],
-) -> ImportanceSampled:
-    """The same for images that are held at one time."""
-    mean, fewer = LogMeanExp(len(x)), np.empty((len(x), len(prefixes)))
+def _log_weights(model: Model, x: NDArray, eps: Float64, score: Score) -> Float64:
+    """log p(x|z) p(z) / q(z|x) of images x (n, D) and noise (n, S, Z): (n, S)."""
+    # Rounded to the model's float type, so that the densities are those of the z it decodes.
+    eps = eps.astype(model.bk.dtype)
+    with model.bk.ignore_float_errors():
+        nll = score(model, x, eps)
     head = np.hstack(model.encode(x)).astype(np.float64)
-    block = max(2, rows // len(x) // 2 * 2)  # even: a pair of normals is not split
-    for k in range(0, samples, block):
-        shape = (len(x), min(block, samples - k), model.vae.latent_dim)
-        # Rounded to the model's float type, so that the densities are those of the z it decodes.
-        eps = noise(shape, seed, first, k).astype(model.bk.dtype)
-        with model.bk.ignore_float_errors():
-            nll = (score or _own_score)(model, x, eps)
-        ratio, tmp = np.empty(shape[:2]), np.empty(shape)
-        z = reparameterized(head, eps)
-        log_ratio(HOST, head, z, eps, ratio, (tmp, np.empty(shape[:2]), np.empty(len(x))))
-        log_weights = -ratio - nll
-        for i, count in enumerate(prefixes):
-            if k < count <= k + shape[1]:
-                fewer[:, i] = mean.with_block(log_weights[:, : count - k]).value()
-        mean.add(log_weights)
-    return ImportanceSampled(mean.value(), mean.effective_samples(), fewer, mean.standard_error())
+    ratio, sums, rows = np.empty(nll.shape), np.empty(nll.shape), np.empty(len(x))
+    z = reparameterized(head, eps)
+    log_ratio(HOST, head, z, eps, ratio, (np.empty(z.shape), sums, rows))
+    return -ratio - nll
 
 
 def reparameterized(head: Float64, eps: NDArray) -> Float64:
@@ -204,13 +196,14 @@ def _own_score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
     return model.with_samples(eps.shape[1]).terms(x, eps).nll
 
 
-def noise(shape: tuple[int, int, int], seed: int, first: int, k: int) -> Float64:
+def noise(
+    shape: tuple[int, int, int], seed: int, first: int, k: int, bk: Backend = HOST
+) -> Float64:
     """ε (n, S, Z): samples k … k + S − 1, k even, of the images ``first`` … ``first`` + n − 1."""
-    eps = np.empty(shape)
-    scratch = np.empty(normal_scratch_size(shape[1] * shape[2]))
+    eps, scratch = np.empty(shape), bk.noise_scratch(shape[1] * shape[2])
     for i in range(shape[0]):
         stream = Stream(seed, Purpose.IMPORTANCE, 0, first + i)
-        fill_normal(eps[i], stream, scratch, k * shape[2])
+        bk.normal(eps[i], stream, scratch, k * shape[2])
     return eps
 
 

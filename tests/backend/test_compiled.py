@@ -1,5 +1,6 @@
 """Loops that numba compiles: the bits of NumPy's update rules, and all else to a few ulp."""
 
+import copy
 import importlib.util
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.latent import gaussian
-from scratchvae.layers.activations import relu_grad, tanh_grad
+from scratchvae.layers.activations import relu_grad, tanh, tanh_grad
 from scratchvae.likelihoods.bernoulli import bernoulli_nll, bernoulli_nll_and_grad
 from scratchvae.optim import SGD, Adagrad, Adam, RMSprop
 from scratchvae.runs import RunFolder
@@ -60,8 +61,9 @@ def test_e24_e41_e42_e43_an_update_rule_has_the_bits_of_its_form_in_numpy(rule, 
         p = rng.normal(size=1003).astype(dtype)
         moments = [np.full(p.shape, rule.starts.get(name, 0.0), dtype) for name in rule.moments]
         buffers = (*moments, bk.update_scratch(p.size))
+        sizes = rng.choice([1e4 * float(np.finfo(dtype).tiny), 1e-20, 1e-4, 1.0], p.shape)
         for t in range(1, 131):  # the update number 128 flushes
-            g = (rng.normal(size=p.shape) * rng.choice([1e-20, 1e-4, 1.0], p.shape)).astype(dtype)
+            g = (rng.normal(size=p.shape) * sizes).astype(dtype)
             bk.fused(type(rule).update)(rule, bk, p, g, buffers, 1e-2, t)
         kept.append((p, *moments))
     for numpy, loops in zip(*kept, strict=True):
@@ -144,6 +146,49 @@ def test_e17_a_weight_for_each_latent_unit_is_left_to_numpy():
         bk.compute(gaussian.kl_grad, head, std, weight, added, np.empty_like(std))
         found.append(added)
     np.testing.assert_array_equal(*found)
+
+
+def with_gaps(a):
+    """The same numbers, with a gap after each."""
+    wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan, a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+def calls():
+    """The equations that have a loop: which arguments they write, and arrays as in a step."""
+    head, std, z, eps, like_z = latent_arrays("float32", 2)
+    y, dy = np.tanh(z[0]), eps[0]
+    a, x = np.repeat(z, 3, axis=2), (np.repeat(z[:, :1], 3, axis=2) > 0).astype("f4")
+    room, kl, nll, rows = np.zeros_like, np.zeros((3, 5), "f4"), np.zeros((3, 2), "f4"), np.zeros(3)
+    return [
+        (tanh, (1,), (y, room(y))),
+        (relu_grad, (2,), (y, dy, room(y), room(y))),
+        (tanh_grad, (2,), (y, dy, room(y), room(y))),
+        (bernoulli_nll, (2,), (a, x, nll, room(a), room(a))),
+        (bernoulli_nll_and_grad, (2, 3), (a, x, nll, room(a), room(a), room(a))),
+        (gaussian.kl_per_unit, (2,), (head, std, kl, room(kl))),
+        (gaussian.kl_grad, (3,), (head, std, 0.5, head, room(std))),
+        (gaussian.monte_carlo_kl, (3,), (head, z, eps, kl, (like_z, room(kl)))),
+        (gaussian.log_ratio, (3,), (head, z, eps, nll, (like_z, room(nll), rows.astype("f4")))),
+        (gaussian.reparameterize_grad, (3,), (std, eps, z, room(head), like_z)),
+    ]
+
+
+@pytest.mark.parametrize("call", range(10), ids=lambda i: calls()[i][0].__name__)
+def test_a_loop_leaves_arrays_with_gaps_to_numpy(call, monkeypatch):
+    from scratchvae.backend import compiled
+
+    monkeypatch.setitem(compiled.CompiledBackend.fused_forms, "tanh", compiled.tanh)
+    equation, outputs, given = calls()[call]
+    for gap in (None, *(i for i, a in enumerate(given) if isinstance(a, np.ndarray))):
+        found = []
+        for bk in both():
+            args = [with_gaps(a) if i == gap else copy.deepcopy(a) for i, a in enumerate(given)]
+            bk.compute(equation, *args)
+            found.append([args[i] for i in outputs])
+        for numpy, loops in zip(*found, strict=True):
+            np.testing.assert_allclose(loops, numpy, rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 3])

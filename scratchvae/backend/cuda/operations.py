@@ -48,9 +48,10 @@ class CudaOperations(Backend):
         n, top = out.size, below_one(self.dtype)
         self.kernels.each("uniform", -(-n // 4), out, n, top, *_words(stream))
 
-    def normal(self, out: Array, stream: Stream, scratch: Array) -> None:
-        if not self._can(out):
-            return super().normal(out, stream, scratch)
+    def normal(self, out: Array, stream: Stream, scratch: Array, position: int = 0) -> None:
+        if position or not self._can(out):
+            scratch = super().noise_scratch(out.size) if scratch is None else scratch
+            return super().normal(out, stream, scratch, position)
         self.kernels.each("normal", -(-out.size // 4), out, out.size, *_words(stream))
 
     def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:
