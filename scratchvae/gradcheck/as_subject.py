@@ -1,7 +1,6 @@
 """What gradcheck was given, turned into a subject; whether the arrays beside it fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from scratchvae.gradcheck.subjects import (
 from scratchvae.layers import Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models import VAE
-from scratchvae.types import Function, Json
+from scratchvae.types import Function, Json, Values
 
 
 def as_subject(
@@ -32,7 +31,9 @@ def as_subject(
     seed: int = 0,
 ) -> Subject:
     """What :func:`~scratchvae.gradcheck.gradcheck` was given, as a subject."""
-    given: Any = [np.asarray(a, dtype=np.float64) if backward is None else a for a in arrays]
+    given: list[Values] = [
+        np.asarray(a, dtype=np.float64) if backward is None else a for a in arrays
+    ]
     how: Json = {"parameters": parameters, "seed": seed}
     if isinstance(what, Subject):
         return what
@@ -60,7 +61,7 @@ def in_place_findings(subject: Subject, seed: int) -> Iterator[Finding]:
         yield from findings_in_place(subject, subject.in_place, subject.cotangent(seed))
 
 
-def require_arrays(what: object, arrays: Sequence[Any]) -> None:
+def require_arrays(what: object, arrays: Sequence[Values]) -> None:
     """``UncheckableError`` unless a layer gets x, a likelihood logits and pixels, a VAE its own."""
     shapes = [np.shape(a) for a in arrays]
     if isinstance(what, Layer | Sequential):

@@ -79,9 +79,9 @@ def gradcheck(
 
 def check_gradient(
     f: Function | Adapted,
-    *arguments: Any,
+    *arguments: object,
     vjp: Function | None = None,
-    constants: Mapping[str, Any] | None = None,
+    constants: Mapping[str, object] | None = None,
     method: str = "complex",
     directions: int | None = None,
     tolerance: float | None = None,
@@ -123,7 +123,7 @@ def check_gradient(
 
 
 def assert_gradient(
-    f: Function | Adapted, *arguments: Any, vjp: Function | None = None, **options: Any
+    f: Function | Adapted, *arguments: object, vjp: Function | None = None, **options: Any
 ) -> Report:
     """:func:`check_gradient`, for tests: an ``AssertionError`` with the report unless it is right.
 
@@ -133,7 +133,10 @@ def assert_gradient(
 
 
 def _require_same_shape(
-    f: Function, surrogate: Function, arguments: Sequence[Any], constants: Mapping[str, Any] | None
+    f: Function,
+    surrogate: Function,
+    arguments: Sequence[object],
+    constants: Mapping[str, object] | None,
 ) -> None:
     """``UncheckableError`` for a surrogate that is none: its values have another shape."""
     shapes = [np.shape(g(*arguments, **(constants or {}))) for g in (f, surrogate)]

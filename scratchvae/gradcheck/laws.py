@@ -1,7 +1,6 @@
 """Laws that a gradient keeps whatever it computes: shapes, memory, rows, calls in between."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,10 @@ SAME = 1e-12  # of the largest element: the same sums in another order
 
 def check_laws(
     f: Function,
-    *arguments: Any,
+    *arguments: object,
     vjp: Function,
     batched: Sequence[str] = (),
-    make: Callable[[int], Sequence[Any]] | None = None,
+    make: Callable[[int], Sequence[object]] | None = None,
     seed: int = 0,
 ) -> Report:
     """Check what must hold for every right gradient, beside the gradient itself.
@@ -57,7 +56,7 @@ def _layouts(subject: FunctionSubject, seed: int) -> Iterator[Finding]:
 
 
 def _placed(backward: Function, place: Callable[[NDArray], NDArray]) -> Function:
-    def moved(a: Any) -> Any:
+    def moved(a: object) -> object:
         return place(a) if isinstance(a, np.ndarray) and a.ndim else a
 
     return lambda *arguments, **constants: backward(*map(moved, arguments), **constants)
@@ -124,7 +123,7 @@ def _at(subject: FunctionSubject, args: Arrays) -> FunctionSubject:
 
 
 def _sizes(
-    f: Function, vjp: Function, make: Callable[[int], Sequence[Any]], seed: int
+    f: Function, vjp: Function, make: Callable[[int], Sequence[object]], seed: int
 ) -> Iterator[Finding]:
     for n in SIZES:
         try:

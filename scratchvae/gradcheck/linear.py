@@ -1,7 +1,6 @@
 """The dot test: a linear map and its adjoint, without any derivative."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +11,7 @@ from scratchvae.gradcheck.report import Finding, Outcome, Report, UncheckableErr
 TOLERANCE = 1e-12  # of ‖w‖ ‖A v‖ and ‖Aᵀ w‖ ‖v‖: sums of some thousand terms in any order
 DRAWS = 3
 
-Map = Callable[[Any], Any]
+Map = Callable[[NDArray], ArrayLike]
 
 
 def dot_test(

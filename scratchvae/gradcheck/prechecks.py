@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from types import CellType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject
 from scratchvae.gradcheck.subjects.function import BoundFunction, FunctionSubject
 from scratchvae.types import JsonView
+
+Generator = np.random.Generator | np.random.RandomState
 
 MARK = (
     0.7390851332151607  # what a buffer holds that was not written: no gradient is this everywhere
@@ -227,7 +229,7 @@ def _check_gradient(subject: Subject, name: str, g: NDArray, single: bool) -> No
         raise UncheckableError(f"{start} {g.dtype} for float64: keep the dtype of the argument")
 
 
-def _generators(subject: Subject) -> Iterator[Any]:
+def _generators(subject: Subject) -> Iterator[Generator]:
     """NumPy's global generator, and every generator that a function can be seen to hold."""
     yield np.random.mtrand._rand
     if not isinstance(subject, FunctionSubject):
@@ -249,6 +251,7 @@ def _filled(cell: CellType) -> bool:
         return False
 
 
-def _state(generator: Any) -> str:
-    state = generator.get_state() if hasattr(generator, "get_state") else None
-    return repr(state if state is not None else generator.bit_generator.state)
+def _state(generator: Generator) -> str:
+    if isinstance(generator, np.random.Generator):
+        return repr(generator.bit_generator.state)
+    return repr(generator.get_state())

@@ -1,7 +1,5 @@
 """A gradient in float32 or float16 beside itself in float64, with a bound that is measured."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -16,7 +14,7 @@ ROOM = 64.0  # times the rounding that was measured in float64, in units of the 
 
 
 def check_precision(
-    f: Function, *arguments: Any, vjp: Function, dtype: DTypeLike = "float32", seed: int = 0
+    f: Function, *arguments: object, vjp: Function, dtype: DTypeLike = "float32", seed: int = 0
 ) -> Report:
     """The gradient in ``dtype`` against the same code in float64, at the same numbers.
 

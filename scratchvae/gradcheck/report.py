@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
 
 from scratchvae.errors import ConfigError, ScratchVAEError
 from scratchvae.types import Json
@@ -158,7 +157,7 @@ class Report:
         return self
 
 
-def _finite(value: object) -> Any:
+def _finite(value: object) -> object:
     """JSON knows no infinity and no NaN: say them as strings."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}

@@ -1,9 +1,7 @@
 """Second derivatives: Hessian times vector by a complex step over a hand-written gradient."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
@@ -15,12 +13,14 @@ from scratchvae.gradcheck.prechecks import refusal
 from scratchvae.gradcheck.report import Finding, Outcome, Report, UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.gradcheck.subjects.function import FunctionSubject
-from scratchvae.types import Function
+from scratchvae.types import Function, Values
 
 TOLERANCE = 1e-11
 
 
-def hessian_product(f: Function, *arguments: Any, vjp: Function, v: Any = None) -> Arrays:
+def hessian_product(
+    f: Function, *arguments: object, vjp: Function, v: Values | None = None
+) -> Arrays:
     """H v of ⟨w, f⟩ by argument, from the gradient alone: Im ∇f(x + ihv) / h  (E28).
 
     ``v``: a direction for each argument, in the same order, or a random one. w is 1 for a scalar
@@ -33,7 +33,7 @@ def hessian_product(f: Function, *arguments: Any, vjp: Function, v: Any = None) 
 
 
 def check_hessian(
-    f: Function, *arguments: Any, vjp: Function, hvp: Function | None = None,
+    f: Function, *arguments: object, vjp: Function, hvp: Function | None = None,
     tolerance: float = TOLERANCE, seed: int = 0,
 ) -> Report:  # fmt: skip
     """Whether the second derivatives that a gradient implies are symmetric: ⟨u, Hv⟩ = ⟨v, Hu⟩.
@@ -81,7 +81,7 @@ def _directions(subject: FunctionSubject, seed: int) -> Arrays:
     return {n: direction(a.shape, seed, f"second {n}") for n, a in subject.args.items()}
 
 
-def _named(subject: FunctionSubject, arrays: Any) -> Arrays:
+def _named(subject: FunctionSubject, arrays: Values) -> Arrays:
     given = list(arrays) if isinstance(arrays, tuple | list) else [arrays]
     shapes = [np.shape(a) for a in given]
     wanted = [a.shape for a in subject.args.values()]
@@ -99,7 +99,7 @@ def _size(a: Arrays) -> float:
 
 
 def _finding(
-    name: str, found: Any, expected: Any, scale: float, tolerance: float, wrong: str
+    name: str, found: ArrayLike, expected: ArrayLike, scale: float, tolerance: float, wrong: str
 ) -> Finding:
     error = gradient_error(found, expected, scale)
     right = error <= tolerance

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scratchvae.types import Function
+
 Place = tuple[Any, ...]  # the way to a leaf: positions and keys
+Leaf = Any  # an array, a number, or whatever else a function may take
 
 
-def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def leaves(value: object, place: Place = ()) -> Iterator[tuple[Place, Leaf]]:
     """Every leaf of nested containers, in order; a list of plain numbers is one leaf, an array."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -21,19 +24,18 @@ def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
         yield place, value
 
 
-def rebuilt(value: Any, new: Mapping[Place, Any], place: Place = ()) -> Any:
+def rebuilt(value: object, new: Mapping[Place, object], place: Place = ()) -> object:
     """The same containers with the leaves of ``new``; a leaf that is not there stays."""
     if isinstance(value, Mapping):
         return {key: rebuilt(inner, new, (*place, key)) for key, inner in value.items()}
     if isinstance(value, tuple | list) and not is_numbers(value):
         inner = [rebuilt(v, new, (*place, i)) for i, v in enumerate(value)]
-        if hasattr(value, "_fields"):
-            return type(value)(*inner)
-        return type(value)(inner)
+        container: Function = type(value)
+        return container(*inner) if hasattr(value, "_fields") else container(inner)
     return new.get(place, value)
 
 
-def is_numbers(value: Any) -> bool:
+def is_numbers(value: object) -> bool:
     """Whether a list or tuple holds numbers alone, perhaps in lists: what NumPy calls an array."""
     if not isinstance(value, tuple | list) or not value:
         return False
@@ -42,7 +44,7 @@ def is_numbers(value: Any) -> bool:
     )
 
 
-def is_real(leaf: Any) -> bool:
+def is_real(leaf: object) -> bool:
     """Whether a leaf is a floating-point number or array, which has a gradient."""
     if isinstance(leaf, float | np.ndarray | np.generic):
         return np.asarray(leaf).dtype.kind == "f"

@@ -2,7 +2,6 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 from scratchvae.types import Function
 
@@ -18,7 +17,7 @@ class Adapted:
     f: Function
     vjp: Function
     name: str
-    more: tuple[Any, ...] = ()
+    more: tuple[object, ...] = ()
     names: tuple[str, ...] = ()
 
 

@@ -1,18 +1,29 @@
 """A layer as courses have it: ``forward``, ``backward``, parameters and gradients as attributes."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.adapters.adapted import Adapted, names_of
+from scratchvae.types import Function
 
 # Where the gradient of a parameter W is looked for.
 GRADIENTS = ("d{}", "grad_{}", "{}_grad", "g{}", "d_{}", "grads['{}']", "grad['{}']", "{}.grad")
 
+# How to read a parameter of a layer, and how to write it.
+Access = tuple[Callable[[], object], Callable[[object], None]]
 
-def course(layer: Any, **gradients: str) -> Adapted:
+
+class Layer(Protocol):
+    """What a layer of a course has at least."""
+
+    forward: Function
+    backward: Function
+
+
+def course(layer: Layer, **gradients: str) -> Adapted:
     """``y = layer.forward(x)``, ``dx = layer.backward(dy)``, and the layer's parameters.
 
     Parameters are the arrays that the layer has beforehand, or those in ``params``; their gradients
@@ -31,20 +42,21 @@ def course(layer: Any, **gradients: str) -> Adapted:
             )
     places = list(_parameters(layer, gradients))
 
-    def run(arguments: tuple[Any, ...]) -> Any:
+    def run(arguments: tuple[object, ...]) -> object:
         count = len(places)
         for place, value in zip(places, arguments[len(arguments) - count :], strict=True):
             place.write(value)
         return layer.forward(*arguments[: len(arguments) - count])
 
-    def f(*arguments: Any) -> Any:
+    def f(*arguments: object) -> object:
         return run(arguments)
 
-    def vjp(*arguments_and_dy: Any) -> Any:
+    def vjp(*arguments_and_dy: object) -> object:
         *arguments, dy = arguments_and_dy
         run(tuple(arguments))
-        if callable(getattr(layer, "zero_grad", None)):
-            layer.zero_grad()
+        zero_grad = getattr(layer, "zero_grad", None)
+        if callable(zero_grad):
+            zero_grad()
         found = layer.backward(dy)
         found = found if isinstance(found, tuple) else (found,)
         return (*found, *(place.gradient() for place in places))
@@ -57,12 +69,12 @@ def course(layer: Any, **gradients: str) -> Adapted:
 class Place:
     """A parameter of a layer: how to read and write it, and where its gradient is."""
 
-    def __init__(self, name: str, read: Callable[[], Any], write: Callable[[Any], None],
-                 gradient: Callable[[], Any]) -> None:  # fmt: skip
+    def __init__(self, name: str, read: Callable[[], object], write: Callable[[object], None],
+                 gradient: Callable[[], object]) -> None:  # fmt: skip
         self.name, self.read, self.write, self.gradient = name, read, write, gradient
 
 
-def _parameters(layer: Any, gradients: dict[str, str]) -> Iterator[Place]:
+def _parameters(layer: object, gradients: dict[str, str]) -> Iterator[Place]:
     held = getattr(layer, "params", None)
     if isinstance(held, dict):
         for name in held:
@@ -76,19 +88,19 @@ def _parameters(layer: Any, gradients: dict[str, str]) -> Iterator[Place]:
             yield Place(name, *_attribute(owner, attribute), _gradient(layer, name, gradients))
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
-def _is_gradient(layer: Any, name: str, gradients: dict[str, str]) -> bool:
+def _is_gradient(layer: object, name: str, gradients: dict[str, str]) -> bool:
     """Whether a name is that of the gradient of another attribute."""
     plain = [form for form in GRADIENTS if "[" not in form and "." not in form]
     others = [n for n in vars(layer) if n != name]
     return name in gradients.values() or any(f.format(n) == name for f in plain for n in others)
 
 
-def _gradient(layer: Any, name: str, gradients: dict[str, str]) -> Callable[[], Any]:
-    def read() -> Any:
+def _gradient(layer: object, name: str, gradients: dict[str, str]) -> Callable[[], object]:
+    def read() -> object:
         if name in gradients:
             return getattr(layer, gradients[name])
         for holder in ("grads", "grad"):
@@ -105,9 +117,11 @@ def _gradient(layer: Any, name: str, gradients: dict[str, str]) -> Callable[[], 
     return read
 
 
-def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+def _attribute(owner: object, name: str) -> Access:
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
-def _item(owner: dict[str, Any], name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+def _item(
+    owner: dict[str, object], name: str
+) -> tuple[Callable[[], object], Callable[[object], None]]:
     return lambda: owner[name], lambda value: owner.__setitem__(name, value)

@@ -1,7 +1,5 @@
 """A forward pass that returns what its backward pass needs, as ``jax.custom_vjp`` has it."""
 
-from typing import Any
-
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.adapters.adapted import Adapted, names_of
 from scratchvae.types import Function
@@ -15,7 +13,7 @@ def residuals(forward: Function, backward: Function, dy_first: bool = False) -> 
     forward pass does not return a pair.
     """
 
-    def both(*arguments: Any, **constants: Any) -> tuple[Any, Any]:
+    def both(*arguments: object, **constants: object) -> tuple[object, object]:
         found = forward(*arguments, **constants)
         if not isinstance(found, tuple) or len(found) != 2:
             raise ConfigError(
@@ -24,10 +22,10 @@ def residuals(forward: Function, backward: Function, dy_first: bool = False) -> 
             )
         return found
 
-    def f(*arguments: Any, **constants: Any) -> Any:
+    def f(*arguments: object, **constants: object) -> object:
         return both(*arguments, **constants)[0]
 
-    def vjp(*arguments_and_dy: Any, **constants: Any) -> Any:
+    def vjp(*arguments_and_dy: object, **constants: object) -> object:
         *arguments, dy = arguments_and_dy
         kept = both(*arguments, **constants)[1]
         return backward(dy, kept) if dy_first else backward(kept, dy)

@@ -1,12 +1,17 @@
 """A ``torch.autograd.Function`` with its own forward and backward."""
 
 import sys
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.adapters.adapted import Adapted, names_of
+from scratchvae.types import Values
+
+Tensors = Any  # a tensor of PyTorch, which need not be installed, or a tuple of them
 
 
 def torch_function(function: Any) -> Adapted:
@@ -22,25 +27,25 @@ def torch_function(function: Any) -> Adapted:
             f"torch_function takes a subclass of torch.autograd.Function, not {function!r}"
         )
 
-    def tensor(a: Any, wanted: bool = False) -> Any:
+    def tensor(a: object, wanted: bool = False) -> object:
         if not isinstance(a, np.ndarray | np.generic):
             return a
         bare = np.asarray(a).view(np.ndarray)
         found = torch.from_numpy(bare) if bare.ndim else torch.from_numpy(bare.reshape(1))[0]
         return found.requires_grad_() if wanted and bare.dtype.kind == "f" else found
 
-    def host(value: Any) -> Any:
+    def host(value: object) -> object:
         if isinstance(value, tuple | list):
             return tuple(host(v) for v in value)
         if not isinstance(value, torch.Tensor):
             return value
         return value.detach().resolve_conj().numpy()
 
-    def f(*arguments: Any) -> Any:
+    def f(*arguments: object) -> object:
         with torch.no_grad():
             return host(function.apply(*(tensor(a) for a in arguments)))
 
-    def vjp(*arguments_and_dy: Any) -> Any:
+    def vjp(*arguments_and_dy: object) -> object:
         *arguments, dy = arguments_and_dy
         inputs = [tensor(a, wanted=True) for a in arguments]
         wanted = [t for t in inputs if isinstance(t, torch.Tensor) and t.requires_grad]
@@ -56,11 +61,13 @@ def torch_function(function: Any) -> Adapted:
     return Adapted(f, vjp, function.__name__, names=names_of(function.forward, leave_out=1))
 
 
-def _is_function(torch: Any, function: Any) -> bool:
+def _is_function(torch: ModuleType, function: object) -> bool:
     return isinstance(function, type) and issubclass(function, torch.autograd.Function)
 
 
-def _moving(torch: Any, y: Any, dy: Any, tensor: Any) -> tuple[list[Any], list[Any]]:
+def _moving(
+    torch: ModuleType, y: Tensors, dy: Values, tensor: Callable[[object], Tensors]
+) -> tuple[list[Tensors], list[Tensors]]:
     """The outputs that have a gradient, each with its cotangent."""
     if isinstance(y, torch.Tensor):
         return [y], [tensor(np.asarray(dy))]

@@ -14,7 +14,7 @@ from scratchvae.gradcheck.dual import Dual, Watch, direction_of, dual
 from scratchvae.gradcheck.points import rays, rounding_along, typical_rounding
 from scratchvae.gradcheck.report import BrokenContractError, UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays, Subject
-from scratchvae.gradcheck.trees import Place, is_real, joined, leaves, rebuilt, words
+from scratchvae.gradcheck.trees import Leaf, Place, is_real, joined, leaves, rebuilt, words
 from scratchvae.types import Function
 
 EPS = float(np.finfo(np.float64).eps)
@@ -29,7 +29,7 @@ class Calls:
     function that draws its own noise.
     """
 
-    constants: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, object] = field(default_factory=dict)
     overwrites: tuple[str, ...] = ()
     reseed: Function | None = None
 
@@ -48,7 +48,7 @@ class FunctionSubject(Subject):
         self,
         f: Function,
         backward: Function,
-        arguments: Sequence[Any],
+        arguments: Sequence[object],
         name: str | None = None,
         names: Sequence[str] = (),
         calls: Calls | None = None,
@@ -79,10 +79,10 @@ class FunctionSubject(Subject):
         self.sizes = {"the batch size": rows} if rows else {}
         self.remarks: list[str] = []  # what is no error, but worth a word
         self.single_only = False  # it refuses float64, and was given float32
-        self._value: Any = None
+        self._value: object = None
 
     @property
-    def value_here(self) -> Any:
+    def value_here(self) -> object:
         """What f returns at the point, in its own structure."""
         if self._value is None:
             try:
@@ -140,7 +140,9 @@ class FunctionSubject(Subject):
         arguments = [rebuilt(a, new, (i,)) for i, a in enumerate(self.arguments)]
         return self.at(arguments)
 
-    def at(self, arguments: Sequence[Any], backward: Function | None = None) -> "FunctionSubject":
+    def at(
+        self, arguments: Sequence[object], backward: Function | None = None
+    ) -> "FunctionSubject":
         """The same function at other arguments, perhaps with another backward."""
         return FunctionSubject(
             self.f, backward or self.backward, arguments, self.name, self.names, self.calls
@@ -158,7 +160,7 @@ class BoundFunction:
     def value(self, args: Mapping[str, NDArray]) -> NDArray:
         return _flat(self.subject, self.raw(args))
 
-    def raw(self, args: Mapping[str, NDArray]) -> Any:
+    def raw(self, args: Mapping[str, NDArray]) -> object:
         """What f returns, as it is."""
         arrays = self._copies(args)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -197,16 +199,16 @@ class BoundFunction:
         if self.subject.calls.reseed is not None:
             self.subject.calls.reseed()
 
-    def _copies(self, args: Mapping[str, NDArray]) -> dict[str, Any]:
+    def _copies(self, args: Mapping[str, NDArray]) -> Arrays:
         if self.dtype.kind == "c":
             return {n: dual(np.array(a, self.dtype), self.watch) for n, a in args.items()}
         return {n: np.array(a, self.dtype) for n, a in args.items()}
 
-    def _arguments(self, arrays: Mapping[str, Any]) -> Any:
+    def _arguments(self, arrays: Mapping[str, NDArray]) -> list[object]:
         new = {self.subject.places[n]: a for n, a in arrays.items()}
         return [rebuilt(a, new, (i,)) for i, a in enumerate(self.subject.arguments)]
 
-    def _cotangent(self, w: NDArray) -> Any:
+    def _cotangent(self, w: NDArray) -> object:
         """w in the structure of y, with a number for each scalar."""
         y, start, new = self.subject.value_here, 0, {}
         real = np.float64 if self.dtype.kind == "c" else self.dtype  # dy has no direction
@@ -225,7 +227,7 @@ class BoundFunction:
                 new[place] = np.zeros(shape)
         return rebuilt(y, new)
 
-    def _by_name(self, found: Any) -> Arrays:
+    def _by_name(self, found: object) -> Arrays:
         subject, count = self.subject, len(self.subject.arguments)
         who = f"the backward of {subject.name}"
         if found is None:
@@ -245,7 +247,7 @@ class BoundFunction:
             )
         gradients = {}
         for name, (first, *rest) in subject.places.items():
-            g = by_argument[first]
+            g: Any = by_argument[first]
             for key in rest:
                 if g is None:
                     break
@@ -262,7 +264,7 @@ class BoundFunction:
         return gradients
 
     def _unchanged(
-        self, who: str, args: Mapping[str, NDArray], arrays: Mapping[str, Any],
+        self, who: str, args: Mapping[str, NDArray], arrays: Mapping[str, NDArray],
         allowed: Sequence[str],
     ) -> None:  # fmt: skip
         for name, a in arrays.items():
@@ -272,7 +274,7 @@ class BoundFunction:
                 raise BrokenContractError(f"{who} overwrites its argument {name}: copy it first")
 
 
-def _flat(subject: FunctionSubject, y: Any) -> NDArray:
+def _flat(subject: FunctionSubject, y: object) -> NDArray:
     """A single array as it is, several as one vector; integers among several have no gradient."""
     if not isinstance(y, tuple | list | Mapping):
         return _result(subject, y)
@@ -289,13 +291,13 @@ def _flat(subject: FunctionSubject, y: Any) -> NDArray:
     return joined(real)
 
 
-def _moves(leaf: Any) -> bool:
+def _moves(leaf: Leaf) -> bool:
     return isinstance(leaf, float) or (
         isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
     )
 
 
-def _result(subject: FunctionSubject, y: Any) -> NDArray:
+def _result(subject: FunctionSubject, y: object) -> NDArray:
     if isinstance(y, Dual):
         direction_of(y)
         return y.view(np.ndarray)
@@ -317,7 +319,7 @@ def _names(f: Function, count: int) -> tuple[str, ...]:
     return tuple(found[:count] if len(found) >= count else [f"arg{i}" for i in range(count)])
 
 
-def _checked(name: str, leaf: Any) -> NDArray:
+def _checked(name: str, leaf: Leaf) -> NDArray:
     a = np.asarray(leaf)
     if not np.all(np.isfinite(a)):
         raise UncheckableError(
@@ -326,7 +328,7 @@ def _checked(name: str, leaf: Any) -> NDArray:
     return a.astype(np.float64)
 
 
-def _refuse_complex(leaf: Any) -> None:
+def _refuse_complex(leaf: Leaf) -> None:
     if isinstance(leaf, complex | np.ndarray | np.generic) and np.asarray(leaf).dtype.kind in "cOU":
         raise UncheckableError(
             f"an argument of dtype {np.asarray(leaf).dtype} has no gradient: give real numbers"
