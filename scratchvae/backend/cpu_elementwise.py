@@ -6,7 +6,6 @@ Each is the fused form of an equation in ``layers/`` or ``likelihoods/``. They a
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from scratchvae.backend.allocation import numbers_in_cache
 from scratchvae.backend.base import Array, Backend
@@ -82,7 +81,7 @@ def bernoulli_nll_and_grad(
         add_products(bk, s_minus_x, logits, nll[rows], q[..., 0])
 
 
-def blocks(a: Array, x: Array) -> Iterator[tuple[Any, Any]]:
+def blocks(a: Array, x: Array) -> Iterator[tuple[Array, Array]]:
     """The parts of the logits that fit in cache, as indices of ``a`` and of the ``x`` beside them.
 
     For logits (B, K, D) and pixels (B, 1, D); other shapes come in one part.

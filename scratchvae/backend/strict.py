@@ -10,7 +10,7 @@ from them: a subclass would still convert silently.
 import operator
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -21,6 +21,8 @@ from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.cpu_updates import BRANCH_ON_VALUES
 from scratchvae.backend.noise import Stream
 from scratchvae.backend.strict_device import CaptureError, Device, Launch, TransferError, caller
+
+Plain = TypeVar("Plain")  # a number of Python's
 
 __all__ = ["Array", "CaptureError", "StrictBackend", "TransferError"]
 
@@ -56,7 +58,7 @@ class Array:
     def imag(self) -> "Array":
         return Array(self._a.imag, self.device, fresh=self.dtype.kind != "c")
 
-    def reshape(self, *shape: Any) -> "Array":
+    def reshape(self, *shape: int) -> "Array":
         view = self._a.reshape(*shape)
         return Array(view, self.device, fresh=not np.shares_memory(view, self._a))
 
@@ -100,7 +102,7 @@ class Array:
             if np.may_share_memory(value._a, self._a):
                 self.device.allocated(value.shape)
 
-    def _read(self, convert: Callable) -> Any:
+    def _read(self, convert: Callable[[NDArray], Plain]) -> Plain:
         self.device.synchronized(f"{convert.__name__}(array)")
         return convert(self._a)
 
@@ -178,7 +180,7 @@ class Namespace:
         if not callable(function) or isinstance(function, type):
             return function
 
-        def on_device(*args: object, out: Any = None, **kwargs: Any) -> Any:
+        def on_device(*args: object, out: object = None, **kwargs: object) -> object:
             kwargs = {key: _unwrap(value) for key, value in kwargs.items()}
             if out is not None:
                 if isinstance(out, Array):

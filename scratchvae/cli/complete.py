@@ -4,7 +4,6 @@ import argparse
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from scratchvae.cli.common import (
     add_device_arguments,
@@ -121,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     found = complete(model, images, mask, settings=settings, numbers=numbers)
     protocol = f"{pixels_of(config.binarize, config.seed)}; {how(model, wanted.mask, settings)}"
 
-    content: dict[str, Any] = {
+    content: Json = {
         "run": str(args.run),
         "split": wanted.split,
         "epoch": checkpoint.epoch,

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     d = TrainConfig()
     parser.register("action", None, Typed)
 
-    def option(*flags: str, help: str, default: Any, **more: Any) -> None:
+    def option(*flags: str, help: str, default: object, **more: Any) -> None:
         parser.add_argument(*flags, default=default, help=f"{help} (default: {default})", **more)
 
     option(

@@ -8,7 +8,7 @@ import math
 import reprlib
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def as_numbers(value: object, what: str) -> tuple[Array, tuple[str, ...]]:
     return array, names
 
 
-def on_host(value: object) -> Any:
+def on_host(value: Values) -> Values:
     """``value`` as NumPy can read it: tensors are detached, device arrays copied to the host."""
     for method in ("detach", "cpu", "to_numpy", "toarray"):
         if not isinstance(value, np.ndarray) and callable(getattr(value, method, None)):
@@ -231,7 +231,7 @@ def without_one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[:2] if shape[2:] == (1,) else shape
 
 
-def range_of(arrays: Sequence[Array]) -> tuple[Any, Any]:
+def range_of(arrays: Sequence[Array]) -> tuple[float, float]:
     """The smallest and the largest value, as Python numbers; both NaN if the arrays hold a NaN."""
     low = [array.min().item() for array in arrays]
     high = [array.max().item() for array in arrays]

@@ -9,7 +9,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -299,27 +298,27 @@ def require_protocol(protocol: str) -> None:
     )
 
 
-def require_max_level(max_level: Any) -> int:
+def require_max_level(max_level: object) -> int:
     """``max_level`` as an int; raises DataError unless it is a whole number from 1 to 255."""
     if not is_whole(max_level, 1) or max_level > 255:
         raise DataError(f"max_level={max_level!r} cannot be: a whole number from 1 to 255, or None")
     return int(max_level)
 
 
-def require_image_shape(shape: Any, name: str) -> tuple[int, ...] | None:
+def require_image_shape(shape: object, name: str) -> tuple[int, ...] | None:
     """(height, width) or (height, width, channels) as Python ints, or None for a table.
 
     Raises DataError unless they are whole numbers of at least 1.
     """
     if shape is None:
         return None
-    fine = isinstance(shape, tuple) and len(shape) in (2, 3)
-    if not fine or not all(is_whole(n, 1) for n in shape):
+    sizes = shape if isinstance(shape, tuple) and len(shape) in (2, 3) else (0,)
+    if not all(is_whole(n, 1) for n in sizes):
         raise DataError(
             f"{name}: the shape of an image is (height, width) or (height, width, channels), whole "
             f"numbers of at least 1, or None for a table, not {shape!r}"
         )
-    return tuple(int(n) for n in shape)
+    return tuple(int(n) for n in sizes)
 
 
 def default_colormap(split: Split) -> str:

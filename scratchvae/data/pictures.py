@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.data.files import MAX_BYTES, one_kind_of_error, require_file
 from scratchvae.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 PARTS = ("train", "test")  # subfolders of these names are the parts, not labels
@@ -87,7 +90,7 @@ def labelled_files(folder: Path) -> tuple[list[tuple[str | None, Path]], int]:
 
 def read_pictures(parts: list[list[Path]]) -> tuple[list[NDArray], list[str]]:
     """The pictures of each part, all in one mode, and notes on what was converted."""
-    found: list[list[Any]] = []
+    found: list[list[Image]] = []
     size: tuple[int, int] | None = None
     first = parts[0][0]
     opaque = total = 0
@@ -118,7 +121,7 @@ def read_pictures(parts: list[list[Path]]) -> tuple[list[NDArray], list[str]]:
     return [stack(images, mode) for images in found], notes
 
 
-def stack(images: list[Any], mode: str) -> NDArray:
+def stack(images: list["Image"], mode: str) -> NDArray:
     """Stack Pillow images, converted to ``mode``, into one array (N, H, W) or (N, H, W, 3)."""
     kind = {"1": np.bool_, "I": np.uint16}.get(mode, np.uint8)
     return np.stack(
@@ -126,7 +129,7 @@ def stack(images: list[Any], mode: str) -> NDArray:
     )
 
 
-def read_picture(file: Path) -> tuple[Any, bool]:
+def read_picture(file: Path) -> tuple["Image", bool]:
     """The picture in mode "1", "L", "I" or "RGB", and whether it had an opaque alpha channel."""
     from PIL import Image
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ class Reading:
                 )
 
 
-def is_whole(value: object, least: int) -> bool:
+def is_whole(value: object, least: int) -> TypeGuard[int]:
     """Whether ``value`` is a whole number (Python's or NumPy's, not a boolean) >= ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         return False

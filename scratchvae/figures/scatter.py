@@ -1,7 +1,7 @@
 """Posterior means of a 2-D latent space, coloured by label."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from scratchvae.figures.style import BLUE, HAIRLINE, INK, MANY, TICK, TITLE, hou
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import AbstractPathEffect
 
 SIDE = 560  # pixels: a square panel
 LEFT, BELOW = 110, 80  # room for the labels of the axes
@@ -180,7 +181,7 @@ def _name_scale(axes: "Axes", low: int, high: int) -> None:
         written.set_path_effects(_halo())
 
 
-def _halo() -> list[Any]:
+def _halo() -> list["AbstractPathEffect"]:
     """A white rim, so that a text can be read on points."""
     from matplotlib.patheffects import withStroke
 

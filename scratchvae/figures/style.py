@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
-from typing import Any
 
 DPI = 200  # of the PNG; all lengths of a page are whole pixels at this resolution
 
@@ -35,7 +34,7 @@ MANY = (
     ),
 )
 
-SETTINGS: dict[Any, Any] = {
+SETTINGS: dict[str, object] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, and has Φ, μ, − and ₁
     "font.size": LABEL,
     "text.color": INK,

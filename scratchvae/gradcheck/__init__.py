@@ -64,7 +64,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(import_module(f"scratchvae.gradcheck.{_HOME[name]}"), name)
     raise AttributeError(f"module 'scratchvae.gradcheck' has no attribute {name!r}")

@@ -76,7 +76,7 @@ class Pair:
     def __len__(self) -> int:
         return len(self.v)
 
-    def reshape(self, *shape: Any) -> "Pair":
+    def reshape(self, *shape: int) -> "Pair":
         return Pair(self.v.reshape(*shape), self.m.reshape(*shape))
 
     def fill(self, value: float) -> None:
@@ -152,7 +152,7 @@ class Namespace:
             return function
         rule = RULES.get(name)
 
-        def on_pairs(*args: object, out: Pair | None = None, **how: Any) -> Any:
+        def on_pairs(*args: object, out: Pair | None = None, **how: Any) -> object:
             if rule is not None:
                 result = rule(*args, **how)
             else:  # a function of values: what it was made of no longer matters

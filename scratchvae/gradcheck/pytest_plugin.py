@@ -9,13 +9,16 @@ pytest-xdist runs them in several processes.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scratchvae.types import Json
+from scratchvae.types import Function, Json
+
+if TYPE_CHECKING:
+    from scratchvae.gradcheck.adapters import Adapted
+    from scratchvae.gradcheck.report import Report
 
 PROPERTY = "gradient check"  # of a test: how a report travels from the process that ran it
 
@@ -41,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def assert_gradient(request: pytest.FixtureRequest) -> Callable[..., Any]:
+def assert_gradient(request: pytest.FixtureRequest) -> Function:
     """``scratchvae.gradcheck.assert_gradient`` with the options of the command line."""
     from scratchvae.gradcheck import check_gradient
 
@@ -50,7 +53,7 @@ def assert_gradient(request: pytest.FixtureRequest) -> Callable[..., Any]:
     given = {name: request.config.getoption(option) for name, option in names.items()}
     defaults = {name: value for name, value in given.items() if value is not None}
 
-    def check(f: Any, *arguments: Any, **options: Any) -> Any:
+    def check(f: "Function | Adapted", *arguments: object, **options: Any) -> "Report":
         report = check_gradient(f, *arguments, **(defaults | options))
         request.node.user_properties.append((PROPERTY, json.loads(report.to_json())))
         return report.raise_if_failed()

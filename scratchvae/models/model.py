@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scratchvae.backend import Backend, HostArray, get_backend
 from scratchvae.backend.noise import Purpose, Stream
@@ -13,7 +13,7 @@ from scratchvae.models.inputs import grey_values, latent_vectors, noise
 from scratchvae.models.recipe import make_vae, recipe_of
 from scratchvae.models.vae import VAE, BoundVAE
 from scratchvae.storage.archive import load_archive, save_archive
-from scratchvae.types import Values
+from scratchvae.types import Function, Values
 
 BLOCK = 250  # images at a time; part of the definition of evaluation noise, see Model.terms
 FIRST_DRAW = Stream(0, Purpose.TEST_LATENT)
@@ -94,7 +94,7 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model: {self.vae.layout.n_parameters:,} parameters, {self.bk!r}, {self.vae!r}>"
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Function, tuple[object, ...]]:
         """For pickle and copy: the parameters as host arrays, and which backend to ask for."""
         backend = (self.bk.name, str(self.bk.dtype), getattr(self.bk, "tf32", False))
         return _restore, (self.vae, backend, self.params.to_host())

@@ -1,19 +1,20 @@
 """How a VAE is made, as JSON can hold it: the classes of its parts and their settings."""
 
-from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TypeVar
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import Estimator
 from scratchvae.layers import HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models.vae import VAE
+from scratchvae.types import Json, JsonView
 
+Part = TypeVar("Part")  # a layer, a likelihood or an estimator
 OWN = "scratchvae."  # only classes of this package are made again: a file can name no other code
 
 
-def recipe_of(vae: VAE) -> dict[str, Any]:
+def recipe_of(vae: VAE) -> Json:
     """The classes and settings of all parts of ``vae``, as JSON can hold them."""
     return {
         "pixels": vae.pixels,
@@ -27,7 +28,7 @@ def recipe_of(vae: VAE) -> dict[str, Any]:
     }
 
 
-def make_vae(recipe: Mapping[str, Any]) -> VAE:
+def make_vae(recipe: JsonView) -> VAE:
     """The VAE of a recipe that :func:`recipe_of` returned.
 
     Raises ``ConfigError`` for classes from outside this package and for recipes that describe no
@@ -52,13 +53,13 @@ def make_vae(recipe: Mapping[str, Any]) -> VAE:
         raise ConfigError(f"the recipe of the model cannot be followed: {error}") from error
 
 
-def _describe(part: object) -> dict[str, Any]:
+def _describe(part: object) -> Json:
     kind = type(part)
     settings = {name: _as_json(value) for name, value in vars(part).items()}
     return {"class": f"{kind.__module__}:{kind.__qualname__}", "settings": settings}
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: object) -> object:
     """A setting as JSON can hold it: numbers, texts, tuples of them, initializations by name."""
     for name, initialization in INITIALIZATIONS.items():
         for heads, start in HEAD_STARTS.items():
@@ -71,7 +72,7 @@ def _as_json(value: Any) -> Any:
     return {"unknown": repr(value)}
 
 
-def _make(described: Mapping[str, Any], base: type[Any]) -> Any:
+def _make(described: JsonView, base: type[Part]) -> Part:
     module, _, name = described["class"].partition(":")
     settings = {key: _from_json(value) for key, value in described["settings"].items()}
     kind = getattr(import_module(module), name, None) if module.startswith(OWN) else None
@@ -80,15 +81,15 @@ def _make(described: Mapping[str, Any], base: type[Any]) -> Any:
             f"the model has a {base.__name__.lower()} of your own, {described['class']}, which a "
             "file cannot make again: put the VAE together as you did and hand it over (vae=...)"
         )
-    part: Any = object.__new__(kind)  # a part holds its settings and nothing else
-    vars(part).update(settings)
+    part: Part = object.__new__(kind)  # a part holds its settings and nothing else
+    part.__dict__.update(settings)
     return part
 
 
 UNKNOWN = object()
 
 
-def _from_json(value: Any) -> Any:
+def _from_json(value: object) -> object:
     if isinstance(value, dict):
         if "init" not in value:
             return UNKNOWN

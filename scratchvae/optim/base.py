@@ -222,13 +222,13 @@ class BoundOptimizer:
                 "place: p -= ..."
             )
 
-    def _compute(self, part: int, equation: Function, *args: object) -> Any:
+    def _compute(self, part: int, equation: Function, *args: object) -> object:
         """An equation as it stands, or in the backend's faster form."""
         fused = self.bk.fused(equation)
         return equation(*args) if fused is None else fused(*args, self.scratch[part])
 
 
-def _parse(word: str, rule: type[Optimizer]) -> tuple[str, Any]:
+def _parse(word: str, rule: type[Optimizer]) -> tuple[str, float | bool]:
     """The name and the value of a setting in words."""
     known = rule.own_settings()
     name, equals, text = word.partition("=")

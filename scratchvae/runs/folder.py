@@ -16,7 +16,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
@@ -312,7 +311,7 @@ def objective_of(config: TrainConfig) -> Json:
     return {name: settings[name] for name in OF_THE_OBJECTIVE}
 
 
-def require_fingerprint(dataset: Dataset, recorded: Any, trained: Path) -> None:
+def require_fingerprint(dataset: Dataset, recorded: object, trained: Path) -> None:
     """``DataError`` unless the data have the fingerprint that ``trained`` was trained on."""
     if dataset.fingerprint != recorded:
         raise DataError(

@@ -72,6 +72,7 @@ from scratchvae.likelihoods.bernoulli import (
 )
 from scratchvae.models import VAE, BoundPosterior
 from scratchvae.models.vae import BoundVAE
+from scratchvae.types import Function
 
 ROWS, SAMPLES, PIXELS, HIDDEN, LATENT = 6, 3, 7, (5, 4), 2
 Make = Callable[[int, int], BufferedSubject]  # rows, seed
@@ -93,7 +94,7 @@ class Entry:
 
 
 def _layer(
-    name: str, new: Callable[[], Layer], width: int, functions: tuple[Any, ...] = ()
+    name: str, new: Callable[[], Layer], width: int, functions: tuple[Function, ...] = ()
 ) -> Entry:
     def make(rows: int, seed: int, factor: float = 1.0, inplace: bool = False) -> BufferedSubject:
         x = factor * point((rows, width), seed, f"{name} x")
@@ -125,7 +126,9 @@ def _sequential(rows: int, seed: int) -> BufferedSubject:
     return sequential_subject(layers, x, seed=seed, name="Sequential")
 
 
-def _likelihood(name: str, new: Callable[[], Likelihood], functions: tuple[Any, ...] = ()) -> Entry:
+def _likelihood(
+    name: str, new: Callable[[], Likelihood], functions: tuple[Function, ...] = ()
+) -> Entry:
     def make(rows: int, seed: int, factor: float = 1.0) -> BufferedSubject:
         logits = factor * point((rows, SAMPLES, PIXELS), seed, f"{name} logits")
         x = unit_interval((rows, 1, PIXELS), seed, f"{name} x")

@@ -25,7 +25,7 @@ class OptimizerEntry:
     """An optimizer with its update written out once more, without buffers."""
 
     name: str
-    rule: Any  # the class
+    rule: type[Optimizer]
     new: Callable[[], Optimizer]
     equation: Equation
     flushes: bool = True  # moments too small to matter become zero now and then

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
-from typing import Any
+from typing import TypeVar
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.methods import method_named
@@ -15,6 +15,8 @@ from scratchvae.selfcheck.entries import ENTRIES, ROWS, Entry
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES, OptimizerEntry
 from scratchvae.selfcheck.optimizers import optimizer_checks
 from scratchvae.types import Json
+
+Checked = TypeVar("Checked")  # a case, or an optimizer
 
 THOROUGH_SEEDS = 8
 Check = Callable[[Case], Measured]
@@ -182,7 +184,7 @@ def _run_optimizer(entry: OptimizerEntry) -> Row:
     return Row(entry.name, tuple(_run_check(name, check, entry) for name, check in checks))
 
 
-def _run_check(name: str, check: Callable[[Any], Measured], case: Any) -> Outcome:
+def _run_check(name: str, check: Callable[[Checked], Measured], case: Checked) -> Outcome:
     try:
         m = check(case)
     except Exception as error:  # whatever the code under test raises: it has failed this check

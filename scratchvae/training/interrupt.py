@@ -2,9 +2,12 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import NoReturn
+
+Handler = Callable[[int, FrameType | None], object] | int | None  # of a signal
 
 SIGNALS = {name: signal.Signals[name] for name in ("SIGINT", "SIGTERM")}
 
@@ -18,7 +21,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[signal.Signals, Handler] = {}
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():  # others may not set handlers

@@ -121,7 +121,5 @@ def _attribute(owner: object, name: str) -> Access:
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
-def _item(
-    owner: dict[str, object], name: str
-) -> tuple[Callable[[], object], Callable[[object], None]]:
+def _item(owner: dict[str, object], name: str) -> Access:
     return lambda: owner[name], lambda value: owner.__setitem__(name, value)

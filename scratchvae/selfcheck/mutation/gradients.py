@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -299,7 +298,7 @@ def _small_blocks() -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[Any]:
+def quiet() -> Iterator[None]:
     """Bugs overflow and divide by zero: no warnings about that here."""
     with np.errstate(all="ignore"):
         yield

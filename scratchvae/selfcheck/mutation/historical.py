@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -28,7 +27,7 @@ from scratchvae.memory import Views
 from scratchvae.selfcheck.mutation.targets import SIGMOID, TANH
 from scratchvae.types import Function
 
-Replacement = tuple[Any, str, Any]  # owner, attribute, what stands there instead
+Replacement = tuple[object, str, object]  # owner, attribute, what stands there instead
 
 
 @dataclass(frozen=True)

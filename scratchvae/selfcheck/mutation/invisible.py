@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -83,7 +82,7 @@ def prior_constant_once() -> list[Replacement]:
     """log p(z) with ½ log 2π once instead of once for each latent unit."""
     real = monte_carlo_kl
 
-    def kl(bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: Any) -> None:
+    def kl(bk: Backend, head: Array, z: Array, eps: Array, out: Array, tmp: Array) -> None:
         real(bk, head, z, eps, out, tmp)
         units = z.shape[2]
         out -= (units - 1) / units * 0.5 * math.log(2 * math.pi)

@@ -17,7 +17,6 @@ And the check that most people rely on: does the loss go down?
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +132,9 @@ def reference(subject: BufferedSubject, w: NDArray) -> tuple[Arrays, dict[str, f
     return answers, scales
 
 
-def _along(bound: BoundSubject, subject: BufferedSubject, name: str, index: Any) -> Any:
+def _along(
+    bound: BoundSubject, subject: BufferedSubject, name: str, index: tuple[int, ...]
+) -> Curve:
     def phi(t: complex) -> NDArray:
         moved = subject.args[name].astype(np.complex128)
         moved[index] += t

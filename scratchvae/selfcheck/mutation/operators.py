@@ -36,6 +36,7 @@ IGNORED = "an argument ignored"
 # Keywords that change no value: they make a mistake elsewhere an error, or keep one silent.
 GUARDS = ("strict", "casting", "under", "invalid", "divide", "over", "all")
 Edit = tuple[str, str]  # the operator, and what it did
+Target = ast.Name | ast.Attribute | ast.Subscript  # what a statement writes
 Changes = TypeVar("Changes", bound=tuple)  # the operator's name comes first
 
 
@@ -111,7 +112,11 @@ def _replacements(node: ast.AST, names: list[str], i: int) -> Iterator[tuple[str
         yield from _arithmetic(node)
         whole = ast.Subscript(_load(node.target), ast.Constant(...), ast.Store())
         yield "assigned, not accumulated", ast.Assign([whole], node.value, lineno=0)
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    elif (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, int | float)
+        and not isinstance(node.value, bool)
+    ):
         for value in dict.fromkeys(_constants(node.value)):
             yield "a constant", ast.Constant(value)
     elif isinstance(node, ast.Call):
@@ -150,7 +155,7 @@ def _arithmetic(node: ast.BinOp | ast.AugAssign) -> Iterator[tuple[str, ast.AST]
             yield "swapped operands", ast.BinOp(node.right, node.op, node.left)
 
 
-def _constants(c: Any) -> Iterator[Any]:
+def _constants(c: float) -> Iterator[float]:
     yield from (c + 1, 2 * c, -c, 0 * c, c + 1e-4) if isinstance(c, float) else (c + 1, -c, 0)
     if isinstance(c, float):
         yield 0.5 * c
@@ -282,7 +287,7 @@ def _statements(body: list[ast.stmt], i: int) -> Iterator[tuple[str, str, list[a
     if after and _depends(statement, after[0]):
         yield "in the wrong order", text, [*before, after[0], statement, *after[1:]]
     target = _written(statement)
-    if not isinstance(target, ast.Name | ast.Attribute | ast.Subscript):
+    if not isinstance(target, Target):
         return
     for c in FACTORS:
         scaled = ast.AugAssign(_store(target), ast.Mult(), ast.Constant(c))
@@ -334,8 +339,8 @@ def _load(node: ast.expr) -> ast.expr:
     return copied
 
 
-def _store(node: ast.expr) -> Any:
-    copied: Any = copy.deepcopy(node)
+def _store(target: Target) -> Target:
+    copied = copy.deepcopy(target)
     copied.ctx = ast.Store()
     return copied
 

@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 from select import select
 from types import CodeType, FrameType
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.backends import poisoned
 from scratchvae.selfcheck.mutation.areas import AREAS, Area, ProgramMutant, loops_in_python
+from scratchvae.types import Function
 
 PATIENCE = 20.0  # seconds that a bug may take beyond thrice what its tests take without it
 WITHOUT_SURVEY = 300.0  # seconds for a bug where it is not known how long the tests take
@@ -279,16 +279,12 @@ def _isolate(folder: str) -> None:
 
 def _poison_new_memory() -> None:
     """New arrays hold NaN: as they come they may hold the right numbers of an earlier call."""
-    empty, empty_like = np.empty, np.empty_like
 
-    def poisoned_empty(*args: Any, **how: Any) -> Any:
-        return _poisoned(empty(*args, **how))
-
-    def poisoned_empty_like(*args: Any, **how: Any) -> Any:
-        return _poisoned(empty_like(*args, **how))
+    def poisoning(make: Function) -> Function:
+        return lambda *args, **how: _poisoned(make(*args, **how))
 
     # For the rest of this process: it ends with the trial.
-    mock.patch.multiple(np, empty=poisoned_empty, empty_like=poisoned_empty_like).start()
+    mock.patch.multiple(np, empty=poisoning(np.empty), empty_like=poisoning(np.empty_like)).start()
 
 
 def _poisoned(array: NDArray) -> NDArray:

@@ -236,7 +236,7 @@ class StepTrace:
         )
 
 
-Recorder = Callable[[Any], None]  # takes what the method has returned
+Recorder = Callable[[object], None]  # takes what the method has returned
 
 
 class _Traced:
