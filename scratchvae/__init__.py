@@ -5,7 +5,7 @@ importing NumPy, and loads neither SciPy, CuPy, matplotlib, scikit-learn nor poo
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 

@@ -6,7 +6,7 @@ proves this package with it is in ``selfcheck``.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scratchvae.gradcheck.check import (

@@ -5,7 +5,7 @@ Each adapter takes what its framework has and returns an :class:`Adapted`:
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scratchvae.gradcheck.adapters.adapted import Adapted

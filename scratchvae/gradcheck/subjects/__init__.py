@@ -4,7 +4,7 @@ Loaded when first used: a function of anyone's needs neither layers nor models.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scratchvae.gradcheck.subjects.base import Bound, Subject
