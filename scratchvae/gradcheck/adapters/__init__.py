@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from scratchvae.gradcheck.adapters.course import course
     from scratchvae.gradcheck.adapters.device import on_device
     from scratchvae.gradcheck.adapters.linear_operator import linear_operator
-    from scratchvae.gradcheck.adapters.optimizer import optimizer
     from scratchvae.gradcheck.adapters.residuals import residuals
+    from scratchvae.gradcheck.adapters.scipy import optimizer
     from scratchvae.gradcheck.adapters.torch_function import torch_function
 
-_HOME = {"Adapted": "adapted", "on_device": "device"}
+_HOME = {"Adapted": "adapted", "on_device": "device", "optimizer": "scipy"}
 
 __all__ = [
     "Adapted",
