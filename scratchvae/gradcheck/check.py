@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.adapters.adapted import Adapted
+from scratchvae.gradcheck.adapters import Adapted
 from scratchvae.gradcheck.compare import CONTRADICTED, compare
 from scratchvae.gradcheck.dual import Watch
 from scratchvae.gradcheck.methods import METHODS, Method, Plan, method_named

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from scratchvae.gradcheck.arbiter import arbitrate, has_kink, settle
 from scratchvae.gradcheck.diagnose import diagnose, verdict_of_ratios
 from scratchvae.gradcheck.differences import SURE
-from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
 from scratchvae.gradcheck.methods import Plan
-from scratchvae.gradcheck.points import typical
+from scratchvae.gradcheck.points import direction, typical
 from scratchvae.gradcheck.probe import ROUNDING, Estimate, Probe
 from scratchvae.gradcheck.report import Finding, Outcome, Report
 from scratchvae.gradcheck.subjects.base import Arrays, Subject

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scratchvae.gradcheck.directions import direction
+from scratchvae.gradcheck.points import direction
 from scratchvae.gradcheck.report import Finding, Outcome, Report, UncheckableError
 
 TOLERANCE = 1e-12  # of ‖w‖ ‖A v‖ and ‖Aᵀ w‖ ‖v‖: sums of some thousand terms in any order

@@ -1,4 +1,4 @@
-"""Points that hide errors, and other points near them that do not.
+"""Points and directions from a seed and a name alone  (E26); points that hide errors.
 
 A gradient can be wrong and right at one point: x² for x³ at ones, a transpose at a symmetric
 matrix, a lost factor where the gradient is zero. After any verdict a function is checked at a
@@ -10,9 +10,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.gradcheck.directions import direction
+from scratchvae.backend.noise import Purpose, Stream, normal, uniform
+
+Float64 = NDArray[np.float64]
 
 STEP = 2.0**-52 * 1e6 / 3  # no whole number of ulp: every digit that rounding made is made anew
+
+
+def direction(shape: tuple[int, ...], seed: int, name: str, number: int = 0) -> Float64:
+    """A direction whose components cannot vanish: ±[½, 3/2), each sign equally likely.
+
+    With a normal direction a wrong element hides behind a component that happens to be small.
+    """
+    stream = Stream.named(seed, Purpose.DIRECTION, f"direction {name}")._replace(step=number)
+    t = 2.0 * uniform(shape, stream) - 1.0
+    return np.where(t >= 0, t + 0.5, t - 0.5)
+
+
+def point(shape: tuple[int, ...], seed: int, name: str) -> Float64:
+    """Normal numbers to check a gradient at."""
+    return normal(shape, Stream.named(seed, Purpose.DIRECTION, f"point {name}"))
+
+
+def unit_interval(shape: tuple[int, ...], seed: int, name: str) -> Float64:
+    """Uniform numbers of [0, 1), such as grey pixels."""
+    return uniform(shape, Stream.named(seed, Purpose.DIRECTION, f"grey {name}"))
 
 
 def typical(x: NDArray) -> float:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.arbiter import settle
 from scratchvae.gradcheck.differences import slope
-from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.dual import Watch
 from scratchvae.gradcheck.dual_rules import Refused
 from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS
-from scratchvae.gradcheck.points import nearby, typical
+from scratchvae.gradcheck.points import direction, nearby, typical
 from scratchvae.gradcheck.probe import Probe
 from scratchvae.gradcheck.report import BrokenContractError, UncheckableError, UnsteadyError
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject

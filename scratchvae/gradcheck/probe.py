@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.differences import EPS, SURE, nearest, noise_of, slope
-from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.dual import TIES
 from scratchvae.gradcheck.measure import norm
 from scratchvae.gradcheck.methods import COMPLEX_STEP, Curve, Method
-from scratchvae.gradcheck.points import rays, rounding_along, typical, typical_rounding
+from scratchvae.gradcheck.points import direction, rays, rounding_along, typical, typical_rounding
 from scratchvae.gradcheck.report import BrokenContractError
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
 from scratchvae.gradcheck.subjects.function import BoundFunction

@@ -5,10 +5,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.dual import Watch
 from scratchvae.gradcheck.measure import gradient_error, norm
 from scratchvae.gradcheck.methods import COMPLEX_STEP
+from scratchvae.gradcheck.points import direction
 from scratchvae.gradcheck.prechecks import refusal
 from scratchvae.gradcheck.report import Finding, Outcome, Report, UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays

@@ -5,9 +5,9 @@ import numpy as np
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.backends import NaNBackend, PlainBackend
 from scratchvae.gradcheck.check import check_subject
-from scratchvae.gradcheck.directions import direction
 from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_error, norm
 from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS
+from scratchvae.gradcheck.points import direction
 from scratchvae.gradcheck.report import Report
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.selfcheck.case import EXACT, SINGLE, Case, Measured, same_bits, yes_or_no

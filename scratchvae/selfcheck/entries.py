@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.gradcheck.directions import point, unit_interval
+from scratchvae.gradcheck.points import point, unit_interval
 from scratchvae.gradcheck.subjects import (
     BufferedSubject,
     estimator_subject,

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import FLUSH_EVERY, Backend, flush_threshold, get_backend
 from scratchvae.gradcheck.backends import PlainBackend
-from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.measure import gradient_error, norm
+from scratchvae.gradcheck.points import point
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.selfcheck.case import EXACT, SINGLE, Measured, yes_or_no
 from scratchvae.selfcheck.equations import OptimizerEntry, State

@@ -18,7 +18,7 @@ from scratchvae.gradcheck.adapters import (
     residuals,
     torch_function,
 )
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 
 X, W, B = point((5, 4), 0, "x"), point((4, 3), 0, "w"), point((3,), 0, "b")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.gradcheck import GradientError, UncheckableError, gradcheck
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 
 X = point((3, 5), 0, "x")
 

@@ -9,9 +9,9 @@ from scipy import special
 
 from scratchvae.gradcheck import GradientError, check_gradient, gradcheck
 from scratchvae.gradcheck.differences import slope
-from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.dual import Watch, direction_of, dual
 from scratchvae.gradcheck.methods import COMPLEX_STEP
+from scratchvae.gradcheck.points import point
 
 X = point((4, 3), 0, "x") + 0.1
 POSITIVE = np.eye(3)

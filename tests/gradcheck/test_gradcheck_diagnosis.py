@@ -5,7 +5,7 @@ import pytest
 
 from scratchvae.gradcheck import gradcheck
 from scratchvae.gradcheck.diagnose import diagnose, factor_named
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 
 X = point((7, 5), 0, "x")
 SQUARE = point((4, 4), 0, "square")

@@ -7,7 +7,7 @@ import pytest
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck import GradientError, gradcheck
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 
 A, B = point((3, 5), 0, "a"), point((5, 4), 0, "b")
 

@@ -9,8 +9,8 @@ import pytest
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck import GradientError, LiveCheck, live_rows, verify_live
-from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.live import TOLERANCES
+from scratchvae.gradcheck.points import point, unit_interval
 from scratchvae.latent import MonteCarloKL, ScoreFunction
 from scratchvae.layers import Dense, Sigmoid, Tanh
 from scratchvae.likelihoods import Gaussian, LearnedGaussian

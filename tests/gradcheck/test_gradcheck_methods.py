@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.directions import direction, point
 from scratchvae.gradcheck.methods import (
     COMPLEX_STEP,
     METHODS,
@@ -15,6 +14,7 @@ from scratchvae.gradcheck.methods import (
     method_named,
     richardson,
 )
+from scratchvae.gradcheck.points import direction, point
 
 X = 0.7
 EXACT = np.cos(X) * np.exp(np.sin(X))

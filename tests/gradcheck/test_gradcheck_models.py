@@ -14,8 +14,8 @@ from scratchvae.backend import get_backend
 from scratchvae.gradcheck import METHODS, UncheckableError, check_subject, gradcheck
 from scratchvae.gradcheck.compare import compare
 from scratchvae.gradcheck.configurations import Configuration
-from scratchvae.gradcheck.directions import point, unit_interval
 from scratchvae.gradcheck.methods import Plan
+from scratchvae.gradcheck.points import point, unit_interval
 from scratchvae.gradcheck.strategies import (
     arrays,
     configurations,

@@ -5,9 +5,9 @@ import pytest
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck import UncheckableError
-from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.laws import check_laws
 from scratchvae.gradcheck.linear import dot_test
+from scratchvae.gradcheck.points import point
 from scratchvae.gradcheck.precision import check_precision
 from scratchvae.gradcheck.second_order import check_hessian, hessian_product
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae.gradcheck import UncheckableError, gradcheck
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 from scratchvae.layers import Dense, Elementwise, Layer, Sequential
 from scratchvae.likelihoods import Bernoulli
 

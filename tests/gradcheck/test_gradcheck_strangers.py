@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scratchvae.gradcheck import GradientError, UncheckableError, assert_gradient, check_gradient
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 
 X = point((5, 4), 0, "x")
 T = point((5, 4), 0, "t")

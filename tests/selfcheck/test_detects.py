@@ -5,7 +5,7 @@ import pytest
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck import assert_gradient
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 from scratchvae.selfcheck.detects import detects
 
 X, W = point((5, 4), 0, "x"), point((4, 3), 0, "w")

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.adapters.adapted import Adapted, names_of
+from scratchvae.gradcheck.adapters import Adapted, names_of
 from scratchvae.types import Function
 
 # Where the gradient of a parameter W is looked for.

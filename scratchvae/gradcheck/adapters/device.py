@@ -3,7 +3,7 @@
 import numpy as np
 
 from scratchvae.backend import Backend, get_backend
-from scratchvae.gradcheck.adapters.adapted import Adapted, names_of
+from scratchvae.gradcheck.adapters import Adapted, names_of
 from scratchvae.gradcheck.trees import leaves, rebuilt
 from scratchvae.types import Function
 

@@ -1,7 +1,7 @@
 """A forward pass that returns what its backward pass needs, as ``jax.custom_vjp`` has it."""
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.adapters.adapted import Adapted, names_of
+from scratchvae.gradcheck.adapters import Adapted, names_of
 from scratchvae.types import Function
 
 

@@ -1,13 +1,14 @@
-"""An objective and its derivative as SciPy's optimizers take them: ``fun`` and ``jac``."""
+"""What SciPy takes: an objective and its derivative for an optimizer, and linear operators."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.adapters.adapted import Adapted
+from scratchvae.gradcheck.adapters import Adapted
+from scratchvae.gradcheck.points import point
 from scratchvae.types import Function
 
 Jacobian = Any  # (N,) or (M, N): an array, or a sparse matrix of SciPy
@@ -41,3 +42,31 @@ def optimizer(fun: Function, jac: object = True, args: Sequence[object] = ()) ->
         return found.T @ np.asarray(dy)
 
     return Adapted(f, vjp, getattr(fun, "__name__", type(fun).__name__), names=("x",))
+
+
+class LinearOperator(Protocol):
+    """What SciPy's linear operators have, and those of other libraries."""
+
+    shape: tuple[int, int]
+    matvec: Function
+    rmatvec: Function
+
+
+def linear_operator(operator: LinearOperator, seed: int = 0) -> Adapted:
+    """y = A x and Aᵀ dy of a real operator, at a seeded x: it needs no other argument.
+
+    ``dot_test`` checks the same by one inner product, also for complex operators. Raises
+    ``ConfigError`` for an object without ``shape``, ``matvec`` and ``rmatvec``.
+    """
+    for name in ("shape", "matvec", "rmatvec"):
+        if not hasattr(operator, name):
+            raise ConfigError(f"{type(operator).__name__} is no linear operator: it has no {name}")
+
+    def f(x: NDArray) -> object:
+        return operator.matvec(x)
+
+    def vjp(x: NDArray, dy: NDArray) -> object:
+        return operator.rmatvec(dy)
+
+    at = point((int(operator.shape[1]),), seed, "linear operator")
+    return Adapted(f, vjp, type(operator).__name__, (at,), ("x",))

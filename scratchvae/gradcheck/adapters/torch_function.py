@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.adapters.adapted import Adapted, names_of
+from scratchvae.gradcheck.adapters import Adapted, names_of
 from scratchvae.types import Values
 
 Tensors = Any  # a tensor of PyTorch, which need not be installed, or a tuple of them

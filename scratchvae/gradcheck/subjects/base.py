@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.directions import direction
+from scratchvae.gradcheck.points import direction
 
 Arrays = dict[str, NDArray]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.directions import direction
+from scratchvae.gradcheck.points import direction
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.latent import (
     Detached,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.directions import point
+from scratchvae.gradcheck.points import point
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers, writes_only
 from scratchvae.layers import Layer
 from scratchvae.layers.base import WHOLE

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.directions import point, unit_interval
+from scratchvae.gradcheck.points import point, unit_interval
 from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers

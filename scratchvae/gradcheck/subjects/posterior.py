@@ -3,7 +3,7 @@
 from numpy.typing import NDArray
 
 from scratchvae.backend import Backend
-from scratchvae.gradcheck.directions import point, unit_interval
+from scratchvae.gradcheck.points import point, unit_interval
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers
 from scratchvae.memory import FlatBuffer

@@ -13,8 +13,8 @@ from unittest import mock
 import numpy as np
 
 from scratchvae.backend import Array, Backend, get_backend
-from scratchvae.gradcheck.directions import point
 from scratchvae.gradcheck.measure import gradient_error
+from scratchvae.gradcheck.points import point
 from scratchvae.gradcheck.subjects import latent as latent_subjects
 from scratchvae.gradcheck.subjects import likelihood_subject
 from scratchvae.latent import estimators as estimators

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from scratchvae.backend import Backend, get_backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.gradcheck.backends import NaNBackend, PlainBackend
-from scratchvae.gradcheck.directions import direction, point
 from scratchvae.gradcheck.measure import allowed, gradient_error, norm
 from scratchvae.gradcheck.methods import METHODS, Curve, central, complex_step, five_point
+from scratchvae.gradcheck.points import direction, point
 from scratchvae.gradcheck.subjects import BoundSubject, BufferedSubject
 from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.gradcheck.subjects.model import ModelSubject
