@@ -27,10 +27,10 @@ def print_result(as_json: bool, content: Json, text: str) -> None:
     print(json.dumps(content, indent=2) if as_json else text)
 
 
-def require_count(option: str, value: int) -> None:
-    """``ConfigError`` unless the value of an option is from 1 to 2⁶³ − 1."""
-    if value < 1:
-        raise ConfigError(f"{option} must be at least 1, not {value}")
+def require_count(option: str, value: int, least: int = 1) -> None:
+    """``ConfigError`` unless the value of an option is from ``least`` to 2⁶³ − 1."""
+    if value < least:
+        raise ConfigError(f"{option} must be at least {least}, not {value}")
     if value >= 2**63:
         raise ConfigError(f"{option} must be at most 2⁶³ − 1, not {value}")
 

@@ -126,6 +126,8 @@ def require_sensible(args: argparse.Namespace) -> None:
     for name in ("nll", "draws"):
         if getattr(args, name) is not None:
             require_count(f"--{name}", getattr(args, name))
+    if args.draw is not None:
+        require_count("--draw", args.draw, least=0)
     if args.nll is None and (args.draws is not None or args.cut_inactive):
         what = "--cut-inactive" if args.cut_inactive else "--draws"
         raise ConfigError(f"{what} is about log p(x): ask for it with --nll SAMPLES")

@@ -33,7 +33,7 @@ ROWS: Table = {
         f"evaluate run --nll {10**60}", "--nll must be at most 2⁶³ − 1, not 10000",
     ),
     "evaluate: a negative draw": (
-        "evaluate run --binarize dynamic --draw -1 --quiet", "is -1, but it must be a whole num",
+        "evaluate run --binarize dynamic --draw -1 --quiet", "--draw must be at least 0, not -1",
     ),
     "evaluate: no draws": (
         "evaluate run --binarize dynamic --nll 2 --draws 0", "--draws must be at least 1, not 0",

@@ -219,7 +219,7 @@ def test_evaluate_under_another_protocol_and_under_all(cli, run) -> None:
         (["--draws", "3"], "--draws is about log p(x): ask for it with --nll SAMPLES"),
         (["--cut-inactive"], "--cut-inactive is about log p(x): ask for it with --nll SAMPLES"),
         (["--draw", "3"], "under dynamic binarization alone: add --binarize dynamic"),
-        (["--binarize", "dynamic", "--draw", "-1"], "the step of a stream is -1"),
+        (["--binarize", "dynamic", "--draw", "-1"], "--draw must be at least 0, not -1"),
         (["--samples", "0"], "samples must be at least 1"),
         (["--binarize", "none", "--all-protocols"], "not allowed with"),
     ],
