@@ -11,7 +11,6 @@ from scratchvae.latent import ESTIMATORS, Estimator
 from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import (
     LIKELIHOODS,
-    GaussianLikelihood,
     LearnedGaussian,
     Likelihood,
 )
@@ -311,13 +310,11 @@ class TrainConfig:
 
 
 def resolve_gaussian(config: TrainConfig, low: float, high: float, spread: float) -> TrainConfig:
-    """The settings with what a Gaussian likelihood takes from the data, where it is left to them.
+    """The settings of a Gaussian likelihood with what it takes from the data, if left to them.
 
     ``low``, ``high`` and ``spread`` are the smallest value, the largest and the standard deviation
     of the training images. A sigmoid cannot reach means outside [0, 1].
     """
-    if not issubclass(config.likelihood_class, GaussianLikelihood):
-        return config
     changes: Json = {}
     if config.mean == "auto":
         changes["mean"] = "sigmoid" if low >= 0 and high <= 1 else "identity"

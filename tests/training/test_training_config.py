@@ -230,7 +230,6 @@ def test_what_a_gaussian_leaves_to_the_data_follows_from_their_range_and_spread(
     assert (table.mean, table.start_std) == ("identity", 1.0)
     said = TrainConfig(likelihood="gaussian", mean="sigmoid", start_std=2.0)
     assert resolve_gaussian(said, -2.0, 3.0, 1.0) == said
-    assert resolve_gaussian(TrainConfig(), -2.0, 3.0, 1.0) == TrainConfig()
     with_start = LearnedGaussian(start_std=0.25, min_std=0.0)
     (_, init) = with_start.parameters(5)["logvar"]
     logvar = init((1,), 1, 1, Stream(0, Purpose.INITIAL_WEIGHTS))

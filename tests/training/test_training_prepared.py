@@ -54,6 +54,12 @@ def test_the_mean_of_a_gaussian_reaches_as_far_as_the_pixels(low, high, mean) ->
     assert views.config.mean == mean
 
 
+def test_what_is_of_a_gaussian_alone_stays_as_it_is_for_other_likelihoods() -> None:
+    split = floats(0.0, 1.0)
+    config = settings(likelihood="bernoulli")
+    assert prepare(config, Dataset("floats", split, split, (3, 4))).config == config
+
+
 @pytest.mark.parametrize(("max_level", "binarize", "found"), [(255, "none", 255), (1, "none", 1),
                                                               (255, "threshold", 1)])  # fmt: skip
 def test_a_categorical_has_the_levels_of_the_data(max_level, binarize, found) -> None:

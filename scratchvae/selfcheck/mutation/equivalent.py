@@ -228,9 +228,6 @@ IN_PROGRAMS: dict[str, str] = {
     "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
     # resume
-    "training.prepared.resolve: a dropped statement: if not issubclass(": (
-        "resolve_gaussian leaves other likelihoods' settings alone: a look at the data is saved"
-    ),
     "training.prepared.epoch_order: an argument ignored: np.arange(n, dtype=np.int64) -> ": (
         "NumPy's own integer has 64 bits on the systems where the tests run"
     ),
