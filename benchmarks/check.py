@@ -92,7 +92,7 @@ def compare(
 ) -> dict[str, float]:
     """The relative errors of a contender; raises ``DisagreementError`` if one is too large.
 
-    With several ``samples`` an image each counts by e^−c, c its cost in nats. What float32 rounds
+    With several ``samples`` per image each counts by e^−c, c its cost in nats. What float32 rounds
     off c, absolutely, is a relative error of that weight, so that much more is allowed.
     """
     rounding = float(np.finfo(np.float32).eps) * abs(wanted.loss) * (samples > 1)

@@ -88,7 +88,7 @@ def measure(job: Job, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     memory: dict[str, dict[str, float]] = {}
 
     def estimate(name: str, samples: int) -> float:
-        """Seconds an image; what was estimated, and the memory by then, are kept."""
+        """Seconds per image; what was estimated, and the memory by then, are kept."""
         process = processes[name]
         found[name] = process.ask("estimate", samples=samples)
         peak = process.ask("describe")["memory"]["peak"] / 1e6

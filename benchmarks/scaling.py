@@ -77,7 +77,7 @@ def measure(jobs: dict[int, Job], rounds: int, kernel: str | None) -> dict[str, 
     rows = {}
     for size, job in jobs.items():
         spec, t = job.spec, harness.summarize(times[str(size)])
-        work = (spec.flops / spec.batch) / (smallest.flops / smallest.batch)  # an image
+        work = (spec.flops / spec.batch) / (smallest.flops / smallest.batch)  # per image
         relative = harness.ratio(times[str(size)], first) * smallest.batch / spec.batch
         rows[str(size)] = {
             "parameters": spec.parameters,
@@ -108,7 +108,7 @@ def show(what: str, rows: dict[str, dict[str, Any]]) -> None:
         ]
         for size, r in rows.items()
     ]
-    headers = [what, "step ms", "µs an image", "÷ first", "FLOPs ÷ first", "GFLOP/s"]
+    headers = [what, "step ms", "µs per image", "÷ first", "FLOPs ÷ first", "GFLOP/s"]
     print(harness.table([*headers, "peak MB", "own MB"], lines), end="\n\n")
     warning = harness.noise_warning({size: r["spread"] for size, r in rows.items()})
     if warning:

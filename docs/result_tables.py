@@ -28,14 +28,14 @@ def all_studies(c: Content) -> list[str]:
     minutes = sum(s["seeds"] * s["seconds"] for s in c["studies"]) / 60
     first = c["studies"][0]
     return [
-        table(["study", "verdict", "seeds", "seconds a seed"], rows),
+        table(["study", "verdict", "seeds", "seconds per seed"], rows),
         f"All seeds together: {minutes:.0f} minutes of training, evaluation after every epoch "
         f"included. {first['date']}, {versions(first['versions'])}.",
     ]
 
 
 def step(c: Content) -> list[str]:
-    """Milliseconds a step and ratios."""
+    """Milliseconds per step and ratios."""
     head = ["model", "batch", "scratchvae", "ms", "÷ PyTorch's best", "÷ torch.compile", "÷ JAX"]
     rows = []
     for name, r, which, how in each_own(c["rows"], "median_ms"):
@@ -86,7 +86,7 @@ def late_steps(c: Content) -> list[str]:
 
 def scaling(c: Content) -> list[str]:
     """Batch, width and data, one table each."""
-    head = ["step, ms", "µs an image", "GFLOP/s", "peak MB", "MB of no file"]
+    head = ["step, ms", "µs per image", "GFLOP/s", "peak MB", "MB of no file"]
     keys = ("step_ms", "image_us", "gflops", "peak_mb", "own_mb")
     digits = (2, 1, 0, 0, 0)
     return [
