@@ -35,13 +35,20 @@ def _blas() -> "ThreadpoolController":
 
 
 @cache
+def numpy_has_avx512() -> bool:
+    """Whether NumPy computes tanh with AVX-512; OpenBLAS then has kernels for it, too."""
+    introspect = getattr(np.lib, "introspect", None)  # of NumPy 2.1
+    found = introspect.opt_func_info(func_name="^tanh$", signature="float32") if introspect else {}
+    used = [how["current"] for kinds in found.values() for how in kinds.values()]
+    return any(name in ("X86_V4", "AVX512_SKX") for name in used)
+
+
 def few_rows() -> int:
     """Up to how many rows a product with a transposed matrix is faster turned around.
 
     Measured for OpenBLAS' kernels with AVX-512, and for those without.
     """
-    wide = {"SkylakeX", "Cooperlake", "SapphireRapids"}
-    return 128 if any(pool.get("architecture") in wide for pool in _blas().info()) else 56
+    return 128 if numpy_has_avx512() else 56
 
 
 class NumpyBackend(Backend):

@@ -187,7 +187,7 @@ def bernoulli_grad_loop(a, x, samples, nll, da, one_plus_e):  # type: ignore[no-
         nll[row] = nll_of_row(logits, pixels, one_plus_e)
 
 
-# ---- q(z|x), its divergence from the prior, and what comes back ------------------------------
+# ---- q(z|x), its divergence from the prior, and what comes back, in any float type -----------
 
 
 @loop
