@@ -3,7 +3,7 @@
     python -m benchmarks.gpu_step [--models gluon,flux] [--peers torch,compile,graph,jax]
                                   [--precisions float32,tf32] [--rounds 15] [--quick] [--json FILE]
 
-Everybody does the same work, as in ``benchmarks.step``, on a data set that lies on the GPU, and
+All contenders do the same work, as in ``benchmarks.step``, on a data set that lies on the GPU, and
 shows it before anything is timed. Ours runs ``captured`` (many steps a CUDA graph) and ``eager``.
 The peers: ``torch`` (eager, its fastest Adam), ``compile`` (torch.compile, reduce-overhead),
 ``graph`` (whole steps in a CUDA graph made by hand, compiled loss, fused capturable Adam) and

@@ -4,7 +4,7 @@
                               [--rounds 15] [--threads N] [--workers N] [--kernel NAME]
                               [--isa avx2] [--quick] [--json FILE]
 
-Everybody does the same work: gather a shuffled batch from a data set in memory, draw the noise,
+All contenders do the same work: gather a shuffled batch from a data set in memory, draw the noise,
 sum the losses, compute all gradients, update with Adam. Before anything is timed, all contenders
 compute loss, gradients and two updates from the same weights, batches and noise; if one
 disagrees with scratchvae in float64, that is an error (exit status 1). Then each, in a process of

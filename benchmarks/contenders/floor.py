@@ -63,7 +63,7 @@ class Products:
         return self.p[name].T if self.transposed else self.p[name]
 
     def blocks(self, name: str, k: int, parts: int) -> Iterator[slice]:
-        """The rows of worker k of so many, a block at a time."""
+        """The rows of worker k of ``parts``, a block at a time."""
         part = part_of(self.rows[name], k, parts)
         block = self.block.get(name)
         if block is None:

@@ -83,7 +83,7 @@ class Contender:
     def variant(self) -> str:
         """How the step is shared, or launched."""
         if self.bk.name != "cpu":
-            return f"{self.step.steps_per_launch} steps a graph" if self.step.clock else "eager"
+            return f"{self.step.steps_per_launch} steps per graph" if self.step.clock else "eager"
         return f"{self.workers} worker{'s' * (self.workers > 1)}"
 
     def run(self, n: int) -> float:

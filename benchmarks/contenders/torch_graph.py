@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Checked, Job
 from benchmarks.contenders.torch_compile import Contender as Compiled
 
-MOST = 100  # steps a graph
+MOST = 100  # steps per graph
 WARM = 3  # steps before a recording, which compile and choose kernels
 
 
 class Contender(Compiled):
-    """K steps a launch, K dividing an epoch."""
+    """K steps per launch, K dividing the steps of an epoch."""
 
     mode = None  # the graph is ours
 
@@ -25,7 +25,7 @@ class Contender(Compiled):
         super().__init__(job)
         steps = self.order.steps_per_epoch
         self.granularity = max(k for k in range(1, MOST + 1) if steps % k == 0)
-        self.variant = f"compiled, {self.granularity} steps a graph, fused capturable Adam"
+        self.variant = f"compiled, {self.granularity} steps per graph, fused capturable Adam"
         self.graph = self.record(self.granularity, draw=True)
 
     def choose(self) -> None:
@@ -41,7 +41,7 @@ class Contender(Compiled):
         )
 
     def record(self, steps: int, draw: bool) -> Any:
-        """So many steps as a graph, from the initial weights; ``draw``: with fresh noise."""
+        """``steps`` steps as a graph, from the initial weights; ``draw``: with fresh noise."""
         spec = self.job.spec
         self.reset()
         self.index = torch.zeros(steps, spec.batch, dtype=torch.int64, device=self.device)
@@ -69,7 +69,7 @@ class Contender(Compiled):
         return graph
 
     def several(self, steps: int, draw: bool) -> None:
-        """So many steps on the batches and the noise in the buffers."""
+        """``steps`` steps on the batches and the noise in the buffers."""
         if draw:
             self.noise.normal_()
         for k in range(steps):

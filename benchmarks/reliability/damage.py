@@ -30,7 +30,7 @@ class StopError(Exception):
 
 
 class StopAfter(Progress):
-    """Stops when so many steps have been seen."""
+    """Stops when ``steps`` steps have been seen."""
 
     def __init__(self, steps: int) -> None:
         self.left = steps

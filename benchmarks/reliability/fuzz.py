@@ -117,13 +117,13 @@ def identical(ours: Any, theirs: Any) -> bool:
 
 
 def by_seeds(count: int, seed: int, judge_one: Callable[[Specimen], Any]) -> None:
-    """So many files, one for each seed."""
+    """Judge ``count`` files, one for each seed."""
     for number in range(count):
         judge_one(draw(Random(f"{seed}:{number}")))
 
 
 def by_hypothesis(count: int, judge_one: Callable[[Specimen], Any]) -> None:
-    """About so many files, drawn by Hypothesis; none where it is not installed."""
+    """Judge about ``count`` files drawn by Hypothesis; none where it is not installed."""
     try:
         from hypothesis import HealthCheck, Phase, given, settings
         from hypothesis import strategies as st
@@ -141,7 +141,7 @@ def by_hypothesis(count: int, judge_one: Callable[[Specimen], Any]) -> None:
 
 
 def run(files: int, seed: int = 0) -> tuple[Tally, dict[str, int]]:
-    """Judge so many files; the tally, and how many of them each driver drew."""
+    """Judge ``files`` files; the tally, and how many of them each driver drew."""
     npy_module = sys.modules["scratchvae.data.npy"]
     with (
         tempfile.TemporaryDirectory(prefix="scratchvae-fuzz-") as folder,

@@ -102,7 +102,7 @@ class Mirror:
                 _, folder, name = self.path.split("/")
                 key = next(key for key in mirror.behaviours if mirror.folder(key) == folder)
                 answer = mirror.behaviours[key](bodies[name])
-                with suppress(ConnectionError):  # whoever asked has gone
+                with suppress(ConnectionError):  # the client has gone
                     self.send_response(answer.status)
                     self.send_header("Content-Length", str(len(answer.body) + answer.promised))
                     self.end_headers()

@@ -1,4 +1,4 @@
-"""How many planted bugs somebody's own gradient test catches.
+"""How many planted bugs a user's own gradient test catches.
 
 The operators are those that plant bugs in this package: a sign, a factor, another function, a
 statement left out, two arguments exchanged. What survives is either a gap in the test or a change

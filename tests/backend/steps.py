@@ -52,7 +52,7 @@ def make_step(
     rows: int = ROWS,
     max_level: int = LEVELS,
 ) -> TrainingStep:
-    """The step of a training on so many square images of whole levels, drawn at random."""
+    """The step of a training on ``rows`` square images of whole levels, drawn at random."""
     bk = bk or get_backend("cpu", config.dtype)
     shape = rows, side * side
     images = np.random.default_rng(1).integers(0, max_level + 1, shape, dtype=np.uint8)
@@ -75,7 +75,7 @@ def make_step(
 def run(
     step: TrainingStep, config: TrainConfig, steps_per_launch: int, steps: int = STEPS
 ) -> np.ndarray:
-    """So many steps over several epochs, with a short batch at the end of each: all losses."""
+    """``steps`` steps over several epochs, with a short batch at the end of each: all losses."""
     per_epoch, losses, t = step.steps_per_epoch, [], 0
     while t < steps:
         i = t % per_epoch

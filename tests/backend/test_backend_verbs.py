@@ -32,7 +32,7 @@ def poisoned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 
 def close(fast: np.ndarray, plain: np.ndarray, scale: np.ndarray, ulps: float) -> bool:
-    """Whether the two differ by at most so many ulp of ``scale``."""
+    """Whether the two differ by at most ``ulps`` ulp of ``scale``."""
     eps = np.finfo(plain.dtype).eps
     return bool(np.all(np.abs(fast - plain) <= ulps * eps * scale))
 

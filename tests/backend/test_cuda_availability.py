@@ -22,7 +22,7 @@ def no_memory(*args, **kwargs):
 
 
 def fake_cupy(count=1, kernel=None):
-    """A CuPy that sees so many devices (or raises that), and whose kernels do or raise that."""
+    """A CuPy that sees ``count`` devices (or raises that), and whose kernels do or raise that."""
 
     def device_count():
         if isinstance(count, Exception):

@@ -1,4 +1,4 @@
-"""An array that no machine has room for is refused in words, by whoever would make it."""
+"""An array that no machine has room for is refused in words, wherever it would be made."""
 
 import os
 

@@ -176,7 +176,7 @@ def test_a_spec_has_as_many_parameters_as_our_model(name):
 
 
 def test_the_floor_goes_through_a_convolution_block_by_block(job, monkeypatch):
-    """Every row once, in the memory of whoever computes it."""
+    """Every row once, in the memory of the thread that computes it."""
     monkeypatch.setattr(floor, "WINDOWS", 1)  # one image at a time
     products = floor.Products(replace(job, threads=2), transposed=False)
     for layer, (name, rows, _, _) in zip(job.spec.weighted, job.spec.products, strict=True):

@@ -97,7 +97,7 @@ def test_a_measurement_runs_from_the_check_to_the_medians_on_a_recording_device(
     np.save(tmp_path / "binary.npy", rng.integers(0, 2, (60, 784), dtype=np.uint8))
     measured = Measurement(MODELS["iwae"], "float32", (), tmp_path, 1).run(0.02, 2)
     assert {k: a["variant"] for k, a in measured["contenders"].items()} == {
-        "captured": "3 steps a graph", "eager": "eager",
+        "captured": "3 steps per graph", "eager": "eager",
     }  # fmt: skip
     assert measured["check_relative_errors"]["ours"]["gradient"] < 1e-5
     assert all(value > 0 for value in measured["median_us"].values())

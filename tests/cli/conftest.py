@@ -25,7 +25,7 @@ class Answer:
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No data folder of the user's, an empty cache, and mirrors that nobody can reach."""
+    """No data folder of the user's, an empty cache, and mirrors out of reach."""
     monkeypatch.delenv("SCRATCHVAE_DATA", raising=False)
     monkeypatch.setenv("SCRATCHVAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
@@ -90,7 +90,7 @@ def outside() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of good and bad things; nobody changes it."""
+    """The folder of good and bad things; no test changes it."""
     folder, before = tmp_path_factory.mktemp("world"), Path.cwd()
     os.chdir(folder)
     try:

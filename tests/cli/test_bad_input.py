@@ -39,7 +39,7 @@ ROWS: Table = {
         "evaluate run --binarize dynamic --nll 2 --draws 0", "--draws must be at least 1, not 0",
     ),
     "evaluate: negative samples for log p(x)": ("evaluate run --nll -3", "at least 1, not -3"),
-    "evaluate: a split that nobody held out": (
+    "evaluate: a split that was not held out": (
         "evaluate run --split validation --quiet", "run was trained without a validation split",
     ),
     "evaluate: an unknown split": ("evaluate run --split all", "invalid choice: 'all'"),

@@ -55,7 +55,7 @@ ROWS: Table = {
     "resume: earlier settings that are a number": (
         "train --resume bad-earlier --epochs 3 --change-settings --quiet", "belongs to another run",
     ),
-    "resume: a device that nobody knows": ("train --resume bad-device --quiet", "is not one of"),
+    "resume: an unknown device": ("train --resume bad-device --quiet", "is not one of"),
     "resume: settings cut off": ("train --resume no-json", "no-json/config.json cannot be read"),
     "resume: a checkpoint of another run": (
         "train --resume foreign-checkpoint --quiet", "belongs to another run than",

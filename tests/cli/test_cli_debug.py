@@ -1,4 +1,4 @@
-"""What nobody expected ends in a sentence, too; --debug shows the traceback above any sentence."""
+"""An unexpected error ends in a sentence, too; --debug shows the traceback above any sentence."""
 
 import json
 import subprocess

@@ -221,7 +221,7 @@ CASES = {
     "the kernel that is there": ({}, "Haswell", "Haswell", False),
     "another": ({}, "Haswell", "Nehalem", True),
     "one that this processor lacks": ({}, "Haswell", "Sapphirerapids", False),
-    "one that somebody has chosen": ({"OPENBLAS_CORETYPE": "Haswell"}, "Haswell", "Nehalem", False),
+    "one that was chosen": ({"OPENBLAS_CORETYPE": "Haswell"}, "Haswell", "Nehalem", False),
 }
 
 

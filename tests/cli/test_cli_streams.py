@@ -1,4 +1,4 @@
-"""Streams that are closed, full or read by nobody, and what may not reach a terminal."""
+"""Streams that are closed, full or without a reader, and what may not reach a terminal."""
 
 import json
 import os

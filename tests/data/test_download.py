@@ -62,7 +62,7 @@ def test_a_body_without_an_end_is_left(mirror: Mirror, monkeypatch: pytest.Monke
 def test_when_every_mirror_fails_the_error_says_what_was_tried_and_what_to_do(
     mirror: Mirror,
 ) -> None:
-    closed = "http://127.0.0.1:9/"  # the discard port: nobody listens
+    closed = "http://127.0.0.1:9/"  # the discard port, without a listener
     mirrors = [*map(mirror.url, FAULTS), closed]
     with pytest.raises(DownloadError) as caught:
         load_archive(small_archive(*mirrors))

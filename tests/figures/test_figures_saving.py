@@ -1,4 +1,4 @@
-"""The same numbers give the same bytes, whoever draws them and wherever."""
+"""The same numbers give the same bytes, in every process and under every setting."""
 
 import os
 import subprocess

@@ -81,7 +81,7 @@ def peak_of_a_step(a):
 
 
 def test_a_step_on_the_cpu_allocates_no_array(cpu32, make, kind, batch, assemble):
-    # The smallest buffer of a row is σ's: 12 bytes an image. NumPy itself iterates over strided
+    # The smallest buffer of a row is σ's: 12 bytes per image. NumPy itself iterates over strided
     # operands through buffers of at most 8,192 numbers each, which these batches fill.
     peaks = []
     for rows in (3_000, 6_000):

@@ -39,7 +39,7 @@ def a_run(path: Path, **changes: Any) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that nobody writes to."""
+    """A run that no test writes to."""
     return a_run(tmp_path_factory.mktemp("finished") / "run")
 
 

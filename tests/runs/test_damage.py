@@ -23,7 +23,7 @@ from scratchvae.training import train
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that nobody writes to."""
+    """A checkpoint that no test writes to."""
     config = settings()
     folder = RunFolder.create(tmp_path_factory.mktemp("good") / "run", {"config": config.to_json()})
     train(config, tiny(), backend=get_backend("cpu"), run=folder)

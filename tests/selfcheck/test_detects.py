@@ -1,4 +1,4 @@
-"""Bugs planted in somebody's own backward pass: how many does their test catch?"""
+"""Bugs planted in a user's own backward pass: how many does the user's test catch?"""
 
 import numpy as np
 import pytest

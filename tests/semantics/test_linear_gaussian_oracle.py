@@ -164,7 +164,7 @@ def test_e1_away_from_the_posterior_the_elbo_is_lower_by_the_divergence(
 
 
 def gradients_by_image(truth, cpu64, assemble, image, n):
-    """n independent draws of the gradient of the loss for one image: by head and by logits."""
+    """n independent draws of the gradients of one image's loss with respect to head and logits."""
     a = bound_exactly(truth, cpu64, assemble, n)
     a.run(np.tile(image, (n, 1)), normal((n, 1, Z), Stream(7, Purpose.LATENT)), weight=1.0)
     return a.bound.dhead, a.bound.dlogits[:, 0], a.bound.z[:, 0]

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """What a run of these settings leaves that nobody interrupts."""
+    """What a run of these settings leaves that is not interrupted."""
     from resume_helpers import folder_of, left, run
 
     known: dict[str, dict[str, Any]] = {}

@@ -1,6 +1,6 @@
 """What the tests of resuming need: kills, runs with snapshots, and what they leave.
 
-A kill is an exception that nobody catches, raised where a signal could arrive: what is on disk
+A kill is an exception that no code catches, raised where a signal could arrive: what is on disk
 then is what SIGKILL would leave. ``benchmarks.reliability.resumes`` sends real ones.
 """
 
@@ -20,7 +20,7 @@ from scratchvae.training.step import TrainingStep
 
 
 class Killed(BaseException):
-    """Nobody catches it."""
+    """No code catches it."""
 
 
 def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ class Terminal(io.StringIO):
 
 
 def bar_after(steps: int, columns: int) -> tuple[Bar, Clock]:
-    """A bar after 3 of 12 epochs of 600 steps and ``steps`` more, 300 steps a second."""
+    """A bar after 3 of 12 epochs of 600 steps and ``steps`` more, 300 steps per second."""
     clock = Clock()
     bar = Bar(Terminal(), clock, lambda: columns)
     bar.start(12, 600, begun=1200)

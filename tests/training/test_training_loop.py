@@ -133,7 +133,7 @@ def test_training_lowers_the_loss_on_images_with_structure() -> None:
     dataset = Dataset("steps", split.take(slice(48)), split.take(slice(48, None)), (3, 4))
     losses = [m["test_loss"] for m in trained(settings(epochs=40, lr=0.01), dataset).metrics]
     assert losses[-1] < 0.75 * losses[0]
-    assert losses[-1] > np.log(11)  # nobody codes one of twelve pictures in less than its entropy
+    assert losses[-1] > np.log(11)  # no code is shorter than the entropy of twelve pictures
 
 
 # ---- a seed decides everything ----------------------------------------------------------------

@@ -18,7 +18,7 @@ ROOT = str(Path(scratchvae.__file__).parents[1])
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """A training of 30 steps an epoch that would go on for hours."""
+    """A training of 30 steps per epoch that would go on for hours."""
     dataset = tiny(30)
     np.savez(folder / "tiny.npz", train=dataset.train.images, test=dataset.test.images)
     argv = ["train", "--data", "tiny.npz", "--hidden", "8", "--batch-size", "1", "--no-compiled"]
@@ -34,7 +34,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def goes_on_to_the_same_bytes(folder: Path, epochs: int) -> None:
-    """Resumed for so many epochs, the run ends as one that nobody interrupted."""
+    """Resumed for ``epochs`` epochs, the run ends as one that was not interrupted."""
     env, more = os.environ | {"PYTHONPATH": ROOT}, ["--epochs", str(epochs), "--no-figures"]
     command = [sys.executable, "-m", "scratchvae", "train"]
     new = ["--data", "tiny.npz", "--hidden", "8", "--batch-size", "1", "--out", "whole"]

@@ -41,7 +41,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path, monkeypatch) ->
     assert checkpoint.epoch == 2
     held_out = prepare(config, tiny())
     shorter = Dataset("less", held_out.train, held_out.test, (3, 4))
-    expected = after_steps(settings(), shorter, 2 * 3)  # 22 images: three steps an epoch
+    expected = after_steps(settings(), shorter, 2 * 3)  # 22 images: three steps per epoch
     for name, a in model.params.to_host().items():
         np.testing.assert_array_equal(a, expected[name], err_msg=name)
 

@@ -34,7 +34,7 @@ PIXELS = 12
 
 
 def grey(count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """So many images (N, 12) of levels 0..255."""
+    """``count`` images (N, 12) of levels 0..255."""
     return np.random.default_rng(seed).integers(0, 256, (count, PIXELS), dtype=np.uint8)
 
 
@@ -52,7 +52,7 @@ def tiny(train: int = 27, test: int = 10, max_level: int | None = 255, seed: int
 
 
 def settings(**changes: Any) -> TrainConfig:
-    """A training of four steps an epoch (8, 8, 8 and 3 images of ``tiny()``)."""
+    """A training of four steps per epoch (8, 8, 8 and 3 images of ``tiny()``)."""
     chosen: dict[str, Any] = {"data": "tiny", "hidden": (8,), "batch_size": 8, "epochs": 2}
     return TrainConfig(**(chosen | changes))
 
@@ -85,7 +85,7 @@ def numbers(training: Training) -> list[dict[str, Any]]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Temporary files that somebody forgot."""
+    """Temporary files that were not removed."""
     return [p.name for p in folder.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
 
 

@@ -25,7 +25,7 @@ ROWS = 5
 
 
 class Softsign(Elementwise):
-    """y = x / (1 + |x|), with parameters named as nobody else names them."""
+    """y = x / (1 + |x|), with parameters named as in no layer of the package."""
 
     def forward(self, backend, parameters, inputs, outputs):
         outputs[...] = inputs / (1 + backend.xp.abs(inputs))
