@@ -151,12 +151,12 @@ class BaseVAE(BaseEstimator):
     ) -> None:
         """Train on X for ``epochs`` epochs, from ``start`` on if it is given."""
         before = 0 if start is None else start.epoch
-        prepared = self._prepared(X, before + epochs, held_out)
+        prepared = replace(self._prepared(X, before + epochs, held_out), start=start)
         progress = choose_progress(verbose=bool(self.verbose))
         progress.note(f"rows are modelled by a {prepared.vae.likelihood.describe()}{self._scaled}")
         backend = get_backend(self.device)
         with one_blas_thread():
-            training = train_prepared(prepared, backend=backend, progress=progress, start=start)
+            training = train_prepared(prepared, backend=backend, progress=progress)
         pass_on_signal(training, "the fit is not completed, and keeps nothing of it")
         self.model_, self._state = training.model, training.state
         if training.best is not None:

@@ -416,13 +416,10 @@ def train_prepared(
     on_epoch: Callable[[int, Model], None] | None = None,
     checkpoint_every: int = 0,
     resume: bool = False,
-    start: Checkpoint | None = None,
 ) -> Training:
     """:func:`train` for settings, model and data that :func:`prepare` has already checked.
 
-    It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``. ``start``: the
-    state of another training of the model, be it with other data. Its parameters, moments, epochs
-    and steps are gone on from, so that ``epochs`` counts those, too.
+    It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``.
     """
     config = prepared.given
     progress = progress or Progress()
@@ -453,8 +450,8 @@ def train_prepared(
         loop = Loop(prepared, bk, run, progress, on_epoch, checkpoint_every, saved)
         if run is not None and resume:
             loop.resume(run, saved)
-        elif start is not None:
-            loop.start_from(start)
+        elif prepared.start is not None:
+            loop.start_from(prepared.start)
         try:
             with loop, Interruption() as interruption:
                 while not loop.has_ended():

@@ -15,6 +15,7 @@ from scratchvae.errors import ConfigError, DataError
 from scratchvae.likelihoods import GaussianLikelihood, Likelihood
 from scratchvae.models import VAE
 from scratchvae.optim import Optimizer
+from scratchvae.runs.checkpoint import Checkpoint
 
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
@@ -24,7 +25,9 @@ class Prepared:
     """Settings, model and data that fit each other, as checked by :func:`prepare`.
 
     ``train``, ``test`` and ``validation`` are the splits as the model sees them: binarized, unless
-    the protocol is "none" or "dynamic".
+    the protocol is "none" or "dynamic". ``start`` is the state of another training of the model,
+    be it with other data: its parameters, moments, epochs and steps are gone on from, so that
+    ``epochs`` counts those, too.
     """
 
     given: TrainConfig  # as the caller has them
@@ -37,6 +40,7 @@ class Prepared:
     validation: Split | None
     optimizer: Optimizer | None = None  # the caller's own, whose settings then count alone
     tested: bool = True  # whether epochs end with an evaluation on ``test``
+    start: Checkpoint | None = None
 
 
 def prepare(

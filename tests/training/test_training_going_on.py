@@ -16,7 +16,9 @@ def test_two_halves_of_a_training_have_the_bits_of_the_whole(device: str) -> Non
     bk = get_backend(device)
     whole = trained(settings(epochs=4), device=device)
     half = trained(settings(epochs=2), device=device)
-    rest = train_prepared(prepare(settings(epochs=4), tiny()), backend=bk, start=half.state)
+    rest = train_prepared(
+        replace(prepare(settings(epochs=4), tiny()), start=half.state), backend=bk
+    )
     assert [epoch["epoch"] for epoch in rest.metrics] == [3, 4]
     for name in ("test_loss", "train_loss"):
         assert [e[name] for e in rest.metrics] == [e[name] for e in whole.metrics[2:]]
@@ -31,7 +33,7 @@ def test_two_halves_of_a_training_have_the_bits_of_the_whole(device: str) -> Non
 def test_a_training_goes_on_with_other_data_and_draws_noise_that_it_has_not_seen() -> None:
     half = trained(settings(epochs=1))
     prepared = prepare(settings(epochs=2), tiny(train=16, seed=1))
-    rest = train_prepared(prepared, backend=get_backend("cpu"), start=half.state)
+    rest = train_prepared(replace(prepared, start=half.state), backend=get_backend("cpu"))
     assert rest.state is not None
     assert rest.state.step == 4 + 2  # two batches of 8 images
     assert [epoch["epoch"] for epoch in rest.metrics] == [2]
@@ -48,7 +50,7 @@ def test_the_state_of_another_model_or_optimizer_is_refused(changes, sentence) -
     half = trained(settings(epochs=1))
     other = prepare(settings(epochs=2, **changes), tiny())
     with pytest.raises(CheckpointError, match=sentence):
-        train_prepared(other, backend=get_backend("cpu"), start=half.state)
+        train_prepared(replace(other, start=half.state), backend=get_backend("cpu"))
 
 
 def test_the_result_keeps_the_state_after_the_best_epoch() -> None:
