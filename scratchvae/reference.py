@@ -6,8 +6,7 @@
 Each formula is one line, and its label, such as E12, leads to its derivation in
 docs/derivations.md. For B images of D pixels between 0 and 1, and Z latent units, x and a have the
 shape (B, D); μ, log σ², σ, ε and z have (B, Z). dy is the gradient of the loss with respect to y.
-The rest of the package does the same faster, for more models and on more devices, and its tests
-hold it equal to this file.
+The rest of the package does the same faster and for more; its tests hold it equal to this file.
 
 ``python -m scratchvae.reference`` trains on 1,797 handwritten digits in a few seconds.
 """
@@ -56,7 +55,8 @@ def run_back(network: Network, inputs: list[Array], dy: Array) -> tuple[Network,
     """From dy of the last output: dW and db of every layer  (E5), dx of the first  (E4, E11)."""
     gradient = []
     for (W, _), x in zip(reversed(network), reversed(inputs), strict=True):
-        gradient.append((x.T @ dy, dy.sum(axis=0)))  # E5
+        dW, db = x.T @ dy, dy.sum(axis=0)  # E5
+        gradient.append((dW, db))
         dx = dy @ W.T  # E4
         dy = np.where(x > 0, dx, 0)  # E11: x is the output of the ReLU below
     return gradient[::-1], dx
@@ -68,10 +68,10 @@ def loss_and_gradient(
     """The loss  (E2), −log p(x|z) and KL per image  (E16, E18), the gradient  (E13, E17, E19)."""
     encoder_inputs, head = run(vae.encoder, x)
     mu, logvar = np.split(head, 2, axis=1)
-    sigma = np.exp(logvar / 2)
+    sigma = np.exp(logvar / 2)  # E12
     z = mu + sigma * eps  # E12
     decoder_inputs, a = run(vae.decoder, z)
-    softplus = np.maximum(a, 0) + np.log1p(np.exp(np.minimum(a, -a)))  # log(1 + eᵃ)
+    softplus = np.maximum(a, 0) + np.log1p(np.exp(np.minimum(a, -a)))  # E18: log(1 + eᵃ)
     nll = (softplus - x * a).sum(axis=1)  # E18
     kl = (mu**2 + sigma**2 - 1 - logvar).sum(axis=1) / 2  # E16
     loss = (nll + beta * kl).mean()  # E2
@@ -80,8 +80,8 @@ def loss_and_gradient(
     sigmoid = np.tanh(a / 2) / 2 + 0.5  # E6
     da = w * (sigmoid - x)  # E19
     decoder_gradient, dz = run_back(vae.decoder, decoder_inputs, da)
-    dmu = dz + w * beta * mu  # E13 + E17
-    dlogvar = dz * eps * sigma / 2 + w * beta * (sigma**2 - 1) / 2  # E13 + E17
+    dmu, dlogvar = dz, dz * eps * sigma / 2  # E13
+    dmu, dlogvar = dmu + w * beta * mu, dlogvar + w * beta * (sigma**2 - 1) / 2  # E17
     encoder_gradient, _ = run_back(vae.encoder, encoder_inputs, np.hstack([dmu, dlogvar]))
     return loss, nll, kl, VAE(encoder_gradient, decoder_gradient)
 

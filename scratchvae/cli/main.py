@@ -18,6 +18,7 @@ from scratchvae.cli import (
     completion,
     estimators,
     evaluate,
+    exercises,
     export,
     gradcheck,
     info,
@@ -45,6 +46,7 @@ EXAMPLES = """examples:
   scratchvae export runs/digits-1 x.safetensors   its weights, for PyTorch
   scratchvae gradcheck                  check every hand-written gradient
   scratchvae estimators                 bias and variance of every gradient estimator
+  scratchvae exercises new exercises    write a VAE yourself, graded by mathematics
   scratchvae info                       versions, BLAS, devices
   scratchvae completion bash            let the shell complete all this
 """
@@ -71,6 +73,7 @@ def make_parser() -> Parser:
         replay,
         estimators,
         gradcheck,
+        exercises,
         info,
         completion,
     ):

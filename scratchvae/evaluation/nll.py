@@ -179,9 +179,17 @@ def _log_weights(model: Model, x: NDArray, eps: Float64, score: Score) -> Float6
     with model.bk.ignore_float_errors():
         nll = score(model, x, eps)
     head = np.hstack(model.encode(x)).astype(np.float64)
-    ratio, sums, rows = np.empty(nll.shape), np.empty(nll.shape), np.empty(len(x))
-    z = reparameterized(head, eps)
-    log_ratio(HOST, head, z, eps, ratio, (np.empty(z.shape), sums, rows))
+    return log_weights(head, eps, nll)
+
+
+def log_weights(head: Float64, eps: NDArray, nll: NDArray) -> Float64:
+    """log w_k = log p(x|z_k) + log p(z_k) − log q(z_k|x) in nats, z_k = μ + σ ε_k  (E59).
+
+    head = [μ | log σ²] (n, 2Z), eps (n, S, Z), nll = −log p(x|z_k) (n, S) -> (n, S).
+    """
+    z, ratio = reparameterized(head, eps), np.empty(nll.shape)
+    tmp = (np.empty(eps.shape), np.empty(nll.shape), np.empty(len(head)))
+    log_ratio(HOST, head, z, eps, ratio, tmp)
     return -ratio - nll
 
 

@@ -39,9 +39,8 @@ def dot_test(
                     f"the adjoint returns shape {back.shape} for w of shape {w.shape}, expected "
                     f"the shape of x, {example.shape}"
                 )
-            size = max(_norm(w) * _norm(y), _norm(back) * _norm(v), 1e-300)
             errors = (
-                abs(_pair(w, y) - _pair(back, v)) / size,
+                pairing_error(v, y, w, back),
                 _nonlinearity(forward, v, other),
                 _nonlinearity(adjoint, w, second),
             )
@@ -57,6 +56,15 @@ def dot_test(
         )  # fmt: skip
     label = getattr(forward, "__name__", type(forward).__name__)
     return Report(label, "dot test", f"{DRAWS} pairs", 4 * DRAWS, tuple(findings))
+
+
+def pairing_error(v: NDArray, y: NDArray, w: NDArray, back: NDArray) -> float:
+    """|⟨w, y⟩ − ⟨back, v⟩| for y = A v and back = Aᵀ w  (E32).
+
+    Relative to the larger of ‖w‖ ‖y‖ and ‖back‖ ‖v‖; the pairing is Re Σ conj(a) b.
+    """
+    size = max(_norm(w) * _norm(y), _norm(back) * _norm(v), 1e-300)
+    return abs(_pair(w, y) - _pair(back, v)) / size
 
 
 def _random(like: NDArray, seed: int, name: str) -> NDArray:

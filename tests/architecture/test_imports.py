@@ -30,7 +30,7 @@ ORDER = (
     {"runs"},
     {"training"},
     {"studies", "interop", "sklearn"},
-    {"figures", "selfcheck"},
+    {"figures", "selfcheck", "exercises"},
     {"cli"},
     {"__main__"},
 )

@@ -48,6 +48,21 @@ ROWS: Table = {
         "evaluate run --binarize none --all-protocols", "not allowed with argument --binarize",
     ),
     "evaluate: an unknown device": ("evaluate run --device tpu", "invalid choice: 'tpu'"),
+    # exercises
+    "exercises: no action": ("exercises", "the following arguments are required: ACTION"),
+    "exercises: an unknown action": ("exercises solve kl", "invalid choice: 'solve'"),
+    "exercises: no folder": ("exercises new", "exercises new needs DIR: scratchvae exercises new"),
+    "exercises: a folder that exists": (
+        "exercises new run", "run exists already, and nothing is written over",
+    ),
+    "exercises: a folder below a file": (
+        "exercises new table.csv/mine", "cannot be made: Not a directory",
+    ),
+    "exercises: a folder without exercises": ("exercises check run", "there are no exercises in"),
+    "exercises: no time": ("exercises check run --seconds 0", "--seconds must be at least 1, not"),
+    "exercises: an unknown name": ("exercises hint kll", "no exercise 'kll'. Did you mean 'kl'?"),
+    "exercises: an unknown bug": ("exercises solution bug_99", "no bug 'bug_99'. Did you mean"),
+    "exercises: a name too many": ("exercises hint kl adam", "takes one argument, NAME, not"),
     # weights of others, and for others
     "evaluate: weights that are not there": (
         "evaluate run --weights no.safetensors --quiet", "no weights file at no.safetensors",

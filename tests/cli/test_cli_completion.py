@@ -51,7 +51,11 @@ def test_a_script_knows_every_command_and_every_option(cli, commands, shell) -> 
 def test_the_words_of_a_command_are_its_choices(commands) -> None:
     words = {command.name: command.words for command in commands if command.words}
     studies = (*STUDIES, *STAGED)
-    assert words == {"reproduce": studies, "completion": ("bash", "zsh", "fish")}
+    assert words == {
+        "reproduce": studies,
+        "exercises": ("new", "check", "hint", "solution", "bugs"),
+        "completion": ("bash", "zsh", "fish"),
+    }
 
 
 def test_help_texts_with_quotes_and_colons_stay_whole(cli) -> None:

@@ -177,7 +177,9 @@ IN_PROGRAMS: dict[str, str] = {
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.nll.LogLikelihood.is_settled: swapped operands: self.log_p - self.half": SQUARED,
-    "evaluation.nll._of_block: a wrong name: x -> tmp": ROWS_ONLY,
+    "evaluation.nll.log_weights: a wrong name: nll -> ratio": (
+        "only its shape is read, and ratio has the same"
+    ),
     "evaluation.nll.LogMeanExp.add: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.nll.LogMeanExp.add: a sign: np.where(np.isneginf(largest), 0.0, largest)": (
         "−0 is 0"

@@ -1,0 +1,184 @@
+"""What is wrong with a student's answer, in words; never what would be right.
+
+:func:`call` runs a function of theirs, the others look at what it returned. All raise
+:class:`WrongAnswerError`; :class:`NotWrittenError` says that the stub still stands there.
+"""
+
+import copy
+import re
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scratchvae.gradcheck.diagnose import diagnose
+from scratchvae.gradcheck.report import Report
+
+TOLERANCE = 1e-9  # relative: any order of the operations passes, and no constant such as 1e-7
+
+
+class WrongAnswerError(Exception):
+    """The verdict on a wrong answer, and the label of the equation to look at."""
+
+    def __init__(self, words: str, label: str) -> None:
+        super().__init__(words)
+        self.label = label
+
+
+class NotWrittenError(Exception):
+    """The body still raises ``NotImplementedError``."""
+
+
+def function_of(module: ModuleType, name: str, label: str) -> Any:
+    """What the student calls ``name``."""
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise WrongAnswerError(f"there is no {name} in the file: keep the name of the stub", label)
+    return found
+
+
+def call(module: ModuleType, name: str, label: str, *args: Any, writes: Sequence[int] = ()) -> Any:
+    """What the student's function returns for copies of ``args``.
+
+    ``writes``: the numbers of the arguments it is meant to write into, which are no copies.
+    """
+    function = function_of(module, name, label)
+    given = [a if i in writes else copy.deepcopy(a) for i, a in enumerate(args)]
+    result = guarded(module, name, label, function, *given)
+    for i, (before, after) in enumerate(zip(args, given, strict=True)):
+        same = not isinstance(before, np.ndarray) or np.array_equal(before, after, equal_nan=True)
+        if i not in writes and not same:
+            raise WrongAnswerError(
+                f"{name} changes argument {i + 1}, which belongs to the caller: "
+                "compute in a new array",
+                label,
+            )
+    return result
+
+
+def guarded(module: ModuleType, name: str, label: str, function: Any, *args: Any) -> Any:
+    """The function's result; an exception of its own is a wrong answer."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*args)
+    except NotImplementedError as error:
+        raise NotWrittenError from error
+    except WrongAnswerError:
+        raise
+    except Exception as error:
+        raise WrongAnswerError(f"{name} {raised(module, error)}", label) from error
+
+
+def raised(module: ModuleType, error: Exception) -> str:
+    """An exception in words, with the line of the student's file."""
+    text = " ".join(str(error).split())[:200]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == module.__file__
+    ]
+    where = f" in line {lines[-1]}" if lines else ""
+    why = ""
+    if isinstance(error, ValueError) and re.search(r"matmul|shape|broadcast|mismatch|align", text):
+        why = ": shapes do not fit, an array transposed, or two in the wrong order?"
+    return f"raises {type(error).__name__}{where} ({text}){why}"
+
+
+def array(value: Any, shape: tuple[int, ...], what: str, label: str) -> NDArray[np.float64]:
+    """A returned value as an array of the shape that it must have."""
+    if value is None:
+        raise WrongAnswerError(f"{what} is None: is a return missing?", label)
+    try:
+        found = np.asarray(value)
+        if found.dtype.kind not in "fiu":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise WrongAnswerError(
+            f"{what} is {type(value).__name__}, not an array of numbers", label
+        ) from None
+    if found.shape != shape:
+        raise WrongAnswerError(
+            f"{what} has the shape {found.shape}, expected {shape}{_why(found.shape, shape)}", label
+        )
+    return found.astype(np.float64)
+
+
+def _why(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    if len(shape) > 1 and found == shape[::-1]:
+        return ": transposed?"
+    if len(found) < len(shape):
+        return ": summed or averaged over too much?"
+    if len(found) > len(shape):
+        return ": a sum over an axis is missing?"
+    return ": summed over the wrong axis?" if len(shape) == 1 else ""
+
+
+def several(
+    value: Any, shapes: Mapping[str, tuple[int, ...]], what: str, label: str
+) -> list[NDArray[np.float64]]:
+    """A returned tuple as arrays of the shapes that they must have."""
+    if value is None:
+        raise WrongAnswerError(f"{what} returns nothing: is a return missing?", label)
+    if not isinstance(value, tuple | list) or len(value) != len(shapes):
+        raise WrongAnswerError(
+            f"{what} must return {len(shapes)} arrays: {', '.join(shapes)}", label
+        )
+    return [array(v, s, n, label) for v, (n, s) in zip(value, shapes.items(), strict=True)]
+
+
+def compare(
+    found: NDArray,
+    right: NDArray,
+    what: str,
+    label: str,
+    sizes: Mapping[str, int] | None = None,
+    mistakes: Mapping[str, Any] | None = None,
+    noun: str = "value",
+    tolerance: float = TOLERANCE,
+) -> None:
+    """``WrongAnswerError`` unless the arrays are equal up to rounding.
+
+    ``sizes``: what a constant factor might be; ``mistakes``: what typical mistakes come to, by what
+    the verdict says of them; ``noun``: what is compared, a value or a gradient.
+    """
+    if close(found, right, tolerance):
+        return
+    for words, wrong in (mistakes or {}).items():
+        if close(found, np.asarray(wrong), tolerance):
+            raise WrongAnswerError(f"{what}: {words}", label)
+    words = diagnose(found, right, sizes or {}, {}, precision=1e-7)
+    raise WrongAnswerError(f"{what}: {discreet(words, noun)}", label)
+
+
+def close(found: NDArray, right: NDArray, tolerance: float = TOLERANCE) -> bool:
+    """Whether the arrays are equal up to rounding."""
+    if found.shape != right.shape:
+        return False
+    same = found == right  # equal infinities, too
+    scale = np.maximum(np.abs(right), np.max(np.abs(right), initial=0.0, where=np.isfinite(right)))
+    with np.errstate(invalid="ignore"):
+        return bool(np.all(same | (np.abs(found - right) <= tolerance * scale)))
+
+
+def discreet(words: str, noun: str = "gradient") -> str:
+    """A verdict of ``gradcheck`` without the numbers that would be the solution."""
+    words = words.replace("right gradient", f"right {noun}")
+    words = re.sub(r"a term is missing: \S+ times (.+)", r"a term is missing, a multiple of \1",
+                   words)  # fmt: skip
+    return re.sub(
+        r"a term is missing: the constant \S+ everywhere", "a constant term is missing", words
+    )
+
+
+def require_right(report: Report, what: str, label: str) -> None:
+    """``WrongAnswerError`` with the first verdict of a gradient check that is not right."""
+    for finding in report.findings:
+        if not finding.ok and not finding.declared:
+            raise WrongAnswerError(
+                f"{what}, {finding.argument}: {discreet(finding.verdict)}", label
+            )
