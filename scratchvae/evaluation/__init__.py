@@ -5,7 +5,6 @@ from scratchvae.evaluation.completion import Completion, CompletionSettings, com
 from scratchvae.evaluation.elbo import (
     Evaluation,
     Protocol,
-    active_units,
     as_seen_by_model,
     describe_protocol,
     evaluate,
@@ -18,7 +17,7 @@ from scratchvae.evaluation.nll import (
     importance_sampled,
     log_likelihood,
 )
-from scratchvae.evaluation.units import is_active, without_units
+from scratchvae.evaluation.units import active_units, is_active, without_units
 
 __all__ = [
     "HALVES",

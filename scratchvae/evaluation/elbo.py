@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split, bernoulli, describe
 from scratchvae.errors import DataError
-from scratchvae.evaluation.units import is_active
+from scratchvae.evaluation.units import active_units
 from scratchvae.models import Model
 from scratchvae.types import Json
 
@@ -106,14 +106,6 @@ def require_images(split: Split) -> None:
         )
     if len(split) == 0:
         raise DataError("there are no images to evaluate the model on")
-
-
-def active_units(mu: NDArray) -> int:
-    """Count the latent units that :func:`~scratchvae.evaluation.units.is_active` (E34).
-
-    ``mu``: (N, Z), of any float type.
-    """
-    return int(is_active(mu).sum())
 
 
 def as_seen_by_model(split: Split, *, seed: int = 0, draw: int = 0, start: int = 0) -> NDArray:

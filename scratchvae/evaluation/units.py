@@ -21,6 +21,14 @@ def is_active(mu: NDArray) -> NDArray[np.bool_]:
         return mu.var(axis=0, dtype=np.float64) > ACTIVE
 
 
+def active_units(mu: NDArray) -> int:
+    """How many latent units :func:`is_active` counts as active  (E34).
+
+    ``mu``: (N, Z), of any float type.
+    """
+    return int(is_active(mu).sum())
+
+
 def without_units(model: Model, cut: NDArray[np.bool_]) -> Model:
     """A copy of a model in which the latent units ``cut`` (Z,) carry no information.
 

@@ -86,7 +86,7 @@ AREAS: tuple[Area, ...] = (
 class ProgramMutant:
     """One bug planted in an area."""
 
-    name: str  # "evaluation.elbo.active_units: a constant: 0 -> 1"
+    name: str  # "evaluation.units.is_active: a constant: 0 -> 1"
     area: str
     operator: str
     function: FunctionType
