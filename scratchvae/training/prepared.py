@@ -26,8 +26,8 @@ class Prepared:
 
     ``train``, ``test`` and ``validation`` are the splits as the model sees them: binarized, unless
     the protocol is "none" or "dynamic". ``start`` is the state of another training of the model,
-    be it with other data: its parameters, moments, epochs and steps are gone on from, so that
-    ``epochs`` counts those, too.
+    perhaps on other data: training continues from its parameters, moments, epoch and step, so
+    ``epochs`` counts the earlier epochs, too.
     """
 
     given: TrainConfig  # as the caller has them
