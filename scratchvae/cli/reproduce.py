@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_staged(study: StagedStudy, args: argparse.Namespace) -> int:
-    """A study in stages, in a new folder or the one that it goes on in."""
+    """A study in stages, in a new folder or the one that it continues in."""
     refuse_options(args, ("epochs", "likelihood"), f"{study.name} has stages and a likelihood")
     if args.resume is not None:
         if args.out is not None:

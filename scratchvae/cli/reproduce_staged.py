@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser, study: StagedStudy) -> None:
     group.add_argument("--train-only", action="store_true", default=None,
                        help="leave the measuring of the stages to a later --resume")  # fmt: skip
     group.add_argument("--resume", type=Path, metavar="DIR",
-                       help="go on in this folder, with what was asked for there or is asked for "
-                       "here")  # fmt: skip
+                       help="continue in this folder, with what was asked for there or is asked "
+                       "for here")  # fmt: skip
 
 
 @dataclass
@@ -148,7 +148,7 @@ def require_possible(study: StagedStudy, request: Json) -> None:
 
 
 def require_same_study(out: Path, earlier: Json, request: Json) -> None:
-    """``ConfigError`` where a folder is to go on with what it cannot have beside the rest."""
+    """``ConfigError`` where a folder is to continue with what it cannot have beside the rest."""
     called = {False: "of MNIST", True: "small"}
     for what, before, now in (
         ("variant", earlier["variant"], request["variant"]),

@@ -1,4 +1,4 @@
-"""scratchvae train --resume RUN: go on with a run, to the same bytes as if it had never stopped."""
+"""scratchvae train --resume RUN: continue a run, to the same bytes as if it had never stopped."""
 
 import argparse
 import os
@@ -41,8 +41,8 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
     changed = changed_settings(old, config)
     if changed and not args.change_settings:
         raise ConfigError(
-            f"{folder.path} has other settings: {'; '.join(changed)}; leave them out to go on as "
-            "before, or add --change-settings"
+            f"{folder.path} has other settings: {'; '.join(changed)}; leave them out to continue "
+            "as before, or add --change-settings"
         )
     typed_every = "checkpoint_every" in args.typed
     every = args.checkpoint_every if typed_every else recorded.get("checkpoint_every", 0)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         config, training = resume(args)
         return report(args, args.resume, config, training)
     if args.change_settings:
-        raise ConfigError("--change-settings belongs to --resume: name the run to go on with")
+        raise ConfigError("--change-settings belongs to --resume: name the run to continue")
     config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig.defaults()})
     dataset = open_dataset(config, args.data_dir, args.quiet)
     bk = open_backend(args, config.dtype)

@@ -84,7 +84,7 @@ def train_in_folder(
         if training.stopped in SIGNAL_EXITS:
             again = again or f"scratchvae train --resume {shlex.quote(str(folder.path))}"
             print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; {again} "
-                          "goes on", quiet)  # fmt: skip
+                          "continues", quiet)  # fmt: skip
         elif snapshots is not None:
             draw(prepared, folder, training, snapshots, published)
             print_message(f"figures: {folder.figures_path}", quiet)

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if nothing had happened, in one file.
+"""Checkpoints: all that a run needs to continue as if nothing had happened, in one file.
 
 The arrays are named ``params/encoder.0.W``, ``adam.m/encoder.0.W`` and so on; ``losses`` holds the
 steps of an epoch that has begun. Nothing random is in it: order, pixels and noise are functions of

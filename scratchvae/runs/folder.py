@@ -98,7 +98,7 @@ class RunFolder:
         return run
 
     def settings(self) -> Json:
-        """What config.json says, or will say as soon as a training goes on with ``pending``."""
+        """What config.json says, or will say as soon as a training continues with ``pending``."""
         written = self._written()
         if self.pending is None:
             return written
@@ -216,7 +216,7 @@ class RunFolder:
             if self.checkpoint_path.exists():
                 os.replace(self.checkpoint_path, self.damaged_path)
             os.replace(self.previous_path, self.checkpoint_path)
-            note(f"{error}; going on from the checkpoint before it, of step {before.step}")
+            note(f"{error}; continuing from the checkpoint before it, of step {before.step}")
             return before
 
     def record_part(self, part: str, text: str) -> None:

@@ -93,7 +93,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Values, y: Any = None) -> "VAE":
-        """Train for one epoch on the rows of X, going on where the last call ended.
+        """Train for one epoch on the rows of X, continuing where the last call ended.
 
         The first call chooses the likelihood and the scale of the columns.
         """

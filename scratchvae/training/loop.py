@@ -44,7 +44,7 @@ class Training:
     """The result of a training: the model after the last epoch, and the metrics of every epoch.
 
     ``state`` and ``best`` are for a training without a run folder, which has them as files: all
-    that :func:`train_prepared` needs to go on from, after the last step and after ``best_epoch``.
+    that :func:`train_prepared` needs to continue, after the last step and after ``best_epoch``.
     """
 
     model: Model
@@ -393,7 +393,7 @@ def train(
             training,
             "nothing is saved, because this training has no run folder"
             if run is None
-            else f"the state is saved in {run.checkpoint_path}, and resume=True goes on from it",
+            else f"the state is saved in {run.checkpoint_path}, and resume=True continues from it",
         )
     return training
 
@@ -433,7 +433,7 @@ def train_prepared(
     with nullcontext() if run is None else run.locked():
         saved = None
         if run is not None and not resume and run.has_begun():
-            raise RunError(f"{run.path} holds a run already: resume=True goes on with it")
+            raise RunError(f"{run.path} holds a run already: resume=True continues it")
         if run is not None and resume:
             run.remove_temporary_files()
             run.require_parts(model=prepared.made_by_hand, optimizer=prepared.optimizer is not None)

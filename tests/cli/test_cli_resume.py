@@ -139,7 +139,7 @@ def test_other_settings_are_named_and_need_a_flag(cli, here, tiny_train, stopped
     assert answer.code == 2
     assert (
         "scratchvae: run has other settings: lr was 0.001 and is 0.1; epochs was 3 and is 5; leave "
-        "them out to go on as before, or add --change-settings"
+        "them out to continue as before, or add --change-settings"
     ) in answer.err
     assert snapshot(stopped) == before
     assert cli("train", "--resume", "run", "--epochs", 3, "--quiet").code == 0  # as it was

@@ -68,7 +68,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(whole, tmp_path: Pa
     )
     (note,) = notes
     assert "checkpoint.npz is damaged" in note
-    assert note.endswith("; going on from the checkpoint before it, of step 8")
+    assert note.endswith("; continuing from the checkpoint before it, of step 8")
     assert folder.damaged_path.read_bytes() == content
     folder.damaged_path.unlink()
     assert left(folder) == whole()
@@ -208,7 +208,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "run", epochs=1)
     run(folder)
     before = left(folder)
-    with pytest.raises(RunError, match="holds a run already: resume=True goes on with it"):
+    with pytest.raises(RunError, match="holds a run already: resume=True continues it"):
         run(folder)
     assert left(folder) == before
 
@@ -219,7 +219,7 @@ def test_a_run_that_a_killed_process_left_in_its_first_epoch_is_not_written_over
     folder = stopped(tmp_path / "run", monkeypatch, step=3)
     assert not folder.metrics_path.exists()
     before = folder.checkpoint_path.read_bytes()
-    with pytest.raises(RunError, match="holds a run already: resume=True goes on with it"):
+    with pytest.raises(RunError, match="holds a run already: resume=True continues it"):
         run(folder)
     assert folder.checkpoint_path.read_bytes() == before
 
