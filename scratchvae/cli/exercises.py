@@ -19,6 +19,7 @@ from scratchvae.exercises.bugs import (
 from scratchvae.exercises.catalogue import exercise_named
 from scratchvae.exercises.contained import SECONDS, check_folder
 from scratchvae.exercises.folder import new_folder
+from scratchvae.exercises.notebook import new_notebooks
 
 DESCRIPTION = """\
 Write a VAE yourself, exercise by exercise: each is a function of this package with its body taken
@@ -29,7 +30,8 @@ wrong one gets a verdict in words.
   check DIR [NAME]   grade them all, or one; exit code 1 if one is not right yet
   hint NAME          show a hint
   solution NAME      show this package's own body, after asking
-  bugs DIR           write small VAEs with one bug each; check DIR grades the answers"""
+  bugs DIR           write small VAEs with one bug each; check DIR grades the answers
+  notebooks DIR      write the exercises as notebooks, which grade themselves"""
 
 
 def add_parser(commands: Commands) -> None:
@@ -51,7 +53,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("action", choices=tuple(ACTIONS), metavar="ACTION",
                         help=f"{', '.join(ACTIONS)}")  # fmt: skip
     parser.add_argument("what", nargs="?", metavar="DIR|NAME",
-                        help="a folder (new, check, bugs), or an exercise (hint, "
+                        help="a folder (new, check, bugs, notebooks), or an exercise (hint, "
                         "solution)")  # fmt: skip
     parser.add_argument("name", nargs="?", metavar="NAME",
                         help="check: one exercise, such as kl, 6 or bug_03")  # fmt: skip
@@ -138,10 +140,18 @@ def bugs(args: argparse.Namespace) -> int:
     return 0
 
 
+def notebooks(args: argparse.Namespace) -> int:
+    """Write the folder of notebooks."""
+    written = new_notebooks(Path(args.what))
+    print_message(f"{len(written)} notebooks are in {args.what}; begin with {written[0]}")
+    return 0
+
+
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "new": new,
     "check": check,
     "hint": hint,
     "solution": solution,
     "bugs": bugs,
+    "notebooks": notebooks,
 }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from scratchvae.exercises.catalogue import EXERCISES
     from scratchvae.exercises.contained import check_exercise, main
     from scratchvae.exercises.exercise import Exercise
+    from scratchvae.exercises.notebook import grade_here
     from scratchvae.exercises.report import GradeReport, Outcome
 
 _HOME = {
@@ -19,10 +20,19 @@ _HOME = {
     "GradeReport": "report",
     "Outcome": "report",
     "check_exercise": "contained",
+    "grade_here": "notebook",
     "main": "contained",
 }
 
-__all__ = ["EXERCISES", "Exercise", "GradeReport", "Outcome", "check_exercise", "main"]
+__all__ = [
+    "EXERCISES",
+    "Exercise",
+    "GradeReport",
+    "Outcome",
+    "check_exercise",
+    "grade_here",
+    "main",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -270,7 +270,8 @@ every array of parameters. Adam's t counts the steps from 1 and never starts aga
 After each epoch, yield its loss: the mean over all images, where the last batch may be a short
 one.
 
-It is graded by what it reaches on 1,797 handwritten digits; a loss is in nats per image (E2).
+It is graded by what it reaches: in six epochs a right loop brings the loss of 1,000 handwritten
+digits from about 44 to about 32 nats per image (E2).
 """,
     hint="vae.arrays() and gradient.arrays() come in the same order, and m and v are lists of "
     "zeros like them, made once. A batch's loss is a mean: times its number of images it "

@@ -80,7 +80,7 @@ def raised(module: ModuleType, error: Exception) -> str:
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == module.__file__
+        if frame.filename == getattr(module, "__file__", None) or "ipykernel" in frame.filename
     ]
     where = f" in line {lines[-1]}" if lines else ""
     why = ""

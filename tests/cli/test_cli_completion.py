@@ -53,7 +53,7 @@ def test_the_words_of_a_command_are_its_choices(commands) -> None:
     studies = (*STUDIES, *STAGED)
     assert words == {
         "reproduce": studies,
-        "exercises": ("new", "check", "hint", "solution", "bugs"),
+        "exercises": ("new", "check", "hint", "solution", "bugs", "notebooks"),
         "completion": ("bash", "zsh", "fish"),
     }
 
