@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from scratchvae.gradcheck.differences import SURE, Slope, nearest, one_sided
 from scratchvae.gradcheck.probe import Estimate, Probe
 
+# Of the outputs that an element moves by the size it has, or is usual: a gradient of zero may
+ULPS_OF_ZERO = 4  # be rounded from no more than this, and
+ULPS_UNSEEN = 16  # of a difference below this it is not known whose rounding it is
 MOST = 200  # disputed elements that are looked at one by one
 MOST_ROUNDING = 64  # of those, how many have the rounding of their reference measured: of the
 # others it is taken for the median
@@ -75,8 +78,14 @@ def arbitrate(
                 scale[k] = max(scale[k], float(np.median(rounding)))
             if abs(found[k] - value[k]) <= limit()[k]:
                 continue
-            if found[k] == 0 and abs(value[k]) <= probe.resolution(name, int(at[k])):
+            own, usual = probe.sizes(name, int(at[k]))
+            ulp = probe.resolution(name, int(at[k]))
+            if found[k] == 0 and abs(value[k]) <= ULPS_OF_ZERO * ulp:
                 value[k] = 0.0
+                continue
+            unseen = ULPS_UNSEEN * ulp * own / usual
+            if abs(found[k] - value[k]) <= unseen:
+                error[k] = unseen / SURE
                 continue
         if looked >= MOST:
             undecided[k] = True

@@ -60,6 +60,7 @@ PARTIALS: dict[str, tuple[Derivative, ...]] = {
         lambda a, b: np.divide(a, np.hypot(a, b), out=np.zeros_like(a + b), where=(a != 0)),
         lambda a, b: np.divide(b, np.hypot(a, b), out=np.zeros_like(a + b), where=(b != 0)),
     ),
+    "log1p": (lambda x: 1 / (1 + x),),  # whose complex form loses the digits of a small x
     "cbrt": (lambda x: 1 / (3 * np.cbrt(x) ** 2),),
     "logaddexp": (lambda a, b: _expit(a - b), lambda a, b: _expit(b - a)),
     "logaddexp2": (

@@ -189,7 +189,7 @@ class Probe:
         return max(float(typical_rounding(found)), linear) / EPS
 
     def resolution(self, name: str, i: int) -> float:
-        """The slope that four ulp of the outputs which an element moves are: none of a scalar.
+        """The slope that an ulp of the outputs which an element moves is: none of a scalar.
 
         A saturated unit's derivative falls below it, and 1 − y² is zero there.
         """
@@ -200,7 +200,7 @@ class Probe:
         v.reshape(-1)[i] = 1.0
         y = self.curve(name, v)(1j * COMPLEX_STEP)
         moved = np.abs(self.weights * np.real(y))[np.imag(y) != 0]
-        return 4 * EPS * float(np.sum(moved)) / (abs(float(x.flat[i])) or 1.0)
+        return EPS * float(np.sum(moved)) / (abs(float(x.flat[i])) or 1.0)
 
     # Kinks ---------------------------------------------------------------------------------------
 

@@ -6,7 +6,13 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from scratchvae.gradcheck import GradientError, UncheckableError, assert_gradient, check_gradient
+from scratchvae.gradcheck import (
+    GradientError,
+    Outcome,
+    UncheckableError,
+    assert_gradient,
+    check_gradient,
+)
 from scratchvae.gradcheck.points import point
 
 X = point((5, 4), 0, "x")
@@ -444,3 +450,53 @@ def test_an_overflow_of_the_complex_step_is_not_blamed_on_the_gradient():
     assert right.outcome != "wrong", right.text()
     wrong = check_gradient(sigmoid, x, vjp=lambda x, dy: dy * (1 - sigmoid(x)))
     assert wrong.outcome == "wrong"
+
+
+# ---- what rounding does where no digit moves -------------------------------------------------
+
+
+def test_the_digits_that_a_complex_log1p_loses_are_not_held_against_a_gradient():
+    def f(x):
+        return np.log1p(np.log1p(x * x) ** 2)
+
+    def vjp(x, dy):
+        u = np.log1p(x * x)
+        return dy * 2 * u / (1 + u * u) * 2 * x / (1 + x * x)
+
+    x = np.array([1e-3, -2e-4, 3e-6, 0.7])
+    report = check_gradient(f, x, vjp=vjp)
+    assert report.ok
+    assert report["x"].error < 1e-14
+    assert not check_gradient(f, x, vjp=lambda x, dy: vjp(x, dy) * (1 + 1e-10)).ok
+
+
+def test_a_gradient_that_is_zero_but_for_the_rounding_of_its_cotangent_is_right():
+    # Each row minus its greatest, of rows whose numbers are all alike: zero, whatever x is. The
+    # gradient shares dy among ties, and the shares add up to dy but for the last digit.
+    def alike(x):
+        rows = np.repeat(np.exp(np.sin(x)), 4, axis=1)
+        return rows - rows.max(axis=1, keepdims=True)
+
+    def vjp(x, dy):
+        drows = dy - dy.sum(axis=1, keepdims=True) / 4
+        return drows.sum(axis=1, keepdims=True) * np.exp(np.sin(x)) * np.cos(x)
+
+    x = np.array([[0.3], [-1.2], [2.0]])
+    assert np.any(vjp(x, np.array([[0.1, 0.7, 0.3, 0.9]] * 3)))
+    assert check_gradient(alike, x, vjp=vjp).ok
+
+
+def test_of_a_saturated_unit_it_is_not_known_whose_rounding_a_small_difference_is():
+    def f(x):
+        return np.log1p(np.tanh(2 * x) ** 2)
+
+    def vjp(x, dy):
+        y = np.tanh(2 * x)
+        return dy * 4 * y * (1 - y * y) / (1 + y * y)
+
+    x = np.array([-9.4, 5.6, 11.5, -7.3])
+    assert check_gradient(f, x, vjp=vjp).outcome is not Outcome.WRONG
+    assert check_gradient(f, x / 10, vjp=vjp).ok
+    for wrong in (1.001, -1.0):  # where the unit is not saturated, all is seen
+        found = check_gradient(f, x / 10, vjp=lambda x, dy, c=wrong: c * vjp(x, dy))
+        assert found.outcome is Outcome.WRONG

@@ -17,6 +17,7 @@ from scratchvae.gradcheck.subjects.base import Arrays, Subject
 from scratchvae.gradcheck.trees import Leaf, Place, is_real, joined, leaves, rebuilt, words
 from scratchvae.types import Function
 
+COTANGENT = "the cotangent"  # no argument has this name
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -114,8 +115,10 @@ class FunctionSubject(Subject):
         """What rounding does to the gradients, in units of its size: measured, not derived."""
         bound = BoundFunction(self, np.dtype(np.float64))
         sides = []
-        for ray in rays(self.args):
-            there = [bound.gradient(ray(k), np.asarray(w)) for k in range(1, 8)]
+        moving = {**self.args, COTANGENT: w} if np.ndim(w) else self.args
+        for ray in rays(moving):
+            moved = [ray(k) for k in range(1, 8)]
+            there = [bound.gradient(args, args.pop(COTANGENT, w)) for args in moved]
             sides.append({n: rounding_along([g[n] for g in there]) for n in there[0]})
         found = {n: typical_rounding([side[n] for side in sides]) / EPS for n in sides[0]}
         if np.ndim(w):  # the gradient of a linear function depends on nothing but dy
