@@ -20,6 +20,7 @@ from scratchvae.exercises.catalogue import exercise_named
 from scratchvae.exercises.contained import SECONDS, check_folder
 from scratchvae.exercises.folder import new_folder
 from scratchvae.exercises.notebook import new_notebooks
+from scratchvae.exercises.report import Outcome
 
 DESCRIPTION = """\
 Write a VAE yourself, exercise by exercise: each is a function of this package with its body taken
@@ -94,14 +95,20 @@ def new(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Grade and print; 1 where something is not right yet, 2 where a file could not be graded."""
     folder = Path(args.what)
+
+    def see(outcome: Outcome) -> None:
+        """Print an exercise's line as soon as it is graded, unless it is the only one."""
+        if not (args.json or args.name):
+            print(outcome.text(), flush=True)
+
     if (folder / ANSWERS).exists():
-        report = check_answers(folder, args.name)
+        report = check_answers(folder, args.name, see)
     else:
-        report = check_folder(folder, args.name, args.seconds)
+        report = check_folder(folder, args.name, args.seconds, see)
+    only = report.outcomes[0]
     if args.name and report.exit_code == 2 and not args.json:
-        raise ConfigError(report.outcomes[0].verdict)
-    text = report.outcomes[0].text() if args.name else report.text()
-    print_result(args.json, report.to_json(), text)
+        raise ConfigError(only.verdict)
+    print_result(args.json, report.to_json(), only.text() if args.name else report.progress)
     return report.exit_code
 
 
@@ -134,7 +141,7 @@ def bugs(args: argparse.Namespace) -> int:
     """Write the folder of bugs, and say where the answers go."""
     written = new_bugs(Path(args.what))
     answers = Path(args.what) / ANSWERS
-    print_message(f"{len(written) - 1} modules with one bug each are in {args.what}")
+    print_message(f"{len(written)} modules with one bug each are in {args.what}")
     print_message(f"write line and equation of each into {answers}")
     print_message(f"then: scratchvae exercises check {args.what}")
     return 0

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -258,11 +258,19 @@ def bug_solution(number: int) -> str:
     )
 
 
-def check_answers(folder: Path, name: str | None = None) -> GradeReport:
-    """Grade the answers of a folder, or one; ``ConfigError`` for a table that cannot be read."""
+def check_answers(
+    folder: Path, name: str | None = None, see: Callable[[Outcome], None] = lambda outcome: None
+) -> GradeReport:
+    """Grade the answers of a folder, or one; ``see`` is told of each.
+
+    Raises ``ConfigError`` for a table that cannot be read.
+    """
     answers = _answers(folder / ANSWERS)
     numbers = [bug_named(name)] if name else range(1, len(BUGS) + 1)
-    return GradeReport(tuple(_graded(i, answers.get(file_of(i), ("", ""))) for i in numbers))
+    outcomes = [_graded(i, answers.get(file_of(i), ("", ""))) for i in numbers]
+    for outcome in outcomes:
+        see(outcome)
+    return GradeReport(tuple(outcomes))
 
 
 def _graded(number: int, answer: tuple[str, str]) -> Outcome:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import scratchvae
@@ -115,20 +115,30 @@ def _why_not(
     return None
 
 
-def check_folder(folder: Path, name: str | None = None, seconds: float = SECONDS) -> GradeReport:
-    """Grade every exercise of a folder, or one; ``ConfigError`` for a folder without any."""
+def check_folder(
+    folder: Path,
+    name: str | None = None,
+    seconds: float = SECONDS,
+    see: Callable[[Outcome], None] = lambda outcome: None,
+) -> GradeReport:
+    """Grade every exercise of a folder, or one; ``see`` is told of each as it is graded.
+
+    Raises ``ConfigError`` for a folder without any.
+    """
     known = files()
     if not any((folder / file).is_file() for file in known):
         raise ConfigError(
             f"there are no exercises in {folder}: scratchvae exercises new DIR writes them"
         )
     chosen = dict([exercise_named(name)]) if name else known
-    return GradeReport(
-        tuple(check_exercise(folder / file, each, seconds) for file, each in chosen.items())
-    )
+    outcomes = []
+    for file, exercise in chosen.items():
+        outcomes.append(check_exercise(folder / file, exercise, seconds))
+        see(outcomes[-1])
+    return GradeReport(tuple(outcomes))
 
 
-def main(path: str, argv: Sequence[str] | None = None) -> int:
+def main(path: str) -> int:
     """What a student's file does when it is run: the verdict on itself, as an exit code, too."""
     exercise = exercise_named(Path(path).name)[1]
     report = GradeReport((check_exercise(Path(path), exercise),))

@@ -102,10 +102,6 @@ class GradeReport:
         """9 of 15."""
         return f"{self.solved} of {len(self.outcomes)}"
 
-    def text(self) -> str:
-        """The report for people."""
-        return "\n".join([*(each.text() for each in self.outcomes), self.progress])
-
     def to_json(self) -> Json:
         """The report as Gradescope's results.json has it; the rest is in ``extra_data``."""
         return {

@@ -44,11 +44,12 @@ class Class:
         lines, node = definition(self.module, self.name)
         parts = [source(lines, node, upto=node.body[0])]
         for statement in node.body[1:]:
-            if isinstance(statement, ast.FunctionDef) and statement.name in self.left_out:
-                continue
-            written = isinstance(statement, ast.FunctionDef) and statement.name in self.written
-            without = written and not solved
-            parts.append(without_body(lines, statement) if without else source(lines, statement))  # type: ignore[arg-type]
+            if not isinstance(statement, ast.FunctionDef):
+                parts.append(source(lines, statement))
+            elif statement.name in self.written and not solved:
+                parts.append(without_body(lines, statement))
+            elif statement.name not in self.left_out:
+                parts.append(source(lines, statement))
         return "\n\n".join(parts)
 
 
@@ -134,7 +135,7 @@ def source(lines: list[str], node: ast.stmt, upto: ast.stmt | None = None) -> st
     return "\n".join(lines[node.lineno - 1 : (upto or node).end_lineno])
 
 
-def without_body(lines: list[str], node: ast.FunctionDef | ast.ClassDef) -> str:
+def without_body(lines: list[str], node: Definition) -> str:
     """Signature and docstring, and below them the stub."""
     return source(lines, node, upto=node.body[0]) + "\n" + " " * node.body[0].col_offset + STUB
 

@@ -82,6 +82,35 @@ def test_another_correct_formula_passes(other: Mistake) -> None:
     assert graded(exercise, changed(other)).verdict == "right"
 
 
+def test_a_log_mean_exp_that_keeps_all_samples_passes_as_well() -> None:
+    """Another idea, not only another formula: nothing is asked of how it is done."""
+    _, exercise = exercise_named("log_mean_exp")
+    own = """
+from scipy.special import logsumexp
+import numpy as np
+class LogMeanExp:
+    def __init__(self, n):
+        self.samples = np.empty((n, 0))
+    def add(self, a):
+        self.samples = np.hstack([self.samples, a])
+    def value(self):
+        return logsumexp(self.samples, axis=1) - np.log(self.samples.shape[1])
+"""
+    assert graded(exercise, own).verdict == "right"
+
+
+def test_a_training_loop_that_uses_nothing_it_was_given_is_judged_by_its_losses() -> None:
+    _, exercise = exercise_named("training")
+    text = exercise.file(9, solved=True)
+    own = text.replace("import VAE, Array, adam, loss_and_gradient", "import VAE, Array")
+    own = own.replace("def train(", "from scratchvae import reference\n\n\ndef train(")
+    own = own.replace("= loss_and_gradient(", "= reference.loss_and_gradient(")
+    own = own.replace(" adam(*", " reference.adam(*")
+    assert graded(exercise, own).verdict == "right"
+    wrong = graded(exercise, own.replace("*arrays, t)", "*arrays, t, lr=1e-6)"))
+    assert "a loop that learns gets further" in wrong.verdict
+
+
 def test_a_part_that_is_right_counts_though_the_other_is_not_written() -> None:
     _, exercise = exercise_named("kl")
     text = exercise.file(6, solved=True).replace(

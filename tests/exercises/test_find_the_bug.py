@@ -24,7 +24,9 @@ NUMBERS = range(1, len(BUGS) + 1)
 @pytest.fixture
 def bugs(exercises, tmp_path):
     folder = tmp_path / "bugs"
-    assert exercises("bugs", folder)[0] == 0
+    code, _, err = exercises("bugs", folder)
+    assert code == 0
+    assert f"{len(BUGS)} modules with one bug each" in err
     return folder
 
 
