@@ -139,10 +139,10 @@ def test_e17_a_weight_for_each_latent_unit_is_left_to_numpy():
 
 
 def with_gaps(a):
-    """The same numbers, with a gap after each."""
-    wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan, a.dtype)
-    wide[..., ::2] = a
-    return wide[..., ::2]
+    """The same numbers with a gap after each, and a wider one after a row."""
+    wide = np.full((*a.shape[:-1], 2 * a.shape[-1] + 1), np.nan, a.dtype)
+    wide[..., :-1:2] = a
+    return wide[..., :-1:2]
 
 
 def calls():

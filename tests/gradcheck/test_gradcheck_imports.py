@@ -44,3 +44,14 @@ def test_checking_a_strangers_function_loads_none_of_the_rest(code):
     parts = {name.split(".")[1] for name in done.stdout.split()}
     assert parts <= {"gradcheck", "backend", "errors", "memory", "types"}
     assert len(done.stdout.split()) < 45
+
+
+def test_importing_the_checker_takes_at_most_three_tenths_of_a_second_beyond_numpy():
+    """The fastest of several starts: noise only ever adds time."""
+    code = (
+        "import time, numpy; begun = time.perf_counter();"
+        "from scratchvae.gradcheck import assert_gradient; print(time.perf_counter() - begun)"
+    )
+    run = [sys.executable, "-c", code]
+    starts = [subprocess.run(run, capture_output=True, text=True, check=True) for _ in range(4)]
+    assert min(float(done.stdout) for done in starts) <= 0.3
