@@ -1,6 +1,7 @@
 """Bugs that were reported in public, each written anew in NumPy from its description alone.
 
-The forward pass is right; the backward pass has the reported fault. Points and sizes are those of
+The forward pass is right and the backward pass has the reported fault; where the fault was in the
+forward pass, the backward pass is that of the right one. Points and sizes are those of
 the report where it names them, otherwise what a test would take.
 """
 
@@ -188,6 +189,13 @@ def arctanh_without_incoming(x: NDArray, dy: NDArray) -> Any:
     return np.where(dy == 0, np.nan, dy / (1 - x * x))
 
 
+@bug("arctanh near 1: 1 − x² in single precision", "Oneflow-Inc/oneflow/issues/9089",
+     np.arctanh, np.array([0.99983, -0.25, -0.9998]))  # fmt: skip
+def arctanh_in_single(x: NDArray, dy: NDArray) -> Any:
+    short = x.astype(np.float32)
+    return dy / ((1 - short) * (1 + short)).astype(np.float64)
+
+
 def elu(alpha: float) -> Callable[[NDArray], NDArray]:
     return lambda x: np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1))
 
@@ -332,6 +340,17 @@ def wrong_channel(x: NDArray, k: NDArray, dy: NDArray) -> Any:
 def divided_by_positions(x: NDArray, k: NDArray, dy: NDArray) -> Any:
     dx, dk = convolution_gradients(x, k, dy)
     return dx, dk / dy.shape[1]
+
+
+def bias_in_every_product(x: NDArray, k: NDArray, b: NDArray) -> NDArray:
+    products = np.einsum("cwj,fcj->fwcj", sliding_window_view(x, 3, axis=1), k)
+    return np.sum(products + b[:, None, None, None], axis=(2, 3))
+
+
+@bug("convolution: the bias inside the sum", "Kulbear/deep-learning-coursera/pull/45",
+     bias_in_every_product, normal(2, 7), normal(3, 2, 3, seed=1), normal(3, seed=2))  # fmt: skip
+def bias_after_the_sum(x: NDArray, k: NDArray, b: NDArray, dy: NDArray) -> Any:
+    return *convolution_gradients(x, k, dy), dy.sum(axis=1)
 
 
 @bug("convolution: the bias is summed over rows, not filters", "snuspl/cruise/issues/800",

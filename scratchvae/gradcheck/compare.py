@@ -255,7 +255,10 @@ def _sampled(probe: Probe, name: str, g: NDArray, tolerance: float, seed: int) -
     if some.outcome is Outcome.WRONG:
         return [some]
     whole = along_directions(probe, name, g, tolerance, ALONG, seed)
-    return [whole if whole.outcome is not Outcome.RIGHT else some]
+    if whole.outcome is not Outcome.RIGHT:
+        return [whole]
+    # The directions have seen all elements; those that were looked at alone were seen better.
+    return [replace(some, power=max(some.power or 0.0, whole.power or 0.0))]
 
 
 def without_gradient(probe: Probe, name: str) -> Finding:

@@ -52,7 +52,8 @@ class Finding:
     found: float | None = None  # what backward has there
     expected: float | None = None  # what the method has there
     kinks: int = 0  # elements at a kink, where any slope in between is accepted
-    power: float | None = None  # a relative error of this size in any element would show
+    # A relative error of this size would show in any element, or, along directions, in those of
+    power: float | None = None  # the usual size
     declared: bool = False  # backward said that there is no gradient here: None
 
     @property
@@ -127,7 +128,10 @@ class Report:
         )
         lines = [head, *(f.line() for f in self.findings)]
         if self.power is not None:
-            lines.append(f"  a relative error of {self.power:.1g} in any element would show")
+            which = "any element"
+            if not self.coverage.startswith("every element"):  # small ones hide in a direction
+                which += " of the usual size"
+            lines.append(f"  a relative error of {self.power:.1g} in {which} would show")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     __str__ = text

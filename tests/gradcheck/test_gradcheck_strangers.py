@@ -366,6 +366,8 @@ def test_a_large_argument_is_sampled_and_the_report_says_so():
     report = check_gradient(lambda x: np.sum(x**2), x, vjp=lambda x, dy: 2 * dy * x, nearby=False)
     assert report.ok
     assert "some elements and 4 directions of each large" in report.text()
+    assert "in any element of the usual size would show" in report.text()
+    assert report.power > 1e-12  # and not as if each had been looked at alone
 
     def loses_the_end(x, dy):
         g = 2 * dy * x
