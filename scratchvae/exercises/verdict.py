@@ -98,9 +98,10 @@ def array(value: Any, shape: tuple[int, ...], what: str, label: str) -> NDArray[
         if found.dtype.kind not in "fiu":
             raise TypeError
     except (TypeError, ValueError):
-        raise WrongAnswerError(
-            f"{what} is {type(value).__name__}, not an array of numbers", label
-        ) from None
+        kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else (
+            f"of type {type(value).__name__}"
+        )  # fmt: skip
+        raise WrongAnswerError(f"{what} is {kind}, not real numbers", label) from None
     if found.shape != shape:
         raise WrongAnswerError(
             f"{what} has the shape {found.shape}, expected {shape}{_why(found.shape, shape)}", label

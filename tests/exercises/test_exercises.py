@@ -3,6 +3,7 @@
 from collections import Counter
 from types import ModuleType
 
+import numpy as np
 import pytest
 from wrong_answers import MISTAKES, OTHERS, Mistake
 
@@ -15,10 +16,12 @@ FILES = files()
 NUMBERS = {exercise.name: i for i, exercise in enumerate(EXERCISES, start=1)}
 
 
-def graded(exercise, text: str) -> Outcome:
+def graded(exercise, text: str, **more: object) -> Outcome:
+    """The outcome of a file's text; ``more`` is what its functions find under these names."""
     module = ModuleType("student")
     module.__file__ = "student.py"
     exec(compile(text, "student.py", "exec"), vars(module))
+    vars(module).update(more)
     return grade_module(module, exercise, "student.py")
 
 
@@ -125,3 +128,32 @@ def test_a_function_by_another_name_is_missed_by_name() -> None:
     _, exercise = exercise_named("dense")
     outcome = graded(exercise, exercise.file(1, solved=True).replace("def dense", "def layer"))
     assert "there is no dense in the file" in outcome.verdict
+
+
+ODD = {
+    "nothing": None,
+    "a number": 1.0,
+    "not a number": float("nan"),
+    "text": "x",
+    "no elements": [],
+    "a ragged list": [[1.0], [1.0, 2.0]],
+    "a dictionary": {"a": 1},
+    "an object": object(),
+    "a pair of texts": ("x", "y"),
+    "a pair of numbers": (1.0, 2.0),
+    "booleans": np.ones((5, 3), bool),
+    "complex numbers": np.ones((5, 3), complex),
+    "another shape": np.ones((3, 5)),
+    "a generator": (i for i in range(9)),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("file", FILES)
+def test_whatever_a_function_returns_there_is_a_verdict(file: str, odd: str) -> None:
+    exercise = FILES[file]
+    text = exercise.file(NUMBERS[exercise.name]).replace("raise NotImplementedError", "return ODD")
+    outcome = graded(exercise, text, ODD=ODD[odd])
+    assert outcome.status is Status.WRONG
+    assert None not in outcome.parts.values()
+    assert outcome.score == 0

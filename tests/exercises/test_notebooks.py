@@ -65,6 +65,24 @@ def test_the_body_is_nbgraders_solution_cell_and_the_last_cell_its_test():
     assert len(set(ids)) == len(ids)
 
 
+def test_a_training_shows_its_bar_on_one_line_of_a_notebook():
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    code = """import scratchvae
+data = scratchvae.load_dataset("digits")
+config = scratchvae.TrainConfig(hidden=8, epochs=2, workers=1)
+scratchvae.train(config, data).metrics[-1]["epoch"]"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(book, timeout=120).execute()
+    *drawn, result = book.cells[0].outputs
+    bar = "".join(out["text"] for out in drawn)
+    assert result["data"]["text/plain"] == "2"
+    assert "100%" in bar
+    assert bar.count("\n") == 1
+    assert bar.endswith("\n")
+
+
 def test_jupyter_finds_the_notebooks_valid_and_runs_them_with_the_solutions():
     """One kernel for all of them, each cell after the other."""
     nbformat = pytest.importorskip("nbformat")
