@@ -159,7 +159,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         DB, DB.replace("sum", "mean"), ("E5",),
         "The biases' gradient is a mean over the images, of what has been divided by their number "
-        "already: the biases count too little, which Adam makes good for.",
+        "already: the biases count too little, which Adam compensates for.",
         "kvfrans/notes/issues/5",
     ),
     Bug(

@@ -33,15 +33,15 @@ DENSE_GRADIENTS = Exercise(
     name="dense_gradients",
     title="The two gradients of the dense layer",
     text="""
-Backward, the layer is handed dy: how much the loss changes with each of its outputs. It owes two
-answers. Its parameters want to know how the loss changes with W and b, to be updated; the layer
-below wants to know how it changes with x. Both are the chain rule, summed over all outputs that a
-number acts on: x[n, i] acts on the outputs of row n, W[i, j] on output j of every row.
+Backward, the layer is handed dy, the gradient of the loss with respect to its outputs. From it
+come two gradients: the one with respect to W and b is for the update, the one with respect to x
+for the layer below. Both are the chain rule, summed over all outputs that a number acts on: x[n,
+i] acts on the outputs of row n, W[i, j] on output j of every row.
 
     dW[i, j] = Σ_n x[n, i] dy[n, j],   db[j] = Σ_n dy[n, j]        (E5)
     dx[n, i] = Σ_j dy[n, j] W[i, j]                                (E4)
 
-No mean is taken here: the loss is a mean over the images, and dy knows that already.
+No mean is taken here: the loss is a mean over the images, and its 1/B is in dy already.
 """,
     hint="A matrix product sums over the last axis of its left factor and the first of its "
     "right one. Which of the two has to be turned with .T, so that the sum is over n, or "
@@ -157,10 +157,10 @@ held:
 
     dμ = dz,   dlogvar = dz · ∂z/∂logvar                       (E13)
 
-What ∂z/∂logvar is, is for you to find.
+Work out ∂z/∂logvar yourself.
 """,
-    hint="Differentiate e^(logvar / 2) by logvar: the exponential stays, and the inner "
-    "derivative comes in front.",
+    hint="Differentiate e^(logvar / 2) with respect to logvar: the exponential stays, and the "
+    "inner derivative comes in front.",
     labels=("E12", "E13"),
     imports=NUMPY,
     code=(
@@ -193,7 +193,7 @@ normal distributions the integral of q log(q / p) has a closed form, a term for 
 
     dμ += w β ∂KL/∂μ,   dlogvar += w β ∂KL/∂logvar             (E17)
 
-The derivatives are for you to find. Mind that one of them is by log σ², not by σ.
+Work out the derivatives yourself; mind that one is with respect to log σ², not to σ.
 """,
     hint="Write σ² as e^logvar: it is its own derivative with respect to logvar.",
     labels=("E16", "E17"),
@@ -227,7 +227,7 @@ comment and the return: its lines again in the opposite order, each by the chain
 
 run_back, given, does the layers of a network: from dy of its output and the inputs that `run`
 kept it makes the gradient of the network and the dx of its input. The loss is a mean over the
-images (E2); remember who has to know that.
+images (E2), so a 1/B has to come in somewhere, once.
 """,
     hint="Start with w = 1 / len(x). np.hstack([dmu, dlogvar]) puts two arrays side by side, "
     "as np.split(head, 2, axis=1) took them apart.",
@@ -242,8 +242,8 @@ ADAM = Exercise(
     text="""
 The gradient says where up is, not how far to go. Adam keeps two averages for each parameter, of
 its gradient and of the square of it, and steps by one over the root of the other: about lr,
-whatever the size of the gradient. Both averages start at zero, which the divisions by 1 − β^t
-make good for.
+whatever the size of the gradient. Both averages start at zero, and the divisions by 1 − β^t
+correct for that.
 
     m ← β₁ m + (1 − β₁) g
     v ← β₂ v + (1 − β₂) g²
@@ -350,7 +350,7 @@ mean cost is
 
     bound = −log 1/K Σ_k e^−c_k,    weights_k = e^−c_k / Σ_l e^−c_l        (E50)
 
-and the weights are its derivatives: the cheaper a sample, the more it has to say. Costs are some
+and the weights are its derivatives: the cheaper a sample, the larger its weight. Costs are some
 hundred nats, so subtract the smallest, `shift`, before the exponential.
 
 cost is (B, K). Write into bound (B,), weights (B, K) and shift (B, 1).
@@ -368,7 +368,8 @@ STICKING_THE_LANDING = Exercise(
     text="""
 The encoder's parameters act on log q(z|x) − log p(z) along two ways: they move z = μ + σ ε, and
 they stand in q. The second has the mean zero and may be left out; then the gradient has no noise
-left once q is the true posterior. So hold μ and σ inside q, and differentiate by z alone:
+left once q is the true posterior. So hold μ and σ inside q, and differentiate with respect to z
+alone:
 
     ∂/∂z [ log q(z) − log p(z) ] = ?     with log q(z) = −(z − μ)² / 2σ² + …,  (z − μ) / σ = ε
 
@@ -377,8 +378,8 @@ left once q is the true posterior. So hold μ and σ inside q, and differentiate
 z, eps, dz and tmp are (B, K, Z): K samples per image; std is (B, Z), the same for all samples of
 an image. weight is a number or (B, K, 1).
 """,
-    hint="−log p(z) = z²/2 + …, whose derivative is z. By z, −(z − μ)² / 2σ² has the "
-    "derivative −(z − μ) / σ²; write (z − μ) with ε. std[:, None, :] stretches over the "
+    hint="−log p(z) = z²/2 + …, whose derivative is z. That of −(z − μ)² / 2σ² with respect to"
+    " z is −(z − μ) / σ²; write (z − μ) with ε. std[:, None, :] stretches over the "
     "samples.",
     labels=("E52",),
     imports="from scratchvae.backend import Array, Backend, Weight",

@@ -1,6 +1,6 @@
 """Grade a file in a process of its own, which may loop for ever, print without end, or die.
 
-This keeps accidents from the grader. It is no sandbox: code that means harm needs one around it.
+This protects the grader from accidents. It is no sandbox: malicious code needs one around it.
 """
 
 import json

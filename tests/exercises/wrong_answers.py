@@ -274,6 +274,12 @@ MISTAKES = [
 # Other formulas that are right: nothing may be said of them.
 OTHERS = [
     *rows(
+        "backward",
+        (DMU, "dmu + beta * mu / len(x)", ""),
+        ("w = 1 / len(x)", "w = np.full((len(x), 1), 1 / len(x))", ""),
+        ("dz, dz * eps * sigma / 2", "dz, 0.5 * dz * (z - mu)", ""),
+    ),
+    *rows(
         "dense",
         ("y = x @ W + b", "y = np.einsum('ni,ij->nj', x, W) + b[None]", ""),
         ("y = x @ W + b", "y = np.array([[sum(r * c) for c in W.T] for r in x]) + b", ""),
