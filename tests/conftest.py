@@ -92,7 +92,8 @@ def _shares_a_fixture(item: pytest.Item) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    skipped = terminalreporter.stats.get("skipped", [])
+    reports = terminalreporter.stats.get("skipped", [])
+    skipped = [report for report in reports if report.when != "collect"]  # a whole file: no marks
     counts = {mark: sum(mark in report.keywords for report in skipped) for mark in NEEDS}
     line = ", ".join(f"{count} {mark}" for mark, count in counts.items())
     terminalreporter.write_line(f"skipped because of what they need: {line}")

@@ -12,7 +12,7 @@ pytest.importorskip(
     "scratchvae.sklearn", reason="needs scikit-learn 1.6 or newer", exc_type=ImportError
 )
 
-from joblib import parallel_config
+from joblib import Parallel, delayed, parallel_config
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -21,8 +21,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from scratchvae import Dataset, TrainConfig, train
+from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError
-from scratchvae.sklearn import VAE
+from scratchvae.sklearn import VAE, base
 
 
 def small(**changes) -> VAE:
@@ -131,6 +132,16 @@ def test_a_search_gives_the_same_bits_however_many_jobs_it_has(backend, table) -
     assert bits(shared.best_estimator_) == bits(alone.best_estimator_)
 
 
+def test_products_large_enough_for_several_threads_give_the_same_bits_in_every_process() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 60))
+    wide = small(hidden=(400, 400), batch_size=100, max_iter=1)
+    alone, *shared = (
+        Parallel(n_jobs=jobs)(delayed(wide.fit_transform)(part) for part in (rows, rows[::-1]))
+        for jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(shared, [alone])
+
+
 def test_a_seed_is_a_number_or_what_a_random_state_draws(table) -> None:
     states = [3, np.int64(3), np.random.RandomState(3), np.random.RandomState(3), None, None]
     seeds = [small(random_state=state).fit(table).seed_ for state in states]
@@ -146,6 +157,26 @@ def test_a_clone_and_a_pickle_give_the_same_numbers(table) -> None:
     for method in ("transform", "score_samples"):
         np.testing.assert_array_equal(getattr(again, method)(table), getattr(vae, method)(table))
     np.testing.assert_array_equal(again.sample(5, 1), vae.sample(5, 1))
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian-per-pixel"])
+def test_a_device_gives_the_numbers_of_the_cpu(likelihood, pixels, monkeypatch) -> None:
+    host = small(likelihood=likelihood).fit(pixels)
+    devices = {"cuda": "strict"}  # refuses what a GPU would refuse
+    monkeypatch.setattr(
+        base,
+        "get_backend",
+        lambda device, dtype="float32": get_backend(devices.get(device, device), dtype),
+    )
+    device = small(likelihood=likelihood, device="cuda").fit(pixels)
+    assert device.model_.bk.name == "strict"
+    np.testing.assert_allclose(device.transform(pixels), host.transform(pixels), atol=1e-6)
+    for kind in ("importance", "bound"):
+        found, expected = (
+            vae.set_params(log_likelihood=kind).score_samples(pixels) for vae in (device, host)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(device.sample(5, 1), host.sample(5, 1), atol=1e-5)
 
 
 # ---- what it gives ------------------------------------------------------------------------------
