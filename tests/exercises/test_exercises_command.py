@@ -179,6 +179,14 @@ def test_what_a_wrong_answer_printed_is_shown_and_cut(exercises, folder, solve):
     assert len(out) < 1000
 
 
+def test_a_thread_that_is_left_running_does_not_matter(exercises, folder, solve):
+    solve(folder, "dense")
+    path = folder / "01_dense.py"
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(999,)).start()\n"
+    path.write_text(thread + path.read_text())
+    assert exercises("check", folder, "dense", "--seconds", 30)[0] == 0
+
+
 def test_a_file_that_cannot_be_graded_does_not_keep_the_others_from_it():
     right, broken = Outcome("a.py", "A", {"f": "right"}), Outcome("b.py", "B", broken="b.py died")
     report = GradeReport((right, broken))

@@ -82,63 +82,64 @@ def _require_written(value: object, out: NDArray, name: str, label: str) -> None
 
 def pairing_error(student: ModuleType) -> None:
     """E32: small for pairs that are adjoint, of the right size for others, free of scale."""
-    label = "E32"
-
-    def error(v: NDArray, y: NDArray, w: NDArray, back: NDArray) -> float:
-        value = call(student, "pairing_error", label, v, y, w, back)
-        found = float(array(value, (), "the error", label))
-        if math.isnan(found):
-            raise WrongAnswerError("the error is NaN where all is zero: 0 / 0", label)
-        if found < 0:
-            raise WrongAnswerError("the error is negative: an absolute value is missing", label)
-        return found
-
     v, w = RNG.normal(size=(4, 3)), RNG.normal(size=(4, 2))
     matrix = RNG.normal(size=(3, 2))
     y, back = v @ matrix, w @ matrix.T
-    left = float(np.sum(w * y))
-    sizes = [math.sqrt(np.sum(a**2) * np.sum(b**2)) for a, b in ((w, y), (back, v))]
-    if error(v, y, w, back) > 1e-12:
-        raise WrongAnswerError(
-            "a right pair has an error: are w and A v paired, and Aᵀ w and v?", label
-        )
+    if _error(student, v, y, w, back) > 1e-12:
+        words = "a right pair has an error: are w and A v paired, and Aᵀ w and v?"
+        raise WrongAnswerError(words, "E32")
     for factor in (1.1, 0.5, -1.0):
-        apart = abs(left - factor * left)
-        expected = apart / max(sizes[0], abs(factor) * sizes[1])
-        found = error(v, y, w, factor * back)
-        wrong = {
-            "it is not relative: divide by the larger of the products of norms": apart,
-            "it is relative to the pairing itself, which may be zero by chance": apart / abs(left),
-            "the absolute values are added, not the difference taken": (
-                abs(left + factor * left) / max(sizes[0], abs(factor) * sizes[1])
-            ),
-            "only one side is in it": 0.0,
-            "it is squared": expected**2,
-            "it is relative to one of the two products, not to the larger": (
-                apart / min(sizes[0], abs(factor) * sizes[1])
-            ),
-            "it is relative to the sum of the two products, not to the larger": (
-                apart / (sizes[0] + abs(factor) * sizes[1])
-            ),
-        }
-        if math.isclose(found, expected, rel_tol=1e-9):
-            continue
-        for words, value in wrong.items():
-            if math.isclose(found, value, rel_tol=1e-9, abs_tol=1e-300):
-                raise WrongAnswerError(words, label)
-        if math.isclose(error(1e3 * v, 1e3 * y, w, factor * back), 1e3 * found, rel_tol=1e-6):
-            raise WrongAnswerError(
-                "the error grows with v: measure it relative to the sizes of the terms", label
-            )
-        raise WrongAnswerError(
-            "the error of a pair that is not adjoint has the wrong size: relative to what is it?",
-            label,
-        )
-    if error(0 * v, 0 * y, 0 * w, 0 * back) != 0:
-        raise WrongAnswerError("where all is zero the error must be 0", label)
+        _look_at_size(student, v, y, w, back, factor)
+    if _error(student, 0 * v, 0 * y, 0 * w, 0 * back) != 0:
+        raise WrongAnswerError("where all is zero the error must be 0", "E32")
     c = matrix + 1j * RNG.normal(size=(3, 2))
     v, w = v + 1j * RNG.normal(size=(4, 3)), w + 1j * RNG.normal(size=(4, 2))
-    if error(v, v @ c, w, w @ c.conj().T) > 1e-12:
-        raise WrongAnswerError("complex arrays: the pairing is Re Σ conj(a) b, as in _pair", label)
-    if error(v, v @ c, w, w @ c.T) < 1e-6:
-        raise WrongAnswerError("complex arrays: a transpose without conjugation passes", label)
+    if _error(student, v, v @ c, w, w @ c.conj().T) > 1e-12:
+        raise WrongAnswerError("complex arrays: the pairing is Re Σ conj(a) b, as in _pair", "E32")
+    if _error(student, v, v @ c, w, w @ c.T) < 1e-6:
+        raise WrongAnswerError("complex arrays: a transpose without conjugation passes", "E32")
+
+
+def _error(student: ModuleType, v: NDArray, y: NDArray, w: NDArray, back: NDArray) -> float:
+    """What the student's function says, a number that is not negative."""
+    value = call(student, "pairing_error", "E32", v, y, w, back)
+    found = float(array(value, (), "the error", "E32"))
+    if math.isnan(found):
+        raise WrongAnswerError("the error is NaN where all is zero: 0 / 0", "E32")
+    if found < 0:
+        raise WrongAnswerError("the error is negative: an absolute value is missing", "E32")
+    return found
+
+
+def _look_at_size(
+    student: ModuleType, v: NDArray, y: NDArray, w: NDArray, back: NDArray, factor: float
+) -> None:
+    """The error of a pair whose second map is ``factor`` times the adjoint."""
+    left = float(np.sum(w * y))
+    first = math.sqrt(np.sum(w**2) * np.sum(y**2))
+    second = abs(factor) * math.sqrt(np.sum(back**2) * np.sum(v**2))
+    apart, size = abs(left - factor * left), max(first, second)
+    found = _error(student, v, y, w, factor * back)
+    if math.isclose(found, apart / size, rel_tol=1e-9):
+        return
+    mistakes = {
+        "it is not relative: divide by the larger of the products of norms": apart,
+        "it is relative to the pairing itself, which may be zero by chance": apart / abs(left),
+        "the two are added, where their difference belongs": abs(left + factor * left) / size,
+        "only one side is in it": 0.0,
+        "it is squared": (apart / size) ** 2,
+        "it is relative to one of the two products, not to the larger": apart / min(first, second),
+        "it is relative to the sum of the two products, not to the larger": (
+            apart / (first + second)
+        ),
+    }
+    for words, value in mistakes.items():
+        if math.isclose(found, value, rel_tol=1e-9, abs_tol=1e-300):
+            raise WrongAnswerError(words, "E32")
+    larger = _error(student, 1e3 * v, 1e3 * y, w, factor * back)
+    raise WrongAnswerError(
+        "the error grows with v: measure it relative to the sizes of the terms"
+        if math.isclose(larger, 1e3 * found, rel_tol=1e-6)
+        else "the error of a pair that is not adjoint has the wrong size: relative to what is it?",
+        "E32",
+    )

@@ -29,128 +29,127 @@ SIZES = {"the number of samples": K, "the number of rows": N}
 
 def log_mean_exp(student: ModuleType) -> None:
     """E59's inner part, against scipy.special.logsumexp: one block, several, large, and −∞."""
-    label = "E59"
-    make = function_of(student, "LogMeanExp", label)
-
-    def value(*blocks: NDArray) -> NDArray:
-        def run() -> Any:
-            found = make(len(blocks[0]))
-            for block in blocks:
-                found.add(block.copy())
-            return found.value()
-
-        result = guarded(student, "LogMeanExp", label, run)
-        return array(result, (len(blocks[0]),), "value()", label)
-
-    def right(a: NDArray) -> NDArray:
-        return np.asarray(special.logsumexp(a, axis=1) - math.log(a.shape[1]))
-
     a = RNG.normal(size=(N, K))
+    sums = special.logsumexp(a, axis=1)
     mistakes = {
-        "log K is not subtracted: a sum for a mean?": special.logsumexp(a, axis=1),
-        "log K is added": special.logsumexp(a, axis=1) + math.log(K),
+        "log K is not subtracted: a sum for a mean?": sums,
+        "log K is added": sums + math.log(K),
         "this is the mean of a: the logarithm is inside of the mean": a.mean(axis=1),
-        "the largest a is not added again": right(a) - a.max(axis=1),
-        "the largest a is subtracted": right(a) - 2 * a.max(axis=1),
+        "the largest a is not added again": logs_of_means(a) - a.max(axis=1),
+        "the largest a is subtracted": logs_of_means(a) - 2 * a.max(axis=1),
         "this is the mean itself, without its logarithm": np.exp(a).mean(axis=1),
-        "K is divided by, where its logarithm should be subtracted": (
-            special.logsumexp(a, axis=1) / K
-        ),
+        "K is divided by, where its logarithm should be subtracted": sums / K,
     }
-    compare(value(a), right(a), "the value of one block", label, SIZES, mistakes)
+    compare(
+        _mean_of(student, a), logs_of_means(a), "the value of one block", "E59", SIZES, mistakes
+    )
     rising = np.sort(RNG.normal(size=(N, K)), axis=1) * 3
     for name, order in (("rising", rising), ("falling", rising[:, ::-1])):
-        found = value(order[:, :2], order[:, 2:3], order[:, 3:])
-        mistakes = {
-            "only the last block counts": right(order[:, 3:]),
-            "what was summed before is lost": right(order[:, 3:]) - math.log(K / 3),
-            "K is the size of the last block, not of all": right(order) + math.log(K / 3),
-        }
-        try:
-            compare(found, right(order), f"three blocks, {name}", label, SIZES, mistakes)
-        except WrongAnswerError as wrong:
-            if str(wrong).endswith(tuple(mistakes)):
-                raise
-            raise WrongAnswerError(
-                f"three blocks, {name}: what was summed before is not rescaled to the largest so "
-                "far, or by the wrong factor",
-                label,
-            ) from wrong
+        _three_blocks(student, f"three blocks, {name}", order)
     for far in (-100_000.0, 5_000.0):
-        found = value(a + far)
+        found = _mean_of(student, a + far)
         if not np.all(np.isfinite(found)):
             raise WrongAnswerError(
-                f"not finite for a around {far:,.0f}: e^a under- or overflows", label
+                f"not finite for a around {far:,.0f}: e^a under- or overflows", "E59"
             )
-        compare(found, right(a + far), f"the value for a around {far:,.0f}", label)
+        compare(found, logs_of_means(a + far), f"the value for a around {far:,.0f}", "E59")
     some = np.where(np.arange(K) % 2, a, -np.inf)
-    none = np.full((N, K), -np.inf)
-    for name, b in (("some a are −∞", some), ("all a are −∞", none)):
-        found = value(b[:, :3], b[:, 3:])
-        with np.errstate(all="ignore"):
-            if not close(found, right(b)):
-                raise WrongAnswerError(f"wrong, or NaN, where {name}", label)
+    for name, b in (("some a are −∞", some), ("all a are −∞", np.full((N, K), -np.inf))):
+        if not close(_mean_of(student, b[:, :3], b[:, 3:]), logs_of_means(b)):
+            raise WrongAnswerError(f"wrong, or NaN, where {name}", "E59")
+
+
+def logs_of_means(a: NDArray) -> NDArray:
+    """log 1/K Σ_k e^a_k of each row, by SciPy."""
+    return np.asarray(special.logsumexp(a, axis=1) - math.log(a.shape[1]))
+
+
+def _mean_of(student: ModuleType, *blocks: NDArray) -> NDArray:
+    """What the student's class comes to after these blocks."""
+    make = function_of(student, "LogMeanExp", "E59")
+
+    def run() -> Any:
+        found = make(len(blocks[0]))
+        for block in blocks:
+            found.add(block.copy())
+        return found.value()
+
+    result = guarded(student, "LogMeanExp", "E59", run)
+    return array(result, (len(blocks[0]),), "value()", "E59")
+
+
+def _three_blocks(student: ModuleType, what: str, a: NDArray) -> None:
+    """Blocks of 2, 1 and 3 samples, of which the largest are in the last or in the first."""
+    found, last = _mean_of(student, a[:, :2], a[:, 2:3], a[:, 3:]), logs_of_means(a[:, 3:])
+    if close(found, logs_of_means(a)):
+        return
+    mistakes = {
+        "only the last block counts": last,
+        "what was summed before is lost": last - math.log(K / 3),
+        "K is the size of the last block, not of all": logs_of_means(a) + math.log(K / 3),
+    }
+    for words, wrong in mistakes.items():
+        if close(found, wrong):
+            raise WrongAnswerError(f"{what}: {words}", "E59")
+    raise WrongAnswerError(
+        f"{what}: what was summed before is not rescaled to the largest so far, or by the wrong "
+        "factor",
+        "E59",
+    )
 
 
 def importance_bound(student: ModuleType) -> None:
     """E50, against SciPy's logsumexp and softmax."""
-    label = "E50"
-
-    def results(cost: NDArray) -> tuple[NDArray, NDArray]:
-        n, k = cost.shape
-        bound, weights, shift = (np.full(s, np.nan) for s in ((n,), (n, k), (n, 1)))
-        given = (BK, cost, bound, weights, shift)
-        value = call(student, "importance_bound", label, *given, writes=(0, 2, 3, 4))
-        if value is not None:
-            raise WrongAnswerError(
-                "a value is returned: write into bound and weights instead", label
-            )
-        for name, a in (("bound", bound), ("weights", weights)):
-            if np.all(np.isnan(a)) and np.all(np.isfinite(cost)) and np.max(abs(cost)) < 100:
-                raise WrongAnswerError(
-                    f"nothing (or NaN) is in {name}: write into the array, as in {name}[...] = …",
-                    label,
-                )
-        return bound, weights
-
     cost = RNG.normal(size=(N, K)) + 3
-    lse = special.logsumexp(-cost, axis=1)
-    soft = special.softmax(-cost, axis=1)
-    bound, weights = results(cost)
+    bound, weights = _bound_of(student, cost)
+    for name, a in (("bound", bound), ("weights", weights)):
+        if np.all(np.isnan(a)):
+            raise WrongAnswerError(
+                f"nothing (or NaN) is in {name}: write into the array, as in {name}[...] = …", "E50"
+            )
+    soft, least = special.softmax(-cost, axis=1), cost.min(axis=1, keepdims=True)
     mistakes = {
         "the sign of the costs in the exponential": special.softmax(cost, axis=1),
         "they are not divided by their sum": np.exp(-cost),
-        "they are not divided by their sum, and relative to the largest": (
-            np.exp(cost.min(axis=1, keepdims=True) - cost)
-        ),
+        "they are not divided by their sum, and relative to the largest": np.exp(least - cost),
         "they are divided by the sum over images, not over samples": special.softmax(-cost, axis=0),
         "these are logarithms of weights": special.log_softmax(-cost, axis=1),
-        "they are divided by K, not by their sum": (
-            np.exp(cost.min(axis=1, keepdims=True) - cost) / K
-        ),
+        "they are divided by K, not by their sum": np.exp(least - cost) / K,
         "they are all the same: 1/K": np.full((N, K), 1 / K),
         "they are divided by their mean": K * soft,
     }
-    compare(weights, soft, "weights", label, SIZES, mistakes)
+    compare(weights, soft, "weights", "E50", SIZES, mistakes)
+    right, smallest = -logs_of_means(-cost), cost.min(axis=1)
     mistakes = {
-        "log K is missing: a sum for a mean?": -lse,
-        "log K has the wrong sign": -lse - math.log(K),
-        "the sign is wrong": lse - math.log(K),
+        "log K is missing: a sum for a mean?": right - math.log(K),
+        "log K has the wrong sign": right - 2 * math.log(K),
+        "the sign is wrong": -right,
         "this is the mean cost: the logarithm is inside of the mean": cost.mean(axis=1),
-        "the shift is not added again": -lse + math.log(K) - cost.min(axis=1),
-        "the shift has the wrong sign": -lse + math.log(K) - 2 * cost.min(axis=1),
+        "the shift is not added again": right - smallest,
+        "the shift has the wrong sign": right - 2 * smallest,
         "this is the weighted mean of the costs": (soft * cost).sum(axis=1),
-        "this is the smallest cost": cost.min(axis=1),
+        "this is the smallest cost": smallest,
     }
-    compare(bound, math.log(K) - lse, "bound", label, SIZES, mistakes)
+    compare(bound, right, "bound", "E50", SIZES, mistakes)
     for far in (100_000.0, -5_000.0):
-        bound, weights = results(cost + far)
+        bound, weights = _bound_of(student, cost + far)
         if not np.all(np.isfinite(bound)) or not np.all(np.isfinite(weights)):
             raise WrongAnswerError(
-                f"not finite for costs around {far:,.0f}: e^−cost under- or overflows", label
+                f"not finite for costs around {far:,.0f}: e^−cost under- or overflows", "E50"
             )
-        compare(weights, soft, f"weights for costs around {far:,.0f}", label, tolerance=1e-8)
-        compare(bound, math.log(K) - lse + far, f"bound for costs around {far:,.0f}", label)
+        compare(weights, soft, f"weights for costs around {far:,.0f}", "E50", tolerance=1e-8)
+        compare(bound, right + far, f"bound for costs around {far:,.0f}", "E50")
+
+
+def _bound_of(student: ModuleType, cost: NDArray) -> tuple[NDArray, NDArray]:
+    """The bound and the weights that the student's function writes."""
+    n, k = cost.shape
+    bound, weights, shift = (np.full(s, np.nan) for s in ((n,), (n, k), (n, 1)))
+    given = (BK, cost, bound, weights, shift)
+    value = call(student, "importance_bound", "E50", *given, writes=(0, 2, 3, 4))
+    if value is not None:
+        raise WrongAnswerError("a value is returned: write into bound and weights instead", "E50")
+    return bound, weights
 
 
 def path_grad(student: ModuleType) -> None:

@@ -1,6 +1,7 @@
 """The whole backward pass, stage by stage from the loss, each against a complex step."""
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ B, D, H, Z, BETA = 6, 5, 4, 2, 1.7
 RNG = np.random.default_rng(10)
 X, EPS = RNG.random((B, D)), RNG.normal(size=(B, Z))
 STEP = 2.0**-100
+HEAD = 3  # the encoder's last bias among all arrays
 SIZES = {"the number of images": B, "the pixels": D, "the latent units": Z}
 Slopes = list[NDArray]
 
@@ -63,54 +65,71 @@ def loss_and_gradient(student: ModuleType) -> None:
         raise WrongAnswerError(
             "loss_and_gradient returns loss, nll, kl and a VAE: keep its return", "E2"
         )
+    loss, nll, _, gradient = result
+    a = _values(loss, nll)
+    found = _arrays_of(gradient)
+    of_nll, of_kl = slopes()
+    right = [n + BETA * k for n, k in zip(of_nll, of_kl, strict=True)]
+    _da(found[-1], right[-1], a)
+    for i in (6, 5, 4):
+        what = f"the decoder's array {i - 3} of 4 (W, b, W, b)"
+        compare(found[i], right[i], what, "E5", SIZES, noun="gradient")
+    for part, what in ((slice(0, Z), "dμ"), (slice(Z, 2 * Z), "d log σ²")):
+        _head(what, found[HEAD][part], of_nll[HEAD][part], of_kl[HEAD][part])
+    for i in (2, 1, 0):
+        what = f"the encoder's array {i + 1} of 4 (W, b, W, b)"
+        compare(found[i], right[i], what, "E5", SIZES, noun="gradient")
+
+
+def _values(loss: object, nll: object) -> NDArray:
+    """The values, which were given, and may have been changed; the logits."""
     head = reference.run(VAE.encoder, X)[1]
     a = reference.run(VAE.decoder, head[:, :Z] + np.exp(head[:, Z:] / 2) * EPS)[1]
-    nll, kl = terms(VAE)
-    compare(array(result[0], (), "the loss", "E2"), np.asarray((nll + BETA * kl).mean()),
-            "the loss, which was given", "E2", SIZES)  # fmt: skip
-    compare(array(result[1], (B,), "nll", "E18"), cross_entropy(X, a).sum(axis=1), "nll", "E18")
+    of_nll, of_kl = terms(VAE)
+    right = np.asarray((of_nll + BETA * of_kl).mean())
+    compare(array(loss, (), "the loss", "E2"), right, "the loss, which was given", "E2", SIZES)
+    compare(array(nll, (B,), "nll", "E18"), cross_entropy(X, a).sum(axis=1), "nll", "E18")
+    return a
+
+
+def _arrays_of(gradient: Any) -> Slopes:
+    """The arrays of what the student returned for the gradient."""
     try:
-        gradient = [np.asarray(g) for g in result[3].arrays()]
-    except (AttributeError, TypeError, ValueError) as error:
-        raise WrongAnswerError("the gradient is not a VAE(encoder_gradient, decoder_gradient)", "E2"
-                          ) from error  # fmt: skip
-    arrays = VAE.arrays()
-    if [g.shape for g in gradient] != [p.shape for p in arrays]:
-        shapes = ", ".join(str(g.shape) for g in gradient)
+        found = [np.asarray(g) for g in gradient.arrays()]
+    except (AttributeError, TypeError, ValueError):
+        words = "the gradient is not a VAE(encoder_gradient, decoder_gradient)"
+        raise WrongAnswerError(words, "E2") from None
+    if [g.shape for g in found] != [p.shape for p in VAE.arrays()]:
+        shapes = ", ".join(str(g.shape) for g in found)
         raise WrongAnswerError(
             f"the gradient's arrays have other shapes than the VAE's: {shapes}", "E5"
         )
-    of_nll, of_kl = slopes()
-    right = [n + BETA * k for n, k in zip(of_nll, of_kl, strict=True)]
-    last, head_bias = len(arrays) - 1, 3
+    return found
+
+
+def _da(found: NDArray, right: NDArray, a: NDArray) -> None:
+    """The gradient with respect to the logits, summed over the images in a bias."""
     s = special.expit(a)
     mistakes = {
         "the softplus is taken for the probability": (np.logaddexp(0, a) - X).mean(axis=0),
         "a factor s (1 − s) too many: it has cancelled": ((s - X) * s * (1 - s)).mean(axis=0),
         "the images are not subtracted": s.mean(axis=0),
     }
-    compare(gradient[last], right[last], "da, seen in the decoder's last bias", "E19", SIZES,
-            mistakes, "gradient")  # fmt: skip
-    for i in (6, 5, 4):
-        compare(gradient[i], right[i], f"the decoder's array {i - 3} of 4 (W, b, W, b)", "E5",
-                SIZES, {}, "gradient")  # fmt: skip
-    for label, part, what in (
-        ("E13 + E17", slice(0, Z), "dμ"), ("E13 + E17", slice(Z, 2 * Z), "d log σ²"),
-    ):  # fmt: skip
-        n, k = of_nll[head_bias][part], of_kl[head_bias][part]
-        mistakes = {
-            "the part of the KL is missing": n,
-            "the part of the likelihood is missing": BETA * k,
-            "β is missing in the part of the KL": n + k,
-            "the part of the KL has the wrong sign": n - BETA * k,
-            "the part of the KL is a sum over the images, not a mean": n + B * BETA * k,
-            "the part of the KL is twice what it should be: a missing ½?": n + 2 * BETA * k,
-            "the part of the likelihood is twice what it should be: a missing ½?": 2 * n + BETA * k,
-            "β multiplies the part of the likelihood as well": BETA * (n + k),
-        }
-        compare(gradient[head_bias][part], right[head_bias][part],
-                f"{what}, seen in the encoder's last bias", label, SIZES, mistakes, "gradient"
-                )  # fmt: skip
-    for i in (2, 1, 0):
-        compare(gradient[i], right[i], f"the encoder's array {i + 1} of 4 (W, b, W, b)", "E5",
-                SIZES, {}, "gradient")  # fmt: skip
+    what = "da, seen in the decoder's last bias"
+    compare(found, right, what, "E19", SIZES, mistakes, "gradient")
+
+
+def _head(what: str, found: NDArray, n: NDArray, k: NDArray) -> None:
+    """dμ or d log σ², summed over the images in a bias: n of the likelihood and β k of the KL."""
+    mistakes = {
+        "the part of the KL is missing": n,
+        "the part of the likelihood is missing": BETA * k,
+        "β is missing in the part of the KL": n + k,
+        "the part of the KL has the wrong sign": n - BETA * k,
+        "the part of the KL is a sum over the images, not a mean": n + B * BETA * k,
+        "the part of the KL is twice what it should be: a missing ½?": n + 2 * BETA * k,
+        "the part of the likelihood is twice what it should be: a missing ½?": 2 * n + BETA * k,
+        "β multiplies the part of the likelihood as well": BETA * (n + k),
+    }
+    where = f"{what}, seen in the encoder's last bias"
+    compare(found, n + BETA * k, where, "E13 + E17", SIZES, mistakes, "gradient")
