@@ -123,7 +123,8 @@ class BaseVAE(BaseEstimator):
         self._train(X, int(self.max_iter), held_out)
 
     def _choose(self, X: NDArray) -> None:
-        """Choose likelihood, scale and seed of a new model."""
+        """Choose likelihood, scale and seed of a new model; an earlier one is gone from here on."""
+        vars(self).pop("model_", None)  # else a fit that fails would leave a mixture of two
         in_unit_interval = X.min() >= 0 and X.max() <= 1
         self.likelihood_ = self.likelihood
         if self.likelihood == "auto":
@@ -190,7 +191,8 @@ class BaseVAE(BaseEstimator):
             workers=1,  # a search runs its own processes, and bits depend on the number of workers
             compiled=False,  # nor do they depend on whether numba is installed
         )
-        split = Split(self._to_model(X).astype(np.float32), None, None)
+        with np.errstate(over="ignore"):  # the split refuses what float32 cannot hold
+            split = Split(self._to_model(X).astype(np.float32), None, None)
         prepared = prepare(config, Dataset("X", split, split, None))
         return replace(prepared, tested=False)
 
@@ -238,7 +240,8 @@ class BaseVAE(BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
         return_error : bool
-            Return the standard error of each number, too, that is due to the draws of z.
+            Return the standard error of each number, too, that is due to the draws of z; a single
+            draw shows none, and the error is 0.
 
         Returns
         -------

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 
 from scratchvae import Dataset, TrainConfig, train
 from scratchvae.backend import get_backend
-from scratchvae.errors import CheckpointError
+from scratchvae.errors import CheckpointError, NonFiniteError
 from scratchvae.sklearn import VAE, base
 
 
@@ -108,6 +108,15 @@ def test_verbose_says_the_likelihood_and_a_line_per_epoch(table, capsys) -> None
     assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
     small().fit(table)
     assert capsys.readouterr().err == ""
+
+
+def test_a_fit_that_diverges_leaves_nothing_of_the_model_before(table) -> None:
+    vae = small().fit(table)
+    with pytest.raises(NonFiniteError):
+        vae.set_params(lr=1e30, activation="relu").fit(table * 2)
+    with pytest.raises(NotFittedError):
+        vae.transform(table)
+    assert vae.set_params(lr=1e-3).fit(table).transform(table).shape == (120, 2)
 
 
 def test_a_fit_that_is_interrupted_says_so(table) -> None:
@@ -257,6 +266,8 @@ def test_rows_that_cannot_be_are_refused_in_a_sentence(table, pixels) -> None:
         vae.sample(0)
     with pytest.raises(ValueError, match="so that no standard deviation exists"):
         small().fit(table * 1e200)
+    with pytest.raises(ValueError, match="values are NaN or infinite as float32"):
+        small(standardize=False).fit(table * 1e200)
     with pytest.raises(ValueError, match="partial_fit sees a part of the data"):
         small(early_stopping=True).partial_fit(table)
     with pytest.raises(ValueError, match=r"reach from 0 to 1\.5"):
