@@ -124,7 +124,7 @@ class BaseVAE(BaseEstimator):
 
     def _choose(self, X: NDArray) -> None:
         """Choose likelihood, scale and seed of a new model; an earlier one is gone from here on."""
-        vars(self).pop("model_", None)  # else a fit that fails would leave a mixture of two
+        self.__dict__.pop("model_", None)  # else a fit that fails would leave a mixture of two
         in_unit_interval = X.min() >= 0 and X.max() <= 1
         self.likelihood_ = self.likelihood
         if self.likelihood == "auto":
