@@ -141,18 +141,20 @@ def compare(
     mistakes: Mapping[str, Any] | None = None,
     noun: str = "value",
     tolerance: float = TOLERANCE,
+    base: NDArray | float = 0.0,
 ) -> None:
     """``WrongAnswerError`` unless the arrays are equal up to rounding.
 
     ``sizes``: what a constant factor might be; ``mistakes``: what typical mistakes come to, by what
-    the verdict says of them; ``noun``: what is compared, a value or a gradient.
+    the verdict says of them; ``noun``: what is compared, a value or a gradient; ``base``: what was
+    there before, where something is added to it.
     """
     if close(found, right, tolerance):
         return
     for words, wrong in (mistakes or {}).items():
         if close(found, np.asarray(wrong), tolerance):
             raise WrongAnswerError(f"{what}: {words}", label)
-    words = diagnose(found, right, sizes or {}, {}, precision=1e-7)
+    words = diagnose(found - base, right - base, sizes or {}, {}, precision=1e-8)
     raise WrongAnswerError(f"{what}: {discreet(words, noun)}", label)
 
 
@@ -172,7 +174,9 @@ def discreet(words: str, noun: str = "gradient") -> str:
     words = re.sub(r"a term is missing: \S+ times (.+)", r"a term is missing, a multiple of \1",
                    words)  # fmt: skip
     return re.sub(
-        r"a term is missing: the constant \S+ everywhere", "a constant term is missing", words
+        r"a term is missing: the constant \S+ everywhere",
+        "a constant is missing, or too much",
+        words,
     )
 
 

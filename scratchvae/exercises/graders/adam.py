@@ -26,6 +26,10 @@ def path(form: str = "right") -> list[NDArray]:
     for t in range(1, STEPS + 1):
         m, v = average(G[:t], B1), average(G[:t] ** 2, B2)
         c1, c2 = 1 - B1**t, 1 - B2**t
+        if form == "one step late":
+            c1, c2 = 1 - B1 ** (t + 1), 1 - B2 ** (t + 1)
+        if form == "one beta":
+            c2 = c1
         if form == "uncorrected":
             c1 = c2 = 1.0
         if form == "no power":
@@ -38,6 +42,8 @@ def path(form: str = "right") -> list[NDArray]:
         step = m / (v + EPS) if form == "no root" else step
         step = G[t - 1] / (np.sqrt(v) + EPS) if form == "no momentum" else step
         step = m / np.sqrt(v) if form == "no eps" else step
+        step = G[t - 1] if form == "plain" else step
+        step = step / LR if form == "no lr" else step
         p = p + LR * step if form == "uphill" else p - LR * step
         found.append(p)
     return found
@@ -52,6 +58,10 @@ WORDS = {
     "no root": "the root of v is missing",
     "no momentum": "the step is along g, not along its average m",
     "no eps": "ε is missing",
+    "no lr": "the learning rate is missing",
+    "plain": "this is a step along the gradient, without its averages",
+    "one step late": "t is too large by one: the first step has t = 1",
+    "one beta": "β₁ stands in the correction of v",
 }
 
 

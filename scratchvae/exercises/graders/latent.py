@@ -42,6 +42,8 @@ def reparameterize(student: ModuleType) -> None:
         "the mean is not added": SIGMA * EPS,
         "the mean is scaled as well": SIGMA * (MU + EPS),
         "the noise is subtracted": MU - SIGMA * EPS,
+        "μ and σ are exchanged": SIGMA + MU * EPS,
+        "σ scales μ, where it should scale the noise": SIGMA * MU + EPS,
         "one noise is used for all": MU + SIGMA * EPS[:, :1],
     }
     compare(z, right, "z", "E12", SIZES, mistakes, tolerance=1e-8)
@@ -90,6 +92,7 @@ def kl(student: ModuleType) -> None:
     found = array(call(student, "kl", "E16", MU, SIGMA, LOGVAR), (B,), "KL", "E16")
     mistakes = {
         "σ where σ² belongs": (terms + (SIGMA - SIGMA**2) / 2).sum(axis=1),
+        "log σ² is squared where σ² belongs": (terms + (LOGVAR**2 - SIGMA**2) / 2).sum(axis=1),
         "the −1 is missing, once for each unit": (terms + 0.5).sum(axis=1),
         "the 1 has the wrong sign": (terms + 1.0).sum(axis=1),
         "the 1 is subtracted once, not for each unit": (terms + 0.5).sum(axis=1) - 0.5,
@@ -125,9 +128,10 @@ def kl_grad(student: ModuleType) -> None:
         "the sign is wrong": DZ - c * MU,
         "half the right gradient: a ½ too many?": DZ + c * MU / 2,
         "twice the right gradient: a missing ½?": DZ + 2 * c * MU,
+        "this is the term of the KL itself, not its derivative": DZ + c * MU**2 / 2,
         "nothing is added": DZ,
     }
-    compare(dmu, DZ + c * MU, "dμ", "E17", SIZES, mistakes, "gradient")
+    compare(dmu, DZ + c * MU, "dμ", "E17", SIZES, mistakes, "gradient", base=DZ)
     one = (s2 - 1) / 2
     mistakes = {
         lost: c * one,
@@ -136,6 +140,8 @@ def kl_grad(student: ModuleType) -> None:
         "w and β are missing": EPS + one,
         "the sign is wrong": EPS - c * one,
         "this is the derivative with respect to σ, not to log σ²": EPS + c * (SIGMA - 1 / SIGMA),
+        "this is the derivative with respect to σ², not to log σ²": EPS + c * (1 - 1 / s2) / 2,
+        "this is the term of the KL itself, not its derivative": EPS + c * (s2 - 1 - LOGVAR) / 2,
         "twice the right gradient: a missing ½?": EPS + 2 * c * one,
         "half the right gradient: a ½ too many?": EPS + c * one / 2,
         "σ where σ² belongs": EPS + c * (SIGMA - 1) / 2,
@@ -144,7 +150,7 @@ def kl_grad(student: ModuleType) -> None:
         "the derivative of −log σ² is missing": EPS + c * s2 / 2,
         "nothing is added": EPS,
     }
-    compare(dlogvar, EPS + c * one, "d log σ²", "E17", SIZES, mistakes, "gradient")
+    compare(dlogvar, EPS + c * one, "d log σ²", "E17", SIZES, mistakes, "gradient", base=EPS)
     report = check_gradient(
         lambda mu, logvar: np.sum(DZ * mu + EPS * logvar + c * divergence(mu, logvar)), MU, LOGVAR,
         vjp=lambda mu, logvar, dy: gradients(mu, logvar),

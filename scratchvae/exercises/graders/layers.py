@@ -24,6 +24,8 @@ def dense(student: ModuleType) -> None:
         "the bias is not added": product,
         "the bias has the wrong sign": product - BIAS,
         "the bias is added once for each input": product + I * BIAS,
+        "the bias is added to W, not to the product": np.einsum("ni,ij->nj", X, W + BIAS),
+        "the sum of all biases is added to every output": product + BIAS.sum(),
         "the bias multiplies where it should be added": product * BIAS,
     }
     compare(y, product + BIAS, "y", "E3", SIZES, mistakes)
@@ -39,6 +41,7 @@ def dense_grad_params(student: ModuleType) -> None:
     dw, db = vjp(W, BIAS, DY)
     compare(dw, np.einsum("ni,nj->ij", X, DY), "dW", "E5", SIZES, {}, "gradient")
     mistakes = {"each output's bias gets the sum over all outputs": np.full(O, DY.sum())}
+    mistakes |= {"one image counts, not all": DY[0], "one image counts, the last": DY[-1]}
     compare(db, np.einsum("nj->j", DY), "db", "E5", SIZES, mistakes, "gradient")
     report = check_gradient(lambda w, b: X @ w + b, W, BIAS, vjp=vjp)
     require_right(report, "dense_grad_params", "E5")
@@ -68,6 +71,7 @@ def relu(student: ModuleType) -> None:
         "it lets through what is negative": (y - abs(y)) / 2,
         "it says which numbers are positive, and not how large they are": np.where(y > 0, 1.0, 0.0),
         "nothing happens to negative numbers": y,
+        "this is the softplus, which is positive everywhere": np.logaddexp(0, y),
     }
     compare(x, (y + abs(y)) / 2, "x", "E10", {}, mistakes)
 

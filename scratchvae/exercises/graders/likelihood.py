@@ -29,6 +29,8 @@ def bernoulli_nll(student: ModuleType) -> None:
         "x a is added": (np.logaddexp(0, A) + X * A).sum(axis=1),
         "this is the cost of the opposite pixels, 1 − x": cross_entropy(1 - X, A).sum(axis=1),
         "the white pixels alone are counted": (-X * special.log_expit(A)).sum(axis=1),
+        "this is a squared error of the logits, no probability": ((X - A) ** 2).sum(axis=1),
+        "this is a squared error, no log probability": ((X - special.expit(A)) ** 2).sum(axis=1),
         "only the stable form of one sign of a": (np.log1p(np.exp(-abs(A))) - X * A).sum(axis=1),
     }
     compare(nll, terms.sum(axis=1), "nll", "E18", SIZES, mistakes)
@@ -40,11 +42,10 @@ def bernoulli_nll(student: ModuleType) -> None:
     compare(found, np.array([0.0, 2000.0]), "nll for a = ±1000, where something is cut off", "E18")
     a = np.full((1, 2), -40.0)
     found = array(call(student, "bernoulli_nll", "E18", np.zeros((1, 2)), a), (1,), "nll", "E18")
-    exact = 2 * np.exp(-40.0)
-    if abs(found[0] - exact) > 1e-6 * exact:
+    if abs(found[0] - 2 * np.exp(-40.0)) > 1e-14:
         raise WrongAnswerError(
-            "nll of pixels that are as good as certain (a = −40) has lost its digits: a small "
-            "number was added to 1, or a constant to what is in the logarithm",
+            "nll of pixels that are as good as certain (a = −40) is off: is a small constant in a "
+            "logarithm?",
             "E18",
         )
 
@@ -64,6 +65,7 @@ def bernoulli_grad(student: ModuleType) -> None:
         "a factor s (1 − s) too many: it has cancelled": WEIGHT * (s - X) * s * (1 - s),
         "the logits are taken for probabilities": WEIGHT * (A - X),
         "the part of x a is missing": WEIGHT * s,
+        "s is rounded to 0 or 1": WEIGHT * ((s > 0.5) - X),
     }
     right = WEIGHT * (s - X)
     compare(gradient(A), right, "da", "E19", SIZES, mistakes, "gradient", 1e-8)

@@ -36,6 +36,8 @@ def log_mean_exp(student: ModuleType) -> None:
         "log K is added": sums + math.log(K),
         "this is the mean of a: the logarithm is inside of the mean": a.mean(axis=1),
         "the largest a is not added again": logs_of_means(a) - a.max(axis=1),
+        "the largest a is added, but was not taken out of the sum": logs_of_means(a)
+        + a.max(axis=1),
         "the largest a is subtracted": logs_of_means(a) - 2 * a.max(axis=1),
         "this is the mean itself, without its logarithm": np.exp(a).mean(axis=1),
         "K is divided by, where its logarithm should be subtracted": sums / K,
@@ -53,6 +55,11 @@ def log_mean_exp(student: ModuleType) -> None:
                 f"not finite for a around {far:,.0f}: e^a under- or overflows", "E59"
             )
         compare(found, logs_of_means(a + far), f"the value for a around {far:,.0f}", "E59")
+    apart = a + 1000.0 * np.arange(N)[:, None]
+    if not close(_mean_of(student, apart[:, :3], apart[:, 3:]), logs_of_means(apart)):
+        raise WrongAnswerError(
+            "rows of very different sizes disturb each other: each row has its own largest a", "E59"
+        )
     some = np.where(np.arange(K) % 2, a, -np.inf)
     for name, b in (("some a are −∞", some), ("all a are −∞", np.full((N, K), -np.inf))):
         if not close(_mean_of(student, b[:, :3], b[:, 3:]), logs_of_means(b)):
@@ -112,6 +119,9 @@ def importance_bound(student: ModuleType) -> None:
         "the sign of the costs in the exponential": special.softmax(cost, axis=1),
         "they are not divided by their sum": np.exp(-cost),
         "they are not divided by their sum, and relative to the largest": np.exp(least - cost),
+        "they are divided by the sum over all images and samples": (
+            np.exp(least - cost) / np.exp(least - cost).sum()
+        ),
         "they are divided by the sum over images, not over samples": special.softmax(-cost, axis=0),
         "these are logarithms of weights": special.log_softmax(-cost, axis=1),
         "they are divided by K, not by their sum": np.exp(least - cost) / K,
@@ -192,7 +202,8 @@ def path_grad(student: ModuleType) -> None:
         "the ½ is still there: a square has been differentiated": start + weight * right / 2,
         "half of it: log p": start + weight * (z / 2 - eps / s),
     }
-    compare(gradient(z), start + weight * right, "dz", label, SIZES, mistakes, "gradient")
+    right = start + weight * right
+    compare(gradient(z), right, "dz", label, SIZES, mistakes, "gradient", base=start)
     report = check_gradient(
         lambda z: np.sum(weight * log_ratio(z)), z, vjp=lambda z, dy: gradient(z) - start
     )
@@ -224,6 +235,7 @@ def log_weights(student: ModuleType) -> None:
         "log σ² has the wrong sign": -nll + log_p - log_q - spread,
         "the ½ before log σ² is missing": -nll + log_p - log_q + spread / 2,
         "the ½ is missing": -nll + 2 * (log_p - log_q),
+        "the units are averaged, where they should be summed": -nll + (log_p - log_q) / Z,
         "½ log 2π, once for each unit, is left over": -nll + log_p - log_q + half,
         "½ log 2π, once for each unit, is left over, with a minus": -nll + log_p - log_q - half,
         "these are weights, not their logarithms": np.exp(-nll + log_p - log_q),

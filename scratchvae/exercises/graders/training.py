@@ -52,6 +52,7 @@ def digits() -> NDArray:
 def train(student: ModuleType) -> None:
     """Some epochs on real digits."""
     images, rng, log = digits(), np.random.default_rng(12), Log()
+    given = images.copy()
     vae = reference.VAE(
         reference.initial_network((64, HIDDEN, 2 * LATENT), rng),
         reference.initial_network((LATENT, HIDDEN, 64), rng),
@@ -62,7 +63,7 @@ def train(student: ModuleType) -> None:
     vars(student).update(recorded(log))
     try:
         losses = guarded(
-            student, "train", "E2", lambda: _losses(loop(vae, images, EPOCHS, rng, ROWS))
+            student, "train", "E2", lambda: _losses(loop(vae, given, EPOCHS, rng, ROWS))
         )
     finally:
         vars(student).update(own)
@@ -70,6 +71,8 @@ def train(student: ModuleType) -> None:
         raise WrongAnswerError(
             f"{len(losses)} losses are yielded in {EPOCHS} epochs: one after each epoch", "E2"
         )
+    if not np.array_equal(given, images):
+        raise WrongAnswerError("the images are changed, which belong to the caller", "E2")
     _look_at_batches(log, images)
     if all(np.array_equal(a, b) for a, b in zip(before, vae.arrays(), strict=True)):
         raise WrongAnswerError(
@@ -173,6 +176,7 @@ def _look_at_losses(log: Log, losses: list[float]) -> None:
             "is a sum over the images": (rows * values).sum(),
             "is a sum over the batches, divided by the images": values.sum() / rows.sum(),
             "is a sum over the batches": values.sum(),
+            "counts the last, short batch as a whole one": values.sum() * ROWS / rows.sum(),
         }
         if math.isclose(found, right, rel_tol=1e-9):
             continue

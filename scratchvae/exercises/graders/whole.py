@@ -74,6 +74,8 @@ def loss_and_gradient(student: ModuleType) -> None:
     for i in (6, 5, 4):
         what = f"the decoder's array {i - 3} of 4 (W, b, W, b)"
         compare(found[i], right[i], what, "E5", SIZES, noun="gradient")
+    if np.array_equal(found[HEAD][:Z], found[HEAD][Z:]):
+        raise WrongAnswerError("dμ and d log σ² are the same: one stands twice", "E13 + E17")
     for part, what in ((slice(0, Z), "dμ"), (slice(Z, 2 * Z), "d log σ²")):
         _head(what, found[HEAD][part], of_nll[HEAD][part], of_kl[HEAD][part])
     for i in (2, 1, 0):
@@ -99,6 +101,8 @@ def _arrays_of(gradient: Any) -> Slopes:
     except (AttributeError, TypeError, ValueError):
         words = "the gradient is not a VAE(encoder_gradient, decoder_gradient)"
         raise WrongAnswerError(words, "E2") from None
+    if [g.shape for g in found] == [p.shape for p in VAE.arrays()[4:] + VAE.arrays()[:4]]:
+        raise WrongAnswerError("the gradients of encoder and decoder are exchanged", "E2")
     if [g.shape for g in found] != [p.shape for p in VAE.arrays()]:
         shapes = ", ".join(str(g.shape) for g in found)
         raise WrongAnswerError(
@@ -114,6 +118,7 @@ def _da(found: NDArray, right: NDArray, a: NDArray) -> None:
         "the softplus is taken for the probability": (np.logaddexp(0, a) - X).mean(axis=0),
         "a factor s (1 − s) too many: it has cancelled": ((s - X) * s * (1 - s)).mean(axis=0),
         "the images are not subtracted": s.mean(axis=0),
+        "the logits are taken for probabilities": (a - X).mean(axis=0),
     }
     what = "da, seen in the decoder's last bias"
     compare(found, right, what, "E19", SIZES, mistakes, "gradient")
