@@ -5,6 +5,7 @@
 writes the outcome into RESULT as JSON.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -20,6 +21,8 @@ from scratchvae.exercises.exercise import Exercise
 from scratchvae.exercises.graders import PARTS
 from scratchvae.exercises.report import Outcome
 from scratchvae.exercises.verdict import NotWrittenError, WrongAnswerError
+
+MEMORY = 8 << 30  # bytes of address space; the threads of BLAS reserve two or three of the GB
 
 
 def load(path: Path) -> ModuleType:
@@ -74,8 +77,21 @@ def broken(path: Path, exercise: Exercise, why: str) -> Outcome:
     return Outcome(path.name, exercise.title, broken=f"{path.name} {why}")
 
 
+def limit_memory() -> None:
+    """Let this process have no more than MEMORY, on systems that know of such a limit."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
+
+
 def main(argv: Sequence[str]) -> None:
     """Grade one file; the outcome goes into a file, since stdout is the student's."""
+    limit_memory()
     path, name, result = argv
     outcome = grade_file(Path(path), exercise_named(name)[1])
     Path(result).write_text(json.dumps(asdict(outcome)), encoding="utf-8")

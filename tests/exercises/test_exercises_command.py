@@ -148,6 +148,10 @@ HOSTILE = {
         "while True: print('x' * 1000)",
         "prints more than 1 MB and was stop",
     ),
+    "it takes all memory": (
+        "kept = []\nwhile True: kept.append(bytes(10**8))",
+        "cannot be imported: MemoryError",
+    ),
     "it is not there": (None, "01_dense.py is not there"),
 }
 
