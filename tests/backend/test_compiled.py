@@ -39,7 +39,8 @@ def test_the_loops_are_used_where_they_are_asked_for_and_nowhere_else():
     assert not get_backend("strict", compiled=True).compiled
     assert not get_backend("cpu", "complex128", compiled=True).compiled
     assert set(loops.fused_forms) > set(plain.fused_forms)
-    assert loops.describe()["numba"] == importlib.import_module("numba").__version__
+    numba = {"numba": importlib.import_module("numba").__version__}
+    assert loops.describe() == plain.describe() | numba
 
 
 def test_nothing_imports_numba_unless_it_is_asked_for():
@@ -241,6 +242,8 @@ def test_e26_noise_is_that_of_numpy_to_a_few_ulp_wherever_it_begins(dtype, size)
     longer = np.empty(1002, dtype)
     bk.normal(longer, stream, bk.noise_scratch(1002))
     np.testing.assert_array_equal(longer[:size], noise[1])  # the length does not matter
+    bk.normal(longer[4:], stream, bk.noise_scratch(998), 4)
+    np.testing.assert_array_equal(longer[:size], noise[1])  # nor where it begins
 
 
 def test_e26_the_noise_of_extreme_uniforms_is_exact():
@@ -266,6 +269,13 @@ def test_a_batch_is_gathered_and_binarized_to_the_same_bits(dtype):
         results.append((grey, x))
     for numpy, loops in zip(*results, strict=True):
         assert numpy.tobytes() == loops.tobytes()
+
+
+def test_a_batch_of_grey_values_is_gathered_as_it_is():
+    images = np.random.default_rng(5).random((6, 4)).astype("f4")
+    x, raw = np.full((2, 4), np.nan, "f4"), np.full((2, 4), np.nan, "f4")
+    both()[1].gather(images, np.array([5, 0]), None, x, raw)
+    np.testing.assert_array_equal(x, images[[5, 0]])
 
 
 TINY = TrainConfig(hidden=12, epochs=2, batch_size=100, seed=3)
@@ -379,9 +389,10 @@ def ratio(a, b):
     return a / b
 
 
-def test_a_loop_divides_as_numpy_does_and_is_kept_on_disk_where_that_is_possible(monkeypatch):
+def test_a_loop_divides_as_numpy_does_and_is_kept_on_disk_where_possible(monkeypatch, tmp_path):
     from scratchvae.backend import loops
 
+    monkeypatch.setattr(loops.numba.config, "CACHE_DIR", str(tmp_path))
     made, njit = loops.loop(ratio), loops.numba.njit
     assert (made(1.0, 0.0), bool(made.stats.cache_path)) == (np.inf, True)
     assert loops.LOOPS.pop() is made

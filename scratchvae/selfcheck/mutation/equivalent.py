@@ -81,7 +81,73 @@ HALF = "⌊1/2⌋ = ⌊0/2⌋"
 SQUARED = "(a − b)² = (b − a)², and |a − b| = |b − a|"
 ZERO = "zero times a factor is zero"
 
+SHAPES_ALIKE = "only its shape is read, which is the same"
+READ_ONLY = "what is only read may be a copy, and a copy has no gaps"
+LENGTHS = "how long the arrays are that a loop is compiled with changes no type"
+
 IN_PROGRAMS: dict[str, str] = {
+    # loops
+    "backend.loops.tanh_loop: swapped operands: ONE - e -> e - ONE": (
+        "the sign of the result is taken from x"
+    ),
+    "backend.loops.nll_of_row: a wrong name: a -> x": SHAPES_ALIKE,
+    "backend.loops.nll_of_row: a comparison: a[j] > ZERO -> a[j] >= ZERO": "max(0, 0) is 0",
+    "backend.loops.bernoulli_loop: a wrong name: a -> nll": SHAPES_ALIKE,
+    "backend.loops.bernoulli_grad_loop: a wrong name: a -> da": SHAPES_ALIKE,
+    "backend.loops.kl_loop: a wrong name: std -> out": SHAPES_ALIKE,
+    "backend.loops.monte_carlo_kl_loop: a wrong name: z -> eps": SHAPES_ALIKE,
+    "backend.loops.monte_carlo_kl_loop: a factor: out[i, j] = ZERO": ZERO,
+    "backend.loops.log_ratio_loop: a wrong name: z -> eps": SHAPES_ALIKE,
+    "backend.loops.gather_loop: a wrong name: out -> image": (
+        "a whole number over a float is a number of that float type"
+    ),
+    "backend.loops.binarize_loop: a comparison: draw < x[i] -> draw <= x[i]": MEASURE_ZERO,
+    **{
+        f"backend.compiled.{rule}: a comparison: t % FLUSH_EVERY == 0 -> t % FLUSH_EVERY <= 0": (
+            REMAINDER
+        )
+        for rule in ("adam", "rmsprop", "sgd")
+    },
+    **{
+        f"backend.compiled.{rule}: an argument ignored: cpu_updates.{rule}(rule, bk, p, g, "
+        f"buffers, lr, t) -> cpu_updates.{rule}(rule, bk, p, g, buffers, lr, 0)": (
+            "without a correction of bias only the remainder of t counts"
+        )
+        for rule in ("rmsprop", "sgd")
+    },
+    "backend.compiled.tanh: a wrong name: x -> y": READ_ONLY,
+    "backend.compiled.relu_grad: a wrong name: y -> dx": READ_ONLY,
+    "backend.compiled.relu_grad: a wrong name: dy -> y": READ_ONLY,
+    "backend.compiled.tanh_grad: a wrong name: y -> dx": READ_ONLY,
+    "backend.compiled.tanh_grad: a wrong name: dy -> y": READ_ONLY,
+    "backend.compiled.bernoulli_nll: a wrong name: a -> tmp2": READ_ONLY,
+    "backend.compiled.bernoulli_nll: a wrong name: x -> tmp": READ_ONLY,
+    "backend.compiled.bernoulli_nll: a wrong name: tmp -> a": (
+        "scratch that is copied is scratch still"
+    ),
+    "backend.compiled.bernoulli_nll_and_grad: a wrong name: a -> tmp": READ_ONLY,
+    "backend.compiled._an_image_for_its_samples: a comparison: a.ndim == 3": (
+        "there are no logits of four axes"
+    ),
+    "backend.compiled._an_image_for_its_samples: a wrong name: a -> x": (
+        "logits and pixels have as many axes, and as many pixels"
+    ),
+    "backend.compiled.CompiledBackend._first_calls: a wrong name: m -> v": ALIAS,
+    "backend.compiled.CompiledBackend._first_calls: a wrong name: v -> m": ALIAS,
+    "backend.compiled.CompiledBackend._first_calls: a constant: 4 -> 5": LENGTHS,
+    "backend.compiled.CompiledBackend._first_calls: a constant: 1 -> -1": LENGTHS,
+    "backend.compiled.CompiledBackend.gather: a condition: max_level is None or ": (
+        "the loop divides whole numbers of any type"
+    ),
+    "backend.compiled.CompiledBackend.gather: a comparison: images.dtype != np.uint8": (
+        "the loop divides whole numbers of any type"
+    ),
+    "backend.compiled.CompiledBackend.gather: a wrong name: raw -> out": SCRATCH,
+    "backend.compiled.CompiledBackend.normal: a dropped term: out.size % 2 -> 2": (
+        "two uniforms too many are not looked at"
+    ),
+    "backend.compiled.CompiledBackend.binarize: an index: :x.size -> x.size:": SCRATCH,
+    "backend.compiled.CompiledBackend.binarize: a wrong name: x -> draw": SHAPES_ALIKE,
     # noise
     "backend.noise.generator: a wrong name: rest -> value": "to skip no words skips none",
     "backend.noise.generator: an argument ignored: bits.random_raw(": (
