@@ -63,7 +63,7 @@ from scratchvae.layers import (
     Sigmoid,
     Tanh,
 )
-from scratchvae.layers.activations import relu, relu_grad, sigmoid, tanh_grad
+from scratchvae.layers.activations import relu, relu_grad, sigmoid, tanh, tanh_grad
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
 from scratchvae.likelihoods.bernoulli import (
     bernoulli_nll,
@@ -215,7 +215,7 @@ def _other_shapes() -> VAE:
 ENTRIES: tuple[Entry, ...] = (
     _layer("Dense", lambda: Dense(HIDDEN[1]), HIDDEN[0]),
     _layer("Sigmoid", Sigmoid, HIDDEN[0], (sigmoid,)),
-    _layer("Tanh", Tanh, HIDDEN[0], (tanh_grad,)),
+    _layer("Tanh", Tanh, HIDDEN[0], (tanh, tanh_grad)),
     _layer("ReLU", ReLU, HIDDEN[0], (relu, relu_grad)),
     _layer("LogStdHead", LogStdHead, 2 * HIDDEN[1]),
     _images("Conv2D", lambda: Conv2D(3), (5, 4, 2)),
