@@ -1,7 +1,8 @@
 """A training step on a GPU beside PyTorch's and JAX's. Takes a GPU, CuPy, and some minutes.
 
     python -m benchmarks.gpu_step [--models gluon,flux] [--peers torch,compile,graph,jax]
-                                  [--precisions float32,tf32] [--rounds 15] [--quick] [--json FILE]
+                                  [--precisions float32,tf32] [--launches 1,50,200]
+                                  [--rounds 15] [--turn 0.3] [--quick] [--json FILE]
 
 All contenders do the same work, as in ``benchmarks.step``, on a data set that lies on the GPU, and
 shows it before anything is timed. Ours runs ``captured`` (many steps a CUDA graph) and ``eager``.
@@ -11,12 +12,19 @@ The peers: ``torch`` (eager, its fastest Adam), ``compile`` (torch.compile, redu
 and without the loop in a command buffer). Rows in float32 and in TF32 stand apart: a library's own
 default is neither for all. Microseconds are medians of rounds, by the device's events where the
 library has them (JAX: by the wall, waiting for the result); "÷" is our captured step over theirs.
+
+``--launches`` lets ``captured``, ``graph`` and ``jax`` run so many steps a launch, as far as an
+epoch can be divided so: each counts with its fastest, and the table has all of ours. A model that
+fails leaves the others as they are, and the status is 1. After Ctrl-C or SIGTERM the rows that are
+complete are reported; the JSON holds every row from when it is complete.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +38,29 @@ from benchmarks.models import MODELS, Spec
 from benchmarks.step import IMAGES, QUICK_IMAGES, at_least_one, names
 from scratchvae.backend import get_backend, why_no_gpu
 
-OURS = {"captured": {}, "eager": {"captured": False}}
-COMMAND_BUFFER = "--xla_gpu_enable_command_buffer=+WHILE"
-# What a peer may be: options of its contender, and variables of its process. The fastest counts.
-PEERS: dict[str, list[tuple[dict[str, Any], dict[str, str]]]] = {
-    "torch": [({}, {})],
-    "compile": [({}, {})],
-    "graph": [({}, {})],
-    "jax": [({}, {}), ({"unroll": 10}, {}), ({}, {"XLA_FLAGS": COMMAND_BUFFER})],
-}
+OURS = ("captured", "eager")
+PEERS = ("torch", "compile", "graph", "jax")
+COMMAND_BUFFER = {"XLA_FLAGS": "--xla_gpu_enable_command_buffer=+WHILE"}
+CHOOSING = ("torch", "compile")  # they time their own variants as they start: one by one
+
+Variant = tuple[dict[str, Any], dict[str, str]]  # a contender's options, its process's variables
+
+
+def variants(name: str, launches: Sequence[int], loops: bool = True) -> list[Variant]:
+    """What a contender may be; the fastest counts. ``loops``: JAX runs many steps in one call."""
+    counts: list[dict[str, Any]] = [{"launch": k} for k in launches] or [{}]
+    match name:
+        case "captured" | "graph":
+            return [(count, {}) for count in counts]
+        case "jax" if loops:
+            most = counts[-1]
+            plain: list[Variant] = [(count, {}) for count in counts]
+            return [*plain, (most | {"unroll": 10}, {}), (most, COMMAND_BUFFER)]
+        case "eager":
+            return [({"captured": False}, {})]
+    return [({}, {})]
+
+
 # Of loss and gradient, and of the update: TF32 rounds factors to 10 bits of mantissa.
 TOLERANCES = {"float32": (check.TOLERANCE, check.UPDATE_TOLERANCE), "tf32": (2e-2, 0.3)}
 TURN, QUICK_TURN = 0.3, 0.05  # seconds
@@ -50,9 +72,16 @@ class Measurement:
     device = "cuda"
 
     def __init__(
-        self, spec: Spec, precision: str, peers: Sequence[str], folder: Path, threads: int
+        self,
+        spec: Spec,
+        precision: str,
+        peers: Sequence[str],
+        folder: Path,
+        threads: int,
+        launches: Sequence[int] = (),
     ) -> None:
         self.spec, self.precision, self.peers, self.folder = spec, precision, peers, folder
+        self.launches, self.inputs = launches, folder / "inputs.npz"
         self.absent: dict[str, str] = {}
         self.errors: dict[str, dict[str, float]] = {}
         self.weights = check.initial_weights(spec, seed=0)
@@ -66,20 +95,22 @@ class Measurement:
             options={"device": self.device, "tf32": precision == "tf32"},
         )
 
+    def contenders(self) -> Iterator[tuple[str, str, Variant]]:
+        """(what it is called here, its name, its variant)."""
+        loops = not any(layer.kind.startswith("conv") for layer in self.spec.weighted)
+        for name in (*OURS, *self.peers):
+            found = variants(name, self.launches, loops)
+            for k, variant in enumerate(found):
+                yield f"{name} {k}" if len(found) > 1 else name, name, variant
+
     def run(self, seconds: float, count: int) -> dict[str, Any]:
         """Check, then time; everything, for the JSON."""
-        inputs = self.folder / "inputs.npz"
-        check.make_inputs(self.job, len(np.load(self.job.data, mmap_mode="r")), inputs)
-        wanted = check.reference(self.job, inputs)
+        images = len(np.load(self.job.data, mmap_mode="r"))
+        check.make_inputs(self.job, images, self.inputs)
+        self.wanted = check.reference(self.job, self.inputs)
         processes: dict[str, Process] = {}
         try:
-            for name, options in OURS.items():
-                processes[name] = self.checked("ours", options, {}, inputs, wanted)
-            for name in self.peers:
-                for k, (options, variables) in enumerate(PEERS[name]):
-                    process = self.peer(name, options, variables, inputs, wanted)
-                    if process is not None:
-                        processes[f"{name} {k}"] = process
+            self.start(processes)
             times = harness.take_turns(processes, seconds, count)
             about = {name: p.ask("describe") for name, p in processes.items()}
         finally:
@@ -87,46 +118,63 @@ class Measurement:
                 process.close()
         return self.result(times, about)
 
-    def peer(self, name: str, *how: Any) -> Process | None:
-        """A peer's process; None, with the reason kept, if it cannot be."""
+    def start(self, processes: dict[str, Process]) -> None:
+        """All contenders that can be: side by side, but for those that choose as they start."""
+        everyone = list(self.contenders())
+        for contender in everyone:
+            if contender[1] in CHOOSING:
+                self.add(processes, *contender)
+        with ThreadPoolExecutor(len(everyone)) as pool:
+            others = [
+                pool.submit(self.add, processes, *contender)
+                for contender in everyone
+                if contender[1] not in CHOOSING
+            ]
+        for other in others:
+            other.result()  # raises what the thread has raised
+        for key, _, _ in everyone:  # the order of their turns
+            if key in processes:
+                processes[key] = processes.pop(key)
+
+    def add(self, processes: dict[str, Process], key: str, name: str, variant: Variant) -> None:
+        """Start a contender; if a peer cannot be, keep the reason instead."""
         try:
-            return self.checked(name, *how)
-        except MissingPeerError as error:
-            self.absent[name] = str(error)
-        except ContenderError as error:
-            print(f"{self.spec.name}: {error}", file=sys.stderr)
-            self.absent.setdefault(name, "failed")
-        return None
+            processes[key] = self.checked(key, name, *variant)
+        except (MissingPeerError, check.DisagreementError, ContenderError) as error:
+            if name in OURS:
+                raise
+            missing = isinstance(error, MissingPeerError)
+            self.absent.setdefault(name, str(error) if missing else "failed")
+            if not missing:
+                print(f"{self.spec.name}, {self.precision}: {error}", file=sys.stderr)
 
     def checked(
-        self,
-        name: str,
-        options: dict[str, Any],
-        variables: dict[str, str],
-        inputs: Path,
-        wanted: Any,
+        self, key: str, name: str, options: dict[str, Any], variables: dict[str, str]
     ) -> Process:
         """A process that has shown that it does the same work."""
         job = Job(**{**vars(self.job), "options": {**self.job.options, **options}})
-        process, out = Process(name, job, variables=variables), self.folder / f"{name}.npz"
+        contender = "ours" if name in OURS else name
+        process, out = Process(contender, job, variables=variables), self.folder / f"{key}.npz"
         try:
-            process.ask("check", file=str(inputs), out=str(out))
+            process.ask("check", file=str(self.inputs), out=str(out))
             allowed = TOLERANCES[self.precision]
             samples = self.spec.samples
-            errors = check.compare(name, check.read(out), wanted, self.weights, *allowed, samples)
+            errors = check.compare(
+                key, check.read(out), self.wanted, self.weights, *allowed, samples
+            )
         except BaseException:
             process.close()
             raise
-        self.errors[name] = errors
+        self.errors[key] = errors
         return process
 
     def result(self, times: Mapping[str, list[float]], about: dict[str, Any]) -> dict[str, Any]:
         """Medians and ratios; of a peer's variants the fastest."""
-        best = {name: name for name in OURS}
-        for name in self.peers:
-            variants = [key for key in times if key.split()[0] == name]
-            if variants:
-                best[name] = min(variants, key=lambda key: harness.summarize(times[key]).median)
+        best = {}
+        for name in (*OURS, *self.peers):
+            found = [key for key in times if key.split()[0] == name]
+            if found:
+                best[name] = min(found, key=lambda key: harness.summarize(times[key]).median)
         chosen = {name: times[key] for name, key in best.items()}
         ours = chosen["captured"]
         return {
@@ -147,7 +195,7 @@ class Measurement:
 
 def headers(peers: Sequence[str]) -> list[str]:
     """Of the table."""
-    return ["model", "batch", "precision", "captured µs", "eager µs",
+    return ["model", "batch", "precision", "captured µs", "by launch", "eager µs",
             *(f for name in peers for f in (f"{name} µs", "÷"))]  # fmt: skip
 
 
@@ -155,7 +203,9 @@ def row(name: str, result: Mapping[str, Any], peers: Sequence[str]) -> list[str]
     """A line of the table."""
     times = result["median_us"]
     cells = [f"{name} {result['model']}", str(result["batch"]), result["precision"]]
-    cells += [f"{times[ours]:.1f}" for ours in OURS]
+    ours = [t for key, t in result["rounds_us"].items() if key.split()[0] == "captured"]
+    launches = "/".join(f"{np.median(rounds):.1f}" for rounds in ours)
+    cells += [f"{times['captured']:.1f}", launches, f"{times['eager']:.1f}"]
     return cells + harness.peer_cells(times, result, peers, digits=1)
 
 
@@ -173,13 +223,22 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--models", type=names(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--peers", type=names(PEERS), default=tuple(PEERS), help=", ".join(PEERS))
     parser.add_argument("--precisions", type=names(TOLERANCES), default=tuple(TOLERANCES))
+    parser.add_argument(
+        "--launches",
+        type=lambda text: tuple(map(at_least_one, text.split(","))),
+        default=(),
+        metavar="K,…",
+        help="steps a launch, ascending; default: each contender's own number",
+    )
     parser.add_argument("--rounds", type=at_least_one)
+    parser.add_argument("--turn", type=float, metavar="SECONDS", help="of a contender in a round")
     parser.add_argument("--threads", type=at_least_one, default=4, help="of the host; default: 4")
     parser.add_argument("--quick", action="store_true", help="a look, not a measurement")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
     args.models = args.models or (("gluon", "iwae") if args.quick else tuple(MODELS))
     args.rounds = args.rounds or (5 if args.quick else 15)
+    args.turn = args.turn or (QUICK_TURN if args.quick else TURN)
     return args
 
 
@@ -190,24 +249,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     if reason is not None:
         print(f"gpu_step: no GPU can be used: {reason}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     results: list[dict[str, Any]] = []
+    status = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        grey, source = images(QUICK_IMAGES if args.quick else IMAGES)
+        grey, source = images(images_for(args))
         np.save(folder / "grey.npy", grey)
         np.save(folder / "binary.npy", binarized(grey))
-        for model in args.models:
-            for precision in args.precisions:
-                how = MODELS[model], precision, args.peers, folder, args.threads
-                try:
-                    result = Measurement(*how).run(QUICK_TURN if args.quick else TURN, args.rounds)
-                except (check.DisagreementError, ContenderError) as error:
-                    print(f"{model}, {precision}: {error}", file=sys.stderr)
-                    return 1
-                results.append({"name": model} | result)
-                print(f"{model}, {precision} done", file=sys.stderr, flush=True)
-    report(args, results, source)
-    return 0
+        try:
+            status = measure(args, folder, results, source)
+        except KeyboardInterrupt:
+            print(f"gpu_step: stopped after {len(results)} rows", file=sys.stderr)
+            status = 130
+    if results:
+        report(args, results, source)
+    return status
+
+
+def images_for(args: argparse.Namespace) -> int:
+    """How many images: an epoch of the largest batches has the steps of the longest launch."""
+    batch = max(MODELS[model].batch for model in args.models)
+    return max(QUICK_IMAGES if args.quick else IMAGES, batch * max(args.launches, default=0))
+
+
+def measure(
+    args: argparse.Namespace, folder: Path, results: list[dict[str, Any]], source: str
+) -> int:
+    """Every model in every precision, appended to ``results``; 1 if one failed."""
+    status = 0
+    for model in args.models:
+        for precision in args.precisions:
+            how = MODELS[model], precision, args.peers, folder, args.threads, args.launches
+            try:
+                result = Measurement(*how).run(args.turn, args.rounds)
+            except (check.DisagreementError, ContenderError) as error:
+                print(f"{model}, {precision}: {error}", file=sys.stderr)
+                status = 1
+                continue
+            results.append({"name": model} | result)
+            write(args, results, source)
+            print(f"{model}, {precision} done", file=sys.stderr, flush=True)
+    return status
 
 
 def report(args: argparse.Namespace, results: Sequence[dict[str, Any]], source: str) -> None:
@@ -218,9 +301,15 @@ def report(args: argparse.Namespace, results: Sequence[dict[str, Any]], source: 
     print(f"\n{device['name']}, {args.rounds} rounds: {source}")
     for result in results:
         print("\n".join(notes(result["name"], result)))
+    write(args, results, source)
+
+
+def write(args: argparse.Namespace, results: Sequence[dict[str, Any]], source: str) -> None:
+    """The JSON, if one was asked for."""
+    device = get_backend("cuda").describe()
     content = {"script": "gpu_step", **harness.conditions(args.threads), "device": device}
-    content |= {"images": source, "rounds": args.rounds, "rows": list(results)}
-    harness.write_json(args.json, content)
+    content |= {"images": source, "rounds": args.rounds, "launches": args.launches}
+    harness.write_json(args.json, content | {"rows": list(results)})
 
 
 if __name__ == "__main__":

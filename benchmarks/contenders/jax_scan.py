@@ -123,6 +123,7 @@ class Contender:
         steps = self.order.steps_per_epoch
         loops = not any(layer.kind.startswith("conv") for layer in spec.weighted)
         most = max(1, WORK // spec.flops) if loops else 1
+        most = min(most, job.options.get("launch", most))
         self.granularity = max(n for n in range(1, steps + 1) if steps % n == 0 and n <= most)
         unrolled = f", {self.unroll} of them in one" if self.unroll > 1 else ""
         looped = f"jit, scan over {self.granularity} steps{unrolled}"

@@ -23,6 +23,7 @@ from scratchvae.memory import FlatBuffer
 from scratchvae.models import Model
 from scratchvae.optim import Adam
 from scratchvae.training import resolve_workers
+from scratchvae.training import step as training_step
 from scratchvae.training.step import Batches, TrainingStep
 
 # With these settings Adam is p ← p − 2¹⁰ g, to within a rounding: g is what the step applied.
@@ -34,7 +35,8 @@ class Contender:
     """The step on images that stay uint8, as the program keeps them.
 
     Options: ``workers``, where the program's own rule shall not choose them; ``mmap``, to leave the
-    images in their file; ``dtype``; ``compiled``; and on a GPU ``device``, ``tf32``, ``captured``.
+    images in their file; ``dtype``; ``compiled``; and on a GPU ``device``, ``tf32``, ``captured``
+    and ``launch``, the most steps a graph may have.
     """
 
     granularity = 1  # steps; run(n) takes multiples of it
@@ -47,6 +49,8 @@ class Contender:
         )
         self.bk = with_loops_if_asked(bk, job)
         self.clock = clock_of(device, "cupy")
+        if "launch" in job.options:
+            training_step.MAX_STEPS_PER_LAUNCH = job.options["launch"]
         self.images = np.load(job.data, mmap_mode="r" if job.options.get("mmap") else None)
         self.images = np.asarray(self.images)  # a plain array, also where it lies in a file
         self.workers = self.choose_workers()

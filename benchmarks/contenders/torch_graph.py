@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.contenders.common import ADAM_EPS, BETA1, BETA2, LEARNING_RATE, Checked, Job
 from benchmarks.contenders.torch_compile import Contender as Compiled
 
-MOST = 100  # steps per graph
+MOST = 100  # steps per graph, unless the option "launch" says another number
 WARM = 3  # steps before a recording, which compile and choose kernels
 
 
@@ -24,7 +24,8 @@ class Contender(Compiled):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         steps = self.order.steps_per_epoch
-        self.granularity = max(k for k in range(1, MOST + 1) if steps % k == 0)
+        most = min(job.options.get("launch", MOST), steps)
+        self.granularity = max(k for k in range(1, most + 1) if steps % k == 0)
         self.variant = f"compiled, {self.granularity} steps per graph, fused capturable Adam"
         self.graph = self.record(self.granularity, draw=True)
 
