@@ -160,7 +160,8 @@ def checkers(c: Content) -> list[str]:
     """Gradient checkers on bugs and on right functions."""
     rows = [
         [name, f"{r['bugs_found']} of {c['bugs']}", f"{r['false_alarms']} of {c['right']}",
-         str(r["not_checked"])]
+         str(r["not_checked"]), f"{r['random_found']} of {c['random_changed']}",
+         f"{r['random_blamed']} of {c['random']}"]
         for name, r in c["rows"].items()
     ]  # fmt: skip
     return [
@@ -169,8 +170,21 @@ def checkers(c: Content) -> list[str]:
         f"{c['right']} right gradients that are hard to check "
         "([`right.py`](../benchmarks/gradients/right.py)). Every checker has the settings of its "
         "makers. Not checked: refused, left open, or too large for it. `pytest-torch` calls "
-        "`torch.autograd.gradcheck`.",
-        table(["checker", "bugs found", "right ones blamed", "not checked"], rows),
+        "`torch.autograd.gradcheck`. These cases were chosen, and scratchvae was mended with them "
+        "in view; the last two columns are of random functions with gradients by autograd "
+        "([`random_functions.py`](../benchmarks/gradients/random_functions.py)), and of the same "
+        "with one element changed by a thousandth of itself.",
+        table(
+            [
+                "checker",
+                "bugs found",
+                "right ones blamed",
+                "not checked",
+                "changed ones found",
+                "random ones blamed",
+            ],
+            rows,
+        ),
     ]
 
 

@@ -19,6 +19,7 @@ from scratchvae.gradcheck.report import BrokenContractError, UncheckableError, U
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject
 from scratchvae.gradcheck.subjects.function import BoundFunction, FunctionSubject
+from scratchvae.gradcheck.trees import attributes
 from scratchvae.types import JsonView
 
 Generator = np.random.Generator | np.random.RandomState
@@ -236,7 +237,8 @@ def _generators(subject: Subject) -> Iterator[Generator]:
     f = subject.f
     code, cells = getattr(f, "__code__", None), getattr(f, "__closure__", None) or ()
     held = [c.cell_contents for c in cells if _filled(c)]
-    held += [*(getattr(f, "__defaults__", None) or ()), *vars(getattr(f, "__self__", f)).values()]
+    owner = getattr(f, "__self__", f)
+    held += [*(getattr(f, "__defaults__", None) or ()), *attributes(owner).values()]
     if code is not None:
         names: JsonView = f.__globals__
         held += [names[n] for n in code.co_names if n in names]

@@ -1,6 +1,6 @@
-"""Arrays inside tuples, lists and dicts: the leaves by name, and the same structure again."""
+"""Arrays inside tuples, lists, dicts and objects: by name, and the same structure again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,3 +63,14 @@ def words(place: Place, names: tuple[str, ...] = ()) -> str:
 def joined(parts: list[NDArray]) -> NDArray:
     """Arrays of any shapes as one vector."""
     return np.concatenate([np.asarray(p).reshape(-1) for p in parts])
+
+
+def attributes(thing: object) -> dict[str, object]:
+    """What an object holds by name, whether it has a ``__dict__`` or ``__slots__`` or neither."""
+    slots = (s for c in type(thing).__mro__ for s in _named(c.__dict__.get("__slots__", ())))
+    held = {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+    return held | dict(getattr(thing, "__dict__", {}))
+
+
+def _named(slots: str | Iterable[str]) -> Iterable[str]:
+    return (slots,) if isinstance(slots, str) else slots

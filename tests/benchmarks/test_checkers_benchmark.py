@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.gradients.bugs import BUGS
 from benchmarks.gradients.contenders import contenders, judge
+from benchmarks.gradients.random_functions import cases
 from benchmarks.gradients.right import RIGHT
 
 SMALL = [case for case in RIGHT if case.source != "10⁶ elements"]
@@ -26,3 +27,13 @@ def test_every_bug_has_an_address_and_is_found(case):
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
 def test_no_right_gradient_is_blamed(case):
     assert judge(contenders()["scratchvae"], case) == "right"
+
+
+def test_random_functions_have_the_gradient_that_autograd_has_and_one_element_is_changed():
+    pytest.importorskip("torch")
+    ours = contenders()["scratchvae"]
+    drawn = list(cases(25, seed=2))
+    assert [judge(ours, case) for case, _ in drawn] == ["right"] * 25
+    changed = [case for _, case in drawn if case is not None]
+    assert len(changed) > 20
+    assert {judge(ours, case) for case in changed} == {"wrong"}

@@ -62,7 +62,10 @@ FILES = {
         "ratio_ours_to": {}, "peak_mb": {"ours": {"500": 90.0, "5000": 91.0}},
     }}},
     "checkers": {"command": "c", "date": "2026-01-02", "versions": {}, "bugs": 38, "right": 54,
-        "rows": {"ours": {"bugs_found": 38, "false_alarms": 0, "not_checked": 2}}},
+        "random": 200, "random_changed": 190, "rows": {"ours": {
+            "bugs_found": 38, "false_alarms": 0, "not_checked": 2, "random_found": 189,
+            "random_blamed": 1,
+        }}},
     "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "rows": {
         "noise": {"bugs": 234, "found": 231, "explained": {"a": "why", "b": "why"},
                   "not_found": ["c"], "seconds": 9.6},
@@ -91,7 +94,10 @@ EXPECTED = {
         "after 3280 passes VAE with k = 1 86.76, ", "commit aaaaaaaaaaaa: importance sampling.",
         "| the images are shuffled | 6 | 1 | 87.00 | +0.25 |",
     ],
-    "checkers": ["38 bugs from public reports", "| ours | 38 of 38 | 0 of 54 | 2 |"],
+    "checkers": [
+        "38 bugs from public reports",
+        "| ours | 38 of 38 | 0 of 54 | 2 | 189 of 190 | 1 of 200 |",
+    ],
     "program_bugs": ["| noise | 234 | 231 | 2 | 1 | 10 |", "| all | 1,034 | 1,031 | 2 | 1 | 70 |"],
     "study_gluon": [
         "### gluon", "Meets the figure.", "One note.", "Another note.",

@@ -119,13 +119,41 @@ def test_e59_on_average_one_sample_is_the_elbo() -> None:
 # ---- streamed ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rows", [2, 40, 1_000])
+@pytest.mark.parametrize("rows", [2, 27, 40, 1_000])
 def test_e59_how_many_samples_are_decoded_at_a_time_changes_nothing(rows) -> None:
     model, x = a_model(latent_dim=3), grey(9).values()
     whole = importance_sampled(model, x, samples=101, rows=10**6)
     parts = importance_sampled(model, x, samples=101, rows=rows)
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-13)
     np.testing.assert_allclose(parts[1], whole[1], rtol=1e-11)
+
+
+def test_e59_the_noise_is_that_of_the_float_type_that_the_model_decodes() -> None:
+    model, x = a_model(), grey(3).values()
+    for dtype in ("float32", "float64"):
+        seen: list[str] = []
+
+        def score(
+            model: Model, x: np.ndarray, eps: np.ndarray, seen: list[str] = seen
+        ) -> np.ndarray:
+            seen.append(eps.dtype.name)
+            return np.zeros(eps.shape[:2])
+
+        importance_sampled(model.to(get_backend("cpu", dtype)), x, samples=2, score=score)
+        assert seen == [dtype]
+
+
+def test_e59_a_model_with_compiled_loops_has_its_noise_from_them(monkeypatch) -> None:
+    pytest.importorskip("numba")
+    from scratchvae.backend import loops
+
+    model, x, real = a_model(), grey(3).values(), loops.normal_loop
+    looped, drawn = model.to(get_backend("cpu", "float64", compiled=True)), []
+    monkeypatch.setattr(loops, "normal_loop", lambda u, out: drawn.append(real(u, out)))
+    for each, times in ((model, 0), (looped, 3)):
+        log_p = importance_sampled(each, x, samples=6).log_p
+        assert len(drawn) == times
+    np.testing.assert_allclose(log_p, importance_sampled(model, x, samples=6).log_p, rtol=1e-12)
 
 
 def test_e59_one_image_is_a_batch_of_one() -> None:

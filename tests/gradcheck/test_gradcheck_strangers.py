@@ -13,6 +13,7 @@ from scratchvae.gradcheck import (
     assert_gradient,
     check_gradient,
 )
+from scratchvae.gradcheck.adapters import course
 from scratchvae.gradcheck.points import point
 
 X = point((5, 4), 0, "x")
@@ -502,3 +503,52 @@ def test_of_a_saturated_unit_it_is_not_known_whose_rounding_a_small_difference_i
     for wrong in (1.001, -1.0):  # where the unit is not saturated, all is seen
         found = check_gradient(f, x / 10, vjp=lambda x, dy, c=wrong: c * vjp(x, dy))
         assert found.outcome is Outcome.WRONG
+
+
+class Slotted:
+    """An object without a ``__dict__``, which draws its own noise."""
+
+    __slots__ = ("draws", "scale")
+
+    def __init__(self, draws=None):
+        self.scale, self.draws = 3.0, draws
+
+    def f(self, x):
+        return self.scale * x if self.draws is None else x + self.draws.normal()
+
+    def vjp(self, x, dy):
+        return self.scale * dy
+
+
+class Pair(namedtuple("Pair", "a b")):
+    __slots__ = ()
+
+    def f(self, x):
+        return self.a * x * x
+
+
+def test_methods_of_objects_with_slots_and_of_tuples_are_functions_like_others():
+    own, pair = Slotted(), Pair(2.0, 0.0)
+    assert check_gradient(own.f, V, vjp=own.vjp).ok
+    assert check_gradient(pair.f, V, vjp=lambda x, dy: 4.0 * x * dy).ok
+    noisy = Slotted(np.random.default_rng(0))
+    assert check_gradient(noisy.f, V, vjp=noisy.vjp).outcome is Outcome.NOT_CHECKED
+
+
+def test_a_layer_of_a_course_may_have_slots():
+    class Affine:
+        __slots__ = ("W", "dW", "x")
+
+        def __init__(self):
+            self.W = point((4, 3), 0, "w")
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W
+
+        def backward(self, dy):
+            self.dW = self.x.T @ dy
+            return dy @ self.W.T
+
+    report = check_gradient(course(Affine()), X)
+    assert [(f.argument, f.ok) for f in report.findings] == [("x", True), ("W", True)]

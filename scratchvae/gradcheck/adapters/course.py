@@ -7,6 +7,7 @@ import numpy as np
 
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.adapters import Adapted, names_of
+from scratchvae.gradcheck.trees import attributes
 from scratchvae.types import Function
 
 # Where the gradient of a parameter W is looked for.
@@ -80,7 +81,7 @@ def _parameters(layer: object, gradients: dict[str, str]) -> Iterator[Place]:
         for name in held:
             yield Place(name, *_item(held, name), _gradient(layer, name, gradients))
         return
-    for name, value in vars(layer).items():
+    for name, value in attributes(layer).items():
         if _is_gradient(layer, name, gradients):
             continue
         owner, attribute = (layer, name) if _is_array(value) else (value, "data")
@@ -95,7 +96,7 @@ def _is_array(value: object) -> bool:
 def _is_gradient(layer: object, name: str, gradients: dict[str, str]) -> bool:
     """Whether a name is that of the gradient of another attribute."""
     plain = [form for form in GRADIENTS if "[" not in form and "." not in form]
-    others = [n for n in vars(layer) if n != name]
+    others = [n for n in attributes(layer) if n != name]
     return name in gradients.values() or any(f.format(n) == name for f in plain for n in others)
 
 

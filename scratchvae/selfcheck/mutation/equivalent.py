@@ -243,6 +243,7 @@ IN_PROGRAMS: dict[str, str] = {
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.nll.LogLikelihood.is_settled: swapped operands: self.log_p - self.half": SQUARED,
+    "evaluation.nll.importance_sampled: a dropped term: rows // len(block) -> rows": BLOCKS,
     "evaluation.nll.log_weights: a wrong name: nll -> ratio": (
         "only its shape is read, and ratio has the same"
     ),
