@@ -35,7 +35,7 @@ Note = Callable[[str], object]  # takes a sentence for people
 
 
 def ignore(text: str) -> None:
-    """The note that nobody reads."""
+    """The note that is not read."""
 
 
 FLOAT_TYPES = {"float32": np.float32, "float64": np.float64, "complex128": np.complex128}

@@ -53,7 +53,7 @@ def test_no_file_takes_the_place_of_a_stream_that_is_closed(
 
 
 @pytest.mark.parametrize("command", ["info --json", "--help", "train --help"])
-def test_an_answer_that_nobody_reads_is_no_error(command, python, outside, here) -> None:
+def test_an_answer_that_is_not_read_is_no_error(command, python, outside, here) -> None:
     done = shell(python, outside, here, f"scratchvae {command} | true")
     assert (done.returncode, done.stderr) == (0, "")
 

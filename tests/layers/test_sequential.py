@@ -142,7 +142,7 @@ def test_two_dense_layers_and_a_relu_backpropagate_as_worked_out_by_hand(cpu64):
     np.testing.assert_array_equal(dx, [[0, 30]])  # 20 − 20, 20 + 10
 
 
-def test_a_first_layer_whose_input_gradient_nobody_wants_gives_the_same_parameter_gradients():
+def test_a_first_layer_whose_input_gradient_is_not_wanted_gives_the_same_parameter_gradients():
     layers, _ = STACKS["relu between"]
     with_dx, without = Net(layers(lambda k: k)), Net(layers(lambda k: k), wants_dx=False)
     expected, found = with_dx.run(), without.run()

@@ -87,7 +87,7 @@ def test_a_shared_buffer_is_the_same_for_every_sub_tape(workspace):
     np.testing.assert_array_equal(part, 3.0)
 
 
-def test_a_buffer_of_ones_own_is_shared_by_nobody_who_computes_other_rows(cpu64):
+def test_a_buffer_of_ones_own_is_not_shared_with_other_rows(cpu64):
     workspace = Workspace(cpu64, 6)
     first, second = workspace.rows(0, 4), workspace.rows(4, 6)
     a, b = first.private("work", 2, 3), second.private("work", 2, 3)

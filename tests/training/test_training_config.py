@@ -70,7 +70,7 @@ def test_what_a_file_leaves_out_is_the_default() -> None:
     assert TrainConfig.from_json({"hidden": [3, 2]}).hidden == (3, 2)
 
 
-def test_names_that_nobody_knows_are_refused_and_listed() -> None:
+def test_names_that_are_not_known_are_refused_and_listed() -> None:
     with pytest.raises(ConfigError, match="unknown settings: epoch, learning_rate"):
         TrainConfig.from_json({"learning_rate": 1, "epoch": 2, "seed": 3})
 
