@@ -19,6 +19,10 @@ class ConfigError(ScratchVAEError, ValueError):
     """An invalid setting, argument or combination of them."""
 
 
+class OwnClassError(ConfigError):
+    """A class or module of the caller's own that settings name, and that is not there."""
+
+
 class MissingMethodError(ConfigError, NotImplementedError):
     """A class of the caller's own lacks a method; the message says what to write, and where."""
 

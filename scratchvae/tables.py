@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TypeVar
 
-from scratchvae.errors import ConfigError, did_you_mean
+from scratchvae.errors import ConfigError, OwnClassError, did_you_mean
 
 T = TypeVar("T")
 
@@ -22,8 +22,9 @@ own_names: set[str] = set()  # every module:attribute that has been named
 def look_up(kind: str, name: str, table: Mapping[str, type[T]], base: type[T]) -> type[T]:
     """The class that settings call ``name``.
 
-    ``kind`` says in the message what is looked for. Raises ``ConfigError`` for a name that is
-    neither in the table nor a subclass of ``base`` in a module that can be imported.
+    ``kind`` says in the message what is looked for. Raises ``ConfigError`` for a name that is not
+    in the table, ``OwnClassError`` for one of no subclass of ``base`` in a module that can be
+    imported.
     """
     if isinstance(name, str):
         if name in table:
@@ -44,7 +45,7 @@ def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
     if not (isinstance(found, type) and issubclass(found, base)):
         module, _, attribute = name.partition(":")
         what = "is not there" if found is None else f"is not a subclass of {base.__name__}"
-        raise ConfigError(
+        raise OwnClassError(
             f"{kind} {name!r}: {attribute or 'a class'} {what} in the module {module}; "
             f"write module:Class, with a class that derives from {base.__module__}.{base.__name__}"
         )
@@ -54,7 +55,7 @@ def _import_class(kind: str, name: str, base: type[T]) -> type[T]:
 def import_own(kind: str, name: str) -> object:
     """What ``name``, module:attribute of the user's own, stands for; None if it is not there.
 
-    ``kind`` says in messages what is looked for. Raises ``ConfigError`` for a module that cannot
+    ``kind`` says in messages what is looked for. Raises ``OwnClassError`` for a module that cannot
     be imported.
     """
     module, _, attribute = name.partition(":")
@@ -64,18 +65,28 @@ def import_own(kind: str, name: str) -> object:
     try:
         found = getattr(import_module(module), attribute, None)
     except ImportError as error:
-        meant = f". Did you mean {module[:-3]}:{attribute}?" if module.endswith(".py") else ""
-        raise ConfigError(
-            f"{kind} {name!r}: the module cannot be imported ({error}){meant}"
+        remedy = _remedy(module, attribute, error)
+        raise OwnClassError(
+            f"{kind} {name!r}: the module cannot be imported ({error}){remedy}"
         ) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{kind} {name!r}: importing the module fails ({reason})") from error
+        raise OwnClassError(f"{kind} {name!r}: importing the module fails ({reason})") from error
     finally:
         if here:
             sys.path.remove("")
     own_names.add(name)
     return found
+
+
+def _remedy(module: str, attribute: str, error: ImportError) -> str:
+    """What to do about a module that is not found; "" for one that imports what is not there."""
+    if module.endswith(".py"):
+        return f". Did you mean {module[:-3]}:{attribute}?"
+    top = module.partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or error.name != top:
+        return ""
+    return f": go to the folder that {top}.py is in, or add that folder to PYTHONPATH"
 
 
 def instantiate(kind: str, name: str, make: Callable[..., T], **settings: object) -> T:

@@ -20,7 +20,7 @@ from pathlib import Path
 from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
-from scratchvae.errors import CheckpointError, ConfigError, DataError, RunError
+from scratchvae.errors import CheckpointError, ConfigError, DataError, OwnClassError, RunError
 from scratchvae.models import VAE, Model
 from scratchvae.runs.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from scratchvae.runs.lock import FolderLock
@@ -115,9 +115,11 @@ class RunFolder:
         return settings
 
     def config(self) -> TrainConfig:
-        """The settings of the training."""
+        """The settings of the training; ``OwnClassError`` where a class in them is not found."""
         try:
             return TrainConfig.from_json(self.settings()["config"])
+        except OwnClassError:  # nothing is wrong with the folder
+            raise
         except ConfigError as error:
             raise RunError(f"{self.config_path} does not describe a run: {error}") from error
 

@@ -159,7 +159,11 @@ CASES: Table = {
             ("optimizer", "adm", "adam"), ("estimator", "iwea", "iwae"),
         )
     },
-    "a likelihood of no module": ("--likelihood nowhere:Laplace", "cannot be imported"),
+    "a likelihood of no module": (
+        "--likelihood nowhere:Laplace",
+        "(No module named 'nowhere'): go to the folder that nowhere.py is in, or add that folder "
+        "to PYTHONPATH",
+    ),
     "a likelihood of no class": ("--likelihood math:Laplace", "Laplace is not there"),
     "a likelihood that is none": ("--likelihood pathlib:Path", "is not a subclass of Likelihood"),
     **{

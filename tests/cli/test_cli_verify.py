@@ -49,6 +49,16 @@ def test_json_says_the_same(cli, run: Path) -> None:
                                      "previous.npz", "best.npz", "film.npz"}  # fmt: skip
 
 
+def test_a_run_whose_class_is_not_found_is_not_called_damaged(cli, run: Path) -> None:
+    rewrite(run / "config.json", '"activation": "relu"', '"activation": "nowhere:ELU"')
+    answer = cli("verify", "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        "scratchvae: activation 'nowhere:ELU': the module cannot be imported (No module named "
+        "'nowhere'): go to the folder that nowhere.py is in, or add that folder to PYTHONPATH\n"
+    )
+
+
 def another_best(run: Path) -> None:
     best, others = run / "best.npz", (run / "checkpoint.npz", run / "previous.npz")
     best.write_bytes(next(o.read_bytes() for o in others if o.read_bytes() != best.read_bytes()))
