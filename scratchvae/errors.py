@@ -87,6 +87,15 @@ def value_is_lost(method: Callable[..., object], statement: str) -> str:
     )
 
 
+def call_writer(method: Callable[..., object], statement: str, *args: object) -> None:
+    """``method(*args)``, which writes its results; ``ConfigError`` where it returns them instead.
+
+    ``statement``: what to write in it instead.
+    """
+    if method(*args) is not None:
+        raise ConfigError(value_is_lost(method, statement))
+
+
 def why_not_imported(error: ImportError) -> str:
     """One sentence on a package that is missing, or that cannot be loaded."""
     while isinstance(error.__cause__, ImportError):  # the first reason, not what followed from it

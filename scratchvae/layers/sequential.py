@@ -1,10 +1,10 @@
 """Layers one after the other, and the same once their buffers are known."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from scratchvae.backend import Array
-from scratchvae.errors import ConfigError, value_is_lost
+from scratchvae.errors import ConfigError, call_writer
 from scratchvae.layers.base import Layer
 from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import FlatBuffer, Shape, Views, Workspace
@@ -169,9 +169,7 @@ class BoundSequential:
     def forward(self) -> None:
         """Run all layers."""
         for s in self.layers:
-            forward: Callable[..., object] = s.layer.forward
-            if forward(self.bk, s.p, s.x, s.y) is not None:
-                raise ConfigError(value_is_lost(forward, "y[...] = …"))
+            call_writer(s.layer.forward, "y[...] = …", self.bk, s.p, s.x, s.y)
 
     def backward(self) -> None:
         """From ``dy``, compute ``dx`` if needed, and the gradient of every parameter."""
@@ -183,6 +181,5 @@ class BoundSequential:
         """From ``dy``, compute ``dx``; every layer's dy is kept for its parameter gradient."""
         for s in self.reversed_layers:
             if s.dx is not None:
-                grad_input: Callable[..., object] = s.layer.grad_input
-                if grad_input(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp) is not None:
-                    raise ConfigError(value_is_lost(grad_input, "dx[...] = …"))
+                buffers = s.x, s.y, s.dy, s.dx, s.tmp
+                call_writer(s.layer.grad_input, "dx[...] = …", self.bk, s.p, *buffers)

@@ -1,10 +1,10 @@
 """What a likelihood is: everything that depends on how pixels are distributed, in one class."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from scratchvae.backend import Array, Backend, Weight
-from scratchvae.errors import ConfigError, MissingMethodError, value_is_lost
+from scratchvae.errors import ConfigError, MissingMethodError, call_writer
 from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import Shape, Views, Workspace
 
@@ -72,9 +72,7 @@ class Likelihood:
 
     def nll(self, bk: Backend, p: Views, logits: Array, x: Array, out: Array, work: Views) -> None:
         """out = −log p(x | z) = Σ_d of :meth:`pixel_nll`, in nats: (B, K)."""
-        pixel_nll: Callable[..., object] = self.pixel_nll
-        if pixel_nll(bk, p, logits, x, work.terms, work) is not None:
-            raise ConfigError(value_is_lost(pixel_nll, "out[...] = …"))
+        call_writer(self.pixel_nll, "out[...] = …", bk, p, logits, x, work.terms, work)
         bk.xp.sum(work.terms, axis=-1, out=out)
 
     def nll_and_grad(

@@ -164,7 +164,7 @@ class Model:
         for start, stop, bound in model._blocks(len(z)):
             self.bk.load(z[start:stop, None, :], bound.z)
             bound.run_decoder()
-            bound.likelihood.mean(self.bk, bound.logits, bound.x_each)  # no image lies there now
+            bound.means()
             means[start:stop] = self.bk.to_host(bound.x)
         return means
 
@@ -208,12 +208,9 @@ class Model:
         for start, stop, bound in self.with_samples(1)._blocks(len(z)):
             bound.z[:, 0] = z[start:stop]
             bound.run_decoder()
-            bound.likelihood.mean(bk, bound.logits, bound.x_each)
+            bound.means()
             means[start:stop] = bk.to_host(bound.x)
-            here = slice(start, stop)
-            bound.likelihood.sample(
-                bk, bound.p_x, bound.logits, pixel_noise[here, None], draws[here, None]
-            )
+            bound.draw(pixel_noise[start:stop, None], draws[start:stop, None])
         return Samples(means, bk.to_host(draws))
 
     def loss(self, images: Values, eps: Values = None, *, seed: int = 0) -> Loss:

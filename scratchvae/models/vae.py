@@ -2,11 +2,11 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from scratchvae.backend import Array, Backend, HostArray, Number
 from scratchvae.backend.noise import Purpose, Stream
-from scratchvae.errors import ConfigError, value_is_lost
+from scratchvae.errors import ConfigError, call_writer
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
 from scratchvae.layers import (
     ACTIVATIONS,
@@ -280,6 +280,16 @@ class BoundVAE:
         """Compute the logits of p(x|z) for every z."""
         self.decoder.forward()
 
+    def means(self) -> None:
+        """Compute E[x|z] from the logits, of one sample each, into ``x``: no image is there now."""
+        call_writer(self.likelihood.mean, "out[...] = …", self.bk, self.logits, self.x_each)
+
+    def draw(self, noise: Array, out: Array) -> None:
+        """Draw out ~ p(x|z), (B, K, D), from ``noise`` like it; overwrites the logits."""
+        call_writer(
+            self.likelihood.sample, "out[...] = …", self.bk, self.p_x, self.logits, noise, out
+        )
+
     def loss(self, beta: Number | None = None) -> None:
         """Compute the loss of a batch (E2): nll (B, K), kl (B, Z), objective (B,).
 
@@ -289,7 +299,7 @@ class BoundVAE:
         self.run_encoder()
         self.run_decoder()
         self.likelihood.nll(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.work)
-        self.estimator.value(self.latent, beta)
+        self._value(beta)
 
     def loss_and_gradient(self, weight: float, beta: Number | None = None) -> None:
         """Compute the terms of :meth:`loss`, and the gradient of ``weight`` · Σ objective.
@@ -313,22 +323,26 @@ class BoundVAE:
         reparameterize(self.bk, self.head, self.std, self.eps, self.z)
         self.decoder.forward()
         self._nll_and_grad()
-        self.estimator.value(self.latent, beta)
+        self._value(beta)
         sample_weight = self.estimator.sample_weight(self.latent, weight)
         self.dlogits *= sample_weight
         self.likelihood.grad_params(self.bk, self.p_x, sample_weight, self.g_x, self.work)
         self.decoder.grad_inputs()
-        self.estimator.grad_head(self.latent, weight, beta)
+        call_writer(self.estimator.grad_head, "latent.dhead[...] = …", self.latent, weight, beta)
         self.encoder.grad_inputs()
 
     def _nll_and_grad(self) -> None:
         """nll of every sample, and its gradient with respect to the logits."""
-        nll_and_grad: Callable[..., object] = self.likelihood.nll_and_grad
-        returned = nll_and_grad(
-            self.bk, self.p_x, self.logits, self.x_each, self.nll, self.dlogits, self.work
+        call_writer(
+            self.likelihood.nll_and_grad,
+            "nll[...] = … and dlogits[...] = …",
+            *(self.bk, self.p_x, self.logits, self.x_each, self.nll, self.dlogits, self.work),
         )
-        if returned is not None:
-            raise ConfigError(value_is_lost(nll_and_grad, "nll[...] = … and dlogits[...] = …"))
+
+    def _value(self, beta: Number) -> None:
+        """kl and the estimator's objective of every image."""
+        statement = "latent.kl[...] = … and latent.objective[...] = …"
+        call_writer(self.estimator.value, statement, self.latent, beta)
 
     def _beta(self, beta: Number | None) -> Number:
         if beta is None:

@@ -29,7 +29,7 @@ SETTINGS = {
     "Lion": "optimizer",
 }
 SLIPS = """
-from scratchvae.latent import Estimator
+from scratchvae.latent import AnalyticKL, Estimator
 from scratchvae.layers import Elementwise
 from scratchvae.likelihoods import Bernoulli, Likelihood
 from scratchvae.optim import Optimizer
@@ -63,6 +63,14 @@ class Scale(Likelihood):
     def __init__(self, b): self.b = b
 
 class NoBound(Estimator): pass
+
+class ReturnsBound(AnalyticKL):
+    def value(self, latent, beta):
+        return latent.nll.mean(axis=1)
+
+class ReturnsHead(AnalyticKL):
+    def grad_head(self, latent, weight, beta):
+        return latent.dhead
 
 class NoUpdate(Optimizer): pass
 
@@ -160,6 +168,8 @@ def test_the_laplace_of_the_page_is_scipys(laplace, cpu64):
         ("likelihood", "ReturnsBoth", "ReturnsBoth.nll_and_grad returns a value"),
         ("likelihood", "Scale", "settings make it without arguments, but Scale.__init__() missing"),
         ("estimator", "NoBound", "NoBound needs value(self, latent, beta)"),
+        ("estimator", "ReturnsBound", "ReturnsBound.value returns a value, which is lost"),
+        ("estimator", "ReturnsHead", "ReturnsHead.grad_head returns a value, which is lost"),
         ("optimizer", "NoUpdate", "NoUpdate has no update(self, bk, p, g, moments, lr, t)"),
         ("optimizer", "NoClip", "settings make it with lr and clip, but NoClip.__init__() got"),
         ("optimizer", "NoSuper", "NoSuper.__init__ must call super().__init__(lr, clip)"),

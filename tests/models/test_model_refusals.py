@@ -5,6 +5,7 @@ import pytest
 
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError, DataError
+from scratchvae.likelihoods import Gaussian
 from scratchvae.models import VAE, Model
 
 CPU = get_backend("cpu", "float64")
@@ -40,3 +41,23 @@ def test_images_and_latent_vectors_come_in_pairs():
     for few, many in ((IMAGES[:2], z), (IMAGES, z[:2])):
         with pytest.raises(DataError, match="z has shape"):
             model().pixel_nll(few, many)
+
+
+class ReturnsMean(Gaussian):
+    def mean(self, bk, logits, out):
+        return logits
+
+
+class ReturnsDraws(Gaussian):
+    def sample(self, bk, p, logits, noise, out):
+        return logits + noise
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "method"), [(ReturnsMean, "mean"), (ReturnsDraws, "sample")]
+)
+def test_a_mean_or_a_sampler_that_returns_its_result_is_refused_not_ignored(likelihood, method):
+    vae = VAE.mlp(5, (4,), likelihood=likelihood(1.0))
+    lost = rf"^{likelihood.__name__}.{method} returns a value, which is lost: .* out\[...\] = …"
+    with pytest.raises(ConfigError, match=lost):
+        Model(vae, CPU).sample(2)
