@@ -4,6 +4,7 @@ One type per kind of trouble. The command line prints the sentence and exits wit
 is never the answer to a user's mistake.
 """
 
+import reprlib
 from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any
@@ -77,6 +78,19 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
         if number >= least:
             return number
     raise ConfigError(f"{what} must be a whole number of at least {least}, not {value!r}")
+
+
+def require_instance(value: object, kind: type, name: str, example: str) -> None:
+    """``ConfigError`` unless ``value``, the argument called ``name``, is an object of ``kind``."""
+    if isinstance(value, kind):
+        return
+    what, remedy = reprlib.repr(value), f", such as {example}"
+    if isinstance(value, type):
+        what = f"the class {value.__name__}"
+        if issubclass(value, kind):
+            remedy = f": write {value.__name__}(…)"
+    article = "an" if kind.__name__[0] in "AEIO" else "a"
+    raise ConfigError(f"{name} is {what}, but it must be {article} {kind.__name__}{remedy}")
 
 
 def value_is_lost(method: Callable[..., object], statement: str) -> str:

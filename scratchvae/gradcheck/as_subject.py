@@ -17,6 +17,7 @@ from scratchvae.gradcheck.subjects import (
     model_subject,
     sequential_subject,
 )
+from scratchvae.latent import Estimator
 from scratchvae.layers import Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models import VAE
@@ -46,6 +47,12 @@ def as_subject(
         return likelihood_subject(what, *given, **how)
     if isinstance(what, VAE):
         return model_subject(what, *given, **how)
+    if isinstance(what, Estimator):
+        raise ConfigError(
+            f"an estimator is checked inside a model: gradcheck(VAE.mlp(7, (5,), estimator={what}))"
+        )
+    if isinstance(what, type) and issubclass(what, Layer | Likelihood | Sequential | VAE):
+        raise ConfigError(f"gradcheck takes an object, not its class: write {what.__name__}(…)")
     if not callable(what):
         raise ConfigError(f"gradcheck takes a function, layer, likelihood or VAE, not {what!r}")
     if backward is None:

@@ -1,10 +1,10 @@
 """Layers one after the other, and the same once their buffers are known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from scratchvae.backend import Array
-from scratchvae.errors import ConfigError, call_writer
+from scratchvae.errors import ConfigError, value_is_lost
 from scratchvae.layers.base import Layer
 from scratchvae.layers.initializers import Initializer
 from scratchvae.memory import FlatBuffer, Shape, Views, Workspace
@@ -123,6 +123,8 @@ class Sequential:
 def _require_layer(thing: object) -> None:
     if not isinstance(thing, Layer):
         made = f": write {thing.__name__}(…)" if isinstance(thing, type) else ""
+        if isinstance(thing, list | tuple):
+            made = ": write Sequential(*layers)"
         raise ConfigError(f"a Sequential is made of layers, not of {thing!r}{made}")
 
 
@@ -169,7 +171,9 @@ class BoundSequential:
     def forward(self) -> None:
         """Run all layers."""
         for s in self.layers:
-            call_writer(s.layer.forward, "y[...] = …", self.bk, s.p, s.x, s.y)
+            forward: Callable[..., object] = s.layer.forward
+            if forward(self.bk, s.p, s.x, s.y) is not None:
+                raise ConfigError(value_is_lost(forward, "y[...] = …"))
 
     def backward(self) -> None:
         """From ``dy``, compute ``dx`` if needed, and the gradient of every parameter."""
@@ -181,5 +185,6 @@ class BoundSequential:
         """From ``dy``, compute ``dx``; every layer's dy is kept for its parameter gradient."""
         for s in self.reversed_layers:
             if s.dx is not None:
-                buffers = s.x, s.y, s.dy, s.dx, s.tmp
-                call_writer(s.layer.grad_input, "dx[...] = …", self.bk, s.p, *buffers)
+                grad_input: Callable[..., object] = s.layer.grad_input
+                if grad_input(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp) is not None:
+                    raise ConfigError(value_is_lost(grad_input, "dx[...] = …"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from scratchvae.backend import Array, Backend, HostArray, Number
 from scratchvae.backend.noise import Purpose, Stream
-from scratchvae.errors import ConfigError, call_writer
+from scratchvae.errors import ConfigError, call_writer, require_instance
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
 from scratchvae.layers import (
     ACTIVATIONS,
@@ -66,6 +66,16 @@ class VAE:
         estimator: Estimator | None = None,
     ) -> None:
         likelihood = Bernoulli() if likelihood is None else likelihood
+        estimator = AnalyticKL() if estimator is None else estimator
+        for name, part in (("encoder", encoder), ("decoder", decoder)):
+            require_instance(part, Sequential, name, "Sequential(Dense(16), ReLU(), …)")
+        require_instance(likelihood, Likelihood, "likelihood", "scratchvae.likelihoods.Bernoulli()")
+        require_instance(estimator, Estimator, "estimator", "scratchvae.latent.AnalyticKL()")
+        if likelihood.noise not in ("uniform", "normal"):
+            raise ConfigError(
+                f"{type(likelihood).__name__}.noise is {likelihood.noise!r}, but its sampler can "
+                "be fed 'uniform' or 'normal' noise"
+            )
         if pixels < 1 or latent_dim < 1 or samples < 1:
             raise ConfigError(
                 "pixels, latent_dim and samples must be at least 1, "
@@ -76,7 +86,7 @@ class VAE:
         self.pixels, self.latent_dim = pixels, latent_dim
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.beta, self.samples = float(beta), samples
-        self.estimator = AnalyticKL() if estimator is None else estimator
+        self.estimator = estimator
         self.estimator.require(samples, self.beta)
         head = encoder.infer_shape((pixels,))
         if head != (2 * latent_dim,):
@@ -97,7 +107,7 @@ class VAE:
     def mlp(
         cls,
         pixels: int,
-        hidden: Sequence[int] = (400, 400),
+        hidden: int | Sequence[int] = (400, 400),
         *,
         latent_dim: int = 2,
         activation: str = "relu",
@@ -110,6 +120,8 @@ class VAE:
         heads: str = "joint",
     ) -> "VAE":
         """A VAE of dense layers; the decoder has the encoder's ``hidden`` sizes in reverse.
+
+        ``hidden``: their sizes, or the size of a single one.
 
         ``activation``: relu, tanh, sigmoid or module:Class; ``init``: a key of
         ``layers.INITIALIZATIONS``; ``head``: what the second half of the encoder's output means,
@@ -137,11 +149,13 @@ class VAE:
             return layers
 
         likelihood = Bernoulli() if likelihood is None else likelihood
+        require_instance(likelihood, Likelihood, "likelihood", "scratchvae.likelihoods.Bernoulli()")
         logits = Dense(pixels * likelihood.logits_per_pixel, start)
+        sizes = [hidden] if isinstance(hidden, int) else list(hidden)
         return cls(
             pixels,
-            with_head(dense_layers(hidden), latent_dim, head, start, heads),
-            Sequential(*dense_layers(list(hidden)[::-1]), logits),
+            with_head(dense_layers(sizes), latent_dim, head, start, heads),
+            Sequential(*dense_layers(sizes[::-1]), logits),
             likelihood,
             latent_dim=latent_dim,
             beta=beta,

@@ -52,14 +52,17 @@ class RunFolder:
     last_figure_path = property(lambda self: self.figures_path / "losses.png")
 
     @classmethod
-    def create(cls, path: Path, settings: JsonView) -> "RunFolder":
+    def create(cls, path: str | Path, settings: JsonView) -> "RunFolder":
         """A new folder with its config.json; refuses a folder that holds anything already.
+
+        ``settings``: what config.json is to say, at least ``{"config": config.to_json()}``.
 
         It is locked before anything in it is touched, and stays locked until a training in it
         ends, or the object does: of two processes that choose one folder at the same moment, one
         gets it. A config.json alone counts as nothing: it is what remains of a run that ended
         before its first checkpoint.
         """
+        path = Path(path)
         run = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -90,9 +93,9 @@ class RunFolder:
             self._lock.release()
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: str | Path) -> "RunFolder":
         """An existing run."""
-        run = cls(path)
+        run = cls(Path(path))
         if not run.config_path.is_file():
             raise RunError(f"{path} holds no run: there is no {run.config_path.name} in it")
         return run

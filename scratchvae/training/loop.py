@@ -11,7 +11,7 @@ import numpy as np
 from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
-from scratchvae.errors import ConfigError, NonFiniteError, RunError
+from scratchvae.errors import ConfigError, NonFiniteError, RunError, require_instance
 from scratchvae.evaluation import Evaluation, evaluate
 from scratchvae.gradcheck.live import LiveCheck, live_rows
 from scratchvae.models import VAE, Model
@@ -379,6 +379,9 @@ def train(
         At Ctrl-C, after the step has ended and the state has been saved; a second Ctrl-C does not
         wait. SIGTERM saves the state, too, then ends the process or calls the program's handler.
     """
+    if run is not None:
+        example = f'scratchvae.runs.RunFolder.create({str(run)!r}, {{"config": config.to_json()}})'
+        require_instance(run, RunFolder, "run", example)
     training = train_prepared(
         prepare(config, dataset, vae=vae, optimizer=optimizer),
         backend=backend,

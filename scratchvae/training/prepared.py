@@ -1,6 +1,5 @@
 """What a training works with, prepared once and handed on: settings, model, splits, order."""
 
-import reprlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from scratchvae.backend.allocation import checked_nbytes, require_memory
 from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import TrainConfig, resolve_gaussian, resolve_max_level
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
-from scratchvae.errors import ConfigError, DataError
+from scratchvae.errors import ConfigError, DataError, require_instance
 from scratchvae.likelihoods import GaussianLikelihood, Likelihood
 from scratchvae.models import VAE
 from scratchvae.optim import Optimizer
@@ -56,11 +55,13 @@ def prepare(
     ``DataError`` and ``ConfigError`` if they do not fit each other, and ``MemoryError`` for a
     model, or a step of it, that is too large for any machine.
     """
-    if not (optimizer is None or isinstance(optimizer, Optimizer)):
-        raise ConfigError(
-            f"optimizer is {reprlib.repr(optimizer)}, but it must be an Optimizer, such as "
-            "scratchvae.optim.Adam(lr=1e-3); the settings take a name"
-        )
+    require_instance(config, TrainConfig, "config", "scratchvae.TrainConfig(epochs=5)")
+    require_instance(dataset, Dataset, "dataset", "scratchvae.Dataset.from_arrays(images)")
+    if vae is not None:
+        require_instance(vae, VAE, "vae", f"scratchvae.VAE.mlp({dataset.train.images.shape[1]})")
+    if optimizer is not None:
+        example = "scratchvae.optim.Adam(lr=1e-3); the settings take a name"
+        require_instance(optimizer, Optimizer, "optimizer", example)
     given, made_by_hand = config, vae is not None
     pixels = dataset.train.images.shape[1]
     if vae is None:

@@ -28,7 +28,7 @@ from scratchvae.gradcheck import (
     verify_live,
 )
 from scratchvae.gradcheck.as_subject import as_subject
-from scratchvae.latent import ScoreFunction, ScoreFunctionBaseline
+from scratchvae.latent import AnalyticKL, ScoreFunction, ScoreFunctionBaseline
 from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.likelihoods import Bernoulli, Categorical
 from scratchvae.runs import RunFolder
@@ -44,6 +44,12 @@ LIGHT = Split(np.full((9, 12), 1.5, np.float32), None, None)
 NO_FOLDER = Path("/dev/null/run")
 CONFIG = TrainConfig(hidden=(8,), batch_size=5, epochs=1)
 NAN = float("nan")
+
+
+class Noisy(Bernoulli):
+    """Its sampler asks for noise that there is not."""
+
+    noise = "gaussian"
 
 
 def parts(**changes: Any) -> VAE:
@@ -92,6 +98,13 @@ ROWS = [
     Row(VAE, "pixels", lambda: parts(pixels=0), "must be at least 1, not 0, 2 and 1"),
     Row(VAE, "encoder", lambda: parts(encoder=Sequential(Dense(5))), "output has shape (5,), but"),
     Row(VAE, "decoder", lambda: parts(decoder=Sequential(Dense(11))), "(11,), expected 12 pixels"),
+    Row(VAE, "encoder", lambda: parts(encoder=Dense(4)), "is Dense(4), but it must be a Sequent"),
+    Row(VAE, "decoder", lambda: parts(decoder=None), "decoder is None, but it must be a Seq"),
+    Row(VAE, "likelihood", lambda: parts(likelihood=Bernoulli), "a Likelihood: write Bernoulli(…)"),
+    Row(VAE, "likelihood", lambda: parts(likelihood="bernoulli"), "is 'bernoulli', but it must be"),
+    Row(VAE, "likelihood", lambda: parts(likelihood=Noisy()), "Noisy.noise is 'gaussian', but its"),
+    Row(VAE, "estimator", lambda: parts(estimator=AnalyticKL), "Estimator: write AnalyticKL(…)"),
+    Row(VAE, "estimator", lambda: parts(estimator="iwae"), "such as scratchvae.latent.AnalyticK"),
     Row(VAE, "likelihood", lambda: parts(likelihood=Categorical(3)), "12 pixels of 3 logits each"),
     Row(VAE, "latent_dim", lambda: parts(latent_dim=0), "must be at least 1, not 12, 0 and 1"),
     Row(VAE, "latent_dim", lambda: parts(latent_dim=3), "of 3 latent units has 6 columns"),
@@ -104,6 +117,7 @@ ROWS = [
     Row(VAE.mlp, "latent_dim", lambda: VAE.mlp(12, latent_dim=0), "latent_dim must be at least 1"),
     Row(VAE.mlp, "activation", lambda: VAE.mlp(12, activation="step"), "activation is 'step', but"),
     Row(VAE.mlp, "likelihood", lambda: VAE.mlp(12, likelihood=Categorical(1)), "at least two lev"),
+    Row(VAE.mlp, "likelihood", lambda: VAE.mlp(12, likelihood=Bernoulli), "write Bernoulli(…)"),
     Row(VAE.mlp, "init", lambda: VAE.mlp(12, init="zero"), "initialization 'zero' is not one of"),
     Row(VAE.mlp, "head", lambda: VAE.mlp(12, head="std"), "head 'std' is not one of logvar"),
     Row(VAE.mlp, "heads", lambda: VAE.mlp(12, heads="two"), "heads 'two' is not one of joint, ind"),
@@ -183,6 +197,9 @@ ROWS = [
     Row(TrainConfig, "lr", lambda: TrainConfig(lr=NAN), "lr is nan, but it must be a positive"),
     Row(TrainConfig.from_json, "settings", lambda: TrainConfig.from_json({"x": 1}), "settings: x"),
     Row(train, "config", lambda: train(TrainConfig(batch_size=50), dataset()), "only 9 training"),
+    Row(train, "config", lambda: train(dataset(), CONFIG), "but it must be a TrainConfig, such as"),
+    Row(train, "dataset", lambda: train(CONFIG, X), "such as scratchvae.Dataset.from_arrays(image"),
+    Row(train, "vae", lambda: train(CONFIG, dataset(), vae=VAE), "the class VAE, but it must be a"),
     Row(train, "dataset", lambda: train(CONFIG, dataset(LIGHT, LIGHT)), "outside [0, 1], the"),
     Row(train, "vae", lambda: train(CONFIG, dataset(), vae=VAE.mlp(9)), "takes 9 numbers per"),
     Row(train, "optimizer", lambda: train(CONFIG, dataset(), optimizer="adam"),
@@ -197,6 +214,10 @@ ROWS = [
         "checkpoint_every is -1, but it must be"),
     Row(train, "run", lambda: train(CONFIG, dataset(), run=RunFolder.create(NO_FOLDER, {})),
         "cannot hold a run"),
+    Row(train, "run", lambda: train(CONFIG, dataset(), run="here"),
+        "a RunFolder, such as scratchvae.runs.RunFolder.create('here', {\"config\": config"),
+    Row(gradcheck, "what", lambda: gradcheck(Tanh, X), "an object, not its class: write Tanh(…)"),
+    Row(gradcheck, "what", lambda: gradcheck(AnalyticKL(), X), "is checked inside a model: gradc"),
     Row(gradcheck, "what", lambda: gradcheck(5, X), "a function, layer, likelihood or VAE, not 5"),
     Row(gradcheck, "arrays", lambda: gradcheck(Tanh()), "at one array x, (B, …); the shapes given"),
     Row(gradcheck, "arrays", lambda: gradcheck(Tanh(), X[0]), "the shapes given are: (12,)"),

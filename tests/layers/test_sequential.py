@@ -192,6 +192,15 @@ def test_a_sequential_of_nothing_is_refused():
         Sequential()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "remedy"), [(Tanh, "Tanh(…)"), ([Dense(3), Tanh()], "Sequential(*layers)")]
+)
+def test_a_class_or_a_list_instead_of_layers_is_refused_with_what_to_write(wrong, remedy):
+    with pytest.raises(ConfigError) as caught:
+        Sequential(wrong)
+    assert str(caught.value).endswith(f": write {remedy}")
+
+
 def test_a_shape_that_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"not of shape \(5, 2\)"):
         Sequential(Tanh(), Dense(3)).infer_shape((5, 2))

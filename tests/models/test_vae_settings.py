@@ -70,6 +70,7 @@ def test_the_decoder_of_a_dense_model_mirrors_its_encoder():
     ]  # fmt: skip
     assert isinstance(vae.encoder.layers[1], Sigmoid)
     assert isinstance(VAE.mlp(11, (7,), latent_dim=3).encoder.layers[1], ReLU)
+    assert repr(VAE.mlp(11, 7)) == repr(VAE.mlp(11, (7,)))
 
 
 def test_a_head_of_log_sigma_is_one_more_node_and_no_more_parameters():
