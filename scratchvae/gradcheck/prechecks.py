@@ -132,16 +132,31 @@ def _call_elsewhere(subject: Subject, bound: Bound, w: NDArray) -> None:
 
 
 def _require_written(subject: BufferedSubject, w: NDArray) -> None:
-    """``UncheckableError`` where forward or backward leave a buffer as they were handed it."""
+    """``UncheckableError`` where forward or backward leave a buffer as they were handed it.
+
+    ``BrokenContractError`` where they write into one that they are to read alone.
+    """
     bound = subject.bind(get_backend("cpu", "float64"))
     for name in subject.written_by:
         bound.buffers[name].fill(MARK)
     bound.value(subject.args)
+    _require_kept(subject, bound, {**subject.args, **subject.constants})
     bound.gradient(subject.args, w)
+    _require_kept(subject, bound, {**subject.args, **subject.constants, "w": np.asarray(w)})
     for name, statement in subject.written_by.items():
         if np.all(bound.buffers[name] == MARK):
             raise UncheckableError(
                 f"{subject.name} leaves the buffer that it was handed as it was: write {statement}"
+            )
+
+
+def _require_kept(subject: BufferedSubject, bound: Bound, inputs: Arrays) -> None:
+    for name, a in inputs.items():
+        kept = np.array_equal(bound.buffers[name], a, equal_nan=True)
+        if not kept and name not in subject.destroys:
+            raise BrokenContractError(
+                f"{subject.name} overwrites {'dy' if name == 'w' else name}, which others still "
+                "read: work in a copy, or in the buffer for the result"
             )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae.gradcheck import UncheckableError, gradcheck
+from scratchvae.gradcheck import GradientError, UncheckableError, gradcheck
 from scratchvae.gradcheck.points import point
 from scratchvae.layers import Dense, Elementwise, Layer, Sequential
 from scratchvae.likelihoods import Bernoulli
@@ -52,6 +52,23 @@ def test_a_forward_that_gives_y_another_meaning():
             y = 2.0 * x  # noqa: F841
 
     refused(Rebinds(), r"write y\[...\] = … in forward")
+
+
+@pytest.mark.parametrize("name", ["x", "dy"])
+def test_a_layer_that_works_in_what_it_is_handed(name):
+    class Overwrites(Twice):
+        def forward(self, bk, p, x, y):
+            super().forward(bk, p, x, y)
+            if name == "x":
+                x += 1.0
+
+        def grad_input(self, bk, p, x, y, dy, dx, tmp):
+            super().grad_input(bk, p, x, y, dy, dx, tmp)
+            if name == "dy":
+                dy += 1.0
+
+    with pytest.raises(GradientError, match=rf"Overwrites\(\) overwrites {name}, which others"):
+        gradcheck(Overwrites(), X)
 
 
 def test_a_grad_input_that_writes_nothing():
