@@ -17,7 +17,7 @@ from scratchvae.gradcheck.points import direction, nearby, typical
 from scratchvae.gradcheck.probe import Probe
 from scratchvae.gradcheck.report import BrokenContractError, UncheckableError, UnsteadyError
 from scratchvae.gradcheck.subjects.base import Arrays, Bound, Subject
-from scratchvae.gradcheck.subjects.buffered import BufferedSubject
+from scratchvae.gradcheck.subjects.buffered import BoundSubject, BufferedSubject
 from scratchvae.gradcheck.subjects.function import BoundFunction, FunctionSubject
 from scratchvae.gradcheck.trees import attributes
 from scratchvae.types import JsonView
@@ -150,7 +150,7 @@ def _require_written(subject: BufferedSubject, w: NDArray) -> None:
             )
 
 
-def _require_kept(subject: BufferedSubject, bound: Bound, inputs: Arrays) -> None:
+def _require_kept(subject: BufferedSubject, bound: BoundSubject, inputs: Arrays) -> None:
     for name, a in inputs.items():
         kept = np.array_equal(bound.buffers[name], a, equal_nan=True)
         if not kept and name not in subject.destroys:
