@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import differences
 import numpy as np
 import pytest
-from emulation import EmulatedBackend
+from emulation import EmulatedBackend, EmulatedKernels
 
 from scratchvae.backend import Backend
 from scratchvae.backend.cuda import CupyBackend
+from scratchvae.backend.cuda.kernels import Kernels
 
 
 class PoisonedCupy(CupyBackend):
@@ -41,3 +43,32 @@ def on_gpu(dtype: str = "float32", backwards: bool = False) -> Backend:
 def make(request: pytest.FixtureRequest) -> Callable[..., Backend]:
     """make(dtype, backwards): a CUDA backend."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def remember_launches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails names the kernels that were launched, whichever comparison it was."""
+    if not any(request.node.get_closest_marker(mark) for mark in ("gpu", "gxx")):
+        return
+    differences.launches.clear()
+    for kind in (Kernels, EmulatedKernels):
+        monkeypatch.setattr(kind, "launch", remembering(kind.launch))
+
+
+def remembering(launch: Callable[..., None]) -> Callable[..., None]:
+    """A launch that is remembered before it runs."""
+
+    def remembered(self: Kernels, name: str, blocks: int, *args: object) -> None:
+        differences.launches.append(differences.describe_launch(name, blocks, args))
+        launch(self, name, blocks, *args)
+
+    return remembered
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """An error that is no comparison, CUDA's own among them, comes with the last launches, too."""
+    report = yield
+    if report.failed and differences.launches:
+        report.sections.append(("last launches", "\n".join(differences.launches)))
+    return report

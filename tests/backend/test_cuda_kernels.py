@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from differences import assert_close, assert_same
 from emulation.compare import agree, draw, each_dtype, each_size
 
 from scratchvae.backend import FLUSH_EVERY, get_backend
@@ -31,7 +32,7 @@ def test_a_gathered_batch_is_the_cpus_to_the_bit(make, n, pixels, dtype):
         index = bk.array([6, 0, 3, 3], np.int64)
         bk.gather(bk.array(images, pixels), index, max_level, out, raw)
         results.append(bk.to_host(out))
-    np.testing.assert_array_equal(*results)
+    assert_same("batch", *results)
 
 
 @each_dtype
@@ -64,12 +65,12 @@ def test_a_nan_is_not_hidden(make, dtype):
     bk = make(dtype)
     x, out = bk.array([np.nan, -1.0, 2.0]), bk.empty((3,))
     bk.compute(relu, x, out)
-    np.testing.assert_array_equal(bk.to_host(out), [np.nan, 0, 2])
+    assert_same("y", bk.to_host(out), [np.nan, 0, 2])
     m, v, p, g = (bk.array([np.nan, 1.0, 1.0]) for _ in range(4))
     update(bk, Adam(), p, g, [m, v], 0.1, FLUSH_EVERY)
-    assert np.isnan(bk.to_host(m)[0])
+    assert_same("m", bk.to_host(m)[:1], [np.nan])
     clip(bk, g, 1.0)
-    assert np.isnan(bk.to_host(g)).all()
+    assert_same("g", bk.to_host(g), [np.nan] * 3)
 
 
 # ---- the Bernoulli -------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def test_moments_too_small_to_matter_are_flushed_every_128_steps(make, rule, dty
             expected = start != 0
             if t == FLUSH_EVERY:
                 expected = np.abs(start) > 1e9 * tiny
-            np.testing.assert_array_equal(kept, expected)
+            assert_same(f"moments kept at step {t}", kept, expected)
 
 
 @each_dtype
@@ -214,15 +215,15 @@ def test_e44_no_size_of_a_gradient_leaves_the_range_of_float32(make, size):
     g = bk.array(np.float64([3, 0, -4, *np.zeros(300)]) * size)
     scale, squares = clip(bk, g, 2 * size)
     norm = bk.to_host(scale)[0] * np.sqrt(bk.to_host(squares)[0])
-    np.testing.assert_allclose(norm, 5 * size, rtol=1e-6)
-    np.testing.assert_allclose(bk.to_host(g)[:3], np.array([1.2, 0, -1.6]) * size, rtol=1e-6)
+    assert_close("norm", norm, 5 * size, rtol=1e-6)
+    assert_close("g", bk.to_host(g)[:3], np.array([1.2, 0, -1.6]) * size, rtol=1e-6)
 
 
 def test_a_norm_of_more_elements_than_threads_is_complete(make):
     n = 256 * 256 + 3
     bk = make("float64")
     scale, squares = clip(bk, bk.array(np.ones(n)), 1.0)
-    assert (bk.to_host(scale)[0], bk.to_host(squares)[0]) == (1, n)
+    assert_same("scale and squares", [bk.to_host(a)[0] for a in (scale, squares)], [1, n])
 
 
 # ---- the clock -----------------------------------------------------------------------------------
@@ -241,8 +242,10 @@ def test_the_clock_looks_up_and_moves_on(make, n):
         for _ in range(2):
             bk.begin_step(i, order, rates, betas, index, lr, beta)
             bk.end_step(t, i, loss, losses)
-            seen += [bk.to_host(a).tolist() for a in (index, lr, beta, t, i, losses)]
+            seen += [bk.to_host(a) for a in (index, lr, beta, t, i, losses)]
         results.append(seen)
-    assert results[0] == results[1]
-    assert results[0][3:5] == [42, 2]
-    assert results[0][-1] == [[0.0], [7.0], [7.0]]
+    names = ("index", "lr", "beta", "t", "i", "losses")
+    for k, (found, expected) in enumerate(zip(*results, strict=True)):
+        assert_same(f"{names[k % 6]} after step {1 + k // 6}", found, expected)
+    assert_same("t and i", results[0][3:5], [42, 2])
+    assert_same("losses", results[0][-1], [[0.0], [7.0], [7.0]])

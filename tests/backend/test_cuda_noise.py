@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from differences import assert_close, assert_same
 from emulation import EmulatedBackend
 from emulation.compare import each_dtype, each_size
 from test_noise import PUBLISHED
@@ -19,7 +20,7 @@ def test_e26_the_kernels_philox_gives_the_published_answers(counter, key, words)
     bk = EmulatedBackend()
     out = bk.empty((4,), "uint64")
     bk.kernels.launch("words_of", 1, out, *map(np.uint64, counter), *map(np.uint64, key))
-    assert [int(w) for w in bk.to_host(out)] == words
+    assert_same("words", bk.to_host(out), np.array(words, "uint64"))
 
 
 @pytest.mark.gxx
@@ -30,7 +31,7 @@ def test_e26_the_words_of_a_stream_are_numpys(n):
     key = map(np.uint64, (STREAM.seed, STREAM.purpose))
     lane = np.uint64(STREAM.lane)
     bk.kernels.each("words_of_stream", n, out, n, *key, STREAM.step, lane)
-    np.testing.assert_array_equal(bk.to_host(out), generator(STREAM).bit_generator.random_raw(n))
+    assert_same("words", bk.to_host(out), generator(STREAM).bit_generator.random_raw(n))
 
 
 @each_size
@@ -40,7 +41,7 @@ def test_e26_uniforms_are_numpys_to_the_bit(make, n, dtype):
     out, reference = bk.empty((n,)), cpu.empty((n,))
     bk.uniform(out, STREAM, bk.noise_scratch(n))
     cpu.uniform(reference, STREAM, cpu.noise_scratch(n))
-    np.testing.assert_array_equal(bk.to_host(out), reference)
+    assert_same("uniforms", bk.to_host(out), reference)
 
 
 @pytest.mark.gxx
@@ -52,9 +53,7 @@ def test_e26_a_uniform_that_is_rounded_stays_below_1(dtype):
     out = bk.empty((4,))
     bk.kernels.each("stored_uniforms", 4, out, bk.array(u, "float64"), 4, below_one(cpu.dtype))
     assert bk.to_host(out).max() < 1
-    np.testing.assert_array_equal(
-        bk.to_host(out), np.minimum(u, below_one(cpu.dtype)).astype(dtype)
-    )
+    assert_same("uniforms", bk.to_host(out), np.minimum(u, below_one(cpu.dtype)).astype(dtype))
 
 
 @each_size
@@ -65,7 +64,7 @@ def test_e26_normals_are_numpys_to_a_few_ulp_and_rounded_once(make, n, dtype):
     bk.normal(out, STREAM, bk.noise_scratch(n))
     expected = normal((n,), STREAM)
     limit = 8 * np.finfo("float64").eps + (np.finfo(dtype).eps / 2 if dtype == "float32" else 0)
-    np.testing.assert_allclose(bk.to_host(out), expected, rtol=limit, atol=1e-15)
+    assert_close("normals", bk.to_host(out), expected, rtol=limit, atol=1e-15)
 
 
 def test_e26_a_step_that_lies_on_the_device_names_the_same_noise(make):
@@ -73,7 +72,7 @@ def test_e26_a_step_that_lies_on_the_device_names_the_same_noise(make):
     step, found, expected = bk.array(np.int64(3), "int64"), bk.empty((9,)), bk.empty((9,))
     bk.normal(found, STREAM._replace(step=step), None)
     bk.normal(expected, STREAM, None)
-    np.testing.assert_array_equal(bk.to_host(found), bk.to_host(expected))
+    assert_same("normals", bk.to_host(found), bk.to_host(expected))
 
 
 @each_size
@@ -85,4 +84,4 @@ def test_e33_binarized_pixels_are_the_cpus(make, n, dtype):
     found, expected = bk.array(grey), cpu.array(grey)
     bk.binarize(found, STREAM, None, None)
     cpu.binarize(expected, STREAM, cpu.empty((n,)), cpu.noise_scratch(n))
-    np.testing.assert_array_equal(bk.to_host(found), expected)
+    assert_same("pixels", bk.to_host(found), expected)

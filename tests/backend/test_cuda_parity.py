@@ -6,6 +6,7 @@ errors are gated as those of every fast path are: 2e-6 of the norm.
 
 import numpy as np
 import pytest
+from differences import assert_close, assert_near, assert_same
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
@@ -31,7 +32,7 @@ def draw(step, *shape):
 
 
 @each_dtype
-def test_every_verb_agrees_with_the_cpu(dtype, distance):
+def test_every_verb_agrees_with_the_cpu(dtype):
     images = (255 * uniform((9, 5), Stream(2, Purpose.PIXELS))).astype(np.uint8)
 
     def compute(bk):
@@ -61,7 +62,7 @@ def test_every_verb_agrees_with_the_cpu(dtype, distance):
     found, expected = compute(get_backend("cuda", dtype)), compute(get_backend("cpu", "float64"))
     for name, value in expected.items():
         assert found[name].dtype == dtype, name
-        assert distance(found[name], value) < GATE[dtype], name
+        assert_near(name, found[name], value, GATE[dtype])
 
 
 @each_dtype
@@ -73,18 +74,17 @@ def test_the_noise_is_that_of_the_cpu(dtype, kind):
     getattr(found, kind)(out, STREAM, found.noise_scratch(35))
     getattr(expected, kind)(reference, STREAM, expected.noise_scratch(35))
     tolerance = 0 if kind == "uniform" else 8 * np.finfo(dtype).eps
-    np.testing.assert_allclose(found.to_host(out), reference, rtol=0, atol=tolerance)
+    assert_close(kind, found.to_host(out), reference, rtol=0, atol=tolerance)
 
 
 def test_complex_numbers_pass_through_the_verbs_unharmed():
     bk, h = get_backend("cuda", "complex128"), 2.0**-70
     a, out, tmp = bk.array(np.array([[0.0, 3.0]]) + 1j * h), bk.empty((1, 2)), bk.empty((1, 2))
     bk.compute(bernoulli_nll_terms, a, bk.zeros((1, 2)), out, tmp)
-    np.testing.assert_allclose(
-        bk.to_host(out).imag / h, [[0.5, 1 / (1 + np.exp(-3))]], rtol=0, atol=4e-16
-    )
+    slopes = [[0.5, 1 / (1 + np.exp(-3))]]
+    assert_close("terms' slopes", bk.to_host(out).imag / h, slopes, rtol=0, atol=4e-16)
     bk.compute(relu, a, out)
-    np.testing.assert_array_equal(bk.to_host(out).imag / h, [[0, 1]])
+    assert_same("relu's slopes", bk.to_host(out).imag / h, [[0, 1]])
 
 
 STACKS = {
@@ -96,7 +96,7 @@ STACKS = {
 
 @each_dtype
 @pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
-def test_every_layer_agrees_with_the_cpu(dtype, stack, distance):
+def test_every_layer_agrees_with_the_cpu(dtype, stack):
     def compute(bk):
         net, rows = Sequential(*stack()), 4
         layout = Layout({f"f.{p.name}": p.shape for p in net.parameters((5,))})
@@ -118,7 +118,7 @@ def test_every_layer_agrees_with_the_cpu(dtype, stack, distance):
 
     found, expected = compute(get_backend("cuda", dtype)), compute(get_backend("cpu", "float64"))
     for name, value in expected.items():
-        assert distance(found[name], value) < GATE[dtype], name
+        assert_near(name, found[name], value, GATE[dtype])
 
 
 LIKELIHOODS = {
@@ -148,19 +148,19 @@ def train(bk, likelihood, steps):
 
 @each_dtype
 @each_likelihood
-def test_the_gradient_of_a_model_agrees_with_the_cpu(dtype, likelihood, distance):
+def test_the_gradient_of_a_model_agrees_with_the_cpu(dtype, likelihood):
     _, found, _ = train(get_backend("cuda", dtype), likelihood, steps=1)
     _, expected, _ = train(get_backend("cpu", "float64"), likelihood, steps=1)
-    assert distance(found, expected) < GATE[dtype]
+    assert_near("gradient", found, expected, GATE[dtype])
 
 
 @each_likelihood
-def test_twenty_steps_of_training_agree_with_the_cpu(likelihood, distance):
+def test_twenty_steps_of_training_agree_with_the_cpu(likelihood):
     losses, _, params = train(get_backend("cuda", "float64"), likelihood, steps=20)
     expected, _, reference = train(get_backend("cpu", "float64"), likelihood, steps=20)
-    np.testing.assert_allclose(losses, expected, rtol=1e-11)
+    assert_close("losses by step", losses, expected, rtol=1e-11)
     for name, value in reference.items():
-        assert distance(params[name], value) < 1e-10, name
+        assert_near(name, params[name], value, 1e-10)
     assert expected[-1] < expected[0]
 
 
@@ -168,18 +168,18 @@ def test_twenty_steps_of_training_agree_with_the_cpu(likelihood, distance):
 def test_twenty_steps_in_float32_follow_the_loss_of_float64(likelihood):
     losses, _, _ = train(get_backend("cuda", "float32"), likelihood, steps=20)
     expected, _, _ = train(get_backend("cpu", "float64"), likelihood, steps=20)
-    np.testing.assert_allclose(losses, expected, rtol=2e-5)
+    assert_close("losses by step", losses, expected, rtol=2e-5)
 
 
 def test_a_model_decodes_encodes_and_samples_as_on_the_cpu():
     cpu = Model(VAE.mlp(11, (7, 5), latent_dim=3), get_backend("cpu", "float64"), seed=4)
     gpu = cpu.to(get_backend("cuda", "float64"))
     x = uniform((253, 11), Stream(1, Purpose.FIGURE))  # more than one block
-    np.testing.assert_allclose(gpu.reconstruct(x), cpu.reconstruct(x), rtol=0, atol=1e-13)
+    assert_close("reconstructions", gpu.reconstruct(x), cpu.reconstruct(x), rtol=0, atol=1e-13)
     (means, draws), (other_means, other_draws) = gpu.sample(40, seed=1), cpu.sample(40, seed=1)
-    np.testing.assert_allclose(means, other_means, rtol=0, atol=1e-13)
-    np.testing.assert_array_equal(draws, other_draws)
-    np.testing.assert_allclose(gpu.loss(x), cpu.loss(x), rtol=1e-12)
+    assert_close("means", means, other_means, rtol=0, atol=1e-13)
+    assert_same("draws", draws, other_draws)
+    assert_close("loss", gpu.loss(x), cpu.loss(x), rtol=1e-12)
 
 
 def test_the_device_says_what_it_is():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from differences import assert_close, assert_near, assert_same
 from steps import CASES, make_step, run, settings
 
 from scratchvae.backend import get_backend
@@ -20,19 +21,19 @@ def few_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_fifty_captured_steps_in_float64_are_those_of_numpy(case, distance):
+def test_fifty_captured_steps_in_float64_are_those_of_numpy(case):
     config = settings(case, dtype="float64")
     found, plain = make_step(config, get_backend("cuda", "float64")), make_step(config)
-    np.testing.assert_allclose(run(found, config, 5), run(plain, config, 1), rtol=1e-9)
+    assert_close("losses by step", run(found, config, 5), run(plain, config, 1), rtol=1e-9)
     for name, a in plain.params.to_host().items():
-        assert distance(found.params.to_host()[name], a) < 1e-8, name
+        assert_near(name, found.params.to_host()[name], a, 1e-8)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_fifty_captured_steps_in_float32_follow_float64(case):
     exact = settings(case, dtype="float64")
     found = run(make_step(settings(case), get_backend("cuda", "float32")), settings(case), 5)
-    np.testing.assert_allclose(found, run(make_step(exact), exact, 1), rtol=2e-3)
+    assert_close("losses by step", found, run(make_step(exact), exact, 1), rtol=2e-3)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -42,9 +43,9 @@ def test_captured_eager_and_repeated_steps_give_the_same_bits(case):
         bk = get_backend("cuda", "float32")
         step = make_step(config, bk, captured)
         results.append((run(step, config, 5), bk.to_host(step.params.flat)))
-    for again in results[1:]:
-        for first, other in zip(results[0], again, strict=True):
-            np.testing.assert_array_equal(first, other)
+    for how, again in zip(("repeated", "eager"), results[1:], strict=True):
+        for what, first, other in zip(("losses", "parameters"), results[0], again, strict=True):
+            assert_same(f"{what}, {how},", other, first)
 
 
 def study_step(config: TrainConfig, bk=None):
@@ -54,13 +55,13 @@ def study_step(config: TrainConfig, bk=None):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_fifty_steps_of_every_study_are_those_of_numpy(name, distance):
+def test_fifty_steps_of_every_study_are_those_of_numpy(name):
     config = TrainConfig(**(STUDIES[name].config.to_json() | {"dtype": "float64"}))
     found, plain = study_step(config, get_backend("cuda", "float64")), study_step(config)
     losses = run(found, config, 4), run(plain, config, 1)
-    np.testing.assert_allclose(*losses, rtol=1e-9)
+    assert_close("losses by step", *losses, rtol=1e-9)
     for key, a in plain.params.to_host().items():
-        assert distance(found.params.to_host()[key], a) < 1e-7, key
+        assert_near(key, found.params.to_host()[key], a, 1e-7)
 
 
 @pytest.mark.parametrize("tf32", [False, True], ids=["float32", "TF32"])
@@ -76,7 +77,9 @@ def test_the_error_of_a_gradient_is_that_of_its_precision(name, tf32, distance, 
     with capsys.disabled():
         kind = "TF32" if tf32 else "float32"
         print(f"\n{name}: relative error of the gradient in {kind}: {error:.1e}")
-    assert error < (2e-2 if tf32 else 2e-5)
+    assert_near(
+        "gradient", found.bk.to_host(found.grads.flat), plain.grads.flat, 2e-2 if tf32 else 2e-5
+    )
     assert not tf32 or error > 1e-6  # else the option does nothing
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from differences import assert_close, assert_same
 
 from scratchvae.backend.base import Backend
 from scratchvae.backend.cpu import NumpyBackend
@@ -35,7 +36,7 @@ def agree(make, compute, dtype, ulps=8, scale=1.0):
     results = [{k: bk.to_host(a) for k, a in compute(bk).items()} for bk in found]
     for name, value in expected.items():
         found, again = (result[name] for result in results)
-        assert found.dtype == dtype
-        np.testing.assert_array_equal(found, again, err_msg=name)
+        assert found.dtype == dtype, f"{name}: {found.dtype} instead of {dtype}"
+        assert_same(f"{name} of a second run", again, found)
         limit = ulps * np.finfo(dtype).eps * scale
-        np.testing.assert_allclose(found, value, rtol=limit, atol=limit, err_msg=name)
+        assert_close(name, found, value, rtol=limit, atol=limit)
