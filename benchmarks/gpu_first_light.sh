@@ -38,7 +38,7 @@ trap 'rm -rf "$work"' EXIT
 # ---- how long a part may take --------------------------------------------------------------------
 
 declare -A share=(
-    [info]=20 [verbs]=30 [noise]=20 [kernels]=55 [parity]=25 [steps]=50 [captured]=30 [images]=10
+    [info]=30 [verbs]=30 [noise]=20 [kernels]=55 [parity]=25 [steps]=50 [captured]=30 [images]=10
     [train]=20 [gluon]=25 [sanitizer]=25 [step-first]=75 [step-tf32]=60 [step-rest]=50 [iwae]=45
 )
 PARTS=${PARTS:-${!share[*]}}

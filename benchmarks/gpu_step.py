@@ -26,7 +26,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -249,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if reason is not None:
         print(f"gpu_step: no GPU can be used: {reason}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, stop)
     results: list[dict[str, Any]] = []
     status = 0
     with tempfile.TemporaryDirectory() as name:
@@ -265,6 +265,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if results:
         report(args, results, source)
     return status
+
+
+def stop(*_: object) -> NoReturn:
+    """On SIGTERM: as on Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def images_for(args: argparse.Namespace) -> int:

@@ -102,6 +102,24 @@ esac
     assert " passed " in results["step-first"]
 
 
+def test_who_stops_it_gets_the_summary_of_what_has_ended(tmp_path):
+    stub = 'case "$*" in *"-m pytest"*) echo $$ >"$PIDS"; sleep 60; exit ;; esac\n'
+    python, pids, out = (tmp_path / name for name in ("python", "pids", "out"))
+    python.write_text(f"#!/usr/bin/env bash\n{stub}{GOOD}")
+    python.chmod(0o755)
+    env = os.environ | {"PYTHON": str(python), "PIDS": str(pids)}
+    script = subprocess.Popen(
+        ["bash", str(SCRIPT), str(out), "400"], env=env, stdout=subprocess.DEVNULL
+    )
+    while not (pids.exists() and pids.read_text()):
+        time.sleep(0.05)
+    script.terminate()
+    assert script.wait(30) == 130
+    assert "A GPU of cardboard" in (out / "summary.txt").read_text()
+    with pytest.raises(ProcessLookupError):  # the part has ended, too
+        os.kill(int(pids.read_text()), 0)
+
+
 def test_an_interpreter_that_does_nothing_right_still_gives_a_summary(tmp_path):
     done, summary, results = first_light(tmp_path, 12, "echo Segmentation fault; exit 139\n")
     assert done.returncode == 1
