@@ -41,9 +41,10 @@ def run(args: argparse.Namespace) -> int:
     config = folder.config()
     dataset = data_of_run(folder, args.data_dir, args.quiet)
     bk = backend_of_run(args, folder, config.dtype)
-    model, _ = folder.load(bk)
+    model, checkpoint = folder.load(bk)
     metrics = folder.metrics()
-    caption = caption_of(model, config, dataset, metrics)
+    drawn = metrics[: checkpoint.epoch]
+    caption = caption_of(model, config, dataset, drawn)
     target = args.out or folder.figures_path
     snapshots = Snapshots.load(folder.snapshots_path)
     prepared = prepare(config, dataset, vae=model.vae)

@@ -103,7 +103,8 @@ def draw(
 
     model = Model(prepared.vae, training.model.bk, params=training.model.params)
     folder.restore_best(prepared.config, model)
-    caption = caption_of(model, prepared.config, prepared.dataset, training.metrics)
+    drawn = training.metrics[: training.best_epoch]
+    caption = caption_of(model, prepared.config, prepared.dataset, drawn)
     draw_run(folder.figures_path, model, prepared, training.metrics, caption, snapshots, published)
 
 
@@ -113,7 +114,10 @@ def protocol_of(model: Model, config: TrainConfig) -> str:
 
 
 def caption_of(model: Model, config: TrainConfig, dataset: Dataset, metrics: list[Json]) -> str:
-    """The small print below every figure: data, protocol, model, result."""
+    """The small print below every figure: data, protocol, model, result.
+
+    ``metrics`` end with those of the epoch that is drawn.
+    """
     parts = [
         Path(dataset.name).name,
         protocol_of(model, config),

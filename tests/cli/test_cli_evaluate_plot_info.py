@@ -119,6 +119,18 @@ def test_plot_draws_what_train_drew_byte_for_byte(cli, here, tiny_train) -> None
         assert Path(file).read_bytes() == (first / Path(file).name).read_bytes(), file
 
 
+def test_a_caption_names_the_epoch_that_is_drawn_be_it_the_last_or_not(cli, here, tiny_train):
+    argv = [a for a in tiny_train if a != "--no-figures"]
+    options = ["--validation", 5, "--epochs", 6, "--lr", 2, "--out", "run", "--quiet"]
+    best = json.loads(cli(*argv, *options, "--json").out)["best_epoch"]
+    metrics = [json.loads(line) for line in (here / "run/metrics.jsonl").read_text().splitlines()]
+    assert best < len(metrics) == 6  # too large a learning rate: it soon gets worse
+    cli("plot", "run", "--out", "again")
+    for folder in ("run/figures", "again"):
+        drawn = (here / folder / "reconstructions.svg").read_text()
+        assert f"epoch {best}: test {metrics[best - 1]['test_loss']:.2f} nats" in drawn
+
+
 def test_a_run_with_three_latents_and_no_labels_has_four_figures(cli, here, tiny_train) -> None:
     np.save(here / "bare.npy", np.load(here / "tiny.npz")["x_train"])
     options = ["--data", "bare.npy", "--latent-dim", "3", "--likelihood", "gaussian"]
