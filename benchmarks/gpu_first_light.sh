@@ -34,6 +34,7 @@ export PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1 COLUMNS=240 # wide: pytest cuts m
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export SCRATCHVAE_CACHE=${SCRATCHVAE_CACHE:-$work/cache} # nothing is downloaded: pooch may be missing
 
 # ---- how long a part may take --------------------------------------------------------------------
 
