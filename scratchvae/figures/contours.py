@@ -45,9 +45,9 @@ def posterior_contours(
 ) -> "Figure":
     """Contours of p(observed, z), and of q(z) before and after the fit.
 
-    `wide` is the plane of the first two panels, `near` the neighbourhood of the fitted q, enlarged
-    in the third. `before` and `after` are (μ, log σ), (2,) each. The contours are at 1, 10, 50 and
-    90 % of the largest value of each density on the two planes; a cross marks the mean of q.
+    `wide` is the plane of the first two panels, `near` that of the third, the neighbourhood of the
+    fitted q. `before` and `after` are (μ, log σ), (2,) each. The contours are at 1, 10, 50 and 90 %
+    of the largest value of each density on the two planes; a cross marks the mean of q.
     """
     planes = [_checked("wide", wide), _checked("near", near)]
     q = [_gaussian("before", before), _gaussian("after", after)]
@@ -55,7 +55,7 @@ def posterior_contours(
     panels = (
         ("Before the fit", planes[0], q[0]),
         ("After", planes[0], q[1]),
-        ("After, enlarged", planes[1], q[1]),
+        ("After, around q(z)", planes[1], q[1]),
     )
     figure = new_page(3 * (LEFT + SIDE) + MARGIN, TITLE_ROOM + SIDE + BELOW, caption)
     for number, (title, plane, (mu, std)) in enumerate(panels):

@@ -160,7 +160,7 @@ def test_the_contours_of_a_gaussian_are_the_ellipses_of_the_same_gaussian():
 def test_the_panels_show_q_before_and_after():
     before, after = ((2.0, -2.0), (0.5, 0.0)), ((0.5, -0.5), (-1.0, -0.7))
     figure = posterior_contours(plane(), plane(reach=1.0), before, after)
-    assert panels(figure) == ["Before the fit", "After", "After, enlarged"]
+    assert panels(figure) == ["Before the fit", "After", "After, around q(z)"]
     means = [axes.lines[0].get_xydata()[0].tolist() for axes in figure.axes]
     assert means == [[2.0, -2.0], [0.5, -0.5], [0.5, -0.5]]
     assert figure.axes[2].get_xlim() == (-1.0, 1.0)
