@@ -80,23 +80,29 @@ def _typed(bk: Backend, *numbers: float) -> list[np.floating]:
 
 def tanh(bk: Backend, x: Array, y: Array) -> Any:
     """y = tanh x  (E8)."""
-    if not _rows_of_float32(x, y):
+    if not _rows_of_float32(y):
         return NotImplemented
-    loops.tanh_loop(x.reshape(-1), y.reshape(-1))
+    if x is not y:
+        np.copyto(y, x)
+    loops.tanh_loop(y.reshape(-1))
 
 
 def relu_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
     """dx = dy where y > 0, else 0  (E11)."""
-    if not _rows_of_float32(y, dy, dx):
+    if not _rows_of_float32(y, dx):
         return cpu_elementwise.relu_grad(bk, y, dy, dx, tmp)
-    loops.relu_grad_loop(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
+    if dx is not dy:
+        np.copyto(dx, dy)
+    loops.relu_grad_loop(y.reshape(-1), dx.reshape(-1))
 
 
 def tanh_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> Any:
     """dx = dy (1 − y) (1 + y)  (E9)."""
-    if not _rows_of_float32(y, dy, dx):
+    if not _rows_of_float32(y, dx):
         return NotImplemented
-    loops.tanh_grad_loop(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
+    if dx is not dy:
+        np.copyto(dx, dy)
+    loops.tanh_grad_loop(y.reshape(-1), dx.reshape(-1))
 
 
 def bernoulli_nll(bk: Backend, a: Array, x: Array, nll: Array, tmp: Array, tmp2: Array) -> None:
@@ -222,9 +228,9 @@ class CompiledBackend(NumpyBackend):
         yield lambda: loops.reparameterize_grad_loop(std, z, z, p.reshape(1, 4))
         if kind is np.float32:
             rows = p.reshape(1, 4), g.reshape(1, 4)
-            yield lambda: loops.tanh_loop(p, g)
-            yield lambda: loops.relu_grad_loop(p, g, m)
-            yield lambda: loops.tanh_grad_loop(p, g, m)
+            yield lambda: loops.tanh_loop(p)
+            yield lambda: loops.relu_grad_loop(p, g)
+            yield lambda: loops.tanh_grad_loop(p, g)
             yield lambda: loops.bernoulli_loop(*rows, 1, m[:1], v)
             yield lambda: loops.bernoulli_grad_loop(*rows, 1, m[:1], m.reshape(1, 4), v)
 

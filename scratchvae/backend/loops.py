@@ -124,30 +124,34 @@ NEAR_ZERO, TWO = np.float32(0.625), np.float32(2)
 # ---- ReLU, tanh and the Bernoulli ------------------------------------------------------------
 
 
+# A loop that may be asked to write where it reads has one array for both: of two that overlap, the
+# machine code takes one number at a time.
+
+
 @loop
-def tanh_loop(x, y):  # type: ignore[no-untyped-def]
+def tanh_loop(y):  # type: ignore[no-untyped-def]
     """E8: (1 − e) / (1 + e) with e = e^−2|x|, and a polynomial where 1 − e would lose digits."""
-    for i in range(x.size):
-        a = abs(x[i])
+    for i in range(y.size):
+        a = abs(y[i])
         e = exp_of_negative(-TWO * a)
         far = (ONE - e) / (ONE + e)
         s = a * a
         near = a + a * s * ((((T0 * s + T1) * s + T2) * s + T3) * s + T4)
-        y[i] = np.copysign(near if a < NEAR_ZERO else far, x[i])
+        y[i] = np.copysign(near if a < NEAR_ZERO else far, y[i])
 
 
 @loop
-def relu_grad_loop(y, dy, dx):  # type: ignore[no-untyped-def]
-    """E11."""
+def relu_grad_loop(y, d):  # type: ignore[no-untyped-def]
+    """E11: d is dy before, and dx after."""
     for i in range(y.size):
-        dx[i] = dy[i] if y[i] > ZERO else ZERO
+        d[i] = d[i] if y[i] > ZERO else ZERO
 
 
 @loop
-def tanh_grad_loop(y, dy, dx):  # type: ignore[no-untyped-def]
-    """E9."""
+def tanh_grad_loop(y, d):  # type: ignore[no-untyped-def]
+    """E9: d is dy before, and dx after."""
     for i in range(y.size):
-        dx[i] = dy[i] * (ONE - y[i]) * (ONE + y[i])
+        d[i] = d[i] * (ONE - y[i]) * (ONE + y[i])
 
 
 @any_order

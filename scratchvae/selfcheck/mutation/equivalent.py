@@ -115,11 +115,8 @@ IN_PROGRAMS: dict[str, str] = {
         )
         for rule in ("rmsprop", "sgd")
     },
-    "backend.compiled.tanh: a wrong name: x -> y": READ_ONLY,
     "backend.compiled.relu_grad: a wrong name: y -> dx": READ_ONLY,
-    "backend.compiled.relu_grad: a wrong name: dy -> y": READ_ONLY,
     "backend.compiled.tanh_grad: a wrong name: y -> dx": READ_ONLY,
-    "backend.compiled.tanh_grad: a wrong name: dy -> y": READ_ONLY,
     "backend.compiled.bernoulli_nll: a wrong name: a -> tmp2": READ_ONLY,
     "backend.compiled.bernoulli_nll: a wrong name: x -> tmp": READ_ONLY,
     "backend.compiled.bernoulli_nll: a wrong name: tmp -> a": (
