@@ -8,6 +8,7 @@ one marked ``nvrtc`` or ``gxx`` where CuPy's compiler or g++ is installed.
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -46,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     _register_profiles()
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Behind a shell's "&" it is ignored, by the programs that the tests start as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _why_no_mnist() -> str | None:
