@@ -1,6 +1,7 @@
 """The CPU backend with loops that numba compiles, for what takes several passes in NumPy.
 
-Each form reads arrays of one float type in rows without gaps; NumPy's forms take any others.
+The forms of activations and of the Bernoulli go over float32 in rows without gaps; other arrays are
+left to NumPy's forms.
 ``get_backend(compiled=True)`` imports this module where numba is installed.
 """
 

@@ -27,7 +27,8 @@ def loop(function: Function) -> Any:
         compiled = numba.njit(function, error_model="numpy", cache=True)
     except RuntimeError:  # no folder for it can be written to
         compiled = numba.njit(function, error_model="numpy")
-    LOOPS.append(compiled)
+    if compiled is not function:  # it is where numba is told to compile nothing
+        LOOPS.append(compiled)
     return compiled
 
 

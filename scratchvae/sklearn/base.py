@@ -1,7 +1,10 @@
 """What the estimators share: parameters, the fit on the package's own training, log p(x)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
+from threading import RLock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +23,6 @@ from scratchvae.layers import ACTIVATIONS
 from scratchvae.models import Model
 from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.sklearn.density import LogDensity, importance_sampling, lower_bound
-from scratchvae.sklearn.threads import one_blas_thread
 from scratchvae.training import (
     Prepared,
     choose_progress,
@@ -34,6 +36,19 @@ GAUSSIANS = ("gaussian", "gaussian-learned", "gaussian-per-pixel")
 BATCH = 50  # rows, where batch_size is "auto"
 FARTHEST = 1e140  # standard deviations: the square is a number still, and above LOWEST
 FLOATS = (np.float64, np.float32)
+
+_turn = RLock()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread: the number of its threads changes the last bits of products.
+
+    The limit is the whole process's, and the first thread to end would lift it under the others.
+    So the threads of a search take turns; its processes, which are the default, run side by side.
+    """
+    with _turn, get_backend("cpu").limit_blas(1):
+        yield
 
 
 class BaseVAE(BaseEstimator):

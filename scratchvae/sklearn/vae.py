@@ -9,8 +9,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from scratchvae.errors import ConfigError
-from scratchvae.sklearn.base import FLOATS, BaseVAE
-from scratchvae.sklearn.threads import one_blas_thread
+from scratchvae.sklearn.base import FLOATS, BaseVAE, one_blas_thread
 from scratchvae.types import Values
 
 

@@ -408,6 +408,21 @@ def test_a_loop_divides_as_numpy_does_and_is_kept_on_disk_where_possible(monkeyp
     assert loops.LOOPS.pop() is made
 
 
+def test_numba_that_is_told_to_compile_nothing_leaves_loops_in_python():
+    program = (
+        "from scratchvae.backend import get_backend, loops;"
+        "from scratchvae.backend.noise import Purpose, Stream;"
+        "bk = get_backend('cpu', compiled=True, note=print);"
+        "bk.normal(bk.empty((4,)), Stream(0, Purpose.LATENT, 1), bk.noise_scratch(4));"
+        "print(bk.compiled, type(loops.normal_loop).__name__, loops.LOOPS)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True,
+        env={"NUMBA_DISABLE_JIT": "1", "PATH": "", "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout == "True function []\n", done.stderr
+
+
 def test_the_first_use_says_that_it_compiles_and_the_second_is_silent(tmp_path):
     program = (
         "from scratchvae import get_backend; get_backend('cpu', compiled=True, note=print);"

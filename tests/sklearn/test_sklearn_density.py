@@ -13,8 +13,8 @@ pytest.importorskip(
 
 from scratchvae.backend import get_backend
 from scratchvae.sklearn import VAE, VAEOutlierDetector
+from scratchvae.sklearn.base import one_blas_thread
 from scratchvae.sklearn.density import LOWEST
-from scratchvae.sklearn.threads import one_blas_thread
 
 
 @pytest.fixture(scope="module")
