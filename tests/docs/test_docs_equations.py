@@ -137,6 +137,17 @@ def test_a_planted_defect_is_found_and_named(small, file, old, new, finding):
     assert script.main([], small) == 1
 
 
+def test_a_subject_may_begin_at_a_multiple_of_ten(small):
+    for file, old, new in (
+        ("docs/derivations.md", "**(E2)**", "**(E40)**"),
+        ("scratchvae/node.py", "(E2)", "(E40)"),
+        ("scratchvae/node.py", "see E2", "see E40"),
+        ("tests/test_node.py", "test_e2_", "test_e40_"),
+    ):
+        change(small / file, old, new)
+    assert script.findings(small) == []
+
+
 def test_a_map_that_is_out_of_date_is_found_and_left_alone(small, capsys):
     script.main([], small)
     change(small / "scratchvae/node.py", "class Node", "\nclass Node")
