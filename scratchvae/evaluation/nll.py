@@ -133,7 +133,6 @@ def importance_sampled(
     seed: int = 0,
     first: int = 0,
     score: Score | None = None,
-    rows: int = ROWS,
     prefixes: Sequence[int] = (),
 ) -> ImportanceSampled:
     """log p(x) of every image (N, D) in nats, with its effective sample size  (E59).
@@ -141,8 +140,7 @@ def importance_sampled(
     log p(x) ≈ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x), a lower bound in
     expectation that rises to log p(x) with K (Burda et al. 2016). The noise of sample k of an
     image is a function of (seed, the image's number, k); ``first`` is the number of the first
-    image. ``rows``, the number of z decoded at a time, bounds the memory and does not change the
-    noise. ``prefixes``: numbers of samples, from 1 to K, of which the result has the estimate, too.
+    image. ``prefixes``: numbers of samples, from 1 to K, of which the result has the estimate, too.
 
     Raises ``ConfigError`` as :func:`log_likelihood` does, ``DataError`` for images as in
     :class:`~scratchvae.models.Model`.
@@ -159,7 +157,7 @@ def importance_sampled(
     for start in range(0, len(x), IMAGES):
         block = x[start : start + IMAGES]
         mean, fewer = LogMeanExp(len(block)), np.empty((len(block), len(prefixes)))
-        each = max(2, rows // len(block) // 2 * 2)  # even: a pair of normals is not split
+        each = max(2, ROWS // len(block) // 2 * 2)  # even: a pair of normals is not split
         for k in range(0, samples, each):
             shape = (len(block), min(each, samples - k), model.vae.latent_dim)
             eps = noise(shape, seed, first + start, k, host)

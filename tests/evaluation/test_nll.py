@@ -120,10 +120,12 @@ def test_e59_on_average_one_sample_is_the_elbo() -> None:
 
 
 @pytest.mark.parametrize("rows", [2, 27, 40, 1_000])
-def test_e59_how_many_samples_are_decoded_at_a_time_changes_nothing(rows) -> None:
+def test_e59_how_many_samples_are_decoded_at_a_time_changes_nothing(rows, monkeypatch) -> None:
     model, x = a_model(latent_dim=3), grey(9).values()
-    whole = importance_sampled(model, x, samples=101, rows=10**6)
-    parts = importance_sampled(model, x, samples=101, rows=rows)
+    monkeypatch.setattr(nll, "ROWS", 10**6)
+    whole = importance_sampled(model, x, samples=101)
+    monkeypatch.setattr(nll, "ROWS", rows)
+    parts = importance_sampled(model, x, samples=101)
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-13)
     np.testing.assert_allclose(parts[1], whole[1], rtol=1e-11)
 
@@ -263,9 +265,10 @@ def test_the_standard_error_is_over_images_and_the_protocol_is_named() -> None:
 
 
 @pytest.mark.parametrize("rows", [20, 10_000])
-def test_the_estimate_from_the_first_samples_is_that_of_so_many(rows) -> None:
+def test_the_estimate_from_the_first_samples_is_that_of_so_many(rows, monkeypatch) -> None:
+    monkeypatch.setattr(nll, "ROWS", rows)
     model, x = a_model(), grey(9).values()
-    found = importance_sampled(model, x, samples=37, prefixes=(1, 7, 18, 37), rows=rows)
+    found = importance_sampled(model, x, samples=37, prefixes=(1, 7, 18, 37))
     for column, count in enumerate((1, 7, 18, 37)):
         alone = importance_sampled(model, x, samples=count).log_p
         np.testing.assert_allclose(found.prefixes[:, column], alone, rtol=1e-12)
