@@ -1,11 +1,12 @@
 """Every setting of a run, in one object that a JSON file can hold."""
 
+import math
 import sys
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any
 
-from scratchvae.data import DATASETS, PROTOCOLS, SUBSETS, Reading, is_subset
+from scratchvae.data import DATASETS, PROTOCOLS, SUBSETS, Dataset, Reading, is_subset
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.latent import ESTIMATORS, Estimator
 from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
@@ -16,8 +17,9 @@ from scratchvae.likelihoods import (
 )
 from scratchvae.likelihoods.base import LikelihoodSettings
 from scratchvae.likelihoods.gaussian import MEANS
-from scratchvae.models import VAE
-from scratchvae.models.specs import parse_layers, with_head
+from scratchvae.models import VAE, ConditionalVAE, Label
+from scratchvae.models.condition import Quadrants, parse_condition
+from scratchvae.models.specs import dense_layers, parse_layers, with_head
 from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
 from scratchvae.tables import instantiate, look_up
 from scratchvae.types import Json, JsonView
@@ -25,6 +27,7 @@ from scratchvae.types import Json, JsonView
 HEADS = ("logvar", "logstd")
 LISTS = ("image_shape", "hidden", "encoder", "decoder", "optimizer_settings", "evaluate_at")
 REDUCTIONS = ("mean", "sum")
+PRIORS = ("standard", "conditional")
 OUTPUT_BIASES = ("init", "mean")
 FORMER_NAMES = {"levels": "max_level"}  # of settings, in the files of older runs
 FORMER_DEFAULTS: Json = {
@@ -62,6 +65,8 @@ class TrainConfig:
     heads: str = "joint"  # how μ and the second half start: as one layer, independent or equal
     init: str = "glorot-uniform"
     output_bias: str = "init"  # how the logits start: as init says, or at the training mean
+    condition: str = ""  # what is given with an image: label, quadrants:N, or nothing
+    prior: str = "standard"  # of z given the condition: standard, or a network of it (conditional)
     beta: float = 1.0
     samples: int = 1  # draws of z per image
     estimator: str = "analytic"  # of the bound and its gradient, a key of latent.ESTIMATORS
@@ -152,6 +157,7 @@ class TrainConfig:
             ("heads", tuple(HEAD_STARTS)),
             ("init", tuple(INITIALIZATIONS)),
             ("output_bias", OUTPUT_BIASES),
+            ("prior", PRIORS),
             ("reduction", REDUCTIONS),
             ("dtype", ("float32", "float64")),
         ):
@@ -163,6 +169,10 @@ class TrainConfig:
             raise ConfigError(
                 "patience counts epochs that are all evaluated: leave out evaluate_at, or patience"
             )
+        if self.condition != Label.kind:  # how many there are, the data will tell
+            parse_condition(self.condition, (2, 2))
+        if self.prior != "standard" and not self.condition:
+            raise ConfigError("a conditional prior needs a condition: set condition, too")
         look_up("activation", self.activation, ACTIVATIONS, Layer)
         _ = self.likelihood_class
         if self.optimizer_settings:
@@ -251,6 +261,22 @@ class TrainConfig:
 
     def make_vae(self, pixels: int) -> VAE:
         """The model that the settings describe, for images of ``pixels`` numbers."""
+        if not self.condition:
+            return self._make_plain(pixels)
+        side = math.isqrt(pixels)
+        condition = parse_condition(self.condition, (side, side))
+        row = condition.row_size(pixels)
+        prior = None
+        if self.prior == "conditional":
+            # the encoder's layers once more: how many numbers they read, they find out themselves
+            init = INITIALIZATIONS[self.init]
+            layers = dense_layers(self.hidden, self.activation, init)
+            prior = with_head(layers, self.latent_dim, self.head, init, self.heads)
+        plain = self._make_plain(condition.modelled(row))
+        return ConditionalVAE.like(plain, pixels, condition, prior)
+
+    def _make_plain(self, pixels: int) -> VAE:
+        """The layers and settings of the model, for ``pixels`` numbers that are modelled."""
         if self.encoder:
             init = INITIALIZATIONS[self.init]
             return VAE(
@@ -303,10 +329,34 @@ class TrainConfig:
 
     def describe_model(self, pixels: int) -> str:
         """For captions: "784-400-400-2, relu"."""
+        given = f", given {self.condition}" if self.condition else ""
         if self.encoder:
-            return f"{' · '.join(self.encoder)} → {self.latent_dim} → {' · '.join(self.decoder)}"
+            words = f"{' · '.join(self.encoder)} → {self.latent_dim} → {' · '.join(self.decoder)}"
+            return words + given
         sizes = "-".join(map(str, (pixels, *self.hidden, self.latent_dim)))
-        return f"{sizes}, {self.activation}"
+        return f"{sizes}, {self.activation}{given}"
+
+
+def resolve_condition(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The settings with what a condition takes from the data: how many labels, the image's shape.
+
+    ``DataError`` for data without labels, or a table where quadrants are asked for.
+    """
+    if config.condition == Label.kind:
+        known = [a for a in (dataset.train.labels, dataset.test.labels) if a is not None]
+        if not known:
+            raise DataError(
+                f"the condition is the label of an image, but {dataset.name} has no labels"
+            )
+        most = max(int(labels.max(initial=0)) for labels in known) + 1
+        classes = max(most, len(dataset.class_names))
+        return replace(config, condition=Label(classes).text)
+    if config.condition.startswith(Quadrants.kind):
+        if dataset.image_shape is None:
+            raise DataError(f"quadrants are those of images, but {dataset.name} is a table")
+        condition = parse_condition(config.condition, dataset.image_shape)
+        return replace(config, condition=condition.text)
+    return config
 
 
 def resolve_gaussian(config: TrainConfig, low: float, high: float, spread: float) -> TrainConfig:

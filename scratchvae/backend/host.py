@@ -40,3 +40,20 @@ def require_finite(array: NDArray, what: str) -> None:
         f"{what} hold {len(bad)} values of {array.size} that are NaN or infinite, the first at "
         f"index {first}: repair or drop them"
     )
+
+
+def one_hot(labels: NDArray, classes: int, one: float, like: NDArray) -> NDArray:
+    """``one`` in column k of the rows with label k and 0 elsewhere, in the dtype of ``like``."""
+    rows = np.zeros((len(labels), classes), like.dtype)
+    rows[np.arange(len(labels)), labels] = one
+    return rows
+
+
+def side_by_side(*arrays: NDArray) -> NDArray:
+    """The columns of all arrays, one array after the other."""
+    return np.hstack(arrays)
+
+
+def repeated(row: NDArray, n: int) -> NDArray:
+    """``n`` copies of an array of one row."""
+    return np.repeat(row, n, axis=0)

@@ -182,7 +182,8 @@ def under(
         found = [estimate(model, draw=each) for each in range(draw, last)]
         numbers = replace(numbers, likelihood=found[0], draws=tuple(f.log_p for f in found))
         if args.cut_inactive:
-            seen = as_seen_by_model(images, seed=config.seed, draw=draw)
+            condition = model.vae.condition
+            seen = as_seen_by_model(images, seed=config.seed, draw=draw, condition=condition)
             inactive = ~is_active(model.encode(seen).mu)
             numbers = replace(numbers, cut=estimate(without_units(model, inactive), draw=draw))
     if not all(map(math.isfinite, (result.loss, *numbers.draws))):

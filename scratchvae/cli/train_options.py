@@ -6,7 +6,7 @@ from typing import Any
 
 from scratchvae.cli.common import Typed, add_device_arguments, add_output_arguments
 from scratchvae.cli.parser import suggest
-from scratchvae.config import HEADS, OUTPUT_BIASES, REDUCTIONS, TrainConfig
+from scratchvae.config import HEADS, OUTPUT_BIASES, PRIORS, REDUCTIONS, TrainConfig
 from scratchvae.data import DATASETS, PROTOCOLS, SPLITS
 from scratchvae.latent import ESTIMATORS
 from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS
@@ -108,6 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--init", default=d.init, choices=tuple(INITIALIZATIONS), help="initial weights")
     option("--output-bias", default=d.output_bias, choices=OUTPUT_BIASES,
            help="how logits start: as --init says, or at the training images' mean")  # fmt: skip
+    parser.add_argument("--condition", default=d.condition, metavar="WHAT",
+                        help="what is given with an image and not modelled: label, or quadrants:N, "
+                        "of which N are seen (default: nothing)")  # fmt: skip
+    option("--prior", default=d.prior, choices=PRIORS, help="prior of z given the condition: "
+           "N(0, 1), or a network of it like the encoder")  # fmt: skip
     option("--beta", default=d.beta, type=float, help="weight of the KL")
     option("--samples", default=d.samples, type=int, metavar="K", help="samples of z per image")
     option("--estimator", default=d.estimator, metavar="NAME", help="estimator of the bound and "

@@ -11,12 +11,13 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split, bernoulli, describe
 from scratchvae.errors import DataError
 from scratchvae.evaluation.units import active_units
-from scratchvae.models import Model
+from scratchvae.models import Condition, Model
 from scratchvae.types import Json
 
 # Images whose float values exist at one time: a multiple of the model's block. Splits with more
 # images than this are drawn in chunks, so that it is part of the definition of `dynamic` draws.
 CHUNK = 10_000
+UNCONDITIONAL = Condition()
 
 
 class Protocol(NamedTuple):
@@ -69,7 +70,9 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
     mu_parts: list[NDArray] = []
     for start in range(0, len(split), CHUNK):
         chunk = split.take(slice(start, start + CHUNK))
-        images = as_seen_by_model(chunk, seed=seed, draw=draw, start=start)
+        images = as_seen_by_model(
+            chunk, seed=seed, draw=draw, start=start, condition=model.vae.condition
+        )
         stream = Stream(seed, Purpose.TEST_LATENT, draw, start)
         with model.bk.ignore_float_errors():  # the caller checks for non-finite results
             terms = model.terms(images, stream=stream)
@@ -108,15 +111,26 @@ def require_images(split: Split) -> None:
         raise DataError("there are no images to evaluate the model on")
 
 
-def as_seen_by_model(split: Split, *, seed: int = 0, draw: int = 0, start: int = 0) -> NDArray:
+def as_seen_by_model(
+    split: Split,
+    *,
+    seed: int = 0,
+    draw: int = 0,
+    start: int = 0,
+    condition: Condition = UNCONDITIONAL,
+) -> NDArray:
     """The images as a model sees them, (N, D): grey values or binary pixels, float32.
 
     The pixels of a "dynamic" split are drawn (E33): uint8 zeros and ones, a function of (seed,
-    draw, start), where ``start`` is the index of the first image in the whole split.
+    draw, start), where ``start`` is the index of the first image in the whole split. ``condition``:
+    the model's; with one, the result has its rows, and ``DataError`` is raised where a label is
+    missing or unknown.
     """
     if split.binarized == "dynamic":
-        return bernoulli(split, Stream(seed, Purpose.TEST_BINARIZE, draw, start))
-    return split.values()
+        images: NDArray = bernoulli(split, Stream(seed, Purpose.TEST_BINARIZE, draw, start))
+    else:
+        images = split.values()
+    return condition.rows(images, split.labels)
 
 
 def describe_protocol(model: Model, binarized: str, static_seed: int | None = None) -> Protocol:
@@ -128,6 +142,8 @@ def describe_protocol(model: Model, binarized: str, static_seed: int | None = No
     """
     likelihood = model.vae.likelihood
     name = f"{likelihood.describe()} likelihood"
+    if model.vae.condition.kind:
+        name += f" {model.vae.condition.describe()}"
     if likelihood.binary and binarized == "none":
         name += " on values in [0, 1] (a cross-entropy, not a density)"
     return Protocol(describe(binarized, static_seed), name, per_image(model.vae.samples))

@@ -92,7 +92,9 @@ def log_likelihood(
     parts = []
     for start in range(0, len(split), CHUNK):
         chunk = split.take(slice(start, start + CHUNK))
-        images = as_seen_by_model(chunk, seed=seed, draw=draw, start=start)
+        images = as_seen_by_model(
+            chunk, seed=seed, draw=draw, start=start, condition=model.vae.condition
+        )
         parts.append(
             importance_sampled(
                 model, images, samples=samples, seed=seed, first=start, score=score,

@@ -48,13 +48,14 @@ def prior_samples(
     rows: int = 10,
     columns: int = 10,
     colormap: str = "Greys",
+    given: str = "",
 ) -> "Figure":
     """Decoder means (N, H·W) for z ~ p(z), beside draws (N, H·W) from p(x | z) for the same z.
 
     A mean is not a sample: what the model generates is the right panel. Without `draws` the left
-    one stands alone.
+    one stands alone. `given`: of a conditional model, what each row has, as in "given the label".
     """
-    panels = [("Decoder means, z ~ p(z)", means)]
+    panels = [(f"Decoder means{given and ' ' + given}, z ~ p(z)", means)]
     if draws is not None:
         if len(image_rows("draws", draws, shape)) != len(image_rows("means", means, shape)):
             raise ConfigError(

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream, normal, permutation
-from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.evaluation import (
     Completion,
@@ -31,7 +30,7 @@ from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
 from scratchvae.figures.saving import render, write
 from scratchvae.figures.scatter import latent_scatter
-from scratchvae.models import Model
+from scratchvae.models import Label, Model
 from scratchvae.runs import Snapshots
 from scratchvae.training import Prepared
 
@@ -44,7 +43,8 @@ CAPTIONS = {
     "data": "Training images, as the model sees them.",
     "reconstructions": "Test images above their reconstructions.",
     "film_strip": "The same test images, reconstructed after more and more epochs.",
-    "prior_samples": "Images from the prior: means of the decoder, and draws (E20).",
+    "prior_samples": "Images from the prior: means of the decoder, and draws (E20); of a "
+    "conditional model, each row has one condition.",
     "interpolations": "From one training image to another: decoder means on the way between their "
     "posterior means, along the line and along the sphere (E62).",
     "feature_reconstructions": "Test rows beside their reconstructions, feature by feature.",
@@ -99,7 +99,7 @@ def draw_run(
             ("latent_scatter_train", prepared.train),
         ):
             some = split.take(slice(0, SCATTER))
-            mu, _ = model.encode(visible_of(some, config))
+            mu, _ = model.encode(rows_of(some, prepared))
             of = f"{len(some):,} {'training' if split is prepared.train else 'test'} {what}"
             keep(
                 latent_scatter(mu, some.labels, f"{of} · {caption}", names=dataset.class_names),
@@ -127,20 +127,35 @@ def draw_images(
     shape, colours = dataset.row_shape, dataset.colormap
     as_drawn, scale = drawing_scale(dataset)
     caption += scale
-    shown = as_drawn(visible_of(pick(prepared.train, 100, config.seed), config))
+    condition = prepared.vae.condition
+    shown = as_drawn(condition.images(rows_of(pick(prepared.train, 100, config.seed), prepared)))
     keep(data_samples(shown, shape, "Training images", caption, colormap=colours), "data")
 
     originals = figure_originals(prepared)
     below = as_drawn(model.reconstruct(originals))
+    above = as_drawn(condition.images(originals))
+    keep(reconstructions(above, below, shape, caption, colormap=colours), "reconstructions")
+
+    given, side = conditions_to_draw(originals, model)
+    means, draws = (as_drawn(a) for a in model.sample(side**2, seed=config.seed, given=given))
     keep(
-        reconstructions(as_drawn(originals), below, shape, caption, colormap=colours),
-        "reconstructions",
-    )
+        prior_samples(
+            means, draws, shape, caption, rows=side, columns=side, colormap=colours,
+            given=condition.describe(),
+        ),
+        "prior_samples",
+    )  # fmt: skip
+    if snapshots is not None and snapshots.epochs:
+        above = as_drawn(condition.images(snapshots.originals))
+        frames = as_drawn(np.asarray(snapshots.frames))
+        keep(
+            film_strip(above, frames, snapshots.epochs, shape, caption, colormap=colours),
+            "film_strip",
+        )
+    if condition.kind:  # what follows decodes z alone
+        return
 
-    means, draws = (as_drawn(a) for a in model.sample(100, seed=config.seed))
-    keep(prior_samples(means, draws, shape, caption, colormap=colours), "prior_samples")
-
-    ends = visible_of(prepared.train.take(slice(0, 2 * PAIRS)), config)
+    ends = rows_of(prepared.train.take(slice(0, 2 * PAIRS)), prepared)
     first, second = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
     if len(second):
         ways = {path.capitalize(): as_drawn(interpolate(model, first, second, path=path))
@@ -150,12 +165,6 @@ def draw_images(
                 as_drawn(first), ways, as_drawn(second), shape, caption, colormap=colours
             ),
             "interpolations",
-        )
-    if snapshots is not None and snapshots.epochs:
-        above, frames = as_drawn(snapshots.originals), as_drawn(np.asarray(snapshots.frames))
-        keep(
-            film_strip(above, frames, snapshots.epochs, shape, caption, colormap=colours),
-            "film_strip",
         )
     if model.vae.latent_dim == 2:
         levels, points = latent_grid_levels(), latent_grid_points()
@@ -173,12 +182,14 @@ def draw_features(
     config, dataset = prepared.config, prepared.dataset
     names = dataset.feature_names
     some = prepared.test.take(slice(0, SCATTER))
-    x = visible_of(some, config)
-    y = model.reconstruct(x)
+    rows = rows_of(some, prepared)
+    x, y = prepared.vae.condition.images(rows), model.reconstruct(rows)
     of = f"{len(some):,} test rows · {caption}"
     keep(feature_reconstructions(x, y, names, of), "feature_reconstructions")
     keep(feature_errors(x, y, names, of), "feature_errors")
-    _, draws = model.sample(max(1000, len(some)), seed=config.seed)
+    given = rows if prepared.vae.condition.kind else None
+    count = max(1000, len(some)) if given is None else len(some)
+    _, draws = model.sample(count, seed=config.seed, given=given)
     keep(
         feature_distributions(x, draws, names, f"draws from p(x | z), z ~ p(z) · {of}"),
         "feature_distributions",
@@ -267,8 +278,22 @@ def completed(
 
 
 def figure_originals(prepared: Prepared) -> NDArray:
-    """The test images (10, D) that are reconstructed in figures, as the model sees them."""
-    return visible_of(pick(prepared.test, 10, prepared.config.seed), prepared.config)
+    """The rows (10, D) of the test images that are reconstructed in figures."""
+    return rows_of(pick(prepared.test, 10, prepared.config.seed), prepared)
+
+
+def conditions_to_draw(originals: NDArray, model: Model) -> tuple[NDArray | None, int]:
+    """What is given in each row of the figure of samples, for all its images, and their number.
+
+    Of labels each has a row; of parts of images, each of the ``originals``. A model without a
+    condition has ten rows.
+    """
+    condition = model.vae.condition
+    if not condition.kind:
+        return None, 10
+    if isinstance(condition, Label):
+        return np.repeat(np.arange(condition.classes), condition.classes), condition.classes
+    return np.repeat(originals, len(originals), axis=0), len(originals)
 
 
 def pick(split: Split, count: int, seed: int) -> Split:
@@ -276,6 +301,10 @@ def pick(split: Split, count: int, seed: int) -> Split:
     return split.take(permutation(len(split), Stream(seed, Purpose.FIGURE))[:count])
 
 
-def visible_of(split: Split, config: TrainConfig) -> NDArray:
-    """The images (N, D) as the model sees them: grey values, or binarized as in evaluation."""
-    return as_seen_by_model(split, seed=config.seed)
+def rows_of(split: Split, prepared: Prepared) -> NDArray:
+    """The images (N, D) as the model sees them: grey values, or binarized as in evaluation.
+
+    A conditional model's have their condition, too.
+    """
+    condition = prepared.vae.condition
+    return as_seen_by_model(split, seed=prepared.config.seed, condition=condition)

@@ -74,6 +74,9 @@ def places(vae: VAE) -> dict[str, Place]:
 
 def _parts(vae: VAE) -> Iterator[tuple[str, Sequential, Shape]]:
     """Name, layers and shape of an input row of the encoder and the decoder."""
+    if vae.condition.kind:
+        raise ConfigError("a conditional model has more than an encoder and a decoder: it is not "
+                          "exported to PyTorch")  # fmt: skip
     yield "encoder", vae.encoder, (vae.pixels,)
     yield "decoder", vae.decoder, (vae.latent_dim,)
 

@@ -61,8 +61,11 @@ class Model:
 
     ``images`` are grey values as the likelihood models them, in [0, 1] for a Bernoulli, with
     D = ``vae.pixels`` numbers per image: an array (N, D) or (N, H, W), a single image (D,), or
-    lists, data frames or tensors of these shapes. Results are new arrays in the float type of the
-    backend. Every method raises ``DataError``, saying what to do, for images of another shape,
+    lists, data frames or tensors of these shapes. Those of a conditional model are rows with the
+    condition, which ``vae.condition.rows(images, labels)`` makes. Results are new arrays in the
+    float type of the backend.
+
+    Every method raises ``DataError``, saying what to do, for images of another shape,
     whole numbers other than 0 and 1 (levels: use ``split.values()``), NaN, masked arrays and
     values that the likelihood cannot model; and ``ConfigError`` for a seed that is not a whole
     number from 0 to 2⁶⁴ − 1.
@@ -153,31 +156,44 @@ class Model:
             mu[start:stop], logvar[start:stop] = head[:, :latent], head[:, latent:]
         return Encoding(mu, logvar)
 
-    def decode(self, z: Values) -> HostArray:
+    def decode(self, z: Values, given: Values = None) -> HostArray:
         """E[x|z]: (N, Z), or one vector (Z,), -> (N, D).
 
-        Raises ``DataError`` for latent vectors of another shape and for NaN in them.
+        ``given``: the condition of a conditional model, one for each z or one for all: labels, or
+        images of which a part is seen and stays as it is. Raises ``DataError`` for latent vectors
+        of another shape, for NaN in them, and for a condition that does not fit the model.
         """
         z = latent_vectors(z, self.vae.latent_dim)
-        means = self.bk.host_empty((len(z), self.vae.pixels))
+        means = self.bk.host_empty((len(z), self.vae.modelled))
+        rows = self._rows_given(given, len(z))
         model = self if self.vae.samples == 1 else self.with_samples(1)
         for start, stop, bound in model._blocks(len(z)):
             self.bk.load(z[start:stop, None, :], bound.z)
+            if rows is not None:
+                self.bk.load(rows[start:stop], bound.x)
             bound.run_decoder()
             bound.means()
-            means[start:stop] = self.bk.to_host(bound.x)
-        return means
+            means[start:stop] = self.bk.to_host(bound.x_each[:, 0])
+        return self.vae.condition.complete(rows, means)
+
+    def _rows_given(self, given: Values, n: int) -> HostArray | None:
+        """The rows that hold the condition ``given``; None for a model without one."""
+        if given is None and not self.vae.condition.kind:
+            return None
+        return self.vae.condition.rows_given(given, n, self.vae.pixels)
 
     def pixel_nll(self, images: Values, z: Values) -> HostArray:
         """−log p(x_d|z) of every pixel, in nats: images (N, D), one z for each (N, Z) -> (N, D).
+
+        Of a conditional model, of every number that it models.
 
         Raises ``DataError`` for another number of latent vectors than images.
         """
         x, z = grey_values(images, self.vae), latent_vectors(z, self.vae.latent_dim)
         if len(z) != len(x):
             raise DataError(f"z has shape {z.shape}, expected {(len(x), self.vae.latent_dim)}")
-        bk, nll = self.bk, self.bk.host_empty((len(x), self.vae.pixels))
-        out = bk.empty((min(len(x), BLOCK), 1, self.vae.pixels))
+        bk, nll = self.bk, self.bk.host_empty((len(x), self.vae.modelled))
+        out = bk.empty((min(len(x), BLOCK), 1, self.vae.modelled))
         for start, stop, bound in self.with_samples(1)._blocks(len(x)):
             bk.load(x[start:stop], bound.x)
             bk.load(z[start:stop, None, :], bound.z)
@@ -189,17 +205,19 @@ class Model:
 
     def reconstruct(self, images: Values) -> HostArray:
         """E[x|z] at z = μ(x): (N, D) -> (N, D)."""
-        return self.decode(self.encode(images).mu)
+        given = images if self.vae.condition.kind else None
+        return self.decode(self.encode(images).mu, given)
 
-    def sample(self, n: int, *, seed: int = 0) -> Samples:
+    def sample(self, n: int, *, seed: int = 0, given: Values = None) -> Samples:
         """Draw ``n`` images from the model: means E[x|z] at z ~ p(z), and x ~ p(x|z); (n, D) each.
 
-        z and the noise of the pixels are functions of ``seed``. Raises ``ConfigError`` unless n is
-        a whole number of at least 1.
+        z and the noise of the pixels are functions of ``seed``; ``given`` as in :meth:`decode`.
+        Raises ``ConfigError`` unless n is a whole number of at least 1.
         """
         if not hasattr(n, "__index__") or n < 1:
             raise ConfigError(f"a whole number of images is drawn, at least one, not {n!r}")
-        bk, pixel_noise = self.bk, self.bk.empty((int(n), self.vae.pixels))
+        rows = self._rows_given(given, int(n))
+        bk, pixel_noise = self.bk, self.bk.empty((int(n), self.vae.modelled))
         z = bk.empty((int(n), self.vae.latent_dim))
         bk.normal(z, Stream(seed, Purpose.PRIOR), bk.noise_scratch(z.size))
         draw = bk.uniform if self.vae.likelihood.noise == "uniform" else bk.normal
@@ -207,11 +225,14 @@ class Model:
         means, draws = bk.host_empty(pixel_noise.shape), bk.empty(pixel_noise.shape)
         for start, stop, bound in self.with_samples(1)._blocks(len(z)):
             bound.z[:, 0] = z[start:stop]
+            if rows is not None:
+                bk.load(rows[start:stop], bound.x)
             bound.run_decoder()
             bound.means()
-            means[start:stop] = bk.to_host(bound.x)
+            means[start:stop] = bk.to_host(bound.x_each[:, 0])
             bound.draw(pixel_noise[start:stop, None], draws[start:stop, None])
-        return Samples(means, bk.to_host(draws))
+        complete = self.vae.condition.complete
+        return Samples(complete(rows, means), complete(rows, bk.to_host(draws)))
 
     def loss(self, images: Values, eps: Values = None, *, seed: int = 0) -> Loss:
         """The training loss, averaged over the images, in nats per image.

@@ -33,6 +33,11 @@ class BoundPosterior:
     ) -> None:
         if samples < 1:
             raise ConfigError(f"the fit needs at least one sample of z per step, not {samples}")
+        if vae.networks()["decoder"][1] != vae.latent_dim:
+            raise ConfigError(
+                "a completion fits q(z) through a decoder of z alone, but this one needs its "
+                "condition, too: complete images with a model that has none"
+            )
         if kl not in KL_ESTIMATES:
             raise ConfigError(f"the KL estimate {kl!r} is not one of {', '.join(KL_ESTIMATES)}")
         bk, (B, D), K, Z = params.bk, images.shape, samples, vae.latent_dim

@@ -7,6 +7,8 @@ from scratchvae.errors import ConfigError
 from scratchvae.latent import Estimator
 from scratchvae.layers import HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import Likelihood
+from scratchvae.models.condition import parse_condition
+from scratchvae.models.conditional import ConditionalVAE
 from scratchvae.models.vae import VAE
 from scratchvae.types import Json, JsonView
 
@@ -25,7 +27,15 @@ def recipe_of(vae: VAE) -> Json:
         "decoder": [_describe(layer) for layer in vae.decoder.layers],
         "likelihood": _describe(vae.likelihood),
         "estimator": _describe(vae.estimator),
-    }
+    } | _condition_of(vae)
+
+
+def _condition_of(vae: VAE) -> Json:
+    """What the recipe of a conditional model has in addition."""
+    if not isinstance(vae, ConditionalVAE):
+        return {}
+    prior = None if vae.prior is None else [_describe(layer) for layer in vae.prior.layers]
+    return {"condition": vae.condition.text, "prior": prior}
 
 
 def make_vae(recipe: JsonView) -> VAE:
@@ -35,20 +45,18 @@ def make_vae(recipe: JsonView) -> VAE:
     VAE.
     """
     try:
-        encoder, decoder = (
-            Sequential(*(_make(part, Layer) for part in recipe[name]))
-            for name in ("encoder", "decoder")
-        )
-        return VAE(
-            recipe["pixels"],
-            encoder,
-            decoder,
-            _make(recipe["likelihood"], Likelihood),
-            latent_dim=recipe["latent_dim"],
-            beta=recipe["beta"],
-            samples=recipe["samples"],
-            estimator=_make(recipe["estimator"], Estimator),
-        )
+        condition = parse_condition(recipe.get("condition", ""))
+        how: Json = {name: recipe[name] for name in ("latent_dim", "beta", "samples")}
+        how |= {
+            name: Sequential(*(_make(part, Layer) for part in recipe[name]))
+            for name in ("encoder", "decoder", "prior")
+            if recipe.get(name) is not None
+        }
+        how["likelihood"] = _make(recipe["likelihood"], Likelihood)
+        how["estimator"] = _make(recipe["estimator"], Estimator)
+        if not condition.kind:
+            return VAE(recipe["pixels"], **how)
+        return ConditionalVAE(condition.pixels(recipe["pixels"]), **how, condition=condition)
     except (KeyError, TypeError, AttributeError, ImportError) as error:
         raise ConfigError(f"the recipe of the model cannot be followed: {error}") from error
 

@@ -15,8 +15,16 @@ from collections.abc import Sequence
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
-from scratchvae.layers import HEAD_STARTS, LAYERS, Dense, Initialization, Layer, Sequential
-from scratchvae.tables import look_up
+from scratchvae.layers import (
+    ACTIVATIONS,
+    HEAD_STARTS,
+    LAYERS,
+    Dense,
+    Initialization,
+    Layer,
+    Sequential,
+)
+from scratchvae.tables import instantiate, look_up
 
 FORMS = ", ".join(f"{name} {kind.numbers}".strip() for name, kind in LAYERS.items())
 
@@ -40,6 +48,15 @@ def parse_layer(text: str, init: Initialization) -> Layer:
 def parse_layers(texts: Sequence[str], init: Initialization) -> list[Layer]:
     """The layers that these texts describe, see :func:`parse_layer`."""
     return [parse_layer(text, init) for text in texts]
+
+
+def dense_layers(sizes: Sequence[int], activation: str, init: Initialization) -> list[Layer]:
+    """A dense layer and an activation for each of the sizes; ``ConfigError`` for unknown names."""
+    unit = look_up("activation", activation, ACTIVATIONS, Layer)
+    layers: list[Layer] = []
+    for units in sizes:
+        layers += [Dense(units, init), instantiate("activation", activation, unit)]
+    return layers
 
 
 def with_head(

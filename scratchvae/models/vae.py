@@ -9,18 +9,17 @@ from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, call_writer, require_instance
 from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
 from scratchvae.layers import (
-    ACTIVATIONS,
     HEAD_STARTS,
     INITIALIZATIONS,
+    BoundSequential,
     Dense,
-    Layer,
     Parameter,
     Sequential,
 )
 from scratchvae.likelihoods import Bernoulli, Likelihood
 from scratchvae.memory import FlatBuffer, Layout, Workspace
-from scratchvae.models.specs import with_head
-from scratchvae.tables import instantiate, look_up
+from scratchvae.models.condition import Condition
+from scratchvae.models.specs import dense_layers, with_head
 
 
 class VAE:
@@ -52,6 +51,8 @@ class VAE:
     ConfigError
         For sizes that do not fit each other, and for settings that the estimator does not allow.
     """
+
+    condition: Condition = Condition()  # what is given with an image and not modelled: nothing
 
     def __init__(
         self,
@@ -94,9 +95,10 @@ class VAE:
                 f"the encoder's output has shape {head}, but [mu | logvar] of "
                 f"{latent_dim} latent units has {2 * latent_dim} columns"
             )
-        logits = decoder.infer_shape((latent_dim,))
-        if math.prod(logits) != pixels * likelihood.logits_per_pixel:
-            expected = f"{pixels} pixels"
+        modelled, (_, code) = self.modelled, self.networks()["decoder"]
+        logits = decoder.infer_shape((code,))
+        if math.prod(logits) != modelled * likelihood.logits_per_pixel:
+            expected = f"{modelled} pixels"
             if likelihood.logits_per_pixel > 1:
                 expected += f" of {likelihood.logits_per_pixel} logits each"
             raise ConfigError(f"the decoder's output has shape {logits}, expected {expected}")
@@ -139,23 +141,15 @@ class VAE:
         if latent_dim < 1:
             raise ConfigError(f"latent_dim must be at least 1, not {latent_dim}")
 
-        hidden_unit = look_up("activation", activation, ACTIVATIONS, Layer)
         start = INITIALIZATIONS[init]
-
-        def dense_layers(sizes: Sequence[int]) -> list[Layer]:
-            layers: list[Layer] = []
-            for units in sizes:
-                layers += [Dense(units, start), instantiate("activation", activation, hidden_unit)]
-            return layers
-
         likelihood = Bernoulli() if likelihood is None else likelihood
         require_instance(likelihood, Likelihood, "likelihood", "scratchvae.likelihoods.Bernoulli()")
         logits = Dense(pixels * likelihood.logits_per_pixel, start)
         sizes = [hidden] if isinstance(hidden, int) else list(hidden)
         return cls(
             pixels,
-            with_head(dense_layers(sizes), latent_dim, head, start, heads),
-            Sequential(*dense_layers(sizes[::-1]), logits),
+            with_head(dense_layers(sizes, activation, start), latent_dim, head, start, heads),
+            Sequential(*dense_layers(sizes[::-1], activation, start), logits),
             likelihood,
             latent_dim=latent_dim,
             beta=beta,
@@ -170,19 +164,32 @@ class VAE:
             f"estimator={self.estimator!r})"
         )
 
+    @property
+    def modelled(self) -> int:
+        """How many of the numbers that it takes p(x|z) is about: here all."""
+        return self.pixels
+
+    def networks(self) -> dict[str, tuple[Sequential, int]]:
+        """Its networks by name, each with the numbers per row that it reads."""
+        return {
+            "encoder": (self.encoder, self.pixels),
+            "decoder": (self.decoder, self.latent_dim),
+        }
+
     def _parameters(self) -> Iterator[Parameter]:
-        """Every parameter: the encoder's, the decoder's, the likelihood's."""
-        parts = ("encoder", self.encoder, self.pixels), ("decoder", self.decoder, self.latent_dim)
-        for part, layers, row in parts:
+        """Every parameter: those of the networks, then the likelihood's."""
+        for part, (layers, row) in self.networks().items():
             for p in layers.parameters((row,)):
                 yield p._replace(name=f"{part}.{p.name}")
-        for name, (shape, init) in self.likelihood.parameters(self.pixels).items():
+        for name, (shape, init) in self.likelihood.parameters(self.modelled).items():
             yield Parameter(f"likelihood.{name}", shape, init, fans=(1, 1))
 
     def macs_per_image(self) -> int:
         """Multiply–accumulates of the forward pass per image, with all its samples."""
-        encoder = self.encoder.macs_per_row((self.pixels,))
-        return encoder + self.samples * self.decoder.macs_per_row((self.latent_dim,))
+        networks = self.networks()
+        decoder, code = networks.pop("decoder")
+        once = sum(layers.macs_per_row((row,)) for layers, row in networks.values())
+        return once + self.samples * decoder.macs_per_row((code,))
 
     def initial_parameters(self, bk: Backend, seed: int = 0) -> FlatBuffer:
         """New parameters on ``bk``, each drawn on the host from a stream named after it (E25)."""
@@ -258,11 +265,11 @@ class BoundVAE:
     def __init__(
         self, vae: VAE, workspace: Workspace, params: FlatBuffer, grads: FlatBuffer | None
     ) -> None:
-        bk, K, Z, D = workspace.bk, vae.samples, vae.latent_dim, vae.pixels
+        bk, K, Z, D = workspace.bk, vae.samples, vae.latent_dim, vae.modelled
         self.vae, self.bk, self.likelihood = vae, bk, vae.likelihood
         self.estimator, self.rows = vae.estimator, workspace.n_rows
 
-        self.x = workspace.buffer("x", D)
+        self.x = workspace.buffer("x", vae.pixels)
         self.encoder = vae.encoder.bind(workspace, "encoder", self.x, None, params, grads)
         dhead = None if grads is None else self.encoder.dy
         self.latent = latent = LatentBuffers(workspace, K, Z, self.encoder.y, dhead)
@@ -270,11 +277,12 @@ class BoundVAE:
         self.head, self.std, self.eps, self.z = latent.head, latent.std, latent.eps, latent.z
         self.nll, self.kl, self.objective = latent.nll, latent.kl, latent.objective
 
-        z, dz = (None if a is None else a.reshape(-1, Z) for a in (latent.z, latent.dz))
-        self.decoder = vae.decoder.bind(workspace, "decoder", z, dz, params, grads, per=K)
+        code, dcode = self.bind_code(workspace)
+        self.decoder = vae.decoder.bind(workspace, "decoder", code, dcode, params, grads, per=K)
+        self.networks: tuple[BoundSequential, ...] = (self.encoder, self.decoder)
         per_image = D * self.likelihood.logits_per_pixel
         self.logits = self.decoder.y.reshape(-1, K, per_image)
-        self.x_each = self.x.reshape(-1, 1, D)  # the image beside each of its samples
+        self.x_each = self.bind_modelled(workspace)  # the image beside each of its samples
         self.work = self.likelihood.work(workspace, D, K)
         self.p_x = params.namespace("likelihood")
 
@@ -284,6 +292,15 @@ class BoundVAE:
         self.dhead, self.dz = latent.dhead, latent.dz
         dlogits: Array = self.decoder.dy
         self.dlogits = dlogits.reshape(-1, K, per_image)
+
+    def bind_code(self, workspace: Workspace) -> tuple[Array, Array | None]:
+        """What the decoder reads, a row for each sample, and its gradient: here z itself."""
+        z, dz = self.latent.z, self.latent.dz
+        return z.reshape(-1, z.shape[2]), None if dz is None else dz.reshape(-1, z.shape[2])
+
+    def bind_modelled(self, workspace: Workspace) -> Array:
+        """What p(x|z) is about, (B, 1, D): here all of ``x``."""
+        return self.x.reshape(-1, 1, self.vae.pixels)
 
     def run_encoder(self) -> None:
         """Compute head, std and z: q(z|x) = N(μ, diag σ²) of every image, and samples of it."""
@@ -295,7 +312,7 @@ class BoundVAE:
         self.decoder.forward()
 
     def means(self) -> None:
-        """Compute E[x|z] from the logits, of one sample each, into ``x``: no image is there now."""
+        """Compute E[x|z] from the logits, of one sample each, over the image in ``x_each``."""
         call_writer(self.likelihood.mean, "out[...] = …", self.bk, self.logits, self.x_each)
 
     def draw(self, noise: Array, out: Array) -> None:
@@ -322,7 +339,7 @@ class BoundVAE:
         images.
         """
         self.loss_and_input_grads(weight, beta)
-        for part in (self.decoder, self.encoder):
+        for part in self.networks[::-1]:
             for s in part.reversed_layers:
                 s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
@@ -333,17 +350,20 @@ class BoundVAE:
         weight of each sample, and what the encoder's [μ | log σ²] receives.
         """
         beta = self._beta(beta)
-        self.encoder.forward()
-        reparameterize(self.bk, self.head, self.std, self.eps, self.z)
-        self.decoder.forward()
+        self.run_encoder()
+        self.run_decoder()
         self._nll_and_grad()
         self._value(beta)
         sample_weight = self.estimator.sample_weight(self.latent, weight)
         self.dlogits *= sample_weight
         self.likelihood.grad_params(self.bk, self.p_x, sample_weight, self.g_x, self.work)
-        self.decoder.grad_inputs()
+        self.grad_z()
         call_writer(self.estimator.grad_head, "latent.dhead[...] = …", self.latent, weight, beta)
         self.encoder.grad_inputs()
+
+    def grad_z(self) -> None:
+        """Compute dz from the gradient with respect to the logits."""
+        self.decoder.grad_inputs()
 
     def _nll_and_grad(self) -> None:
         """nll of every sample, and its gradient with respect to the logits."""

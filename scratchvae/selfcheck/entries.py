@@ -70,7 +70,15 @@ from scratchvae.likelihoods.bernoulli import (
     bernoulli_nll_and_grad,
     bernoulli_nll_terms,
 )
-from scratchvae.models import VAE, BoundPosterior
+from scratchvae.models import (
+    VAE,
+    BoundPosterior,
+    Condition,
+    ConditionalVAE,
+    Label,
+    Quadrants,
+)
+from scratchvae.models.conditional import BoundConditionalVAE
 from scratchvae.models.vae import BoundVAE
 from scratchvae.types import Function
 
@@ -163,6 +171,19 @@ def _model(name: str, new: Callable[[], VAE], init_scale: float = 1.0) -> Entry:
         return make(rows, seed, scale=6.0)
 
     return Entry(name, (VAE, BoundVAE, LatentBuffers), make, saturated=saturated)
+
+
+def _conditional(name: str, condition: Condition, prior: bool = False, **how: Any) -> Entry:
+    pixels = PIXELS if condition.kind == "label" else 15  # 3 x 5 with quadrants of all sizes
+
+    def new() -> VAE:
+        modelled = condition.modelled(condition.row_size(pixels))
+        plain = VAE.mlp(modelled, HIDDEN, latent_dim=LATENT, activation="tanh", **how)
+        network = Sequential(Dense(6), Tanh(), Dense(2 * LATENT)) if prior else None
+        return ConditionalVAE.like(plain, pixels, condition, network)
+
+    entry = _model(name, new)
+    return replace(entry, covers=(*entry.covers, ConditionalVAE, BoundConditionalVAE))
 
 
 def _categorical(rows: int, seed: int) -> BufferedSubject:
@@ -278,4 +299,16 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     _model("ELBO without KL", _mlp(beta=0.0)),
     _model("ELBO of two shapes", _other_shapes),
+    _conditional("conditional, label", Label(3)),
+    _conditional("conditional, prior network", Label(3), prior=True, samples=SAMPLES, beta=0.7),
+    replace(
+        _conditional(
+            "conditional, quadrants, weighted",
+            Quadrants(1, (3, 5)),
+            prior=True,
+            samples=SAMPLES,
+            estimator=ImportanceWeighted(),
+        ),
+        saturated=None,
+    ),
 )

@@ -89,11 +89,12 @@ class Loop:
         self.run, self.progress, self.on_epoch = run, progress, on_epoch
         self.checkpoint_every = checkpoint_every
         self.model = Model(vae, bk, seed=config.seed)
+        rows = vae.condition.rows(split.images, split.labels, split.max_level or 1)
         self.step = TrainingStep(
             self.model,
             prepared.optimizer or config.make_optimizer(),
             Batches(
-                bk.array(split.images, dtype=split.images.dtype),
+                bk.array(rows, dtype=rows.dtype),
                 split.max_level,
                 config.batch_size,
                 config.seed,

@@ -48,7 +48,7 @@ def resolve_workers(
     objectives of the whole batch, and, with a ``note`` that says why, for models that cannot be
     pickled. ``ConfigError`` for a number that the model, the device or the batch does not allow.
     """
-    whole_batch, parameters = vae.estimator.whole_batch, vae.likelihood.parameters(vae.pixels)
+    whole_batch, parameters = vae.estimator.whole_batch, vae.likelihood.parameters(vae.modelled)
     divisible = bk.name == "cpu" and not parameters and not whole_batch
     if workers == 0:
         most = min(cores(), MOST_WORKERS, batch_size // 2)
@@ -88,7 +88,7 @@ def partition_parameters(bound: BoundVAE, layout: Layout, workers: int) -> list[
     """Cut the flat buffer into ``workers`` stretches of about equal work, between rows of W."""
     found: list[Rows] = []
     done = 0.0
-    for slot in (*bound.encoder.layers, *bound.decoder.layers):
+    for slot in (slot for network in bound.networks for slot in network.layers):
         row = slot.x.shape[1:]
         for name, (shape, _) in slot.layer.parameters(row).items():
             offset = layout.offsets[f"{slot.label}.{name}"]

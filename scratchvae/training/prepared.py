@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 from scratchvae.backend import get_backend
 from scratchvae.backend.allocation import checked_nbytes, require_memory
 from scratchvae.backend.noise import Purpose, Stream, permutation
-from scratchvae.config import TrainConfig, resolve_gaussian, resolve_max_level
+from scratchvae.config import (
+    TrainConfig,
+    resolve_condition,
+    resolve_gaussian,
+    resolve_max_level,
+)
 from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
 from scratchvae.errors import ConfigError, DataError, require_instance
-from scratchvae.likelihoods import GaussianLikelihood, Likelihood
+from scratchvae.likelihoods import GaussianLikelihood
 from scratchvae.models import VAE
 from scratchvae.optim import Optimizer
 from scratchvae.runs.checkpoint import Checkpoint
@@ -65,13 +70,14 @@ def prepare(
     given, made_by_hand = config, vae is not None
     pixels = dataset.train.images.shape[1]
     if vae is None:
-        config = resolve(config, dataset.train)
+        config = resolve(config, dataset)
         vae = config.make_vae(pixels)
-    if vae.pixels != pixels:
+    if vae.condition.pixels(vae.pixels) != pixels:
         raise DataError(
-            f"the model takes {vae.pixels} numbers per image, but those of {dataset.name} have "
-            f"{pixels}"
+            f"the model takes {vae.condition.pixels(vae.pixels)} numbers per image, but those of "
+            f"{dataset.name} have {pixels}"
         )
+    vae.condition.require_data(dataset.image_shape, (dataset.train.labels, dataset.test.labels))
     parameters = checked_nbytes((vae.layout.padded_size,), config.dtype)
     require_memory(2 * parameters, f"a model of {vae.layout.padded_size:,} parameters")
     batch = (config.batch_size, vae.samples, vae.pixels + vae.latent_dim)
@@ -89,12 +95,17 @@ def prepare(
             f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
         )
     if config.output_bias == "mean":
-        vae = vae.with_first_logits(logits_of_mean(vae.likelihood, train))
+        vae = vae.with_first_logits(logits_of_mean(vae, train))
     return Prepared(given, config, dataset, vae, made_by_hand, train, test, validation, optimizer)
 
 
-def resolve(config: TrainConfig, train: Split) -> TrainConfig:
-    """The settings with what follows from the data: grey levels, a Gaussian's mean and spread."""
+def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The settings with what follows from the data.
+
+    That is a condition's sizes, grey levels, a Gaussian's mean and spread.
+    """
+    train = dataset.train
+    config = resolve_condition(config, dataset)
     config = resolve_max_level(config, train.max_level)
     if not issubclass(config.likelihood_class, GaussianLikelihood):
         return config
@@ -106,15 +117,15 @@ def resolve(config: TrainConfig, train: Split) -> TrainConfig:
     )
 
 
-def logits_of_mean(likelihood: Likelihood, train: Split) -> NDArray[np.float64]:
+def logits_of_mean(vae: VAE, train: Split) -> NDArray[np.float64]:
     """The logits (D,), float64, whose mean E[x|z] is the mean training image.
 
     Raises ``ConfigError`` for a likelihood that does not define them.
     """
     scale = 1.0 if train.max_level is None else 1.0 / train.max_level
-    mean = scale * train.images.mean(axis=0, dtype=np.float64)
+    mean = vae.condition.modelled_of(scale * train.images.mean(axis=0, dtype=np.float64))
     logits = np.empty_like(mean)
-    likelihood.logits(get_backend("cpu", "float64"), mean, logits)
+    vae.likelihood.logits(get_backend("cpu", "float64"), mean, logits)
     return logits
 
 

@@ -48,7 +48,7 @@ class State:
         losses = self.step.bk.to_host(self.step.losses)[: self.position]
         return Checkpoint(
             self.config,
-            self.step.vae.pixels,
+            self.step.vae.condition.pixels(self.step.vae.pixels),
             self.epoch,
             steps,
             {name: buffer.to_host() for name, buffer in self.buffers.items()},

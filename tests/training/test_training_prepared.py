@@ -10,7 +10,6 @@ from training_helpers import PIXELS, settings, tiny
 from scratchvae.backend.noise import Purpose, Stream, permutation, uniform
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import ConfigError, DataError
-from scratchvae.likelihoods import Bernoulli
 from scratchvae.models import VAE
 from scratchvae.optim import Adam
 from scratchvae.training import prepare, prepared
@@ -78,7 +77,7 @@ def test_the_deviation_of_float32_pixels_is_taken_in_float64() -> None:
 def test_the_first_logits_are_those_of_the_mean_of_float32_pixels_in_float64() -> None:
     images = np.random.default_rng(0).uniform(0.3, 0.6, (50_000, PIXELS)).astype(np.float32)
     split = Split(images, None, None)
-    found = prepared.logits_of_mean(Bernoulli(), split)
+    found = prepared.logits_of_mean(VAE.mlp(PIXELS), split)
     np.testing.assert_allclose(found, logit(images.mean(axis=0, dtype=np.float64)), rtol=1e-13)
 
 

@@ -29,6 +29,7 @@ from scratchvae.likelihoods import (
     LearnedGaussian,
 )
 from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad
+from scratchvae.models.conditional import BoundConditionalVAE
 from scratchvae.models.vae import BoundVAE
 from scratchvae.optim import SGD, Adagrad, Adam, BoundOptimizer, RMSprop
 from scratchvae.types import Function
@@ -75,6 +76,11 @@ class Target:
         return self.function.__qualname__
 
 
+CONDITIONAL = (
+    "conditional, label",
+    "conditional, prior network",
+    "conditional, quadrants, weighted",
+)
 GREY = "ELBO categorical"
 IWAE, FREE, MONTE = "importance-weighted bound", "ELBO free bits", "ELBO Monte-Carlo KL"
 
@@ -128,6 +134,7 @@ TARGETS: tuple[Target, ...] = (
     *_estimators(),
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
     Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
+    Target(BoundConditionalVAE.grad_z, "model", CONDITIONAL, CONDITIONAL[1]),
     Target(cpu_updates.adam, "optimizers", ADAMS),
     Target(cpu_updates.adam_numbers, "optimizers", ADAMS),
     Target(cpu_updates.rmsprop, "optimizers", RMSPROPS),

@@ -52,7 +52,7 @@ def locate_first_nonfinite(
             STEP,
             f"epoch {epoch}, step {i + 1} of it (step {t} of the run)",
             config.to_json(),
-            step.vae.pixels,
+            step.vae.condition.pixels(step.vae.pixels),
             epoch,
             t,
             step.weighting.of_image(batch.bound.rows),
@@ -88,7 +88,9 @@ def locate_in_evaluation(
     bk, seed = model.bk, config.seed
     for first in range(0, len(split), CHUNK):
         chunk = split.take(slice(first, first + CHUNK))
-        images = as_seen_by_model(chunk, seed=seed, draw=epoch, start=first)
+        images = as_seen_by_model(
+            chunk, seed=seed, draw=epoch, start=first, condition=model.vae.condition
+        )
         for start in range(0, len(images), BLOCK):
             block = images[start : start + BLOCK]
             bound = model.vae.bind(Workspace(bk, len(block)), model.params)
@@ -102,7 +104,7 @@ def locate_in_evaluation(
                 EVALUATION,
                 f"the {part} images after epoch {epoch} (step {step} of the run)",
                 config.to_json(),
-                model.vae.pixels,
+                model.vae.condition.pixels(model.vae.pixels),
                 epoch,
                 step,
                 1.0 / len(block),
@@ -147,7 +149,8 @@ def rerun(replay: Replay, dtype: str) -> StepTrace:
 def _by_hand(vae: VAE, config: TrainConfig) -> VAE | None:
     """The model, unless the settings make the same one."""
     try:
-        made = config.make_vae(vae.pixels).with_samples(vae.samples).with_estimator(vae.estimator)
+        made = config.make_vae(vae.condition.pixels(vae.pixels))
+        made = made.with_samples(vae.samples).with_estimator(vae.estimator)
     except ConfigError:
         return vae
     return None if repr(made) == repr(vae) else vae

@@ -140,7 +140,7 @@ def _check(replay: Replay) -> None:
     if replay.kind == STEP and replay.step < 1:
         raise ConfigError(f"its step is {replay.step}, but steps count from 1")
     vae, rows = replay.vae(), len(replay.x) if replay.x.ndim else 0
-    shapes = {"x": (rows, replay.pixels), "eps": (rows, vae.samples, vae.latent_dim)}
+    shapes = {"x": (rows, vae.pixels), "eps": (rows, vae.samples, vae.latent_dim)}
     found = {"x": replay.x, "eps": replay.eps}
     groups = {"params": replay.params}
     if replay.gradient is not None:

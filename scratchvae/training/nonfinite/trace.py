@@ -142,8 +142,10 @@ class StepTrace:
         call: a class of the user's own may name its parameters as it likes.
         """
         other: Any = copy.copy(bound)  # its parts are replaced by wrappers of them
-        other.encoder = self._traced_layers(bound.encoder, "encoder")
-        other.decoder = self._traced_layers(bound.decoder, "decoder")
+        names = bound.vae.networks()
+        other.networks = tuple(map(self._traced_layers, bound.networks, names))
+        for name, network in zip(names, other.networks, strict=True):
+            setattr(other, name, network)
         decode = other.decoder.forward
 
         def record_latent_and_decode() -> None:
