@@ -75,7 +75,9 @@ class Condition:
         return modelled
 
     def split(self, bk: Backend, row: Array, modelled: Array, given: Array) -> None:
-        """Copy rows (B, row) into x, ``modelled``, and c, ``given``."""
+        """Copy rows (B, row) into x, ``modelled``, and c, ``given``: here the last columns."""
+        modelled[...] = row[:, : modelled.shape[1]]
+        given[...] = row[:, modelled.shape[1] :]
 
     def describe(self) -> str:
         """A short phrase that follows "likelihood" in protocols."""
@@ -147,11 +149,6 @@ class Label(Condition):
 
     def images(self, rows: HostArray) -> HostArray:
         return rows[:, : rows.shape[1] - self.classes]
-
-    def split(self, bk: Backend, row: Array, modelled: Array, given: Array) -> None:
-        pixels = modelled.shape[1]
-        modelled[...] = row[:, :pixels]
-        given[...] = row[:, pixels:]
 
     def describe(self) -> str:
         return "given the label"

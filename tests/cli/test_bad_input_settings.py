@@ -105,6 +105,10 @@ CASES: Table = {
         "--output-bias mean --encoder 'dense 5' --decoder 'dense 12' 'reshape 3 4 1' 'conv 1 3'",
         "has no bias for each of 12 logits that could start at the training mean",
     ),
+    "a condition of no kind": ("--condition colour", "must be label, label:CLASSES, or quadrants:N"),
+    "five quadrants": ("--condition quadrants:5", "1, 2 or 3 quadrants of an image are seen, not 5"),
+    "labels that are not there": ("--condition label", "but tiny.npz has no labels"),
+    "a prior of no condition": ("--prior conditional", "a conditional prior needs a condition"),
     "a negative warm-up": ("--kl-warmup -1", "kl_warmup is -1, but it must be a whole number"),
     "a warm-up without a KL": (
         "--estimator iwae --kl-warmup 5", "has no KL whose weight could grow: set kl_warmup to 0",

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from scipy.special import logsumexp
 
 from scratchvae.backend.noise import Purpose, Stream, uniform
 from scratchvae.evaluation import importance_sampled
 from scratchvae.latent import ImportanceWeighted
+from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.likelihoods import Bernoulli, Gaussian
-from scratchvae.models import VAE, Model
+from scratchvae.models import VAE, ConditionalVAE, Label, Model
 
 D, B = 9, 5
 LOG_TWO_PI = np.log(2 * np.pi)
@@ -133,3 +134,46 @@ def test_e50_e59_the_weighted_bound_is_its_integral_and_rises_to_log_p_of_x(cpu6
         assert abs(trained - exact) < 4 * found.std() / np.sqrt(len(rows))
     many = importance_sampled(model, x, samples=100_000)
     assert abs(many.log_p[0] - log_p) < 4 * many.error[0] < 0.05
+
+
+def test_e220_e221_the_conditional_bound_and_its_gap_add_up_to_log_p_of_x_given_c(cpu64):
+    """z itself, not u: NumPy's networks and SciPy's densities, over the plane of z."""
+    condition, hidden = Label(3), 7
+    vae = ConditionalVAE.like(
+        VAE.mlp(D, (hidden,), latent_dim=2, activation="tanh", init="torch"), D, condition,
+        Sequential(Dense(5), Tanh(), Dense(4)),
+    )  # fmt: skip
+    model = Model(vae, cpu64, seed=3)
+    for name in ("prior.2.W", "decoder.0.W", "decoder.2.W"):
+        model.params[name][...] *= 3
+    x = (uniform((1, D), Stream(1, Purpose.PIXELS)) < 0.5).astype(float)
+    c = np.eye(3)[[1]]
+
+    def network(name, a):
+        p = {n: model.params[f"{name}.{n}"] for n in ("0.W", "0.b", "2.W", "2.b")}
+        return np.tanh(a @ p["0.W"] + p["0.b"]) @ p["2.W"] + p["2.b"]
+
+    prior, head = network("prior", c)[0], network("encoder", np.hstack([x, c]))[0]
+    prior_mean, prior_std = prior[:2], np.exp(prior[2:] / 2)
+    mean, std = prior_mean + prior_std * head[:2], prior_std * np.exp(head[2:] / 2)
+    assert np.abs(prior_mean).max() > 0.1 and np.abs(prior_std - 1).max() > 0.1
+
+    z = prior_mean + prior_std * GRID
+    cell = LOG_CELL + np.log(prior_std).sum()
+    logits = network("decoder", np.hstack([z, np.repeat(c, len(z), axis=0)]))
+    log_likelihood = stats.bernoulli.logpmf(x.astype(int), special.expit(logits)).sum(axis=1)
+    log_joint = log_likelihood + stats.norm.logpdf(z, prior_mean, prior_std).sum(axis=1)
+    log_q = stats.norm.logpdf(z, mean, std).sum(axis=1)
+    log_p = logsumexp(log_joint) + cell
+    q = np.exp(log_q + cell)
+    assert abs(q.sum() - 1) < 1e-10
+    elbo, gap = (q * (log_joint - log_q)).sum(), (q * (log_q - log_joint + log_p)).sum()
+    assert gap > 0.01
+
+    nodes, log_cell = plane(8.5, 171)
+    weights = np.exp(-0.5 * (nodes**2).sum(axis=1) - LOG_TWO_PI + log_cell)
+    rows = condition.rows(x, np.array([1]))
+    terms = model.with_samples(len(nodes)).terms(rows, nodes[None])
+    assert abs(-(terms.nll[0] * weights).sum() - terms.kl.sum() - elbo) < 1e-9
+    found = importance_sampled(model, rows, samples=100_000)
+    assert abs(found.log_p[0] - log_p) < 4 * found.error[0] < 0.05
