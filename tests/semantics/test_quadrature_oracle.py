@@ -156,7 +156,8 @@ def test_e220_e221_the_conditional_bound_and_its_gap_add_up_to_log_p_of_x_given_
     prior, head = network("prior", c)[0], network("encoder", np.hstack([x, c]))[0]
     prior_mean, prior_std = prior[:2], np.exp(prior[2:] / 2)
     mean, std = prior_mean + prior_std * head[:2], prior_std * np.exp(head[2:] / 2)
-    assert np.abs(prior_mean).max() > 0.1 and np.abs(prior_std - 1).max() > 0.1
+    assert np.abs(prior_mean).max() > 0.1
+    assert np.abs(prior_std - 1).max() > 0.1
 
     z = prior_mean + prior_std * GRID
     cell = LOG_CELL + np.log(prior_std).sum()
