@@ -18,7 +18,7 @@ from scratchvae.likelihoods import (
 from scratchvae.likelihoods.base import LikelihoodSettings
 from scratchvae.likelihoods.gaussian import MEANS
 from scratchvae.models import VAE, ConditionalVAE, Label
-from scratchvae.models.condition import Quadrants, parse_condition
+from scratchvae.models.condition import FORMS, Quadrants, is_condition, parse_condition
 from scratchvae.models.specs import dense_layers, parse_layers, with_head
 from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
 from scratchvae.tables import instantiate, look_up
@@ -169,8 +169,8 @@ class TrainConfig:
             raise ConfigError(
                 "patience counts epochs that are all evaluated: leave out evaluate_at, or patience"
             )
-        if self.condition != Label.kind:  # how many there are, the data will tell
-            parse_condition(self.condition, (2, 2))
+        fine = self.condition == Label.kind or is_condition(self.condition)
+        self._require("condition", fine, FORMS)
         if self.prior != "standard" and not self.condition:
             raise ConfigError("a conditional prior needs a condition: set condition, too")
         look_up("activation", self.activation, ACTIVATIONS, Layer)

@@ -9,7 +9,7 @@ from scratchvae.errors import ConfigError, DataError
 from scratchvae.memory import Shape
 from scratchvae.types import Values
 
-FORMS = "label, label:CLASSES, or quadrants:N with N from 1 to 3 that are seen"
+FORMS = "label, label:CLASSES, quadrants:N with N from 1 to 3, or empty"
 
 
 class Condition:
@@ -256,14 +256,14 @@ class Quadrants(Condition):
         return f"of the hidden pixels given {self.seen} quadrant{'s' if self.seen > 1 else ''}"
 
 
-def parse_condition(text: str, image_shape: Sequence[int] | None = None) -> Condition:
+def parse_condition(text: object, image_shape: Sequence[int] | None = None) -> Condition:
     """The condition that settings write as "", "label:10", "quadrants:1" or "quadrants:1:28:28".
 
     ``image_shape``: of the images, where the text does not say it. Raises ``ConfigError`` for other
     texts, and for one that leaves something to data that are not there.
     """
     if not isinstance(text, str):
-        raise ConfigError(f"the condition is {text!r}, but it must be {FORMS}")
+        raise ConfigError(f"a condition is {FORMS}, as text, not {text!r}")
     kind, *rest = text.split(":")
     numbers = [int(part) for part in rest if part.isdecimal()]
     if text == "":
@@ -277,7 +277,16 @@ def parse_condition(text: str, image_shape: Sequence[int] | None = None) -> Cond
         if shape is None:
             raise ConfigError("quadrants are those of images, but the data are a table")
         return Quadrants(numbers[0], shape)
-    raise ConfigError(f"the condition is {text!r}, but it must be {FORMS}")
+    raise ConfigError(f"a condition is {FORMS}, not {text!r}")
+
+
+def is_condition(text: object) -> bool:
+    """Whether settings may write this, whatever the data have to add."""
+    try:
+        parse_condition(text, (2, 2))
+    except ConfigError:
+        return False
+    return True
 
 
 def _one_each(rows: HostArray, n: int) -> HostArray:

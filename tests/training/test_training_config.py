@@ -54,6 +54,8 @@ ODD: dict[str, Any] = {
     "output_bias": "mean",
     "optimizer_settings": ("beta1=0.99", "eps_hat=true"),
     "reduction": "sum",
+    "condition": "quadrants:2:3:4:1",
+    "prior": "conditional",
 }
 
 
@@ -95,6 +97,8 @@ BAD: list[tuple[str, Any]] = [
     *((name, value) for name in ("beta", "free_bits", "clip", "start_std")
       for value in (-0.1, float("nan"), float("inf"), "1", None)),
     *(("max_level", value) for value in (-1, 256, 16.0, "16", True)),
+    *(("condition", value) for value in ("labels", "label:0", "quadrants", "quadrants:4", 1, None)),
+    *(("prior", value) for value in ("normal", "", None)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
                                  "estimator", "optimizer", "dtype", "heads", "output_bias",
                                  "reduction")
