@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation.nll import Float64, Score, reparameterized
-from scratchvae.likelihoods import GaussianLikelihood
+from scratchvae.likelihoods import ContinuousBernoulli, GaussianLikelihood
 from scratchvae.models import Model
 
 
@@ -28,24 +28,37 @@ def histogram_nll(train: Split, split: Split) -> Float64:
 
 
 def mass_of_levels(max_level: int) -> Score:
-    """A score for ``log_likelihood``: the probability a Gaussian gives to the level of each pixel.
+    """A score for ``log_likelihood``: the probability that a density gives to each pixel's level.
 
     Level k of 0 … ``max_level`` stands for the grey values within half a level of k / max_level,
-    the first and the last level also for everything beyond. So the probabilities of a pixel add
-    up to one, and the nats are comparable with those of a categorical likelihood.
+    the first and the last level of a Gaussian also for everything beyond. So the probabilities of
+    a pixel add up to one, and the nats are comparable with those of a categorical likelihood. For
+    Gaussians and the continuous Bernoulli; ``ConfigError`` for others.
     """
 
     def score(model: Model, x: NDArray, eps: NDArray) -> NDArray:
         likelihood = model.vae.likelihood
-        if not isinstance(likelihood, GaussianLikelihood):
-            raise ConfigError(f"mass of levels is for Gaussians, not for {likelihood.describe()}")
-        std = likelihood.std(model.bk, model.params.namespace("likelihood"))
-        std = np.float64(std) if isinstance(std, float) else model.bk.to_host(std)
+        if isinstance(likelihood, GaussianLikelihood):
+            own = likelihood.std(model.bk, model.params.namespace("likelihood"))
+            std = np.float64(own) if isinstance(own, float) else model.bk.to_host(own)
+
+            def log_masses(z: NDArray) -> Float64:
+                return log_mass(x, model.decode(z), std, max_level)
+
+        elif isinstance(likelihood, ContinuousBernoulli):
+
+            def log_masses(z: NDArray) -> Float64:
+                return continuous_bernoulli_log_mass(x, model.logits(z), max_level)
+
+        else:
+            raise ConfigError(
+                "mass of levels is for Gaussians and the continuous Bernoulli, not for "
+                f"{likelihood.describe()}"
+            )
         z = reparameterized(np.hstack(model.encode(x)).astype(np.float64), eps)
         nll = np.empty(eps.shape[:2])
         for k in range(eps.shape[1]):
-            mean = model.decode(z[:, k])
-            nll[:, k] = -log_mass(x, mean, std, max_level).sum(axis=1)
+            nll[:, k] = -log_masses(z[:, k]).sum(axis=1)
         return nll
 
     return score
@@ -67,3 +80,21 @@ def log_mass(x: NDArray, mean: NDArray, std: NDArray | np.float64, max_level: in
     larger = log_ndtr(high)
     with np.errstate(divide="ignore"):
         return np.asarray(larger + np.log1p(-np.exp(log_ndtr(low) - larger)))
+
+
+def continuous_bernoulli_log_mass(x: NDArray, logits: NDArray, max_level: int) -> Float64:
+    """The logarithm of the integral of E200's density over each pixel's level, in nats: float64.
+
+    With A(a) = log (e^a − 1)/a it is a · low + log width + A(a · width) − A(a). The first and the
+    last level are half as wide as the others.
+    """
+    a = np.asarray(logits, np.float64)
+    level = np.rint(np.asarray(x, np.float64) * max_level)
+    low = np.maximum((level - 0.5) / max_level, 0.0)
+    width = np.minimum((level + 0.5) / max_level, 1.0) - low
+
+    def log_integral(a: NDArray) -> NDArray:
+        n = np.minimum(-np.abs(a), -1e-30)  # where the quotient is 1 in place of 0/0
+        return np.log(np.expm1(n) / n) + np.maximum(a, 0.0)
+
+    return np.asarray(a * low + np.log(width) + log_integral(a * width) - log_integral(a))

@@ -3,12 +3,14 @@
 from scratchvae.likelihoods.base import Likelihood
 from scratchvae.likelihoods.bernoulli import Bernoulli
 from scratchvae.likelihoods.categorical import Categorical
+from scratchvae.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from scratchvae.likelihoods.gaussian import Gaussian, GaussianLikelihood, LearnedGaussian
 
 # What settings call a likelihood.
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
     "categorical": Categorical,
+    "continuous-bernoulli": ContinuousBernoulli,
     "gaussian": Gaussian,
     "gaussian-learned": LearnedGaussian,
     "gaussian-per-pixel": LearnedGaussian,
@@ -18,6 +20,7 @@ __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
     "Categorical",
+    "ContinuousBernoulli",
     "Gaussian",
     "GaussianLikelihood",
     "LearnedGaussian",

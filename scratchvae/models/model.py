@@ -182,6 +182,21 @@ class Model:
             return None
         return self.vae.condition.rows_given(given, n, self.vae.pixels)
 
+    def logits(self, z: Values) -> HostArray:
+        """The decoder's output, from which the likelihood takes everything: (N, Z) -> (N, D).
+
+        Of a likelihood with several logits per pixel, (N, logits_per_pixel · D). Raises
+        ``DataError`` as :meth:`decode` does.
+        """
+        z = latent_vectors(z, self.vae.latent_dim)
+        per_image = self.vae.pixels * self.vae.likelihood.logits_per_pixel
+        logits = self.bk.host_empty((len(z), per_image))
+        for start, stop, bound in self.with_samples(1)._blocks(len(z)):
+            self.bk.load(z[start:stop, None, :], bound.z)
+            bound.run_decoder()
+            logits[start:stop] = self.bk.to_host(bound.logits[:, 0])
+        return logits
+
     def pixel_nll(self, images: Values, z: Values) -> HostArray:
         """−log p(x_d|z) of every pixel, in nats: images (N, D), one z for each (N, Z) -> (N, D).
 

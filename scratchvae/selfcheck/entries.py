@@ -64,12 +64,20 @@ from scratchvae.layers import (
     Tanh,
 )
 from scratchvae.layers.activations import relu, relu_grad, sigmoid, tanh, tanh_grad
-from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian, Likelihood
+from scratchvae.likelihoods import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    LearnedGaussian,
+    Likelihood,
+)
 from scratchvae.likelihoods.bernoulli import (
     bernoulli_nll,
     bernoulli_nll_and_grad,
     bernoulli_nll_terms,
 )
+from scratchvae.likelihoods.continuous_bernoulli import split
 from scratchvae.models import (
     VAE,
     BoundPosterior,
@@ -265,6 +273,7 @@ ENTRIES: tuple[Entry, ...] = (
     _likelihood(
         "Bernoulli", Bernoulli, (bernoulli_nll_terms, bernoulli_nll, bernoulli_nll_and_grad)
     ),
+    _likelihood("ContinuousBernoulli", ContinuousBernoulli, (split,)),
     _likelihood("Gaussian sigmoid", lambda: Gaussian(0.5)),
     _likelihood("Gaussian identity", lambda: Gaussian(2.0, "identity")),
     _likelihood("LearnedGaussian", LearnedGaussian),
@@ -284,6 +293,7 @@ ENTRIES: tuple[Entry, ...] = (
     _model("ELBO relu Bernoulli", _mlp()),
     _model("ELBO tanh, logstd head", _mlp(activation="tanh", head="logstd")),
     _model("ELBO sigmoid, beta, 3 samples", _mlp(activation="sigmoid", beta=0.7, samples=3)),
+    _model("ELBO continuous Bernoulli", _mlp(likelihood=ContinuousBernoulli(), activation="tanh")),
     _model("ELBO Gaussian", _mlp(likelihood=Gaussian(0.5), beta=4.0)),
     _model("ELBO learned Gaussian", _mlp(likelihood=LearnedGaussian(), samples=SAMPLES)),
     _model(

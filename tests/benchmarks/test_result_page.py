@@ -71,10 +71,13 @@ FILES = {
                   "not_found": ["c"], "seconds": 9.6},
         "model": {"bugs": 800, "found": 800, "explained": {}, "not_found": [], "seconds": 60.2},
     }},
-    "likelihoods": {"command": "c", "date": "2026-01-02", "versions": {}, "settings": {}, "rows": {
+    "likelihoods": {"command": "c", "date": "2026-01-02", "versions": {}, "settings": {
+        "hidden": [200], "latent_dim": 8, "epochs": 30, "validation": 100,
+    }, "data": "digits", "images": 1000, "samples": 50, "rows": {
         "histogram": {"nll": {"mean": 130.5, "standard_error": None, "values": [130.5]}},
         "categorical": {"nll": {"mean": 98.5, "standard_error": 0.25, "values": []},
-                        "negative_elbo": {"mean": 99.5, "standard_error": 0.5, "values": []}},
+                        "negative_elbo": {"mean": 99.5, "standard_error": 0.5, "values": []},
+                        "own_nll": {"mean": -3.5, "standard_error": 0.5, "values": []}},
     }},
 }  # fmt: skip
 FILES["study_iwae"] = {"rows": [
@@ -119,7 +122,9 @@ EXPECTED = {
     "startup": ["| scratchvae | 80 | 1.05 |"],
     "evaluation": ["| iwae 784-50 tanh | 200 | 5,000 | NumPy | 61.2 |  |  | 90 → 91 |  |"],
     "likelihoods": [
-        "| histogram |  | 130.50 |", "| categorical | 99.50 ± 0.50 | 98.50 ± 0.25 |",
+        "| histogram |  | 130.50 |  |",
+        "| categorical | 99.50 ± 0.50 | 98.50 ± 0.25 | -3.50 ± 0.50 |",
+        "importance sampling with 50 samples per image",
     ],
 }  # fmt: skip
 

@@ -158,6 +158,7 @@ ROWS = [
     Row(Model.encode, "images", lambda: MODEL.encode(X * 1j), "real numbers, not complex64"),
     Row(Model.encode, "images", lambda: MODEL.encode(X.astype(object)), "numbers, not object"),
     Row(Model.decode, "z", lambda: MODEL.decode(np.zeros((3, 3))), "latent vectors have shape (3"),
+    Row(Model.logits, "z", lambda: MODEL.logits(np.zeros((3, 3))), "latent vectors have shape (3"),
     Row(Model.pixel_nll, "images", lambda: MODEL.pixel_nll(X[0, 1:], EPS[:, 0]), "shape (11,), ex"),
     Row(Model.pixel_nll, "z", lambda: MODEL.pixel_nll(X, EPS[:4, 0]), "z has shape (4, 2), expec"),
     Row(Model.decode, "z", lambda: MODEL.decode(np.full(2, NAN)), "latent vectors hold 2 values"),

@@ -382,6 +382,24 @@ def test_mass_under_a_learned_deviation_of_each_pixel_by_hand(device) -> None:
     np.testing.assert_allclose(mass_of_levels(16)(model, x, eps), expected, rtol=1e-12)
 
 
-def test_mass_of_levels_is_for_gaussians() -> None:
-    with pytest.raises(ConfigError, match="for Gaussians, not for Bernoulli"):
+def test_mass_under_a_continuous_bernoulli_is_the_integral_over_the_level() -> None:
+    config = TrainConfig(hidden=(8,), dtype="float64", likelihood="continuous-bernoulli")
+    model = Model(config.make_vae(12), get_backend("cpu", "float64"), seed=3)
+    model.params["decoder.2.b"][...] = np.linspace(-90.0, 90.0, 12)
+    x, eps = grey(4).values().astype("float64"), normal((4, 3, 2), Stream(1, Purpose.IMPORTANCE))
+    mu, logvar = model.encode(x)
+    low, high = np.maximum(x - 1 / 32, 0), np.minimum(x + 1 / 32, 1)
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    expected = np.empty((4, 3))
+    for k in range(3):
+        z = mu + np.exp(logvar / 2) * eps[:, k]
+        inside = [low + (high - low) * (node + 1) / 2 for node in nodes]
+        density = [np.exp(-model.pixel_nll(points, z)) for points in inside]
+        mass = np.tensordot(weights, density, 1) * (high - low) / 2
+        expected[:, k] = -np.log(mass).sum(axis=1)
+    np.testing.assert_allclose(mass_of_levels(16)(model, x, eps), expected, rtol=1e-12)
+
+
+def test_mass_of_levels_is_for_densities() -> None:
+    with pytest.raises(ConfigError, match="and the continuous Bernoulli, not for Bernoulli"):
         log_likelihood(a_model(), grey(3), samples=1, score=mass_of_levels(16))

@@ -44,7 +44,7 @@ AREAS: tuple[Area, ...] = (
     Area(
         "likelihoods",
         ("likelihoods.base", "likelihoods.bernoulli", "likelihoods.gaussian",
-         "likelihoods.categorical"),
+         "likelihoods.categorical", "likelihoods.continuous_bernoulli"),
         ("likelihoods", "models/test_model.py", "evaluation/test_evaluation_noise.py",
          "training/test_training_config.py"),
     ),

@@ -11,6 +11,7 @@ SCRATCH = "what is written before it is read may lie in any buffer that is free"
 NO_SCRATCH = "the plain equation has no use for the scratch buffer"
 LAST_AXIS = "of an array with two axes, axis 1 is axis −1"
 REMAINDER = "a remainder is never negative: ≤ 0 is = 0"
+ORDER = "the next line neither reads nor writes what this one does"
 WIDTH_ONLY = "only the length of its rows is read, which all of them share"
 
 IN_GRADIENTS: dict[str, str] = {
@@ -56,6 +57,12 @@ IN_GRADIENTS: dict[str, str] = {
         f"GaussianLikelihood.nll_and_grad: a wrong name: x -> {name}": WIDTH_ONLY
         for name in ("logits", "squares")
     },
+    **{
+        f"ContinuousBernoulli.write_mean: in the wrong order: {line}": ORDER
+        for line in ("bk.xp.exp(n, out=out)", "out -= 0.5")
+    },
+    "ContinuousBernoulli.write_mean: arithmetic: out *= tmp -> out /= tmp": "a sign is ±1",
+    "ContinuousBernoulli.write_mean: done twice: out *= w.outside": "a factor of 0 or 1",
     "LearnedGaussian.grad_params: a constant: 1 -> 2": "reshape infers any negative size",
     **{
         f"{rule}: a comparison: t % FLUSH_EVERY == 0 -> t % FLUSH_EVERY <= 0": REMAINDER

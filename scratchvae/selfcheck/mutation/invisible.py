@@ -20,7 +20,7 @@ from scratchvae.gradcheck.subjects import likelihood_subject
 from scratchvae.latent import estimators as estimators
 from scratchvae.latent import kl_per_unit, reparameterize, reparameterize_grad
 from scratchvae.latent.gaussian import monte_carlo_kl
-from scratchvae.likelihoods import Bernoulli, Gaussian
+from scratchvae.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from scratchvae.memory import Views
 from scratchvae.optim import BoundOptimizer
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
@@ -124,6 +124,30 @@ def gaussian_normalizes() -> float:
     return abs(float(np.sum(np.exp(-nll))) * (x1[1] - x1[0]) ** 2 - 1.0)
 
 
+def log_two_forgotten() -> list[Replacement]:
+    """The series around a = 0 without its log 2: a step at |a| = ½, where no slope changes."""
+    real = ContinuousBernoulli.pixel_nll
+
+    def pixel_nll(
+        self: ContinuousBernoulli, bk: Backend, p: Views, logits: Array, x: Array, out: Array,
+        work: Views,
+    ) -> None:  # fmt: skip
+        real(self, bk, p, logits, x, out, work)
+        out += math.log(2) * (1 - work.outside)
+
+    return [(ContinuousBernoulli, "pixel_nll", pixel_nll)]
+
+
+def continuous_bernoulli_normalizes() -> float:
+    """∫ p(x|z) dx = 1 over two pixels, one with a small logit, by the rule of Gauss."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    grid = np.array(list(itertools.product((nodes + 1) / 2, repeat=2)))
+    logits = np.broadcast_to(np.array([0.3, -4.0]), (len(grid), 1, 2)).copy()
+    subject = likelihood_subject(ContinuousBernoulli(), logits, grid[:, None, :])
+    nll = subject.bind(get_backend("cpu", "float64")).value(subject.args)
+    return abs(float(np.exp(-nll[:, 0]) @ np.outer(weights, weights).ravel()) / 4 - 1.0)
+
+
 def correction_by_epoch() -> list[Replacement]:
     """Adam's bias correction counts epochs (of two steps here), not steps."""
     real = BoundOptimizer.step
@@ -178,6 +202,12 @@ INVISIBLE: tuple[Invisible, ...] = (
         "Gaussian sigmoid",
         one_log_two_pi,
         gaussian_normalizes,
+    ),
+    Invisible(
+        "the continuous Bernoulli's log 2 forgotten in the series",
+        "ContinuousBernoulli",
+        log_two_forgotten,
+        continuous_bernoulli_normalizes,
     ),
     Invisible("Adam's bias correction by epoch", None, correction_by_epoch, adam_equation),
     Invisible("softplus as the mean of a Bernoulli", "Bernoulli", softplus_mean, bernoulli_mean),

@@ -25,6 +25,7 @@ from scratchvae.layers.sequential import BoundSequential
 from scratchvae.likelihoods import (
     Bernoulli,
     Categorical,
+    ContinuousBernoulli,
     GaussianLikelihood,
     LearnedGaussian,
 )
@@ -81,7 +82,8 @@ CONDITIONAL = (
     "conditional, prior network",
     "conditional, quadrants, weighted",
 )
-GREY = "ELBO categorical"
+GREY, CONTINUOUS = "ELBO categorical", "ELBO continuous Bernoulli"
+CONTINUOUS_BERNOULLI = ("ContinuousBernoulli", CONTINUOUS)
 IWAE, FREE, MONTE = "importance-weighted bound", "ELBO free bits", "ELBO Monte-Carlo KL"
 
 
@@ -131,6 +133,8 @@ TARGETS: tuple[Target, ...] = (
     Target(GaussianLikelihood.nll_and_grad, "likelihoods", (*GAUSSIANS, LEARNED), LEARNED),
     Target(LearnedGaussian.grad_params, "likelihoods", (*GAUSSIANS[2:], LEARNED), LEARNED),
     Target(Categorical.nll_and_grad, "likelihoods", ("Categorical", GREY), GREY),
+    Target(ContinuousBernoulli.nll_and_grad, "likelihoods", CONTINUOUS_BERNOULLI, CONTINUOUS),
+    Target(ContinuousBernoulli.write_mean, "likelihoods", CONTINUOUS_BERNOULLI, CONTINUOUS),
     *_estimators(),
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
     Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
