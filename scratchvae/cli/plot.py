@@ -12,6 +12,7 @@ from scratchvae.cli.common import (
 )
 from scratchvae.cli.parser import Commands, add_command
 from scratchvae.cli.train_folder import caption_of
+from scratchvae.pages import write_run_report
 from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import prepare
 
@@ -23,7 +24,8 @@ def add_parser(commands: Commands) -> None:
         "plot",
         run,
         help="draw the figures of a run",
-        description="Draw all figures of a run from its checkpoint, as PNG and SVG.",
+        description="Draw all figures of a run from its checkpoint, as PNG and SVG. Where they "
+        "replace those in the run's own folder, its report.html is written again, too.",
         examples=["scratchvae plot runs/digits-1 --out talk/figures"],
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
@@ -49,5 +51,7 @@ def run(args: argparse.Namespace) -> int:
     snapshots = Snapshots.load(folder.snapshots_path)
     prepared = prepare(config, dataset, vae=model.vae)
     paths = draw_run(target, model, prepared, metrics, caption, snapshots)
+    if args.out is None:
+        paths.append(write_run_report(folder, prepared, model))
     print_result(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
     return 0

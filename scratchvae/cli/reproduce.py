@@ -28,6 +28,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.evaluation import as_seen_by_model, evaluate
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.models import Model
+from scratchvae.pages import Provenance, write_report
 from scratchvae.runs import RunFolder, require_free, write_json
 from scratchvae.studies import (
     MEASURED_ON,
@@ -35,7 +36,6 @@ from scratchvae.studies import (
     STUDIES,
     Completed,
     CompletionTarget,
-    Provenance,
     StagedStudy,
     Study,
     Trial,
@@ -45,7 +45,6 @@ from scratchvae.studies import (
     reproduce,
     table,
     with_likelihood,
-    write_report,
 )
 from scratchvae.training import Prepared, prepare
 from scratchvae.types import Json
@@ -222,13 +221,8 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, 
         "run": str(out),
     }  # fmt: skip
     write_json(out / "result.json", content)
-    figures: dict[Path, str] = {}
-    if not args.no_figures:
-        from scratchvae.figures import captioned
-
-        figures = captioned(out / "seed-0" / "figures")
     pixels = dataset.train.images.shape[1]
-    write_report(out / "report.html", study, result, provenance, figures, pixels)
+    write_report(out / "report.html", study, result, provenance, out / "seed-0", pixels)
     errata = [f"the tutorial {erratum}" for erratum in study.errata]
     lines = [study.title, f"after {study.tutorial.cite()}", table(result), *errata]
     return content, "\n".join([*lines, f"report: {out}/report.html"])

@@ -19,10 +19,10 @@ from scratchvae.cli.train_folder import SIGNAL_EXITS, run_metadata, train_in_fol
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, RunError
 from scratchvae.models import Model
+from scratchvae.pages import write_staged_report
 from scratchvae.runs import RunFolder, require_free, write_json
 from scratchvae.studies.stage_result import measure_stage, sorted_rows, stage_table
 from scratchvae.studies.staged import StagedRun, StagedStudy, runs_of
-from scratchvae.studies.staged_report import write_staged_report
 from scratchvae.training import Prepared, changed_settings, prepare
 from scratchvae.types import Json, JsonView
 from scratchvae.versions import commit, machine, versions
@@ -282,7 +282,7 @@ def write_results(sitting: Sitting) -> list[JsonView]:
     study, out = sitting.study, sitting.out
     rows = sorted_rows(read_rows(out))
     write_json(out / "result.json", {"study": study.name, "title": study.title, "rows": rows})
-    figures: dict[Path, str] = {}
+    figures: list[Path] = []
     if rows and not sitting.args.no_figures:
         from scratchvae.figures import draw_stages
 

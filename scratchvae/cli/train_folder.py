@@ -1,5 +1,6 @@
-"""A training with its folder: config.json before the first step, figures after the last."""
+"""A training with its folder: config.json before the first step, a report after the last."""
 
+import datetime
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
 from scratchvae.figures.run import figure_originals
 from scratchvae.models import Model
+from scratchvae.pages import write_run_report
 from scratchvae.runs import RunFolder, Snapshots
 from scratchvae.training import (
     Prepared,
@@ -34,6 +36,7 @@ def run_metadata(
     path = None if config.data in DATASETS else Path(config.data).expanduser()
     workers = resolve_workers(config.workers, config.batch_size, bk, prepared.vae)
     return {
+        "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "config": config.to_json(),
         "checkpoint_every": checkpoint_every,
         "figures": figures,
@@ -85,9 +88,12 @@ def train_in_folder(
             again = again or f"scratchvae train --resume {shlex.quote(str(folder.path))}"
             print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; {again} "
                           "continues", quiet)  # fmt: skip
-        elif snapshots is not None:
-            draw(prepared, folder, training, snapshots, published)
-            print_message(f"figures: {folder.figures_path}", quiet)
+        else:
+            if snapshots is not None:
+                draw(prepared, folder, training, snapshots, published)
+                print_message(f"figures: {folder.figures_path}", quiet)
+            write_run_report(folder, prepared, training.model)
+            print_message(f"report: {folder.report_path}", quiet)
         return training
 
 

@@ -29,6 +29,7 @@ are imported when the first figure is drawn, not by importing this package.
 """
 
 from scratchvae.figures.beta import Side, beta_comparison
+from scratchvae.figures.captions import captioned
 from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
@@ -42,7 +43,7 @@ from scratchvae.figures.film import film_strip
 from scratchvae.figures.images import data_samples, prior_samples, reconstructions
 from scratchvae.figures.interpolation import interpolations
 from scratchvae.figures.manifold import latent_grid, latent_grid_levels, latent_grid_points
-from scratchvae.figures.run import captioned, draw_completion, draw_run
+from scratchvae.figures.run import draw_completion, draw_run
 from scratchvae.figures.saving import save
 from scratchvae.figures.scatter import latent_scatter
 from scratchvae.figures.stages import Curve, by_pass, draw_stages

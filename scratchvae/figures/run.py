@@ -37,28 +37,6 @@ from scratchvae.training import Prepared
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# What every figure of a run shows, for a page that holds several; in the order to read them.
-CAPTIONS = {
-    "losses": "Losses over the epochs (E2).",
-    "data": "Training images, as the model sees them.",
-    "reconstructions": "Test images above their reconstructions.",
-    "film_strip": "The same test images, reconstructed after more and more epochs.",
-    "prior_samples": "Images from the prior: means of the decoder, and draws (E20); of a "
-    "conditional model, each row has one condition.",
-    "interpolations": "From one training image to another: decoder means on the way between their "
-    "posterior means, along the line and along the sphere (E62).",
-    "feature_reconstructions": "Test rows beside their reconstructions, feature by feature.",
-    "feature_errors": "Errors of the reconstructions, feature by feature.",
-    "feature_distributions": "Every feature in the test rows and in draws from the prior.",
-    "latent_scatter": "Posterior means of the test split (E12).",
-    "latent_scatter_train": "Posterior means of the training split (E12).",
-    "latent_grid": "Means of the decoder over the latent plane.",
-    "completion": "A training image, what is seen of it, and its completion: E[x|z] averaged over "
-    "the fitted q(z), and single draws of z (E60, E61).",
-    "posterior": "log p(seen part, z) over the latent plane, and q(z) before and after the fit "
-    "(E60).",
-}
-
 SCATTER = 5_000  # points; more of them hide each other
 PAIRS = 3  # of images to go from one to the other
 COMPLETED, DRAWS = 8, 5  # images in the figure of a completion, and completions of each
@@ -207,22 +185,6 @@ def drawing_scale(dataset: Dataset) -> tuple[Callable[[NDArray], NDArray], str]:
         return lambda values: values, ""
     text = f" · drawn from {low:.3g} to {high:.3g}".replace("-", "−")
     return lambda values: (np.asarray(values) - low) / (high - low), text
-
-
-def captioned(folder: Path) -> dict[Path, str]:
-    """The PNG files of a folder of figures with their captions, in the order to read them.
-
-    A figure without a caption stands at the end, under its name.
-    """
-    order = list(CAPTIONS)
-    paths = sorted(folder.glob("*.png"))
-    paths.sort(key=lambda path: order.index(path.stem) if path.stem in order else len(order))
-    return {path: CAPTIONS.get(path.stem, _title(path.stem)) for path in paths}
-
-
-def _title(stem: str) -> str:
-    """my_figure -> My figure."""
-    return f"{stem.replace('_', ' ').capitalize()}."
 
 
 def draw_completion(

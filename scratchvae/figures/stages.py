@@ -101,11 +101,11 @@ def _checked(name: str, curve: Curve) -> tuple[Float64, Float64, Float64]:
     return x, values, errors
 
 
-def draw_stages(folder: Path, study: StagedStudy, rows: Sequence[JsonView]) -> dict[Path, str]:
-    """Draw what the rows of a study in stages say; the PNG files with their captions."""
+def draw_stages(folder: Path, study: StagedStudy, rows: Sequence[JsonView]) -> list[Path]:
+    """Draw what the rows of a study in stages say; the PNG files."""
     whole = [row for row in rows if not row["point"]]
     changed = {str(row["point"]) for row in rows} - {""}
-    files: dict[Path, str] = {}
+    files: list[Path] = []
     if whole:
         published = {
             f"published, {name_of(objective, k)}": value
@@ -113,25 +113,17 @@ def draw_stages(folder: Path, study: StagedStudy, rows: Sequence[JsonView]) -> d
             if any((row["objective"], row["k"]) == (objective, k) for row in whole)
             and not whole[0]["small"]
         }
-        files |= _draw(folder, "nll", whole, study, published)
+        files += _draw(folder, "nll", whole, study, published)
     if changed:
         of_points = [row for row in rows if row["point"] or (row["k"] == 1)]
-        files |= _draw(folder, "ablation", of_points, study, {})
+        files += _draw(folder, "ablation", of_points, study, {})
     return files
-
-
-WORDS = {
-    "nll": "−log p(x) of the test images by the passes over the training images; dashed: what the "
-    "paper prints for the whole schedule.",
-    "ablation": "−log p(x) of the test images with one point of the settings changed alone.",
-    "active": "Latent units whose mean varies by more than 0.01 over images.",
-}
 
 
 def _draw(
     folder: Path, name: str, rows: Sequence[JsonView], study: StagedStudy,
     published: Mapping[str, float],
-) -> dict[Path, str]:  # fmt: skip
+) -> list[Path]:  # fmt: skip
     """−log p(x) and, for the trainings of the table, active units."""
     nll: dict[str, list[Curve]] = {}
     active: dict[str, list[Curve]] = {}
@@ -149,10 +141,10 @@ def _draw(
     )
     title = "−log p(x) of the test images"
     figure = by_pass(nll, title, "nats per image", caption, published=published)
-    files = {save(figure, folder, name)[0]: WORDS[name]}
+    files = [save(figure, folder, name)[0]]
     if name == "nll":
         figure = by_pass(active, "Active latent units", "units", study.source.cite(), digits=0)
-        files[save(figure, folder, "active")[0]] = WORDS["active"]
+        files.append(save(figure, folder, "active")[0])
     return files
 
 

@@ -9,6 +9,7 @@ best.npz          the state after the best epoch, where a validation split chose
 nonfinite.npz     the step in which an infinity or NaN appeared first, where one did
 film.npz          a few images, reconstructed after more and more epochs
 figures/          PNG and SVG
+report.html       all of it on one page
 """
 
 import json
@@ -29,6 +30,7 @@ from scratchvae.storage.atomic import temporary_files, write_bytes
 from scratchvae.types import Json, JsonView
 
 PARTS = {"model": "a model", "optimizer": "an optimizer"}  # that may be made in Python
+KEPT = ("begun", "earlier")  # whatever a training that goes on says
 RECORDED = ("config", "device", "machine", "versions", "kernel", "workers")  # for each stretch
 
 
@@ -50,6 +52,7 @@ class RunFolder:
     snapshots_path = property(lambda self: self.path / "film.npz")
     figures_path = property(lambda self: self.path / "figures")
     last_figure_path = property(lambda self: self.figures_path / "losses.png")
+    report_path = property(lambda self: self.path / "report.html")
 
     @classmethod
     def create(cls, path: str | Path, settings: JsonView) -> "RunFolder":
@@ -105,7 +108,7 @@ class RunFolder:
         written = self._written()
         if self.pending is None:
             return written
-        return dict(self.pending) | {k: v for k, v in written.items() if k == "earlier"}
+        return dict(self.pending) | {k: v for k, v in written.items() if k in KEPT}
 
     def _written(self) -> Json:
         try:
@@ -187,7 +190,7 @@ class RunFolder:
     def temporary_files(self) -> list[Path]:
         """What a process leaves that is killed while it writes one of the files of a run."""
         written = (self.config_path, self.metrics_path, self.checkpoint_path, self.best_path,
-                   self.snapshots_path)  # fmt: skip
+                   self.snapshots_path, self.report_path)  # fmt: skip
         figures = self.figures_path.glob(".*.[ps][nv]g.*.tmp")
         return [*figures, *(file for path in written for file in temporary_files(path))]
 

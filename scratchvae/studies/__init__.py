@@ -5,7 +5,6 @@ import reprlib
 from scratchvae.errors import ConfigError, did_you_mean
 from scratchvae.studies import flux, gluon, iwae, keras_conv, pytorch, tensorflow1
 from scratchvae.studies.completion import Completed, complete_as
-from scratchvae.studies.report import Provenance, write_report
 from scratchvae.studies.reproduce import Reproduction, Row, Trial, reproduce, table
 from scratchvae.studies.staged import StagedStudy
 from scratchvae.studies.study import (
@@ -55,7 +54,6 @@ __all__ = [
     "Completed",
     "CompletionTarget",
     "Figure",
-    "Provenance",
     "Reproduction",
     "Row",
     "StagedStudy",
@@ -67,5 +65,4 @@ __all__ = [
     "reproduce",
     "table",
     "with_likelihood",
-    "write_report",
 ]

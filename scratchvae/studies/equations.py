@@ -1,7 +1,9 @@
 """The equations that a study's model computes, as the docstrings of its code state them."""
 
 import inspect
+import linecache
 import re
+import textwrap
 from collections.abc import Iterator
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
@@ -24,6 +26,7 @@ class Statement(NamedTuple):
     labels: tuple[str, ...]
     where: str
     text: str
+    source: str  # of the method or function; "" for a class, which its methods make up
 
 
 def equations_of(config: TrainConfig, pixels: int, completes: bool = False) -> list[Statement]:
@@ -66,7 +69,26 @@ def _statement(thing: object, where: str) -> Iterator[Statement]:
             stated += [p for p in paragraphs[first + 1 : first + 2] if FORMULA.search(p)]
         words = " ".join(LABELS.sub("", " ".join(stated)).replace("``", "").split())
         words = ROLE.sub(r"\1", words)
-        yield Statement(labels, where, re.sub(r" ([.,:;])", r"\1", words))
+        yield Statement(labels, where, re.sub(r" ([.,:;])", r"\1", words), _source(thing))
+
+
+def _source(thing: object) -> str:
+    """The code of a function or method; "" for anything else, and where there is only bytecode."""
+    if not isinstance(thing, FunctionType | MethodType):
+        return ""
+    code = thing.__code__
+    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
+    if not lines:
+        return ""
+    count = max(line for _, _, line in code.co_lines() if line) - code.co_firstlineno + 1
+    indent = _indent(lines[0])
+    while count < len(lines) and lines[count].strip() and _indent(lines[count]) > indent:
+        count += 1  # what closes the last statement
+    return textwrap.dedent("".join(lines[:count]))
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _called(function: Function) -> Iterator[Any]:

@@ -150,7 +150,7 @@ def _notes(
 
 def plural(count: int, noun: str) -> str:
     """1 epoch, 2 epochs."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def table(result: Reproduction) -> str:

@@ -31,6 +31,7 @@ ORDER = (
     {"training"},
     {"studies", "interop", "sklearn"},
     {"figures", "selfcheck", "exercises"},
+    {"pages"},
     {"cli"},
     {"__main__"},
 )

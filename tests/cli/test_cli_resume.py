@@ -54,7 +54,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(cli, here, tiny_train, sto
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert answer.out.startswith("run: run\nepoch 3: train ")
     assert [line[:10] for line in answer.err.splitlines()] == [
-        "device: cp", "epoch 2/3 ", "epoch 3/3 ",
+        "device: cp", "epoch 2/3 ", "epoch 3/3 ", "report: ru",
     ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def test_a_run_folder_holds_settings_numbers_and_a_checkpoint(cli, here, tiny_tr
     answer = cli(*tiny_train, "--out", "run", "--seed", 3)
     assert answer.code == 0
     assert {p.name for p in (here / "run").iterdir()} == {
-        "config.json", "metrics.jsonl", "checkpoint.npz", "previous.npz",
+        "config.json", "metrics.jsonl", "checkpoint.npz", "previous.npz", "report.html",
     }  # fmt: skip
     assert [list(line) for line in metrics(here / "run")] == [KEYS, KEYS]
     settings = json.loads((here / "run" / "config.json").read_text())
@@ -46,7 +46,8 @@ def test_the_numbers_go_to_stdout_and_everything_else_to_stderr(cli, here, tiny_
     ]
     lines = answer.err.splitlines()
     assert lines[0] == "device: cpu, float32"
-    assert [line[:10] for line in lines[1:]] == ["epoch 1/2 ", "epoch 2/2 "]
+    assert [line[:10] for line in lines[1:-1]] == ["epoch 1/2 ", "epoch 2/2 "]
+    assert lines[-1] == "report: run/report.html"
     assert f"test {last['test_loss']:8.3f} nats" in lines[2]
     assert "\r" not in answer.err
 
