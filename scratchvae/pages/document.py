@@ -244,7 +244,7 @@ def settings_list(settings: JsonView, defaults: JsonView) -> str:
     """Settings by name, in columns; values other than the default are set in bold."""
     items = (
         f"<div><dt><code>{text(name)}</code></dt>"
-        f"<dd{' class=own' * (value != defaults.get(name, value))}>{shown(value)}</dd></div>"
+        f"<dd{OWN * (value != defaults.get(name, value))}>{shown(value)}</dd></div>"
         for name, value in settings.items()
     )
     return f"<dl>{''.join(items)}</dl>"
