@@ -3,6 +3,8 @@
 python docs/make_equations.py            writes the map, then reports what is wrong with the labels
 python docs/make_equations.py --check    writes nothing; a map that is out of date is a finding too
 
+With the map goes scratchvae/pages/equations.json: the formulas, for the pages that set them.
+
 A label has one display in docs/derivations.md (a line ``**(E12)** Title.``, then the formula
 between two lines ``$$``), at least one docstring of the package that says "(E12)", and at least
 one test with ``_e12_`` in its name. Both forms exit with 1 when anything is missing or dangles.
@@ -11,6 +13,7 @@ one test with ``_e12_`` in its name. Both forms exit with 1 when anything is mis
 import argparse
 import ast
 import io
+import json
 import re
 import sys
 import tokenize
@@ -26,6 +29,7 @@ DISPLAY = re.compile(r"^\*\*\(E(\d+)\)\*\* (.+)\.\n\n\$\$\n((?:(?!\$\$).+\n)+)\$
 HEADING = re.compile(r"^\*\*\(E(\d+)\)\*\*", re.MULTILINE)
 CARRIED = re.compile(r"\(E\d+(?:, E\d+)*\)")  # (E12) or (E12, E13)
 MENTION = re.compile(r"\bE(\d+)\b")
+SECTION = re.compile(r"^#+ (.+)$", re.MULTILINE)
 IN_NAME = re.compile(r"(?<=_)e(\d+)(?=_)")
 
 INTRODUCTION = f"""# From equation to code to test
@@ -121,6 +125,17 @@ def labels_in(text: str) -> set[int]:
     return {int(n) for n in MENTION.findall(text)}
 
 
+def formulas(root: Path) -> str:
+    """The text of scratchvae/pages/equations.json: title, TeX and section of every label."""
+    text, found = (root / "docs/derivations.md").read_text(encoding="utf-8"), {}
+    for display in DISPLAY.finditer(text):
+        heading = ["Derivations", *SECTION.findall(text, 0, display.start())][-1]
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        label, title, formula = display.groups()
+        found[f"E{label}"] = {"title": title, "section": anchor, "tex": formula.rstrip()}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
 # ---- what can be wrong ---------------------------------------------------------------------------
 
 
@@ -200,10 +215,17 @@ def page(root: Path = ROOT) -> str:
     return "\n".join(parts)
 
 
+def written(root: Path = ROOT) -> dict[str, str]:
+    """The files that this script writes, with their texts."""
+    return {"docs/equations.md": page(root), "scratchvae/pages/equations.json": formulas(root)}
+
+
 def is_current(root: Path = ROOT) -> bool:
-    """Whether docs/equations.md is what this script would write."""
-    path = root / "docs/equations.md"
-    return path.exists() and path.read_text(encoding="utf-8") == page(root)
+    """Whether the files are what this script would write."""
+    return all(
+        (root / file).exists() and (root / file).read_text(encoding="utf-8") == text
+        for file, text in written(root).items()
+    )
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -213,9 +235,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     check = parser.parse_args(arguments).check
     found = findings(root)
     if not check:
-        (root / "docs/equations.md").write_text(page(root), encoding="utf-8")
+        for file, text in written(root).items():
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).write_text(text, encoding="utf-8")
     elif not is_current(root):
-        found.append(f"docs/equations.md is out of date; write it again: {COMMAND}")
+        found.append(f"{' or '.join(written(root))} is out of date; write it again: {COMMAND}")
     for finding in found:
         print(finding, file=sys.stderr)
     return 1 if found else 0

@@ -54,7 +54,7 @@ def _statements(owner: type) -> Iterator[Statement]:
     for name, member in inspect.getmembers(owner):
         if isinstance(member, FunctionType | MethodType) and not name.startswith("__"):
             yield from _statement(member, f"{owner.__name__}.{name}")
-            for function in _called(member):
+            for function in called(member):
                 yield from _statement(function, function.__name__)
     yield from _statement(owner, owner.__name__)
 
@@ -91,8 +91,8 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _called(function: Function) -> Iterator[Any]:
-    """Functions of this package that the code names."""
+def called(function: Function) -> Iterator[Any]:
+    """The functions of this package that the code of ``function`` names."""
     for name in function.__code__.co_names:
         other = function.__globals__.get(name)
         if isinstance(other, FunctionType) and other.__module__.startswith("scratchvae."):

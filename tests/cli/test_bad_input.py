@@ -141,6 +141,16 @@ ROWS: Table = {
     "complete: into a file": (f"{COMPLETE} --out table.csv", "File exists: 'table.csv'"),
     "complete: into a link to itself": (f"{COMPLETE} --out loop", "File exists: 'loop'"),
     "complete: an unknown device": (f"{COMPLETE} --device tpu", "invalid choice: 'tpu'"),
+    # explain
+    "explain: no run named": ("explain", "the following arguments are required: RUN"),
+    "explain: an image below zero": ("explain run --image -1 --quiet", "must be at least 0"),
+    "explain: an image that is not there": (
+        "explain run --image 27 --quiet", "but the training images are numbered 0 to 26",
+    ),
+    "explain: a file that is there": ("explain run --out tiny.npz", "exists already: choose"),
+    "explain: a link to itself": ("explain run -o loop", "exists already: choose another name"),
+    "explain: below a file": ("explain run -o table.csv/x.html", "cannot be written: Not a dir"),
+    "explain: below nothing": ("explain run -o no/x.html", "cannot be written: No such file"),
     # plot
     "plot: no run named": ("plot", "the following arguments are required: RUN"),
     "plot: into a file": ("plot run --out table.csv --quiet", "it is a file, not a folder"),

@@ -13,7 +13,7 @@ from scratchvae import __version__
 
 COMMANDS = (
     "train", "verify", "reproduce", "evaluate", "complete", "plot", "replay", "estimators",
-    "gradcheck", "exercises", "info", "export", "completion",
+    "gradcheck", "exercises", "info", "explain", "export", "completion",
 )  # fmt: skip
 
 

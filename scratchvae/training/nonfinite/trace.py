@@ -3,7 +3,7 @@
 The layers, the likelihood and the estimator are the very objects that train. Each is wrapped, and
 what it has written is recorded before anything else runs: an infinity that the next layer hides (a
 ReLU turns −∞ into 0, in place) is found, too. A record holds the array's name, the labels of the
-equation that computed it, and its largest magnitude.
+equation that computed it, the code that states it, and its largest magnitude.
 
 Docstrings are data here: the label of an equation is read from the docstring of the method that
 was called, so that it cannot disagree with the code. Where there is none (a layer of the user's
@@ -44,6 +44,8 @@ class ArrayRecord(NamedTuple):
     bad: int  # the number of entries that are infinite or NaN
     first: tuple[int, ...]  # the index of the first of them
     value: float  # its value: inf, -inf or nan
+    key: str = ""  # a short name, for programs: "encoder.0.y", "z", "grad.decoder.0.W"
+    code: Any = None  # the function, method or class that computed it
 
     @property
     def size(self) -> int:
@@ -78,20 +80,29 @@ class StepTrace:
         first = self.first_nonfinite
         return self.records if first is None else self.records[: self.records.index(first)]
 
-    def record(self, name: str, a: Array, place: str, equations: Labels = ()) -> None:
-        """Record the array ``a``, just computed at ``place``. Waits for the device."""
+    def record(
+        self,
+        name: str,
+        a: Array,
+        place: str,
+        equations: Labels = (),
+        key: str = "",
+        code: object = None,
+    ) -> None:
+        """Record the array ``a``, just computed at ``place`` by ``code``. Waits for the device."""
         host = self.bk.to_host(a)
         if host.size:
-            self.records.append(_record(name, host, place, equations))
+            record = _record(name, host, place, equations)
+            self.records.append(record._replace(key=key, code=code))
 
     # ---- the parts of a step -----------------------------------------------------------------
 
     def inputs(self, bound: BoundVAE, params: FlatBuffer) -> None:
         """Record what a step starts from: parameters, images, noise."""
         for name, a in params.views.items():
-            self.record(name, a, "a parameter, as the step began")
-        self.record("the images", bound.x, "the input")
-        self.record("the noise eps", bound.eps, "the input")
+            self.record(name, a, "a parameter, as the step began", key=name)
+        self.record("the images", bound.x, "the input", key="x")
+        self.record("the noise eps", bound.eps, "the input", key="eps")
 
     def loss(self, bound: BoundVAE, beta: float) -> None:
         """Run :meth:`BoundVAE.loss` and record its arrays."""
@@ -112,11 +123,11 @@ class StepTrace:
         """
         rule, parts = optimizer.rule, range(len(optimizer.parts))
         moments = {
-            f"{name}, the optimizer's {moment}": a
+            (name, moment): a
             for moment, buffer in optimizer.state.items()
             for name, a in buffer.views.items()
         }
-        finite = [name for name, a in moments.items() if np.isfinite(self.bk.to_host(a)).all()]
+        finite = [each for each, a in moments.items() if np.isfinite(self.bk.to_host(a)).all()]
         with self.bk.ignore_float_errors():
             if optimizer.needs_barrier:
                 for part in parts:
@@ -127,11 +138,14 @@ class StepTrace:
         equations = labels_of(type(rule))
         if rule.clip is not None:
             for name, a in grads.views.items():
-                self.record(f"the clipped gradient of {name}", a, place, labels_of(optimizer.clip))
-        for name in finite:
-            self.record(f"{name}, after the update", moments[name], place, equations)
+                what, clip = f"the clipped gradient of {name}", optimizer.clip
+                self.record(what, a, place, labels_of(clip), f"clipped.{name}", clip)
+        code = type(rule)
+        for name, moment in finite:
+            what, key = f"{name}, the optimizer's {moment}, after the update", f"{moment}.{name}"
+            self.record(what, moments[name, moment], place, equations, key, code)
         for name, a in params.views.items():
-            self.record(f"{name} after the update", a, place, equations)
+            self.record(f"{name} after the update", a, place, equations, f"after.{name}", code)
 
     # ---- the model, wrapped ------------------------------------------------------------------
 
@@ -149,8 +163,11 @@ class StepTrace:
         decode = other.decoder.forward
 
         def record_latent_and_decode() -> None:
-            self.record("sigma", bound.std, BETWEEN, labels_of(standard_deviation))
-            self.record("z", bound.z, BETWEEN, labels_of(reparameterize))
+            for name, key, a, code in (
+                ("sigma", "std", bound.std, standard_deviation),
+                ("z", "z", bound.z, reparameterize),
+            ):
+                self.record(name, a, BETWEEN, labels_of(code), key, code)
             decode()
 
         other.decoder.forward = record_latent_and_decode
@@ -174,16 +191,20 @@ class StepTrace:
             return layer
 
         def output(_: object) -> None:
-            self.record(f"the output of {what}", s.y, place, labels_of(layer.forward))
+            labels, code = labels_of(layer.forward), layer.forward
+            self.record(f"the output of {what}", s.y, place, labels, f"{s.label}.y", code)
 
         def grad_input(_: object) -> None:
-            labels = labels_of(layer.grad_input)
-            self.record(f"the gradient at the input of {what}", s.dx, place, labels)
+            labels, code = labels_of(layer.grad_input), layer.grad_input
+            name = f"the gradient at the input of {what}"
+            self.record(name, s.dx, place, labels, f"{s.label}.dx", code)
 
         def grad_params(_: object) -> None:
+            labels, code = labels_of(layer.grad_params), layer.grad_params
             for name, a in vars(s.g).items():
-                labels = labels_of(layer.grad_params)
-                self.record(f"the gradient of {s.label}.{name}", a, place, labels)
+                parameter = f"{s.label}.{name}"
+                what = f"the gradient of {parameter}"
+                self.record(what, a, place, labels, f"grad.{parameter}", code)
 
         return _Traced(
             layer, {"forward": output, "grad_input": grad_input, "grad_params": grad_params}
@@ -193,19 +214,22 @@ class StepTrace:
         likelihood = bound.likelihood
 
         def nll(_: object) -> None:
-            labels = labels_of(likelihood.nll) or labels_of(likelihood.pixel_nll)
-            self.record("the reconstruction term", bound.nll, LIKELIHOOD, labels)
+            code = likelihood.nll if labels_of(likelihood.nll) else likelihood.pixel_nll
+            labels = labels_of(code)
+            self.record("the reconstruction term", bound.nll, LIKELIHOOD, labels, "nll", code)
 
         def nll_and_grad(_: object) -> None:
             nll(_)
-            labels = labels_of(likelihood.nll_and_grad)[:1]  # the gradient's comes first
+            code = likelihood.nll_and_grad
+            labels = labels_of(code)[:1]  # the gradient's comes first
             name = "the gradient with respect to the logits"
-            self.record(name, bound.dlogits, LIKELIHOOD, labels)
+            self.record(name, bound.dlogits, LIKELIHOOD, labels, "dlogits", code)
 
         def grad_params(_: object) -> None:
             for name, a in vars(bound.g_x).items():
-                what = f"the gradient of likelihood.{name}"
-                self.record(what, a, LIKELIHOOD, labels_of(likelihood.grad_params))
+                parameter, code = f"likelihood.{name}", likelihood.grad_params
+                what = f"the gradient of {parameter}"
+                self.record(what, a, LIKELIHOOD, labels_of(code), f"grad.{parameter}", code)
 
         recorders = {"nll": nll, "nll_and_grad": nll_and_grad, "grad_params": grad_params}
         return _Traced(likelihood, recorders)
@@ -214,24 +238,29 @@ class StepTrace:
         estimator, latent = bound.estimator, bound.latent
 
         def value(_: object) -> None:
-            self.record("the KL divergence", latent.kl, BETWEEN, estimator.kl_labels)
-            labels = labels_of(estimator.value)
+            code = estimator.value
+            name = "the KL divergence"
+            self.record(name, latent.kl, BETWEEN, estimator.kl_labels, "kl", code)
+            labels = labels_of(code)
             for name in estimator.value_writes:
                 a = getattr(latent.work, name)
-                self.record(f"the {name} of the samples", a, BETWEEN, labels)
-            self.record("the objective", latent.objective, BETWEEN, labels)
+                self.record(f"the {name} of the samples", a, BETWEEN, labels, name, code)
+            self.record("the objective", latent.objective, BETWEEN, labels, "objective", code)
             # as the loop adds up a batch
             total = self.bk.xp.sum(latent.objective, axis=0, keepdims=True)
-            self.record("the sum of the losses", total, BETWEEN)
+            self.record("the sum of the losses", total, BETWEEN, key="total")
 
         def sample_weight(weight: Weight) -> None:
             if not isinstance(weight, float):
-                name = "the gradient with respect to the samples' costs"
-                self.record(name, weight, BETWEEN, labels_of(estimator.sample_weight))
+                name, code = (
+                    "the gradient with respect to the samples' costs",
+                    estimator.sample_weight,
+                )
+                self.record(name, weight, BETWEEN, labels_of(code), "sample_weight", code)
 
         def grad_head(_: object) -> None:
-            name = "the gradient with respect to mu and logvar"
-            self.record(name, latent.dhead, BETWEEN, labels_of(estimator.grad_head))
+            name, code = "the gradient with respect to mu and logvar", estimator.grad_head
+            self.record(name, latent.dhead, BETWEEN, labels_of(code), "dhead", code)
 
         return _Traced(
             estimator, {"value": value, "sample_weight": sample_weight, "grad_head": grad_head}
