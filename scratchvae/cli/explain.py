@@ -6,7 +6,8 @@ from pathlib import Path
 from scratchvae.backend import get_backend
 from scratchvae.cli.common import add_output_arguments, data_of_run, print_result, require_count
 from scratchvae.cli.parser import Commands, add_command
-from scratchvae.pages import require_new, write_explanation
+from scratchvae.pages.explain import write_explanation
+from scratchvae.pages.single_file import require_new
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepare
 

@@ -20,6 +20,7 @@ from scratchvae.cli import (
     evaluate,
     exercises,
     explain,
+    explore,
     export,
     gradcheck,
     info,
@@ -43,6 +44,8 @@ EXAMPLES = """examples:
   scratchvae evaluate runs/digits-1     ELBO and active latent units
   scratchvae complete runs/digits-1     complete half-hidden images
   scratchvae plot runs/digits-1         draw the figures again
+  scratchvae explain runs/digits-1      one training step as a page, number by number
+  scratchvae explore runs/digits-1      a page in which the decoder runs
   scratchvae replay FILE                find the first infinity of a training that stopped
   scratchvae export runs/digits-1 x.safetensors   its weights, for PyTorch
   scratchvae gradcheck                  check every hand-written gradient
@@ -71,6 +74,7 @@ def make_parser() -> Parser:
         complete,
         plot,
         explain,
+        explore,
         export,
         replay,
         estimators,

@@ -10,7 +10,7 @@ from scratchvae.cli.common import print_message
 from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
-from scratchvae.figures.run import figure_originals
+from scratchvae.figures.run import figure_originals, visible_of
 from scratchvae.models import Model
 from scratchvae.pages import write_run_report
 from scratchvae.runs import RunFolder, Snapshots
@@ -25,6 +25,7 @@ from scratchvae.training import (
 from scratchvae.types import Json
 from scratchvae.versions import machine
 
+SCATTERED = 1000  # test images whose place in a latent plane is kept
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 
@@ -72,7 +73,9 @@ def train_in_folder(
     with folder.locked():
         if settings["figures"]:
             originals = figure_originals(prepared)
-            snapshots = Snapshots(originals, prepared.config.epochs, folder.snapshots_path)
+            some = visible_of(prepared.test.take(slice(0, SCATTERED)), prepared.config)
+            epochs, path = prepared.config.epochs, folder.snapshots_path
+            snapshots = Snapshots(originals, epochs, path, scattered=some)
             if resume:
                 snapshots.resume()
         training = train_prepared(

@@ -28,7 +28,7 @@ from scratchvae.pages.network import describe_network, packed, vae_for_the_purpo
 from scratchvae.runs import Checkpoint
 from scratchvae.studies.equations import called
 from scratchvae.training import Prepared
-from scratchvae.training.nonfinite.trace import Labels, StepTrace
+from scratchvae.training.nonfinite.trace import ArrayRecord, Labels, StepTrace
 from scratchvae.training.step import Weighting
 from scratchvae.types import Json
 
@@ -133,6 +133,7 @@ class Microscope(StepTrace):
         super().__init__(get_backend("cpu", "float64"))
         self.specimen = specimen
         self.arrays: dict[str, NDArray] = {}
+        self.sources: list[tuple[ArrayRecord, str, object]] = []  # with the key, and the code
         params, grads = self._buffer(specimen.params), FlatBuffer(self.bk, specimen.vae.layout)
         bound = specimen.vae.bind(Workspace(self.bk, 1), params, grads)
         self.bk.load(specimen.x, bound.x)
@@ -163,6 +164,7 @@ class Microscope(StepTrace):
     ) -> None:
         super().record(name, a, place, equations, key, code)
         self.arrays[key] = self.bk.to_host(a).copy()
+        self.sources.append((self.records[-1], key, code))
 
     def _traced(self, bound: BoundVAE) -> BoundVAE:
         """Keep dlogits as the decoder receives it: multiplied by the weight of each sample."""
@@ -308,29 +310,29 @@ def _steps(seen: Microscope, wiring: _Wiring, codes: dict[str, Any]) -> list[Jso
     ]  # fmt: skip
     params = seen.specimen.params
     found: dict[str, Json] = {}
-    for r in seen.records:
-        if r.key in params or r.key in ("x", "eps", "total"):
+    for r, key, code in seen.sources:
+        if key in params or key in ("x", "eps", "total"):
             continue
-        kind, _, rest = r.key.partition(".")
+        kind, _, rest = key.partition(".")
         updated = kind in ("after", "clipped", *seen.specimen.rule.moments)
         parameter = rest if kind == "grad" or updated else ""
         layer = parameter.rpartition(".")[0]
-        phase = _phase(r.key, updated)
-        title = TITLES.get(r.key, r.name[0].upper() + r.name[1:])
+        phase = _phase(key, updated)
+        title = TITLES.get(key, r.name[0].upper() + r.name[1:])
         if layer:
             title = f"The update of {layer}" if updated else f"The gradient of {layer}"
-        together = f"{phase} {layer}" if layer else r.key
+        together = f"{phase} {layer}" if layer else key
         new: Json = {"phase": phase, "title": title, "place": r.place, "shows": [], "uses": [],
                      "equations": [], "code": []}  # fmt: skip
         step = found.setdefault(together, new)
-        read = uses.get(r.key, [])
+        read = uses.get(key, [])
         if updated:
             read = [parameter, f"grad.{parameter}"]
-        step["shows"].append(r.key)
-        step["uses"] += [key for key in read if key in seen.arrays and key not in step["uses"]]
+        step["shows"].append(key)
+        step["uses"] += [each for each in read if each in seen.arrays and each not in step["uses"]]
         step["equations"] += [e for e in r.equations if e not in step["equations"]]
-        for name, code in _code_of(r.code):
-            codes[name] = code
+        for name, function in _code_of(code):
+            codes[name] = function
             step["code"] += [name] if name not in step["code"] else []
     return steps + sorted(found.values(), key=lambda step: PHASES.index(step["phase"]))
 

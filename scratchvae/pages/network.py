@@ -12,7 +12,7 @@ from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Seque
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, GaussianLikelihood
 from scratchvae.memory import Shape
 from scratchvae.models import VAE, Model
-from scratchvae.types import Json
+from scratchvae.types import Json, JsonView
 
 KINDS: dict[type[Layer], str] = {
     Dense: "dense", ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid", LogStdHead: "logstd",
@@ -91,7 +91,7 @@ def _layers(part: str, layers: Sequential, row: Shape) -> list[Json]:
 
 def _likelihood(model: Model) -> Json:
     likelihood = model.vae.likelihood
-    about: Json = {"kind": UNKNOWN, "text": repr(likelihood), "binary": likelihood.binary}
+    about: Json = {"kind": UNKNOWN, "text": repr(likelihood), "name": likelihood.describe()}
     if type(likelihood) is Bernoulli:
         about["kind"] = "bernoulli"
     elif type(likelihood) is Categorical:
@@ -120,6 +120,13 @@ def packed(a: NDArray, dtype: str) -> Json:
         a = np.asarray(a, np.float64) / content["scale"]
     data = np.ascontiguousarray(a, np.dtype(dtype).newbyteorder("<")).tobytes()
     return content | {"data": base64.b64encode(data).decode()}
+
+
+def unpacked(content: JsonView) -> NDArray[np.float64]:
+    """The numbers of :func:`packed`, as the scripts of a page read them."""
+    kind = np.dtype(content["dtype"]).newbyteorder("<")
+    a = np.frombuffer(base64.b64decode(content["data"]), kind).astype(np.float64)
+    return a.reshape(content["shape"]) * content.get("scale", 1.0)
 
 
 def vae_for_the_purpose() -> VAE:

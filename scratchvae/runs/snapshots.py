@@ -1,7 +1,8 @@
-"""The same images, reconstructed after more and more epochs."""
+"""What a model makes of the same images and the same latent plane, after more and more epochs."""
 
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import CheckpointError
@@ -9,6 +10,9 @@ from scratchvae.models import Model
 from scratchvae.storage.archive import load_archive, save_archive
 
 FRAMES = 12
+SIDE, REACH = 15, 3.0  # of the plane that is decoded: points along an axis, from -REACH to REACH
+KINDS = ("frames", "planes", "means")  # of arrays, one for each epoch
+Arrays = list[NDArray]
 
 
 def frame_epochs(epochs: int) -> set[int]:
@@ -16,38 +20,62 @@ def frame_epochs(epochs: int) -> set[int]:
     return {round(epochs ** (i / (FRAMES - 1))) for i in range(FRAMES)}
 
 
+def plane_points() -> NDArray[np.float64]:
+    """The z (15 · 15, 2) at which a plane is decoded, evenly spaced, the upper left one first."""
+    along = np.linspace(-REACH, REACH, SIDE)
+    right, up = np.meshgrid(along, along[::-1])
+    return np.stack([right.ravel(), up.ravel()], axis=1)
+
+
 class Snapshots:
     """Collects the reconstructions of ``originals`` (n, D) while a model trains for ``epochs``.
 
-    With a ``path``, each frame is on disk as soon as it is there.
+    Of two latent units also the decoded plane, ``planes`` (225, D) in float16, and μ of the images
+    ``scattered`` (M, D), ``means`` (M, 2), where they are given. With a ``path``, each frame is on
+    disk as soon as it is there.
     """
 
-    def __init__(self, originals: NDArray, epochs: int, path: Path | None = None) -> None:
-        self.originals, self.path = originals, path
+    def __init__(
+        self,
+        originals: NDArray,
+        epochs: int,
+        path: Path | None = None,
+        scattered: NDArray | None = None,
+    ) -> None:
+        self.originals, self.path, self.scattered = originals, path, scattered
         self.wanted = frame_epochs(epochs)
         self.epochs: list[int] = []
-        self.frames: list[NDArray] = []
+        self.frames: Arrays = []
+        self.planes: Arrays = []
+        self.means: Arrays = []
 
     def resume(self) -> None:
         """Continue with the frames on disk; an epoch that is trained again replaces its frame."""
         saved = None if self.path is None else Snapshots.load(self.path)
         if saved is not None:
             self.epochs, self.frames = saved.epochs, saved.frames
+            self.planes, self.means = saved.planes, saved.means
 
     def __call__(self, epoch: int, model: Model) -> None:
         """Keep a frame if this epoch is one of those wanted."""
         before = sum(e < epoch for e in self.epochs)
-        del self.epochs[before:], self.frames[before:]
+        for kept in (self.epochs, self.frames, self.planes, self.means):
+            del kept[before:]
         if epoch in self.wanted:
             self.epochs.append(epoch)
             self.frames.append(model.reconstruct(self.originals))
+            if self.scattered is not None and model.vae.latent_dim == 2:
+                self.planes.append(model.decode(plane_points()).astype(np.float16))
+                self.means.append(model.encode(self.scattered).mu)
             if self.path is not None:
                 self.save(self.path)
 
     def save(self, path: Path) -> None:
         """Write all frames so far."""
-        arrays = {f"frames/{i:04}": frame for i, frame in enumerate(self.frames)}
-        save_archive(path, {"epochs": self.epochs}, arrays | {"originals": self.originals})
+        arrays = {"originals": self.originals} | {
+            f"{kind}/{i:04}": a for kind in KINDS for i, a in enumerate(getattr(self, kind))
+        }
+        save_archive(path, {"epochs": self.epochs}, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Snapshots | None":
@@ -58,7 +86,12 @@ class Snapshots:
         if "originals" not in arrays:
             raise CheckpointError(f"{path} is damaged: missing arrays ['originals']")
         snapshots = cls(arrays.pop("originals"), 1)
-        snapshots.epochs, snapshots.frames = manifest["epochs"], list(arrays.values())
-        if len(snapshots.epochs) != len(snapshots.frames):
+        snapshots.epochs = manifest["epochs"]
+        for kind in KINDS:
+            own = [a for name, a in arrays.items() if name.startswith(f"{kind}/")]
+            setattr(snapshots, kind, own)
+        count = len(snapshots.epochs)
+        planes = {len(snapshots.planes), len(snapshots.means)}
+        if len(snapshots.frames) != count or planes not in ({0}, {count}):
             raise CheckpointError(f"{path} is damaged: its frames are not those of its epochs")
         return snapshots

@@ -151,6 +151,10 @@ ROWS: Table = {
     "explain: a link to itself": ("explain run -o loop", "exists already: choose another name"),
     "explain: below a file": ("explain run -o table.csv/x.html", "cannot be written: Not a dir"),
     "explain: below nothing": ("explain run -o no/x.html", "cannot be written: No such file"),
+    # explore
+    "explore: no run named": ("explore", "the following arguments are required: RUN"),
+    "explore: a file that is there": ("explore run --out tiny.npz", "exists already: choose"),
+    "explore: below a file": ("explore run -o table.csv/x.html", "cannot be written: Not a dir"),
     # plot
     "plot: no run named": ("plot", "the following arguments are required: RUN"),
     "plot: into a file": ("plot run --out table.csv --quiet", "it is a file, not a folder"),

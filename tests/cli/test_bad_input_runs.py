@@ -38,7 +38,7 @@ CASES: Table = {
 }
 
 
-COMMANDS = ("evaluate", "plot", "complete", "explain")
+COMMANDS = ("evaluate", "plot", "complete", "explain", "explore")
 ROWS: Table = {
     f"{command}: {name}": (f"{command} {run} --quiet", fragment)
     for command in COMMANDS

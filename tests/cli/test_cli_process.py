@@ -13,7 +13,8 @@ from scratchvae import __version__
 
 COMMANDS = (
     "train", "verify", "reproduce", "evaluate", "complete", "plot", "replay", "estimators",
-    "gradcheck", "exercises", "info", "explain", "export", "completion",
+    "gradcheck", "exercises", "info", "explain", "explore",
+    "export", "completion",
 )  # fmt: skip
 
 

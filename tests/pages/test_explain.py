@@ -12,7 +12,7 @@ from scratchvae.backend import get_backend
 from scratchvae.cli.main import main
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import Model
-from scratchvae.pages import write_explanation
+from scratchvae.pages.explain import write_explanation
 from scratchvae.pages.microscope import Specimen, specimen_for_the_purpose, specimen_of_run
 
 ARRAYS = (

@@ -12,7 +12,7 @@ from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError, RunError
 from scratchvae.layers import Dense
 from scratchvae.memory import FlatBuffer, Workspace
-from scratchvae.pages import write_explanation
+from scratchvae.pages.explain import write_explanation
 from scratchvae.pages.microscope import examine, specimen_for_the_purpose, specimen_of_run
 from scratchvae.training.nonfinite.trace import StepTrace
 

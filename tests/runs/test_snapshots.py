@@ -10,7 +10,7 @@ from scratchvae.backend import get_backend
 from scratchvae.errors import CheckpointError
 from scratchvae.models import Model
 from scratchvae.runs import Snapshots
-from scratchvae.runs.snapshots import frame_epochs
+from scratchvae.runs.snapshots import frame_epochs, plane_points
 
 
 @pytest.fixture
@@ -38,6 +38,24 @@ def test_frames_come_back_in_the_order_of_their_epochs(epochs, model, tmp_path: 
     for ours, its in zip(snapshots.frames, saved.frames, strict=True):
         np.testing.assert_array_equal(ours, its)
     np.testing.assert_array_equal(saved.originals, snapshots.originals)
+
+
+@pytest.mark.parametrize("latent", [2, 3])
+def test_of_two_latent_units_the_plane_and_the_places_of_images_are_kept(latent, tmp_path) -> None:
+    plane_model = Model(settings(latent_dim=latent).make_vae(12), get_backend("cpu"))
+    images = tiny().test.values()
+    snapshots = Snapshots(images[:3], 3, tmp_path / "film.npz", scattered=images)
+    for epoch in (1, 2, 3):
+        snapshots(epoch, plane_model)
+    saved = Snapshots.load(tmp_path / "film.npz")
+    assert saved is not None
+    assert len(saved.planes) == len(saved.means) == (3 if latent == 2 else 0)
+    if latent == 2:
+        np.testing.assert_array_equal(saved.means[0], plane_model.encode(images).mu)
+        points = plane_points()
+        assert points[0].tolist() == [-3, 3]
+        assert points[-1].tolist() == [3, -3]
+        np.testing.assert_allclose(saved.planes[1], plane_model.decode(points), atol=1e-3)
 
 
 def test_a_film_without_a_path_is_not_saved_and_one_that_is_not_there_is_none(

@@ -3,7 +3,7 @@
 The layers, the likelihood and the estimator are the very objects that train. Each is wrapped, and
 what it has written is recorded before anything else runs: an infinity that the next layer hides (a
 ReLU turns −∞ into 0, in place) is found, too. A record holds the array's name, the labels of the
-equation that computed it, the code that states it, and its largest magnitude.
+equation that computed it, and its largest magnitude.
 
 Docstrings are data here: the label of an equation is read from the docstring of the method that
 was called, so that it cannot disagree with the code. Where there is none (a layer of the user's
@@ -44,8 +44,6 @@ class ArrayRecord(NamedTuple):
     bad: int  # the number of entries that are infinite or NaN
     first: tuple[int, ...]  # the index of the first of them
     value: float  # its value: inf, -inf or nan
-    key: str = ""  # a short name, for programs: "encoder.0.y", "z", "grad.decoder.0.W"
-    code: Any = None  # the function, method or class that computed it
 
     @property
     def size(self) -> int:
@@ -89,11 +87,14 @@ class StepTrace:
         key: str = "",
         code: object = None,
     ) -> None:
-        """Record the array ``a``, just computed at ``place`` by ``code``. Waits for the device."""
+        """Record the array ``a``, just computed at ``place``. Waits for the device.
+
+        For a trace that keeps more: a short name, ``key``, such as "encoder.0.y" or
+        "grad.decoder.0.W", and the function, method or class that computed it, ``code``.
+        """
         host = self.bk.to_host(a)
         if host.size:
-            record = _record(name, host, place, equations)
-            self.records.append(record._replace(key=key, code=code))
+            self.records.append(_record(name, host, place, equations))
 
     # ---- the parts of a step -----------------------------------------------------------------
 
