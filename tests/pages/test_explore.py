@@ -76,7 +76,7 @@ CONVOLUTIONS = (
         "--hidden 8 --activation tanh --head logstd --latent-dim 4",
         "--hidden 8 --likelihood gaussian-per-pixel",
         "--hidden 8 --likelihood gaussian --std 0.2 --mean identity",
-        "--hidden 8 --likelihood categorical --activation sigmoid",
+        "--hidden 8 --likelihood categorical --binarize threshold --activation sigmoid",
         CONVOLUTIONS,
     ],
 )

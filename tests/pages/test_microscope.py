@@ -168,7 +168,7 @@ def test_an_image_that_is_not_there_is_refused(small: Run):
     [
         "--estimator iwae --samples 3 --hidden 8",
         "--likelihood gaussian-learned --hidden 8",
-        "--likelihood categorical --hidden 8",
+        "--likelihood categorical --binarize threshold --hidden 8",
         "--encoder 'reshape 3 4 1' 'conv 2 3' flatten --decoder 'dense 12'",
     ],
 )
