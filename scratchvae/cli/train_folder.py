@@ -10,7 +10,7 @@ from scratchvae.cli.common import print_message
 from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
-from scratchvae.figures.run import figure_originals, visible_of
+from scratchvae.figures.run import figure_originals
 from scratchvae.models import Model
 from scratchvae.pages import write_run_report
 from scratchvae.runs import RunFolder, Snapshots
@@ -73,7 +73,7 @@ def train_in_folder(
     with folder.locked():
         if settings["figures"]:
             originals = figure_originals(prepared)
-            some = visible_of(prepared.test.take(slice(0, SCATTERED)), prepared.config)
+            some = rows_of(prepared.test.take(slice(0, SCATTERED)), prepared)
             epochs, path = prepared.config.epochs, folder.snapshots_path
             snapshots = Snapshots(originals, epochs, path, scattered=some)
             if resume:

@@ -11,6 +11,7 @@ from scratchvae.pages.microscope import (
     specimen_for_the_purpose,
     specimen_of_run,
 )
+from scratchvae.pages.network import require_plain
 from scratchvae.pages.single_file import equations_for, link_to, require_new, write_page
 from scratchvae.runs import Checkpoint
 from scratchvae.training import Prepared
@@ -27,9 +28,11 @@ def write_explanation(
 
     Two models: a 4-3-2 VAE made for the page, and the run's own, each with a step of one image:
     training image number ``image`` of the run. Raises ``RunError`` if the file exists or can't be
-    written, ``ConfigError`` for an image that is not there.
+    written, ``ConfigError`` for an image that is not there and for a model with parts that a page
+    does not know.
     """
     require_new(path)
+    require_plain(model.vae)
     specimens = (
         specimen_for_the_purpose(),
         specimen_of_run(name, model, checkpoint, prepared, image),

@@ -16,7 +16,13 @@ from scratchvae.evaluation import as_seen_by_model, evaluate
 from scratchvae.evaluation.units import is_active
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import Model
-from scratchvae.pages.network import describe_network, packed, unpacked, what_is_unknown
+from scratchvae.pages.network import (
+    describe_network,
+    packed,
+    require_plain,
+    unpacked,
+    what_is_unknown,
+)
 from scratchvae.pages.single_file import require_new, write_page
 from scratchvae.runs import Checkpoint, Snapshots
 from scratchvae.runs.snapshots import REACH, SIDE
@@ -52,15 +58,16 @@ def write_explorer(
 
     The weights lie in it in float16, and the error that this makes is on the page. Raises
     ``RunError`` if the file exists or can't be written, ``ConfigError`` for a table, which has no
-    images, and for a model with a class that a page does not know.
+    images, and for a model with parts that a page does not know.
     """
     require_new(path)
+    require_plain(model.vae)
     dataset, network = prepared.dataset, describe_network(model)
     if dataset.image_shape is None:
         raise ConfigError(f"{dataset.name} is a table, and an explorer draws images")
     unknown = what_is_unknown(network)
     if unknown:
-        raise ConfigError(f"a page cannot compute {unknown}, which is no class of this package")
+        raise ConfigError(f"a page cannot compute {unknown}, whose equations it does not have")
     weights = {p: packed(a, "float16") for p, a in model.params.to_host().items()}
     test = prepared.test.take(slice(0, SCATTERED))
     images = as_seen_by_model(test, seed=prepared.config.seed)

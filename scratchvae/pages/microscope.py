@@ -26,7 +26,7 @@ from scratchvae.models import VAE, BoundVAE, Model
 from scratchvae.optim import Adam, Optimizer
 from scratchvae.pages.network import describe_network, packed, vae_for_the_purpose, why_not_live
 from scratchvae.runs import Checkpoint
-from scratchvae.studies.equations import called
+from scratchvae.studies.equations import called, source_text
 from scratchvae.training import Prepared
 from scratchvae.training.nonfinite.trace import ArrayRecord, Labels, StepTrace
 from scratchvae.training.step import Weighting
@@ -359,11 +359,10 @@ def _code_of(code: Any) -> Iterator[tuple[str, Any]]:
 
 def source_of(code: Any) -> Json:
     """A function's file, line and text. The file of a class of the user's own is its name."""
-    lines, number = inspect.getsourcelines(code)
-    path = Path(inspect.getsourcefile(code) or "")
+    path, number = Path(code.__code__.co_filename), code.__code__.co_firstlineno
     inside = path.is_relative_to(PACKAGE)
     file = path.relative_to(PACKAGE.parent).as_posix() if inside else path.name
-    return {"file": file, "line": number, "text": inspect.cleandoc("".join(lines))}
+    return {"file": file, "line": number, "text": source_text(code)}
 
 
 def _arrays(seen: Microscope) -> Iterator[tuple[str, Json]]:

@@ -7,9 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend import get_backend
+from scratchvae.errors import ConfigError
 from scratchvae.latent import AnalyticKL, LogStdHead
 from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Sequential, Sigmoid, Tanh
-from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, GaussianLikelihood
+from scratchvae.likelihoods import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    GaussianLikelihood,
+)
 from scratchvae.memory import Shape
 from scratchvae.models import VAE, Model
 from scratchvae.types import Json, JsonView
@@ -19,6 +26,15 @@ KINDS: dict[type[Layer], str] = {
     Conv2D: "conv", ConvTranspose2D: "conv-transpose",
 }  # fmt: skip
 UNKNOWN = "unknown"  # a class of the user's own
+
+
+def require_plain(vae: VAE) -> None:
+    """``ConfigError`` for a model that is more than an encoder, a Gaussian z and a decoder."""
+    if type(vae) is not VAE:
+        raise ConfigError(
+            f"a page shows a plain VAE, and this model is a {type(vae).__name__}, whose further "
+            "parts it cannot draw: look at the figures of its report"
+        )
 
 
 def describe_network(model: Model) -> Json:
@@ -53,7 +69,7 @@ def why_not_live(model: Model, network: Json) -> str:
         return "it has convolutions, whose backward pass this page does not repeat"
     if type(model.vae.estimator) is not AnalyticKL:
         return f"its estimator is {model.vae.estimator!r}, and the page repeats that of E2 alone"
-    if type(model.vae.likelihood) not in (Bernoulli, Gaussian):
+    if type(model.vae.likelihood) not in (Bernoulli, ContinuousBernoulli, Gaussian):
         return (
             f"its likelihood is {model.vae.likelihood!r}, whose gradient the page does not repeat"
         )
@@ -92,8 +108,8 @@ def _layers(part: str, layers: Sequential, row: Shape) -> list[Json]:
 def _likelihood(model: Model) -> Json:
     likelihood = model.vae.likelihood
     about: Json = {"kind": UNKNOWN, "text": repr(likelihood), "name": likelihood.describe()}
-    if type(likelihood) is Bernoulli:
-        about["kind"] = "bernoulli"
+    if type(likelihood) in (Bernoulli, ContinuousBernoulli):
+        about["kind"] = "bernoulli" if type(likelihood) is Bernoulli else "continuous-bernoulli"
     elif type(likelihood) is Categorical:
         about |= {"kind": "categorical", "levels": likelihood.n_levels}
     elif isinstance(likelihood, GaussianLikelihood):

@@ -135,11 +135,29 @@ function runLayers(layers, params, x, rows = 1, Numbers = Float32Array) {
 /** log(1 + eᵃ) without overflow  (E18). */
 const softplus = (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
 
-/** E[x|z] of every pixel from the logits  (E20, E58). */
+/** The mean of the density a e^(a x) / (e^a − 1) on [0, 1]  (E201); a series where it is 0/0. */
+function continuousMean(a) {
+  if (Math.abs(a) > 0.5) return -1 / Math.expm1(-a) - 1 / a;
+  return 0.5 + a / 12 - a ** 3 / 720 + a ** 5 / 30240 - a ** 7 / 1209600 + a ** 9 / 47900160;
+}
+
+/** log (e^a − 1)/a, that density's normalization  (E200). */
+function continuousNorm(a) {
+  const n = -Math.abs(a);
+  if (n < -0.5) return Math.log(Math.expm1(n) / n) + Math.max(a, 0);
+  return a / 2 + a ** 2 / 24 - a ** 4 / 2880 + a ** 6 / 181440 - a ** 8 / 9676800 + a ** 10 / 479001600;
+}
+
+/** The mean of a pixel from its logit  (E20, E201). */
+function meanOfLogit(likelihood, a) {
+  if (likelihood.kind === "gaussian" && likelihood.mean === "identity") return a;
+  return likelihood.kind === "continuous-bernoulli" ? continuousMean(a) : sigmoid(a);
+}
+
+/** E[x|z] of every pixel from the logits  (E20, E58, E201). */
 function pixelMeans(likelihood, logits, pixels) {
-  const identity = likelihood.kind === "gaussian" && likelihood.mean === "identity";
   if (likelihood.kind !== "categorical")
-    return Float64Array.from(logits, identity ? (a) => a : sigmoid);
+    return Float64Array.from(logits, (a) => meanOfLogit(likelihood, a));
   const L = likelihood.levels, means = new Float64Array(pixels);
   for (let d = 0; d < pixels; d++) {
     const { shares } = softmax(logits, d, pixels, L);
@@ -156,7 +174,7 @@ function softmax(logits, d, pixels, L) {
   return { a, shares: powers.map((each) => each / total), logTotal: most + Math.log(total) };
 }
 
-/** −log p(x_d|z) of every pixel, in nats  (E18, E21, E56). */
+/** −log p(x_d|z) of every pixel, in nats  (E18, E21, E56, E200). */
 function pixelNll(likelihood, logits, x) {
   const D = x.length, nll = new Float64Array(D);
   if (likelihood.kind === "gaussian") {
@@ -171,22 +189,20 @@ function pixelNll(likelihood, logits, x) {
       nll[d] = logTotal - a[Math.round(x[d] * (likelihood.levels - 1))];
     }
   } else {
-    for (let d = 0; d < D; d++) nll[d] = softplus(logits[d]) - x[d] * logits[d];
+    const norm = likelihood.kind === "continuous-bernoulli" ? continuousNorm : softplus;
+    for (let d = 0; d < D; d++) nll[d] = norm(logits[d]) - x[d] * logits[d];
   }
   return nll;
 }
 
-/** The gradient of −log p(x|z) with respect to the logits  (E19, E22). */
+/** The gradient of −log p(x|z) with respect to the logits  (E19, E22, E201). */
 function nllGrad(likelihood, logits, x) {
-  const da = new Float64Array(logits.length);
-  for (let d = 0; d < x.length; d++) {
-    if (likelihood.kind === "gaussian") {
-      const identity = likelihood.mean === "identity";
-      const m = identity ? logits[d] : sigmoid(logits[d]);
-      da[d] = ((m - x[d]) / likelihood.std[d] ** 2) * (identity ? 1 : m * (1 - m));
-    } else da[d] = sigmoid(logits[d]) - x[d];
-  }
-  return da;
+  return x.map((each, d) => {
+    const m = meanOfLogit(likelihood, logits[d]);
+    if (likelihood.kind !== "gaussian") return m - each;
+    const slope = likelihood.mean === "identity" ? 1 : m * (1 - m);
+    return ((m - each) / likelihood.std[d] ** 2) * slope;
+  });
 }
 
 const sum = (a) => a.reduce((total, each) => total + each, 0);

@@ -27,6 +27,11 @@ def plane_points() -> NDArray[np.float64]:
     return np.stack([right.ravel(), up.ravel()], axis=1)
 
 
+def is_plane(model: Model) -> bool:
+    """Whether a picture belongs to every point of a plane: two latent units, and nothing given."""
+    return model.vae.latent_dim == 2 and not model.vae.condition.kind
+
+
 class Snapshots:
     """Collects the reconstructions of ``originals`` (n, D) while a model trains for ``epochs``.
 
@@ -64,7 +69,7 @@ class Snapshots:
         if epoch in self.wanted:
             self.epochs.append(epoch)
             self.frames.append(model.reconstruct(self.originals))
-            if self.scattered is not None and model.vae.latent_dim == 2:
+            if self.scattered is not None and is_plane(model):
                 self.planes.append(model.decode(plane_points()).astype(np.float16))
                 self.means.append(model.encode(self.scattered).mu)
             if self.path is not None:

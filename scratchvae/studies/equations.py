@@ -69,10 +69,10 @@ def _statement(thing: object, where: str) -> Iterator[Statement]:
             stated += [p for p in paragraphs[first + 1 : first + 2] if FORMULA.search(p)]
         words = " ".join(LABELS.sub("", " ".join(stated)).replace("``", "").split())
         words = ROLE.sub(r"\1", words)
-        yield Statement(labels, where, re.sub(r" ([.,:;])", r"\1", words), _source(thing))
+        yield Statement(labels, where, re.sub(r" ([.,:;])", r"\1", words), source_text(thing))
 
 
-def _source(thing: object) -> str:
+def source_text(thing: object) -> str:
     """The code of a function or method; "" for anything else, and where there is only bytecode."""
     if not isinstance(thing, FunctionType | MethodType):
         return ""

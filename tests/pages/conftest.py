@@ -61,12 +61,20 @@ def drawn(trained: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def train(place: Path) -> Callable[..., Run]:
     """train("--hidden 8"): a run of two epochs on the images of ``place``."""
+
     def make(options: str = "--hidden 8") -> Run:
         before = Path.cwd()
         os.chdir(place)
         try:
             out = place / f"run-{len(list(place.iterdir()))}"
-            argv = [*TRAIN.split(), "--quiet", "--no-figures", *shlex.split(options), "--out", str(out)]
+            argv = [
+                *TRAIN.split(),
+                "--quiet",
+                "--no-figures",
+                *shlex.split(options),
+                "--out",
+                str(out),
+            ]
             with contextlib.redirect_stdout(io.StringIO()):
                 assert main(argv) == 0
             run = RunFolder.open(out)

@@ -76,6 +76,7 @@ def test_what_the_page_computes_for_other_noise_and_weights_is_what_python_compu
         "--hidden 8 --activation sigmoid --head logstd --latent-dim 3",
         "--hidden 8 --likelihood gaussian --std 0.3",
         "--hidden 8 --likelihood gaussian --std 0.3 --mean identity",
+        "--hidden 8 --likelihood continuous-bernoulli",
         "--encoder 'reshape 3 4 1' flatten 'dense 5' relu --decoder 'dense 12' 'reshape 3 4'",
     ],
 )

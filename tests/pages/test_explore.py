@@ -15,6 +15,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, RunError
 from scratchvae.evaluation.interpolation import spherical
 from scratchvae.layers import Dense, Layer, Sequential
+from scratchvae.pages.explain import write_explanation
 from scratchvae.pages.explorer import write_explorer
 from scratchvae.runs import Snapshots
 
@@ -75,6 +76,7 @@ CONVOLUTIONS = (
         "--hidden 8 5",
         "--hidden 8 --activation tanh --head logstd --latent-dim 4",
         "--hidden 8 --likelihood gaussian-per-pixel",
+        "--hidden 8 --likelihood continuous-bernoulli",
         "--hidden 8 --likelihood gaussian --std 0.2 --mean identity",
         "--hidden 8 --likelihood categorical --binarize threshold --activation sigmoid",
         CONVOLUTIONS,
@@ -349,13 +351,23 @@ class OwnLayer(Layer):
 
 def test_a_layer_of_the_users_own_and_a_table_are_refused(film: Run, tmp_path):
     own = VAE(12, Sequential(Dense(4)), Sequential(OwnLayer(), Dense(12)), latent_dim=2)
-    with pytest.raises(ConfigError, match=r"a page cannot compute .*OwnLayer.*no class of this"):
+    with pytest.raises(ConfigError, match=r"a page cannot compute .*OwnLayer.*whose equations"):
         page_of(replace(film, model=Model(own)), tmp_path / "a.html")
     table = replace(
         film.prepared, dataset=Dataset("t", film.prepared.train, film.prepared.test, None)
     )
     with pytest.raises(ConfigError, match="t is a table, and an explorer draws images"):
         page_of(replace(film, prepared=table), tmp_path / "b.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conditional_model_is_refused_in_a_sentence(train, tmp_path):
+    """What is given with z has no place in the page."""
+    run = train("--hidden 8 --condition label:10")
+    with pytest.raises(ConfigError, match="a page shows a plain VAE, and this model is a Conditi"):
+        page_of(run, tmp_path / "a.html")
+    with pytest.raises(ConfigError, match="a page shows a plain VAE, and this model is a Conditi"):
+        write_explanation(tmp_path / "b.html", "run", run.model, run.checkpoint, run.prepared)
     assert list(tmp_path.iterdir()) == []
 
 

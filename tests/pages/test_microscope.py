@@ -159,8 +159,8 @@ def test_a_file_that_is_there_is_not_overwritten(small: Run, tmp_path):
 
 
 def test_an_image_that_is_not_there_is_refused(small: Run):
-    with pytest.raises(ConfigError, match="numbered 0 to 29"):
-        specimen_of_run("run", small.model, small.checkpoint, small.prepared, 30)
+    with pytest.raises(ConfigError, match="numbered 0 to 26"):
+        specimen_of_run("run", small.model, small.checkpoint, small.prepared, 27)
 
 
 @pytest.mark.parametrize(
