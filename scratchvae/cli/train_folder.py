@@ -10,7 +10,7 @@ from scratchvae.cli.common import print_message
 from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset
 from scratchvae.evaluation import describe_protocol
-from scratchvae.figures.run import figure_originals
+from scratchvae.figures.run import figure_originals, rows_of
 from scratchvae.models import Model
 from scratchvae.pages import write_run_report
 from scratchvae.runs import RunFolder, Snapshots

@@ -25,7 +25,9 @@ SIGNS = {
     "le": "≤", "leq": "≤", "lt": "<", "mid": "|", "ne": "≠", "sim": "∼", "times": "×", "to": "→",
     "odot": "⊙", "circ": "∘", "pm": "±", "ldots": "…", "dots": "…", "cdots": "⋯", "propto": "∝",
     "rightarrow": "→", "equiv": "≡", "neg": "¬", "cup": "∪", "cap": "∩", "subset": "⊂", "ll": "≪",
-    "gg": "≫", "prime": "′", "ast": "∗", "star": "⋆", "top": "⊤", "mapsto": "↦", "setminus": "∖",
+    "gg": "≫", "prime": "′", "ast": "∗", "star": "⋆", "top": "⊤", "mapsto": "↦", "setminus": "∖", "nabla": "∇", "forall": "∀", "exists": "∃", "otimes": "⊗",
+    "oplus": "⊕", "cdotp": "·", "notin": "∉", "perp": "⟂", "colon": ":", "Longrightarrow": "⟹",
+    "Rightarrow": "⇒", "implies": "⟹", "iff": "⟺", "emptyset": "∅", "sqcup": "⊔", "parallel": "∥",
 }  # fmt: skip
 FENCES = {
     "langle": "⟨", "rangle": "⟩", "lfloor": "⌊", "rfloor": "⌋", "lVert": "‖", "rVert": "‖",
@@ -34,8 +36,17 @@ FENCES = {
 }  # fmt: skip
 LARGE = {"sum": "∑", "prod": "∏", "int": "∫"}
 FUNCTIONS = ("log", "ln", "exp", "sin", "cos", "tan", "tanh", "max", "min", "arccos", "det",
-             "arg", "argmax", "sup", "inf", "lim")  # fmt: skip
-ACCENTS = {"hat": "^", "bar": "¯", "tilde": "~", "overline": "¯", "vec": "→", "dot": "˙"}
+             "arg", "argmax", "sinh", "cosh", "sup", "inf", "lim")  # fmt: skip
+ACCENTS = {
+    "hat": "^",
+    "widehat": "^",
+    "widetilde": "~",
+    "bar": "¯",
+    "tilde": "~",
+    "overline": "¯",
+    "vec": "→",
+    "dot": "˙",
+}
 WORDS = ("text", "mathrm", "mathsf", "operatorname", "mathbf", "mathcal")
 SPACES = {"quad": "1em", "qquad": "2em", ",": "0.17em", ";": "0.28em", " ": "0.25em", "!": "0em"}
 SIZES = ("big", "Big", "bigg", "Bigg")
@@ -179,7 +190,8 @@ class _Reader:
             base = self.group()
             return f'<mover accent="true">{base}<mo>{ACCENTS[name]}</mo></mover>'
         special: dict[str, Callable[[], str]] = {
-            "frac": self.fraction, "sqrt": self.root, "left": self.fenced, "mathrel": self.relation,
+            "frac": self.fraction, "tfrac": self.fraction, "dfrac": self.fraction,
+            "sqrt": self.root, "left": self.fenced, "mathrel": self.relation,
             "mathsf": self.group, "mathrm": self.group, "mathbf": self.group,
             "begin": self.lines, "substack": self.stack,
         }  # fmt: skip

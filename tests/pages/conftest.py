@@ -76,7 +76,7 @@ def train(place: Path) -> Callable[..., Run]:
                 str(out),
             ]
             with contextlib.redirect_stdout(io.StringIO()):
-                assert main(argv) == 0
+                assert main([*argv, *shlex.split(options)]) == 0
             run = RunFolder.open(out)
             model, checkpoint = run.load(get_backend("cpu", run.config().dtype))
             dataset = load_dataset("tiny.npz", reading=run.config().reading)
