@@ -25,7 +25,8 @@ SIGNS = {
     "le": "≤", "leq": "≤", "lt": "<", "mid": "|", "ne": "≠", "sim": "∼", "times": "×", "to": "→",
     "odot": "⊙", "circ": "∘", "pm": "±", "ldots": "…", "dots": "…", "cdots": "⋯", "propto": "∝",
     "rightarrow": "→", "equiv": "≡", "neg": "¬", "cup": "∪", "cap": "∩", "subset": "⊂", "ll": "≪",
-    "gg": "≫", "prime": "′", "ast": "∗", "star": "⋆", "top": "⊤", "mapsto": "↦", "setminus": "∖", "nabla": "∇", "forall": "∀", "exists": "∃", "otimes": "⊗",
+    "gg": "≫", "prime": "′", "ast": "∗", "star": "⋆", "top": "⊤", "mapsto": "↦", "setminus": "∖",
+    "nabla": "∇", "forall": "∀", "exists": "∃", "otimes": "⊗",
     "oplus": "⊕", "cdotp": "·", "notin": "∉", "perp": "⟂", "colon": ":", "Longrightarrow": "⟹",
     "Rightarrow": "⇒", "implies": "⟹", "iff": "⟺", "emptyset": "∅", "sqcup": "⊔", "parallel": "∥",
 }  # fmt: skip
