@@ -13,7 +13,8 @@ from scratchvae.studies import STAGED, StagedStudy, find_study
 from scratchvae.studies.stage_result import ablation
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDIES = ("gluon", "keras-conv", "pytorch", "tensorflow1", "flux")
+STUDIES = ("gluon", "keras-conv", "pytorch", "tensorflow1", "flux",
+           "quadrants-1", "quadrants-2", "quadrants-3")  # fmt: skip
 
 
 def page(results: Path) -> str:

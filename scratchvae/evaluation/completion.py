@@ -17,7 +17,7 @@ from scratchvae.evaluation.nll import HOST, LogMeanExp, reparameterized
 from scratchvae.latent import kl_per_unit
 from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
-from scratchvae.models.posterior import KL_ESTIMATES, BoundPosterior
+from scratchvae.models.posterior import KL_ESTIMATES, BoundPosterior, require_completing
 from scratchvae.optim import Adam
 from scratchvae.types import Values
 
@@ -121,6 +121,7 @@ def complete(
     another size or with nothing observed; ``NonFiniteError`` if the fit diverges.
     """
     settings = settings or CompletionSettings()
+    require_completing(model.vae)
     images = grey_values(images, model.vae)
     n, pixels = images.shape
     mask = observed_pixels(np.asarray(observed), pixels)

@@ -5,11 +5,12 @@ from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
-from scratchvae.layers import Dense
+from scratchvae.layers import Dense, Sequential
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import Model
 
 ACTIVE = 0.01  # a latent unit is active when the variance of its μ over images exceeds this
+NO_NOISE = -60.0  # a log σ, or log σ², beyond which σ is nothing
 
 
 def is_active(mu: NDArray) -> NDArray[np.bool_]:
@@ -29,12 +30,18 @@ def active_units(mu: NDArray) -> int:
     return int(is_active(mu).sum())
 
 
+def last_dense(name: str, layers: Sequential) -> str:
+    """The parameters' name of the layer that computes a network's [μ | log σ²] or [μ | log σ]."""
+    last = len(layers.layers) - 1
+    return f"{name}.{last - isinstance(layers.layers[last], LogStdHead)}"
+
+
 def without_units(model: Model, cut: NDArray[np.bool_]) -> Model:
     """A copy of a model in which the latent units ``cut`` (Z,) carry no information.
 
     Their q(z|x) is the prior N(0, 1) for every image, so their KL is zero, and so are their
-    weights in the decoder. Raises ``ConfigError`` unless the decoder begins with a dense layer,
-    in which a row of W belongs to each unit.
+    weights in the decoder; under a prior network, the noise of z. Raises ``ConfigError`` unless
+    the decoder begins with a dense layer, in which a row of W belongs to each unit.
     """
     vae = model.vae
     if not isinstance(vae.decoder.layers[0], Dense):
@@ -42,13 +49,18 @@ def without_units(model: Model, cut: NDArray[np.bool_]) -> Model:
             f"the decoder begins with {vae.decoder.layers[0]!r}, which has no weights of a single "
             "latent unit: units are cut out of decoders that begin with a dense layer"
         )
-    last = len(vae.encoder.layers) - 1
-    last -= isinstance(vae.encoder.layers[last], LogStdHead)
     columns = np.concatenate([cut, cut])  # of [μ | log σ²], which are 0 for N(0, 1)
     arrays = model.params.to_host()
-    arrays[f"encoder.{last}.W"][:, columns] = 0
-    arrays[f"encoder.{last}.b"][columns] = 0
-    arrays["decoder.0.W"][cut] = 0
+    last = last_dense("encoder", vae.encoder)
+    arrays[f"{last}.W"][:, columns] = 0
+    arrays[f"{last}.b"][columns] = 0
+    if "prior" in vae.networks():  # a prior network's μ of the unit stays, its noise goes
+        layers, _ = vae.networks()["prior"]
+        columns[: len(cut)] = False
+        arrays[f"{last_dense('prior', layers)}.W"][:, columns] = 0
+        arrays[f"{last_dense('prior', layers)}.b"][columns] = NO_NOISE
+    else:
+        arrays["decoder.0.W"][: len(cut)][cut] = 0
     params = FlatBuffer(model.bk, vae.layout)
     params.load(arrays)
     return Model(vae, model.bk, params=params)

@@ -9,6 +9,15 @@ from scratchvae.models.vae import VAE
 KL_ESTIMATES: dict[str, type[Estimator]] = {"analytic": AnalyticKL, "sampled": MonteCarloKL}
 
 
+def require_completing(vae: VAE) -> None:
+    """``ConfigError`` for a conditional model, whose decoder needs more than z."""
+    if vae.condition.kind:
+        raise ConfigError(
+            "a completion fits q(z) through a decoder of z alone, but this one needs its "
+            "condition, too: complete images with a model that has none"
+        )
+
+
 class BoundPosterior:
     """q(z) = N(μ, diag σ²) of every image, fitted to its observed pixels through the decoder.
 
@@ -33,11 +42,7 @@ class BoundPosterior:
     ) -> None:
         if samples < 1:
             raise ConfigError(f"the fit needs at least one sample of z per step, not {samples}")
-        if vae.networks()["decoder"][1] != vae.latent_dim:
-            raise ConfigError(
-                "a completion fits q(z) through a decoder of z alone, but this one needs its "
-                "condition, too: complete images with a model that has none"
-            )
+        require_completing(vae)
         if kl not in KL_ESTIMATES:
             raise ConfigError(f"the KL estimate {kl!r} is not one of {', '.join(KL_ESTIMATES)}")
         bk, (B, D), K, Z = params.bk, images.shape, samples, vae.latent_dim

@@ -3,7 +3,7 @@
 import reprlib
 
 from scratchvae.errors import ConfigError, did_you_mean
-from scratchvae.studies import flux, gluon, iwae, keras_conv, pytorch, tensorflow1
+from scratchvae.studies import flux, gluon, iwae, keras_conv, pytorch, quadrants, tensorflow1
 from scratchvae.studies.completion import Completed, complete_as
 from scratchvae.studies.reproduce import Reproduction, Row, Trial, reproduce, table
 from scratchvae.studies.staged import StagedStudy
@@ -19,7 +19,7 @@ from scratchvae.tables import import_own
 
 STUDIES: dict[str, Study] = {
     module.STUDY.name: module.STUDY for module in (gluon, keras_conv, pytorch, tensorflow1, flux)
-}
+} | {study.name: study for study in quadrants.STUDIES}
 
 
 STAGED: dict[str, StagedStudy] = {iwae.STUDY.name: iwae.STUDY}

@@ -6,6 +6,7 @@ import pytest
 from scratchvae import Dataset, TrainConfig, evaluate, get_backend, load, train
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError, DataError
+from scratchvae.evaluation import without_units
 from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import (
@@ -235,3 +236,16 @@ def test_what_is_not_given_is_asked_for() -> None:
     for text in ("labels", "quadrants", "quadrants:5", "quadrants:1:2", "label:0", "label:x"):
         with pytest.raises(ConfigError):
             parse_condition(text, (4, 4))
+
+
+def test_a_unit_that_is_cut_out_tells_the_decoder_nothing() -> None:
+    for network in (None, prior()):
+        model = Model(ConditionalVAE.like(plain(), D, Label(3), network), seed=1)
+        cut = without_units(model, np.array([True, False]))
+        a, b = cut.decode([[5.0, 0.3], [-5.0, 0.3]], given=1)
+        np.testing.assert_array_equal(a, b)
+        assert np.abs(a - model.decode([[5.0, 0.3]], given=1)[0]).max() > 1e-3
+        rows = Label(3).rows(np.eye(D), np.arange(D) % 3)
+        assert np.abs(cut.terms(rows).kl[:, 0]).max() == 0
+        zero = cut.decode([[0.0, 0.3]], given=1)
+        np.testing.assert_allclose(a, zero[0], atol=1e-7)
