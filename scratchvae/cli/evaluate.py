@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,13 @@ from scratchvae.config import TrainConfig, require_same_max_level
 from scratchvae.data import PROTOCOLS, Dataset, Split
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import (
+    Diagnosis,
     Evaluation,
     LogLikelihood,
     as_seen_by_model,
+    diagnose,
     evaluate,
+    interpret,
     is_active,
     log_likelihood,
     without_units,
@@ -33,7 +37,9 @@ from scratchvae.interop import read_weights
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepare
-from scratchvae.types import Json
+from scratchvae.types import Json, JsonView
+
+IMAGES = 100  # that a diagnosis fits q(z) to, of each split
 
 
 def add_parser(commands: Commands) -> None:
@@ -44,12 +50,14 @@ def add_parser(commands: Commands) -> None:
         run,
         help="evaluate a trained model",
         description="Print ELBO, reconstruction, KL, the KL of each latent unit and the number of "
-        "active units, in nats per image; on request log p(x) by importance sampling.",
+        "active units, in nats per image; on request log p(x) by importance sampling, and a "
+        "diagnosis in words.",
         examples=[
             "scratchvae evaluate runs/digits-1",
             "scratchvae evaluate runs/digits-1 --samples 10 --json",
             "scratchvae evaluate runs/digits-1 --nll 5000 --all-protocols",
             "scratchvae evaluate runs/digits-1 --binarize dynamic --nll 500 --draws 5",
+            "scratchvae evaluate runs/digits-1 --diagnose",
             "scratchvae evaluate runs/digits-1 --weights tuned.safetensors",
         ],
     )
@@ -69,6 +77,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--cut-inactive", action="store_true",
                         help="with --nll: also without the latent units that are not "
                         "active")  # fmt: skip
+    parser.add_argument("--diagnose", action="store_true",
+                        help="say what ails the model: idle units, a decoder that ignores z, the "
+                        "encoder's and the decoder's share of what is lost, overfitting; and what "
+                        "to try")  # fmt: skip
+    parser.add_argument("--images", type=int, metavar="N",
+                        help="with --diagnose: how many test and training images q(z) is fitted "
+                        "to, one by one (default: 100)")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors",
                         help="weights of the same network (default: the run's own)")  # fmt: skip
     protocols = parser.add_mutually_exclusive_group()
@@ -104,11 +119,13 @@ def run(args: argparse.Namespace) -> int:
         head["weights"] = str(args.weights)
     draw = checkpoint.epoch if args.draw is None else args.draw
     texts, found = [], {}
+    epochs = [] if args.weights is not None else folder.metrics()[: checkpoint.epoch]
     blas_threads = checkpoint.environment.get("blas_threads")  # those of the run: the same bits
     for protocol in PROTOCOLS if args.all_protocols else (args.binarize or config.binarize,):
         try:
             with bk.limit_blas(blas_threads):
-                numbers = under(replace(config, binarize=protocol), dataset, model, draw, args)
+                asked = replace(config, binarize=protocol)
+                numbers = under(asked, dataset, model, draw, args, epochs)
         except DataError as error:
             if not args.all_protocols:
                 raise
@@ -131,6 +148,14 @@ def require_sensible(args: argparse.Namespace) -> None:
     if args.nll is None and (args.draws is not None or args.cut_inactive):
         what = "--cut-inactive" if args.cut_inactive else "--draws"
         raise ConfigError(f"{what} is about log p(x): ask for it with --nll SAMPLES")
+    if args.images is not None:
+        require_count("--images", args.images, least=2)
+        if not args.diagnose:
+            raise ConfigError("--images is about a diagnosis: ask for it with --diagnose")
+    if args.diagnose and args.split == "train":
+        raise ConfigError(
+            "a diagnosis compares training images with others: leave out --split train"
+        )
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,7 @@ class Numbers:
     likelihood: LogLikelihood | None = None  # the first of
     draws: tuple[float, ...] = ()  # log p(x) for one draw of the pixels after the other
     cut: LogLikelihood | None = None  # without the inactive units
+    diagnosis: Diagnosis | None = None
 
     def to_json(self) -> Json:
         """A dictionary that JSON can hold."""
@@ -156,6 +182,10 @@ class Numbers:
                 found["importance"] |= {"draws": self.draws, "spread_over_draws": self.spread}
         if self.cut is not None:
             found["without_inactive"] = self.cut.to_json()
+        if self.diagnosis is not None:
+            found["diagnosis"] = self.diagnosis.to_json() | {
+                "findings": [finding._asdict() for finding in interpret(self.diagnosis)]
+            }
         return found
 
     @property
@@ -165,7 +195,12 @@ class Numbers:
 
 
 def under(
-    config: TrainConfig, dataset: Dataset, model: Model, draw: int, args: argparse.Namespace
+    config: TrainConfig,
+    dataset: Dataset,
+    model: Model,
+    draw: int,
+    args: argparse.Namespace,
+    epochs: Sequence[JsonView],
 ) -> Numbers:
     """The numbers of a split under the protocol of ``config``, as the arguments ask for them."""
     require_same_max_level(config, dataset.train.max_level)
@@ -188,6 +223,12 @@ def under(
             numbers = replace(numbers, cut=estimate(without_units(model, inactive), draw=draw))
     if not all(map(math.isfinite, (result.loss, *numbers.draws))):
         raise NonFiniteError(f"the loss on the {args.split} images is not finite")
+    if args.diagnose:
+        diagnosis = diagnose(
+            model, prepared.train, images, images=args.images or IMAGES, seed=config.seed,
+            draw=draw, epochs=epochs,
+        )  # fmt: skip
+        numbers = replace(numbers, diagnosis=diagnosis)
     return numbers
 
 
@@ -222,4 +263,38 @@ def describe(numbers: Numbers, split: str, state: str) -> str:
                 f"without inactive{cut.log_p:10.3f}, a change of {cut.log_p - likelihood.log_p:.3f}"
             )
         lines.append(f"protocol: {likelihood.protocol}")
+    if numbers.diagnosis is not None:
+        lines += describe_diagnosis(numbers.diagnosis, split)
     return "\n".join(lines)
+
+
+def describe_diagnosis(d: Diagnosis, split: str) -> list[str]:
+    """The numbers of a diagnosis and what they say, in lines."""
+    info, rows = d.information, [
+        ("bound of the encoder", "elbo"),
+        ("bound of q, fitted by image", "refitted"),
+        ("log p(x)", "log_p"),
+        ("amortization gap", "amortization"),
+        ("approximation gap", "approximation"),
+    ]  # fmt: skip
+    sides = [f"{gaps.images} {name}" for gaps, name in ((d.test, split), (d.train, "training"))]
+    lines = ["", f"{'diagnosis, nats per image':30}" + "".join(f"{side:>22}" for side in sides)]
+    for words, name in rows:
+        cells = "".join(f"{getattr(gaps, name)!s:>22}" for gaps in (d.test, d.train))
+        lines.append(f"{words:30}{cells}")
+    kl = "  ".join(f"{each.value:.3f} ± {each.error:.3f}" for each in d.kl_per_unit)
+    lines += [
+        f"{'encoder overfitting':30}{d.encoder_overfitting!s:>22}",
+        f"{'decoder overfitting':30}{d.decoder_overfitting!s:>22}",
+        f"{'what z is worth to p(x|z)':30}{d.use_of_z!s:>22}",
+        f"{'I(x; z), at least':30}{info.mutual_information!s:>22}",
+        f"{'I(x; z), at most':30}{info.upper!s:>22}",
+        f"by {info.images} {split} images, from which at most {info.limit:.3f} can be seen",
+        f"KL of each unit   {kl}",
+        f"protocol: {d.protocol}",
+    ]
+    for finding in interpret(d):
+        lines += ["", f"{finding.words}."]
+        if finding.advice:
+            lines.append(f"  Try: {finding.advice}.")
+    return lines

@@ -2,6 +2,7 @@
 
 from scratchvae.evaluation.baselines import histogram_nll, mass_of_levels
 from scratchvae.evaluation.completion import Completion, CompletionSettings, complete, log_joint
+from scratchvae.evaluation.diagnosis import Diagnosis, Gaps, diagnose
 from scratchvae.evaluation.elbo import (
     Evaluation,
     Protocol,
@@ -9,6 +10,8 @@ from scratchvae.evaluation.elbo import (
     describe_protocol,
     evaluate,
 )
+from scratchvae.evaluation.findings import Finding, interpret
+from scratchvae.evaluation.information import Estimate, Information, decompose_kl
 from scratchvae.evaluation.interpolation import interpolate
 from scratchvae.evaluation.masks import HALVES, find_mask
 from scratchvae.evaluation.nll import (
@@ -23,19 +26,27 @@ __all__ = [
     "HALVES",
     "Completion",
     "CompletionSettings",
+    "Diagnosis",
+    "Estimate",
     "Evaluation",
+    "Finding",
+    "Gaps",
     "ImportanceSampled",
+    "Information",
     "LogLikelihood",
     "Protocol",
     "active_units",
     "as_seen_by_model",
     "complete",
+    "decompose_kl",
     "describe_protocol",
+    "diagnose",
     "evaluate",
     "find_mask",
     "histogram_nll",
     "importance_sampled",
     "interpolate",
+    "interpret",
     "is_active",
     "log_joint",
     "log_likelihood",

@@ -1,7 +1,7 @@
 """Completing an image: infer q(z) from the pixels that are seen, decode those that are not."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from scratchvae.latent import kl_per_unit
 from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
 from scratchvae.models.posterior import KL_ESTIMATES, BoundPosterior, require_completing
-from scratchvae.optim import Adam
+from scratchvae.optim import SGD, Adam, Optimizer
 from scratchvae.types import Values
 
 Float64 = NDArray[np.float64]
@@ -161,23 +161,40 @@ def _fit(
     mu, logstd = settings.start(model.vae.latent_dim)
     bk.load(np.broadcast_to(mu, bound.mu.shape), bound.mu)
     bk.load(np.broadcast_to(logstd, bound.logstd.shape), bound.logstd)
-    adam = Adam(lr=settings.rate).bind(bk, bound.q, bound.dq)
     trace = []
+
+    def look(t: int) -> None:
+        if t % TRACE == 0:
+            bound.value()
+            trace.append(bk.to_host(bound.objective).astype(np.float64))
+
+    rule = Adam(settings.rate) if settings.optimizer == "adam" else SGD(settings.rate, momentum=0)
     with bk.ignore_float_errors():
-        for t in range(1, settings.steps + 1):
-            _load_noise(bound.eps, bound, settings.seed, numbers, t)
-            if t % TRACE == 0:
-                bound.value()
-                trace.append(bk.to_host(bound.objective).astype(np.float64))
-            bound.gradient()
-            if settings.optimizer == "adam":
-                adam.step(t)
-            else:
-                bound.dq.flat *= settings.rate
-                bound.q.flat -= bound.dq.flat
+        fit(bound, rule, settings.steps, settings.seed, numbers, look)
     mu, logstd = (bk.to_host(a).astype(np.float64) for a in (bound.mu, bound.logstd))
     _require_finite(settings, mu, logstd)
     return mu, logstd, np.array(trace).reshape(-1, n, 1)
+
+
+def fit(
+    bound: BoundPosterior,
+    rule: Optimizer,
+    steps: int,
+    seed: int,
+    numbers: Sequence[int],
+    look: Callable[[int], None] = lambda t: None,
+) -> None:
+    """Fit q(z) of every image by ``steps`` updates of E61, from the μ and log σ that it has.
+
+    The noise is a function of (seed, the image's number, step). ``look`` is called with the number
+    of each step when its noise is there, before the update.
+    """
+    optimizer = rule.bind(bound.bk, bound.q, bound.dq)
+    for t in range(1, steps + 1):
+        _load_noise(bound.eps, bound, seed, numbers, t)
+        look(t)
+        bound.gradient()
+        optimizer.step(t)
 
 
 def _require_finite(settings: CompletionSettings, *arrays: NDArray) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data import Split, bernoulli, describe
 from scratchvae.errors import DataError
-from scratchvae.evaluation.units import active_units
+from scratchvae.evaluation.units import is_active
 from scratchvae.models import Condition, Model
 from scratchvae.types import Json
 
@@ -42,6 +42,7 @@ class Evaluation:
     kl: float
     kl_per_unit: list[float]
     active_units: int  # E34
+    inactive_units: list[int]  # the others, counted from 0
     images: int
     samples: int  # z per image
     protocol: str
@@ -83,6 +84,7 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
         square_sum += float(((nll + kl) ** 2).sum())
         units += terms.kl.sum(axis=0, dtype=np.float64)
         mu_parts.append(terms.mu)
+    active = is_active(np.concatenate(mu_parts))
     n = len(split)
     reconstruction, kl_mean = nll_sum / n, kl_sum / n
     variance = max(square_sum / n - (reconstruction + kl_mean) ** 2, 0.0)
@@ -93,7 +95,8 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
         reconstruction=reconstruction,
         kl=kl_mean,
         kl_per_unit=[float(u) for u in units / n],
-        active_units=active_units(np.concatenate(mu_parts)),
+        active_units=int(active.sum()),
+        inactive_units=[int(unit) for unit in np.flatnonzero(~active)],
         images=n,
         samples=model.vae.samples,
         protocol=str(describe_protocol(model, split.binarized, split.static_seed)),

@@ -255,10 +255,12 @@ class Loop:
                 "test_loss": test.loss,
                 "test_reconstruction": test.reconstruction,
                 "test_kl": test.kl,
+                "inactive_units": test.inactive_units,
             }
         if evaluated and self.prepared.validation is not None:
             held_out = self.evaluate(self.prepared.validation, "validation", epoch)
             metrics["validation_loss"] = held_out.loss
+            metrics.setdefault("inactive_units", held_out.inactive_units)
             improved = held_out.loss < self.best
             if improved:
                 self.best, self.result.best_epoch = held_out.loss, epoch

@@ -47,6 +47,15 @@ ROWS: Table = {
     "evaluate: one protocol and all": (
         "evaluate run --binarize none --all-protocols", "not allowed with argument --binarize",
     ),
+    "evaluate: images for no diagnosis": (
+        "evaluate run --images 5 --quiet", "about a diagnosis: ask for it with --diagnose",
+    ),
+    "evaluate: a diagnosis of one image": (
+        "evaluate run --diagnose --images 1 --quiet", "--images must be at least 2, not 1",
+    ),
+    "evaluate: a diagnosis of the training images": (
+        "evaluate run --diagnose --split train", "training images with others: leave out --split",
+    ),
     "evaluate: an unknown device": ("evaluate run --device tpu", "invalid choice: 'tpu'"),
     # exercises
     "exercises: no action": ("exercises", "the following arguments are required: ACTION"),

@@ -27,7 +27,7 @@ def test_evaluate_prints_every_number_as_json(cli, run) -> None:
     content = json.loads(answer.out)
     assert list(content) == [
         "run", "split", "epoch", "elbo", "elbo_standard_error", "loss", "reconstruction", "kl",
-        "kl_per_unit", "active_units", "images", "samples", "protocol",
+        "kl_per_unit", "active_units", "inactive_units", "images", "samples", "protocol",
     ]  # fmt: skip
     assert content["elbo"] == pytest.approx(-content["reconstruction"] - content["kl"])
     assert sum(content["kl_per_unit"]) == pytest.approx(content["kl"])
@@ -89,6 +89,46 @@ def test_evaluating_twice_and_on_the_strict_device_gives_the_same_numbers(cli, r
     answers = [cli(*asked, device) for device in ("cpu", "cpu", "strict")]
     assert answers[0] == answers[1] == answers[2]
     assert answers[0].err == ""
+
+
+def test_every_epoch_says_which_units_are_inactive(cli, run) -> None:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    content = json.loads(cli("evaluate", "run", "--json").out)
+    assert lines[content["epoch"] - 1]["inactive_units"] == content["inactive_units"]
+    assert len(lines) == 2
+
+
+def test_a_diagnosis_is_there_in_numbers_and_in_words(cli, run) -> None:
+    asked = ("evaluate", "run", "--diagnose", "--images", 4)
+    content = json.loads(cli(*asked, "--json").out)
+    plain = json.loads(cli("evaluate", "run", "--json").out)
+    found = content.pop("diagnosis")
+    assert content == plain
+    assert (found["test"]["images"], found["train"]["images"]) == (4, 4)
+    kl = [unit["value"] for unit in found["kl_per_unit"]]
+    assert kl == pytest.approx(plain["kl_per_unit"], rel=1e-6)
+    assert found["inactive"] == plain["inactive_units"]
+    words = [finding["words"] for finding in found["findings"]]
+    text = cli(*asked).out
+    assert all(f"\n{sentence}.\n" in f"{text}\n" for sentence in words)
+    gap = found["test"]["amortization"]
+    lines = {line[:30].strip(): line[30:].split() for line in text.splitlines()}
+    assert lines["amortization gap"][:3] == [f"{gap['value']:.3f}", "±", f"{gap['error']:.3f}"]
+    assert lines["diagnosis, nats per image"] == ["4", "test", "4", "training"]
+
+
+def test_a_diagnosis_of_images_that_were_held_out_says_so(cli, run) -> None:
+    text = cli("evaluate", "run", "--diagnose", "--images", 3, "--split", "validation").out
+    assert "3 validation" in text
+    assert "by 5 validation images" in text
+
+
+def test_a_diagnosis_knows_nothing_of_the_epochs_of_other_weights(cli, run) -> None:
+    assert cli("export", "run", "w.safetensors").code == 0
+    options = ("--diagnose", "--images", 2, "--json", "--weights", "w.safetensors")
+    found = json.loads(cli("evaluate", "run", *options).out)["diagnosis"]
+    assert found["trend"] is None
+    assert set(found["inactive_since"].values()) <= {None}
 
 
 def test_evaluating_writes_nothing(cli, run) -> None:

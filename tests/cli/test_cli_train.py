@@ -12,7 +12,8 @@ from scratchvae.cli.main import make_parser
 from scratchvae.cli.train import SIGNAL_EXITS
 from scratchvae.config import TrainConfig
 
-KEYS = ["epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "seconds"]
+KEYS = ["epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "inactive_units"]
+KEYS += ["seconds"]
 
 
 def metrics(run: Path) -> list[dict]:
@@ -120,7 +121,7 @@ def test_a_validation_split_adds_its_loss_its_best_epoch_and_its_checkpoint(
     assert f"best epoch on the validation split: {best}" in answer.out
     assert f"validation {losses[0]:.3f}" in answer.err
     assert (here / "run" / "best.npz").exists()
-    assert all(list(m) == [*KEYS[:5], "validation_loss", "seconds"] for m in metrics(here / "run"))
+    assert all(list(m) == [*KEYS[:6], "validation_loss", "seconds"] for m in metrics(here / "run"))
 
 
 def test_patience_ends_a_run_early_with_exit_code_0(cli, here, tiny_train) -> None:

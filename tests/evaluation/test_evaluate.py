@@ -280,10 +280,18 @@ def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch_to_the_bit(
     assert held_out.loss == line["validation_loss"]
 
 
+def test_e34_the_units_that_are_not_active_are_named() -> None:
+    model, split = a_model(), images(20)
+    found = evaluate(model, split)
+    variance = model.encode(split.values()).mu.var(axis=0)
+    assert found.inactive_units == [j for j, v in enumerate(variance) if v <= 0.01]
+    assert found.active_units + len(found.inactive_units) == len(variance)
+
+
 def test_the_result_is_what_json_can_hold() -> None:
     content = evaluate(a_model(), images(5)).to_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert list(content) == [
         "elbo", "elbo_standard_error", "loss", "reconstruction", "kl", "kl_per_unit",
-        "active_units", "images", "samples", "protocol",
+        "active_units", "inactive_units", "images", "samples", "protocol",
     ]  # fmt: skip

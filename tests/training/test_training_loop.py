@@ -1,5 +1,6 @@
 """The loop: what an epoch visits, what its numbers mean, and that a seed decides everything."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -23,9 +24,11 @@ from scratchvae.backend.noise import Purpose, Stream, normal, uniform
 from scratchvae.backend.strict import CaptureError
 from scratchvae.data import Dataset, Split, binarize
 from scratchvae.errors import ConfigError, DataError
+from scratchvae.evaluation import evaluate
 from scratchvae.models import Model
 from scratchvae.runs import RunFolder
 from scratchvae.training import Training, epoch_order, prepare, train
+from scratchvae.training.loop import train_prepared
 
 KINDS = {
     "Bernoulli on grey pixels": {},
@@ -147,7 +150,7 @@ def test_the_same_seed_gives_the_same_numbers_to_the_bit_and_another_seed_others
     assert first.model.params.flat.tobytes() == again.model.params.flat.tobytes()
     other = trained(settings(**KINDS[kind], seed=1))
     for mine, theirs in zip(numbers(first), numbers(other), strict=True):
-        assert all(mine[key] != theirs[key] for key in mine if key != "epoch")
+        assert all(mine[key] != theirs[key] for key in mine if key.endswith("loss"))
 
 
 @pytest.mark.parametrize("max_level", [255, 1, None])
@@ -278,12 +281,22 @@ def test_metrics_jsonl_has_exactly_the_keys_that_are_promised(validation: int, t
     config = settings(validation=validation, epochs=3)
     folder = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     result = train(config, tiny(), backend=get_backend("cpu"), run=folder)
-    keys = ["epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl"]
+    keys = ["epoch", "train_loss", "test_loss", "test_reconstruction", "test_kl", "inactive_units"]
     keys += ["validation_loss"] * bool(validation) + ["seconds"]
     assert [list(line) for line in folder.metrics()] == [keys] * 3
     assert folder.metrics() == result.metrics
     assert [line["epoch"] for line in result.metrics] == [1, 2, 3]
     assert 0 < sum(line["seconds"] for line in result.metrics) <= result.seconds
+
+
+def test_without_test_images_the_units_are_those_of_the_validation_split() -> None:
+    config = settings(validation=5, epochs=1)
+    prepared = replace(prepare(config, tiny()), tested=False)
+    result = train_prepared(prepared, backend=get_backend("cpu"))
+    (line,) = result.metrics
+    assert "test_loss" not in line
+    expected = evaluate(result.model, prepared.validation, seed=config.seed, draw=1)
+    assert line["inactive_units"] == expected.inactive_units
 
 
 def test_progress_hears_of_every_step_and_of_the_mean_loss_of_those_it_hears_of(

@@ -66,6 +66,11 @@ AREAS: tuple[Area, ...] = (
         ("evaluation/test_completion.py", "studies/test_study_completion.py"),
     ),
     Area(
+        "diagnosis",
+        ("evaluation.information", "evaluation.diagnosis", "evaluation.findings"),
+        ("evaluation/test_information.py", "evaluation/test_diagnosis.py"),
+    ),
+    Area(
         "resume",
         ("training.state", "training.prepared", "training.clock"),
         ("training/test_training_clock.py", "training/test_training_prepared.py",
