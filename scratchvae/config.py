@@ -8,7 +8,16 @@ from typing import Any
 
 from scratchvae.data import DATASETS, PROTOCOLS, SUBSETS, Dataset, Reading, is_subset
 from scratchvae.errors import ConfigError, DataError
-from scratchvae.latent import ESTIMATORS, Estimator
+from scratchvae.latent import (
+    ESTIMATORS,
+    FLOWS,
+    AnalyticKL,
+    Estimator,
+    Flow,
+    FlowSettings,
+    MonteCarloKL,
+    default_estimator,
+)
 from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import (
     LIKELIHOODS,
@@ -70,6 +79,8 @@ class TrainConfig:
     beta: float = 1.0
     samples: int = 1  # draws of z per image
     estimator: str = "analytic"  # of the bound and its gradient, a key of latent.ESTIMATORS
+    posterior: str = "gaussian"  # q(z|x): Gaussian, or carried on by a flow, a key of latent.FLOWS
+    flow_length: int | None = None  # how many maps a flow has; None: as many as its class says
     kl_warmup: int = 0  # steps over which the KL's weight grows from 0 to beta
     free_bits: float = (
         0.0  # nats of KL that a latent unit may have without paying; `analytic` alone
@@ -179,11 +190,25 @@ class TrainConfig:
             self.make_optimizer()
         else:
             look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
+        self._check_flow()
         self._check_estimator()
+
+    def _check_flow(self) -> None:
+        for setting in FlowSettings._fields:
+            name = f"flow_{setting}"
+            if getattr(self, name) is None:
+                continue
+            self._require(name, _is_int(getattr(self, name), 1), "a whole number of at least 1")
+            if setting not in self.flow_class.settings:
+                raise ConfigError(
+                    f"{name} is set, but the posterior {self.posterior!r} has no such setting: "
+                    f"leave it out, or choose one of {', '.join(_flows_with(setting))}"
+                )
+        self.make_flow().require(self.latent_dim)
 
     def _check_estimator(self) -> None:
         estimator = self.make_estimator()
-        estimator.require(self.samples, self.beta)
+        estimator.require(self.samples, self.beta, self.make_flow())
         if self.kl_warmup and not estimator.allows_beta:
             raise ConfigError(
                 f"the estimator {self.estimator!r} has no KL whose weight could grow: "
@@ -211,6 +236,7 @@ class TrainConfig:
         are read where a data set has a name.
         """
         unused = set(LikelihoodSettings._fields) - {"name", *self.likelihood_class.settings}
+        unused |= {f"flow_{s}" for s in set(FlowSettings._fields) - set(self.flow_class.settings)}
         if self.encoder:
             unused |= {"hidden", "activation"}
         if self.data in DATASETS:
@@ -254,9 +280,22 @@ class TrainConfig:
         make = self.likelihood_class.from_settings
         return instantiate("likelihood", self.likelihood, lambda: make(settings))
 
+    @property
+    def flow_class(self) -> type[Flow]:
+        """The class of the flow that makes the posterior."""
+        return look_up("posterior", self.posterior, FLOWS, Flow)
+
+    def make_flow(self) -> Flow:
+        """The flow that the settings name; one that does nothing for a Gaussian posterior."""
+        settings = FlowSettings(self.flow_length)
+        make = self.flow_class.from_settings
+        return instantiate("posterior", self.posterior, lambda: make(settings))
+
     def make_estimator(self) -> Estimator:
-        """The estimator that the settings name."""
+        """The estimator that the settings name; `analytic` with a flow is one by Monte Carlo."""
         kind = look_up("estimator", self.estimator, ESTIMATORS, Estimator)
+        if kind is AnalyticKL and not self.free_bits:
+            return default_estimator(self.make_flow())
         return instantiate("estimator", self.estimator, lambda: kind.from_settings(self.free_bits))
 
     def make_vae(self, pixels: int) -> VAE:
@@ -277,12 +316,14 @@ class TrainConfig:
 
     def _make_plain(self, pixels: int) -> VAE:
         """The layers and settings of the model, for ``pixels`` numbers that are modelled."""
+        flow = self.make_flow()
         if self.encoder:
             init = INITIALIZATIONS[self.init]
             return VAE(
                 pixels,
                 with_head(
-                    parse_layers(self.encoder, init), self.latent_dim, self.head, init, self.heads
+                    parse_layers(self.encoder, init), self.latent_dim, self.head, init, self.heads,
+                    flow,
                 ),
                 Sequential(*parse_layers(self.decoder, init)),
                 self.make_likelihood(),
@@ -290,7 +331,8 @@ class TrainConfig:
                 beta=self.beta,
                 samples=self.samples,
                 estimator=self.make_estimator(),
-            )
+                flow=flow,
+            )  # fmt: skip
         return VAE.mlp(
             pixels,
             self.hidden,
@@ -303,6 +345,7 @@ class TrainConfig:
             samples=self.samples,
             estimator=self.make_estimator(),
             heads=self.heads,
+            flow=flow,
         )
 
     def make_optimizer(self) -> Optimizer:
@@ -313,8 +356,12 @@ class TrainConfig:
 
     @property
     def trains_what_is_tested(self) -> bool:
-        """Whether the training loss is E2 with the analytic KL, as the test loss always is."""
-        return self.make_estimator().is_test_loss and not self.kl_warmup
+        """Whether the training loss is E2 as the test loss has it, see ``default_estimator``."""
+        estimator = self.make_estimator()
+        same = estimator.is_test_loss
+        if self.make_flow().length:
+            same = type(estimator) is MonteCarloKL
+        return same and not self.kl_warmup
 
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the model is evaluated after this epoch: after the last, and as asked for."""
@@ -334,7 +381,9 @@ class TrainConfig:
             words = f"{' · '.join(self.encoder)} → {self.latent_dim} → {' · '.join(self.decoder)}"
             return words + given
         sizes = "-".join(map(str, (pixels, *self.hidden, self.latent_dim)))
-        return f"{sizes}, {self.activation}{given}"
+        flow = self.make_flow()
+        made = f", {flow!r}" if flow.length else ""
+        return f"{sizes}, {self.activation}{made}{given}"
 
 
 def resolve_condition(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -422,3 +471,8 @@ def _is_number(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return abs(value) <= sys.float_info.max  # false for NaN; whole numbers have no inf
+
+
+def _flows_with(setting: str) -> list[str]:
+    """The posteriors that have a setting, by name."""
+    return [name for name, flow in FLOWS.items() if setting in flow.settings]

@@ -8,7 +8,7 @@ from scratchvae.cli.common import Typed, add_device_arguments, add_output_argume
 from scratchvae.cli.parser import suggest
 from scratchvae.config import HEADS, OUTPUT_BIASES, PRIORS, REDUCTIONS, TrainConfig
 from scratchvae.data import DATASETS, PROTOCOLS, SPLITS
-from scratchvae.latent import ESTIMATORS
+from scratchvae.latent import ESTIMATORS, FLOWS
 from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.likelihoods.gaussian import MEANS
@@ -117,6 +117,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--samples", default=d.samples, type=int, metavar="K", help="samples of z per image")
     option("--estimator", default=d.estimator, metavar="NAME", help="estimator of the bound and "
            f"its gradient: {', '.join(ESTIMATORS)}, or module:Class")  # fmt: skip
+    option("--posterior", default=d.posterior, metavar="NAME", help="q(z|x): a Gaussian, or a flow "
+           f"that carries it on: {', '.join(FLOWS)}, or module:Class")  # fmt: skip
+    parser.add_argument(
+        "--flow-length",
+        type=int,
+        default=d.flow_length,
+        metavar="L",
+        help=f"how many maps a flow has (default: {flow_defaults('length')})",
+    )
     option("--kl-warmup", default=d.kl_warmup, type=int, metavar="STEPS",
            help="steps over which the KL's weight grows from 0 to beta")  # fmt: skip
     option("--free-bits", default=d.free_bits, type=float, metavar="NATS",
@@ -176,6 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("activation", ACTIVATIONS),
         ("likelihood", LIKELIHOODS),
         ("estimator", ESTIMATORS),
+        ("posterior", FLOWS),
         ("optimizer", OPTIMIZERS),
     ):
         suggest(parser, f"--{name}", table)
@@ -185,6 +195,16 @@ def describe_settings() -> str:
     """What can be set of each optimizer, and the defaults, as its class says."""
     rules = (f"{name}: {', '.join(rule.settings_in_words())}" for name, rule in OPTIMIZERS.items())
     return "; ".join(rules)
+
+
+def flow_defaults(setting: str) -> str:
+    """What a setting of a flow is unless given, as each class says: "planar: 10, radial: 10"."""
+    found = (
+        f"{name}: {getattr(flow, f'default_{setting}')}"
+        for name, flow in FLOWS.items()
+        if setting in flow.settings
+    )
+    return ", ".join(found)
 
 
 def rate(text: str) -> float | str:

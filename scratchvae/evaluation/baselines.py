@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError
-from scratchvae.evaluation.nll import Float64, Score, reparameterized
+from scratchvae.evaluation.nll import Float64, Score, draw_z
 from scratchvae.likelihoods import ContinuousBernoulli, GaussianLikelihood
 from scratchvae.models import Model
 
@@ -55,7 +55,7 @@ def mass_of_levels(max_level: int) -> Score:
                 "mass of levels is for Gaussians and the continuous Bernoulli, not for "
                 f"{likelihood.describe()}"
             )
-        z = reparameterized(np.hstack(model.encode(x)).astype(np.float64), eps)
+        z = draw_z(model, x, eps).z
         nll = np.empty(eps.shape[:2])
         for k in range(eps.shape[1]):
             nll[:, k] = -log_masses(z[:, k]).sum(axis=1)

@@ -55,10 +55,10 @@ class Evaluation:
 def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Evaluation:
     """The ELBO (E1) and its parts, averaged over the images of a split, in nats per image.
 
-    E_q[log p(x|z)] is the mean over the model's number of samples; the KL is analytic. The split
-    carries its protocol: binarized images are evaluated as they are, "dynamic" ones are drawn
-    here. Noise and draws are functions of (seed, draw), so the same pair gives the same numbers;
-    training passes the epoch as ``draw``.
+    E_q[log p(x|z)] is the mean over the model's number of samples; the KL is analytic, or with a
+    flow the mean over the same samples. The split carries its protocol: binarized images are
+    evaluated as they are, "dynamic" ones are drawn here. Noise and draws are functions of (seed,
+    draw), so the same pair gives the same numbers; training passes the epoch as ``draw``.
 
     Raises ``DataError`` for anything but a split, for a split without images and for images that
     the model cannot score (another number of pixels, values outside [0, 1] for a Bernoulli);
@@ -149,7 +149,10 @@ def describe_protocol(model: Model, binarized: str, static_seed: int | None = No
         name += f" {model.vae.condition.describe()}"
     if likelihood.binary and binarized == "none":
         name += " on values in [0, 1] (a cross-entropy, not a density)"
-    return Protocol(describe(binarized, static_seed), name, per_image(model.vae.samples))
+    estimate = per_image(model.vae.samples)
+    if model.vae.flow.length:
+        estimate += ", KL by Monte Carlo"
+    return Protocol(describe(binarized, static_seed), name, estimate)
 
 
 def per_image(samples: int) -> str:

@@ -21,8 +21,9 @@ from scratchvae.evaluation.elbo import (
     per_image,
     require_images,
 )
-from scratchvae.latent import reparameterize
+from scratchvae.latent import LatentBuffers, reparameterize
 from scratchvae.latent.gaussian import log_ratio
+from scratchvae.memory import Workspace
 from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
 from scratchvae.types import Json, Values
@@ -178,6 +179,8 @@ def _log_weights(model: Model, x: NDArray, eps: Float64, score: Score) -> Float6
     eps = eps.astype(model.bk.dtype)
     with model.bk.ignore_float_errors():
         nll = score(model, x, eps)
+    if model.vae.flow.length:
+        return _log_weights_with_flow(draw_z(model, x, eps), nll)
     head = np.hstack(model.encode(x)).astype(np.float64)
     return log_weights(head, eps, nll)
 
@@ -198,6 +201,27 @@ def reparameterized(head: Float64, eps: NDArray) -> Float64:
     z, std = np.empty(eps.shape), np.empty((len(head), eps.shape[2]))
     reparameterize(HOST, head, std, eps, z)
     return z
+
+
+def _log_weights_with_flow(drawn: LatentBuffers, nll: NDArray) -> Float64:
+    """:func:`log_weights` where a flow carries z_0 to z_k: log q is less by log |det|  (E203)."""
+    ratio, tmp = np.empty(nll.shape), (drawn.tmp, np.empty(nll.shape), drawn.row_tmp)
+    log_ratio(HOST, drawn.head, drawn.z, drawn.eps, ratio, tmp)
+    return np.asarray(drawn.log_det - ratio - nll)
+
+
+def draw_z(model: Model, x: NDArray, eps: NDArray) -> LatentBuffers:
+    """z ~ q(z|x) in float64, of images x (n, D) and noise (n, S, Z)  (E12, E203)."""
+    flow, (n, samples, latent) = model.vae.flow, eps.shape
+    output = model.encoder_output(x).astype(np.float64)
+    workspace = Workspace(HOST, n)
+    drawn = LatentBuffers(workspace, samples, latent, output, None, has_flow=flow.length > 0)
+    drawn.eps[...] = eps
+    params = model.params if flow.length == 0 else model.params.to(HOST)
+    carried = flow.bind(workspace, drawn, params, None)
+    reparameterize(HOST, drawn.head, drawn.std, drawn.eps, drawn.z0)
+    carried.forward()
+    return drawn
 
 
 def _own_score(model: Model, x: NDArray, eps: NDArray) -> NDArray:

@@ -1,7 +1,14 @@
 """Between encoder and decoder: reparameterization, divergence from the prior, estimators."""
 
-from scratchvae.latent.buffers import LatentBuffers
-from scratchvae.latent.estimators import AnalyticKL, Estimator, FreeBits, MonteCarloKL
+from scratchvae.latent.buffers import BoundFlow, LatentBuffers
+from scratchvae.latent.estimators import (
+    AnalyticKL,
+    Estimator,
+    FreeBits,
+    MonteCarloKL,
+    default_estimator,
+)
+from scratchvae.latent.flows import Flow, FlowSettings, Planar, Radial
 from scratchvae.latent.gaussian import (
     LogStdHead,
     kl_grad,
@@ -19,18 +26,25 @@ from scratchvae.latent.score_function import Detached, ScoreFunction, ScoreFunct
 
 __all__ = [
     "ESTIMATORS",
+    "FLOWS",
     "AnalyticKL",
+    "BoundFlow",
     "Detached",
     "DoublyReparameterized",
     "Estimator",
+    "Flow",
+    "FlowSettings",
     "FreeBits",
     "ImportanceWeighted",
     "LatentBuffers",
     "LogStdHead",
     "MonteCarloKL",
+    "Planar",
+    "Radial",
     "ScoreFunction",
     "ScoreFunctionBaseline",
     "StickingTheLanding",
+    "default_estimator",
     "kl_grad",
     "kl_per_unit",
     "reparameterize",
@@ -52,3 +66,6 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         DoublyReparameterized,
     )
 }
+
+# What settings call a posterior: the flow that carries a Gaussian to it.
+FLOWS: dict[str, type[Flow]] = {cls.name: cls for cls in (Flow, Planar, Radial)}

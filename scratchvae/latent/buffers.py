@@ -1,6 +1,7 @@
 """The buffers between encoder and decoder, for the estimators that work on them."""
 
-from scratchvae.backend import Array, Number
+from scratchvae.backend import Array, Number, Weight
+from scratchvae.layers import BoundLayer
 from scratchvae.memory import Views, Workspace
 
 
@@ -10,10 +11,21 @@ class LatentBuffers:
     head = [μ | log σ²] (B, 2Z), std (B, Z), eps and z (B, K, Z); nll (B, K), kl (B, Z) and
     objective (B,) in nats. If gradients are computed, also dz (B, K, Z) and dhead (B, 2Z). All
     have the float type of the backend. ``work`` holds the buffers that an estimator asked for.
+
+    With a flow, z0 = μ + σ ε is another buffer than z, to which the flow carries it; log_det
+    (B, K) is what its maps together do to volumes, and ``flow_inputs`` (B, M) are the columns of
+    the encoder's output beyond the first 2Z, ``dflow_inputs`` their gradient. Without one, z0 is z,
+    and log_det None.
     """
 
     def __init__(
-        self, workspace: Workspace, samples: int, latent: int, head: Array, dhead: Array | None
+        self,
+        workspace: Workspace,
+        samples: int,
+        latent: int,
+        head: Array,
+        dhead: Array | None,
+        has_flow: bool = False,
     ) -> None:
         def a_sample(name: str) -> Array:
             return workspace.buffer(f"latent.{name}", latent, per=samples).reshape(
@@ -23,8 +35,19 @@ class LatentBuffers:
         self.bk, self.samples, self.latent = workspace.bk, samples, latent
         self.head: Array = head
         self.dhead: Array = dhead
+        self.flow_inputs: Array = None
+        self.dflow_inputs: Array = None
+        if has_flow:
+            self.head, self.flow_inputs = head[:, : 2 * latent], head[:, 2 * latent :]
+        if has_flow and dhead is not None:
+            self.dhead, self.dflow_inputs = dhead[:, : 2 * latent], dhead[:, 2 * latent :]
         self.std = workspace.buffer("latent.std", latent)
         self.eps, self.z, self.tmp = a_sample("eps"), a_sample("z"), a_sample("tmp")
+        self.z0 = self.z  # unless a flow is bound
+        self.log_det: Array = None
+        if has_flow:
+            self.log_det = workspace.buffer("latent.log_det", per=samples).reshape(-1, samples)
+        self.flow = BoundFlow(self)
         self.nll = workspace.buffer("likelihood.nll", per=samples).reshape(-1, samples)
         self.kl = workspace.buffer("latent.kl", latent)
         self.kl_tmp = workspace.buffer("latent.kl_tmp", latent)
@@ -40,3 +63,26 @@ class LatentBuffers:
             return factor * beta
         self.bk.xp.multiply(beta, factor, out=self.product)
         return self.product
+
+
+class BoundFlow:
+    """What carries ``latent.z0`` to ``latent.z``. This one does nothing: z0 is z."""
+
+    layers: tuple[BoundLayer, ...] = ()  # those with parameters, the same for all images
+
+    def __init__(self, latent: LatentBuffers) -> None:
+        self.latent = latent
+
+    @property
+    def reversed_layers(self) -> tuple[BoundLayer, ...]:
+        """From the last to the first."""
+        return self.layers[::-1]
+
+    def forward(self) -> None:
+        """Compute z (B, K, Z) and log_det (B, K) = Σ log |det ∂f/∂z| from z0."""
+
+    def grad_inputs(self, weight: Weight) -> None:
+        """Turn dz, the gradient with respect to z, into that with respect to z0, in place.
+
+        And write dflow_inputs. ``weight``, a number or (B, K, 1): of each sample's −log_det.
+        """

@@ -5,6 +5,7 @@ import math
 from scratchvae.backend import Array, HostArray, Number, Weight
 from scratchvae.errors import ConfigError, MissingMethodError
 from scratchvae.latent.buffers import LatentBuffers
+from scratchvae.latent.flows import Flow
 from scratchvae.latent.gaussian import (
     kl_grad,
     kl_per_unit,
@@ -36,6 +37,7 @@ class Estimator:
     kl_labels: tuple[str, ...] = ()  # the equation of its kl (B, Z)
     value_writes: tuple[str, ...] = ()  # the buffers of its work that value fills, by name
     whole_batch = False  # its value is no sum over images: the batch can't be split
+    allows_flow = False  # q may be more than a Gaussian: log q and its gradient know log_det
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -54,8 +56,13 @@ class Estimator:
             )
         return cls()
 
-    def require(self, samples: int, beta: Number) -> None:
-        """``ConfigError`` unless the estimator works with this number of samples and this β."""
+    def require(self, samples: int, beta: Number, flow: Flow | None = None) -> None:
+        """``ConfigError`` unless the estimator works with these samples, this β and this flow."""
+        if flow is not None and flow.length and not self.allows_flow:
+            raise ConfigError(
+                f"the estimator {self.name!r} is for a Gaussian q(z|x), not for one with the flow "
+                f"{flow!r}: choose monte-carlo or iwae"
+            )
         if samples < self.min_samples:
             raise ConfigError(
                 f"the estimator {self.name!r} needs at least {self.min_samples} samples per "
@@ -118,19 +125,39 @@ def sum_terms(latent: LatentBuffers, beta: Number) -> None:
 
 
 def sampled_kl(latent: LatentBuffers) -> None:
-    """Write kl (B, Z) by Monte Carlo (E45)."""
+    """Write kl (B, Z) by Monte Carlo (E45), with a flow less its log |det|  (E204).
+
+    The maps of a flow mix the units: each unit's kl then has an equal share of it.
+    """
     latent.bk.compute(
         monte_carlo_kl, latent.head, latent.z, latent.eps, latent.kl, (latent.tmp, latent.kl_tmp)
     )
+    if latent.log_det is not None:
+        latent.bk.xp.sum(latent.log_det, axis=1, out=latent.row_tmp)
+        latent.row_tmp *= 1.0 / (latent.samples * latent.latent)
+        latent.kl -= latent.row_tmp[:, None]
 
 
 def sample_cost(latent: LatentBuffers, beta: Number, cost: Array, tmp: Array) -> None:
-    """cost = nll + β (log q − log p) of every sample  (E45): (B, K); tmp is like it."""
+    """cost = nll + β (log q − log p) of every sample  (E45, E204): (B, K); tmp is like it."""
     latent.bk.compute(
         log_ratio, latent.head, latent.z, latent.eps, cost, (latent.tmp, tmp, latent.row_tmp)
     )
+    if latent.log_det is not None:
+        cost -= latent.log_det
     cost *= latent.times(beta, 1.0)
     cost += latent.nll
+
+
+def grad_through_z(latent: LatentBuffers, weight: Weight) -> None:
+    """Assign dhead from dz: back through the flow, if there is one, and through z0  (E204, E13).
+
+    ``weight``, a number or (B, K, 1): that of each sample's log q in the objective.
+    """
+    latent.flow.grad_inputs(weight)
+    latent.bk.compute(
+        reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
+    )
 
 
 class AnalyticKL(Estimator):
@@ -171,6 +198,7 @@ class MonteCarloKL(Estimator):
     name = "monte-carlo"
     label = "ELBO with a Monte-Carlo KL"
     kl_labels = ("E45",)
+    allows_flow = True
 
     def value(self, latent: LatentBuffers, beta: Number) -> None:
         """objective = 1/K Σ_k (nll + β (log q − log p))  (E45)."""
@@ -179,12 +207,9 @@ class MonteCarloKL(Estimator):
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """dz receives + z from −log p(z), log σ² receives −½ from log q  (E46)."""
-        log_ratio_grad(
-            latent.bk, latent.z, latent.times(beta, weight / latent.samples), latent.dz, latent.tmp
-        )
-        latent.bk.compute(
-            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
-        )
+        of_sample = latent.times(beta, weight / latent.samples)
+        log_ratio_grad(latent.bk, latent.z, of_sample, latent.dz, latent.tmp)
+        grad_through_z(latent, of_sample)
         dlogvar = latent.dhead[:, latent.latent :]
         dlogvar -= latent.times(beta, 0.5 * weight)
 
@@ -256,3 +281,11 @@ class FreeBits(AnalyticKL):
         """The objective of all N images as one batch."""
         units = kl.mean(axis=0, dtype="float64").clip(min=self.nats)
         return float(nll.mean(dtype="float64")) + beta * float(units.sum())
+
+
+def default_estimator(flow: Flow) -> Estimator:
+    """E2, with the analytic KL where q is Gaussian, and by Monte Carlo where a flow is part of it.
+
+    So is every model evaluated, too, whatever estimator trained it.
+    """
+    return MonteCarloKL() if flow.length else AnalyticKL()

@@ -4,7 +4,7 @@ import math
 
 from scratchvae.backend import Array, Backend, HostArray, Number, invisible_weight
 from scratchvae.latent.buffers import LatentBuffers
-from scratchvae.latent.estimators import Estimator, sample_cost, sampled_kl
+from scratchvae.latent.estimators import Estimator, grad_through_z, sample_cost, sampled_kl
 from scratchvae.latent.gaussian import log_ratio_grad, path_grad, reparameterize_grad
 from scratchvae.memory import Views, Workspace
 
@@ -46,6 +46,7 @@ class ImportanceWeighted(Estimator):
     kl_labels = ("E45",)
     value_writes = ("cost", "weights")
     allows_beta = False
+    allows_flow = True
     sums_terms = False
 
     def work(self, workspace: Workspace, samples: int, latent: int) -> Views:
@@ -76,10 +77,9 @@ class ImportanceWeighted(Estimator):
 
     def grad_head(self, latent: LatentBuffers, weight: float, beta: Number) -> None:
         """As E46 with the normalized weights, which add up to 1  (E51)."""
-        log_ratio_grad(latent.bk, latent.z, latent.work.dcost[:, :, None], latent.dz, latent.tmp)
-        latent.bk.compute(
-            reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
-        )
+        dcost = latent.work.dcost[:, :, None]
+        log_ratio_grad(latent.bk, latent.z, dcost, latent.dz, latent.tmp)
+        grad_through_z(latent, dcost)
         dlogvar = latent.dhead[:, latent.latent :]
         dlogvar -= 0.5 * weight
 
@@ -97,6 +97,7 @@ class StickingTheLanding(ImportanceWeighted):
     """
 
     name = "stl"
+    allows_flow = False  # its path derivative is that of a Gaussian q
     label = "importance-weighted bound, sticking-the-landing gradient"
     gradient_matches_value = False
 
@@ -125,6 +126,7 @@ class DoublyReparameterized(ImportanceWeighted):
     """
 
     name = "dreg"
+    allows_flow = False  # its path derivative is that of a Gaussian q
     label = "importance-weighted bound, doubly reparameterized gradient"
     gradient_matches_value = False
 

@@ -7,7 +7,7 @@ that one may be left out.
 
 from scratchvae.backend import Array
 from scratchvae.errors import ConfigError, require_instance
-from scratchvae.latent import Estimator, reparameterize, reparameterize_grad
+from scratchvae.latent import Estimator, Flow, reparameterize, reparameterize_grad
 from scratchvae.layers import BoundSequential, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.memory import FlatBuffer, Workspace
@@ -34,7 +34,7 @@ class ConditionalVAE(VAE):
     prior : Sequential, optional
         Maps c to [μ_p | log σ_p²] of p(z|c) = N(μ_p, diag σ_p²). Unless given, p(z|c) = N(0, I).
         The encoder says q relative to it (E221): q(z|x, c) = N(μ_p + σ_p μ, diag (σ_p σ)²).
-    latent_dim, beta, samples, estimator
+    latent_dim, beta, samples, estimator, flow
         As in :class:`VAE`.
 
     Raises
@@ -56,6 +56,7 @@ class ConditionalVAE(VAE):
         beta: float = 1.0,
         samples: int = 1,
         estimator: Estimator | None = None,
+        flow: Flow | None = None,
     ) -> None:
         require_instance(condition, Condition, "condition", "scratchvae.models.Label(10)")
         if prior is not None:
@@ -78,6 +79,7 @@ class ConditionalVAE(VAE):
             beta=beta,
             samples=samples,
             estimator=estimator,
+            flow=flow,
         )
 
     @classmethod
@@ -96,6 +98,7 @@ class ConditionalVAE(VAE):
             beta=vae.beta,
             samples=vae.samples,
             estimator=vae.estimator,
+            flow=vae.flow,
         )
 
     def __repr__(self) -> str:
@@ -117,7 +120,7 @@ class ConditionalVAE(VAE):
         self, workspace: Workspace, params: FlatBuffer, grads: FlatBuffer | None = None
     ) -> "BoundConditionalVAE":
         if grads is not None:
-            self.estimator.require(self.samples, self.beta)
+            self.estimator.require(self.samples, self.beta, self.flow)
         return BoundConditionalVAE(self, workspace, params, grads)
 
 

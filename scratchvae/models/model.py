@@ -7,7 +7,7 @@ from typing import NamedTuple
 from scratchvae.backend import Backend, HostArray, get_backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, DataError
-from scratchvae.latent import AnalyticKL
+from scratchvae.latent import default_estimator
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models.inputs import grey_values, latent_vectors, noise
 from scratchvae.models.recipe import make_vae, recipe_of
@@ -28,7 +28,10 @@ class Loss(NamedTuple):
 
 
 class Encoding(NamedTuple):
-    """q(z|x) of every image: μ and log σ², (N, Z) each, in the model's float type."""
+    """q(z|x) of every image: μ and log σ², (N, Z) each, in the model's float type.
+
+    With a flow, mu is where it carries the μ of the Gaussian, and logvar that Gaussian's.
+    """
 
     mu: HostArray
     logvar: HostArray
@@ -49,7 +52,10 @@ class LossAndGradient(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The terms of E2 of every image, in nats: nll (N, K) and kl (N, Z); and μ (N, Z)."""
+    """The terms of E2 of every image, in nats: nll (N, K) and kl (N, Z); and μ (N, Z).
+
+    With a flow, μ is that of :class:`Encoding`, and only the sum of kl has a meaning.
+    """
 
     nll: HostArray
     kl: HostArray
@@ -140,8 +146,12 @@ class Model:
         return Model(self.vae.with_samples(samples), self.bk, params=self.params)
 
     def for_evaluation(self) -> "Model":
-        """The same parameters with the analytic KL (E2), whatever estimator trained them."""
-        return Model(self.vae.with_estimator(AnalyticKL()), self.bk, params=self.params)
+        """The same parameters with E2, whatever estimator trained them.
+
+        Its KL is the analytic one, or by Monte Carlo if q(z|x) has a flow.
+        """
+        estimator = default_estimator(self.vae.flow)
+        return Model(self.vae.with_estimator(estimator), self.bk, params=self.params)
 
     # ---- the five things a VAE does ----------------------------------------------------------
 
@@ -149,12 +159,27 @@ class Model:
         """μ and log σ² of q(z|x): (N, D) -> (N, Z) each."""
         x, latent = grey_values(images, self.vae), self.vae.latent_dim
         mu, logvar = (self.bk.host_empty((len(x), latent)) for _ in range(2))
+        model = self if self.vae.samples == 1 else self.with_samples(1)
+        for start, stop, bound in model._blocks(len(x)):
+            self.bk.load(x[start:stop], bound.x)
+            bound.encoder.forward()
+            mu[start:stop] = self.bk.to_host(bound.centres())
+            logvar[start:stop] = self.bk.to_host(bound.head[:, latent:])
+        return Encoding(mu, logvar)
+
+    def encoder_output(self, images: Values) -> HostArray:
+        """All that the encoder says of q(z|x): [μ | log σ²] and, with a flow, the numbers of it.
+
+        (N, D) -> (N, 2Z) or more.
+        """
+        x = grey_values(images, self.vae)
+        columns = 2 * self.vae.latent_dim + self.vae.flow.inputs(self.vae.latent_dim)
+        output = self.bk.host_empty((len(x), columns))
         for start, stop, bound in self._blocks(len(x)):
             self.bk.load(x[start:stop], bound.x)
             bound.encoder.forward()
-            head = self.bk.to_host(bound.head)
-            mu[start:stop], logvar[start:stop] = head[:, :latent], head[:, latent:]
-        return Encoding(mu, logvar)
+            output[start:stop] = self.bk.to_host(bound.encoder.y)
+        return output
 
     def decode(self, z: Values, given: Values = None) -> HostArray:
         """E[x|z]: (N, Z), or one vector (Z,), -> (N, D).
@@ -163,39 +188,46 @@ class Model:
         images of which a part is seen and stays as it is. Raises ``DataError`` for latent vectors
         of another shape, for NaN in them, and for a condition that does not fit the model.
         """
-        z = latent_vectors(z, self.vae.latent_dim)
+        z, rows = self._to_decode(z, given)
         means = self.bk.host_empty((len(z), self.vae.modelled))
-        rows = self._rows_given(given, len(z))
+        for here, bound in self._decoded(z, rows):
+            bound.means()
+            means[here] = self.bk.to_host(bound.x_each[:, 0])
+        return self.vae.condition.complete(rows, means)
+
+    def logits(self, z: Values, given: Values = None) -> HostArray:
+        """The decoder's output, from which the likelihood takes everything: (N, Z) -> (N, D).
+
+        Of a likelihood with several logits per pixel, (N, logits_per_pixel · D). ``given`` and
+        errors as of :meth:`decode`.
+        """
+        z, rows = self._to_decode(z, given)
+        per_image = self.vae.modelled * self.vae.likelihood.logits_per_pixel
+        logits = self.bk.host_empty((len(z), per_image))
+        for here, bound in self._decoded(z, rows):
+            logits[here] = self.bk.to_host(bound.logits[:, 0])
+        return logits
+
+    def _to_decode(self, z: Values, given: Values) -> tuple[HostArray, HostArray | None]:
+        """Latent vectors (N, Z), and the rows that hold their condition, if the model has one."""
+        z = latent_vectors(z, self.vae.latent_dim)
+        return z, self._rows_given(given, len(z))
+
+    def _decoded(self, z: HostArray, rows: HostArray | None) -> Iterator[tuple[slice, BoundVAE]]:
+        """The bound model with the logits of some of the ``z`` after the others."""
         model = self if self.vae.samples == 1 else self.with_samples(1)
         for start, stop, bound in model._blocks(len(z)):
             self.bk.load(z[start:stop, None, :], bound.z)
             if rows is not None:
                 self.bk.load(rows[start:stop], bound.x)
             bound.run_decoder()
-            bound.means()
-            means[start:stop] = self.bk.to_host(bound.x_each[:, 0])
-        return self.vae.condition.complete(rows, means)
+            yield slice(start, stop), bound
 
     def _rows_given(self, given: Values, n: int) -> HostArray | None:
         """The rows that hold the condition ``given``; None for a model without one."""
         if given is None and not self.vae.condition.kind:
             return None
         return self.vae.condition.rows_given(given, n, self.vae.pixels)
-
-    def logits(self, z: Values) -> HostArray:
-        """The decoder's output, from which the likelihood takes everything: (N, Z) -> (N, D).
-
-        Of a likelihood with several logits per pixel, (N, logits_per_pixel · D). Raises
-        ``DataError`` as :meth:`decode` does.
-        """
-        z = latent_vectors(z, self.vae.latent_dim)
-        per_image = self.vae.pixels * self.vae.likelihood.logits_per_pixel
-        logits = self.bk.host_empty((len(z), per_image))
-        for start, stop, bound in self.with_samples(1)._blocks(len(z)):
-            self.bk.load(z[start:stop, None, :], bound.z)
-            bound.run_decoder()
-            logits[start:stop] = self.bk.to_host(bound.logits[:, 0])
-        return logits
 
     def pixel_nll(self, images: Values, z: Values) -> HostArray:
         """−log p(x_d|z) of every pixel, in nats: images (N, D), one z for each (N, Z) -> (N, D).
@@ -219,7 +251,7 @@ class Model:
         return nll
 
     def reconstruct(self, images: Values) -> HostArray:
-        """E[x|z] at z = μ(x): (N, D) -> (N, D)."""
+        """E[x|z] at the ``mu`` of :meth:`encode`: (N, D) -> (N, D)."""
         given = images if self.vae.condition.kind else None
         return self.decode(self.encode(images).mu, given)
 
@@ -278,7 +310,7 @@ class Model:
     # ---- image by image ----------------------------------------------------------------------
 
     def terms(self, images: Values, eps: Values = None, *, stream: Stream = FIRST_DRAW) -> Terms:
-        """The terms of E2 for every image, with the analytic KL, whatever the model's estimator.
+        """The terms of E2 for every image as :meth:`for_evaluation` has them.
 
         ``eps`` (N, K, Z) by default comes from ``stream``, for the block of images that starts at
         image i from its lane + i, so it does not depend on the number of images or their contents.
@@ -310,9 +342,8 @@ class Model:
             self.bk.load(eps, bound.eps)
 
     def _read(self, bound: BoundVAE) -> tuple[Terms, HostArray]:
-        mu = bound.head[:, : self.vae.latent_dim]
-        terms = Terms(*(self.bk.to_host(a) for a in (bound.nll, bound.kl, mu)))
-        return terms, self.bk.to_host(bound.objective)
+        nll, kl, objective = map(self.bk.to_host, (bound.nll, bound.kl, bound.objective))
+        return Terms(nll, kl, self.bk.to_host(bound.centres())), objective
 
     def _average(self, terms: Terms, objective: HostArray) -> Loss:
         reconstruction = float(terms.nll.mean(dtype="float64"))

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TypeVar
 
 from scratchvae.errors import ConfigError
-from scratchvae.latent import Estimator
+from scratchvae.latent import Estimator, Flow
 from scratchvae.layers import HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import Likelihood
 from scratchvae.models.condition import parse_condition
@@ -12,7 +12,7 @@ from scratchvae.models.conditional import ConditionalVAE
 from scratchvae.models.vae import VAE
 from scratchvae.types import Json, JsonView
 
-Part = TypeVar("Part")  # a layer, a likelihood or an estimator
+Part = TypeVar("Part")  # a layer, a likelihood, an estimator or a flow
 OWN = "scratchvae."  # only classes of this package are made again: a file can name no other code
 
 
@@ -27,6 +27,7 @@ def recipe_of(vae: VAE) -> Json:
         "decoder": [_describe(layer) for layer in vae.decoder.layers],
         "likelihood": _describe(vae.likelihood),
         "estimator": _describe(vae.estimator),
+        "flow": _describe(vae.flow),
     } | _condition_of(vae)
 
 
@@ -54,6 +55,8 @@ def make_vae(recipe: JsonView) -> VAE:
         }
         how["likelihood"] = _make(recipe["likelihood"], Likelihood)
         how["estimator"] = _make(recipe["estimator"], Estimator)
+        if "flow" in recipe:  # which older files lack
+            how["flow"] = _make(recipe["flow"], Flow)
         if not condition.kind:
             return VAE(recipe["pixels"], **how)
         return ConditionalVAE(condition.pixels(recipe["pixels"]), **how, condition=condition)

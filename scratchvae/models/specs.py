@@ -14,7 +14,7 @@
 from collections.abc import Sequence
 
 from scratchvae.errors import ConfigError
-from scratchvae.latent import LogStdHead
+from scratchvae.latent import Flow, LogStdHead
 from scratchvae.layers import (
     ACTIVATIONS,
     HEAD_STARTS,
@@ -65,12 +65,20 @@ def with_head(
     head: str,
     init: Initialization,
     heads: str = "joint",
+    flow: Flow | None = None,
 ) -> Sequential:
     """The layers, then the dense layer whose output is [μ | log σ²], by way of log σ if need be.
 
-    ``heads``: how its two halves start, a key of ``layers.HEAD_STARTS``.
+    ``heads``: how its two halves start, a key of ``layers.HEAD_STARTS``. Behind them are the
+    numbers of a ``flow``. ``ConfigError`` for a flow with other heads than the usual ones.
     """
-    last: list[Layer] = [Dense(2 * latent_dim, HEAD_STARTS[heads](init))]
+    inputs = 0 if flow is None else flow.inputs(latent_dim)
+    if inputs and (head, heads) != ("logvar", "joint"):
+        raise ConfigError(
+            f"behind a head there are {inputs} numbers of the flow {flow!r}, so that it has no "
+            "halves: set head to logvar and heads to joint"
+        )
+    last: list[Layer] = [Dense(2 * latent_dim + inputs, HEAD_STARTS[heads](init))]
     if head == "logstd":
         last.append(LogStdHead())
     return Sequential(*layers, *last)

@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 from scratchvae.backend import Array, Backend, HostArray, Number
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, call_writer, require_instance
-from scratchvae.latent import AnalyticKL, Estimator, LatentBuffers, reparameterize
+from scratchvae.latent import (
+    Estimator,
+    Flow,
+    LatentBuffers,
+    default_estimator,
+    reparameterize,
+)
 from scratchvae.layers import (
     HEAD_STARTS,
     INITIALIZATIONS,
@@ -30,7 +36,7 @@ class VAE:
     pixels : int
         D, the numbers per image.
     encoder : Sequential
-        Maps rows of D numbers to [μ | log σ²], 2 · latent_dim numbers.
+        Maps rows of D numbers to [μ | log σ²], 2 · latent_dim numbers, and to those of a flow.
     decoder : Sequential
         Maps z, latent_dim numbers, to the logits of the likelihood.
     likelihood : Likelihood, optional
@@ -44,7 +50,9 @@ class VAE:
         K, the draws of z per image.
     estimator : Estimator, optional
         Of the bound and its gradient; unless given, E2 with the analytic KL: reconstruction +
-        beta · KL, in nats per image.
+        beta · KL, in nats per image. With a flow the KL is one by Monte Carlo.
+    flow : Flow, optional
+        What makes q(z|x) more than a Gaussian: Planar(), Radial() or one of your own.
 
     Raises
     ------
@@ -65,9 +73,12 @@ class VAE:
         beta: float = 1.0,
         samples: int = 1,
         estimator: Estimator | None = None,
+        flow: Flow | None = None,
     ) -> None:
         likelihood = Bernoulli() if likelihood is None else likelihood
-        estimator = AnalyticKL() if estimator is None else estimator
+        flow = Flow() if flow is None else flow
+        require_instance(flow, Flow, "flow", "scratchvae.latent.Planar()")
+        estimator = default_estimator(flow) if estimator is None else estimator
         for name, part in (("encoder", encoder), ("decoder", decoder)):
             require_instance(part, Sequential, name, "Sequential(Dense(16), ReLU(), …)")
         require_instance(likelihood, Likelihood, "likelihood", "scratchvae.likelihoods.Bernoulli()")
@@ -87,13 +98,16 @@ class VAE:
         self.pixels, self.latent_dim = pixels, latent_dim
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.beta, self.samples = float(beta), samples
-        self.estimator = estimator
-        self.estimator.require(samples, self.beta)
+        self.estimator, self.flow = estimator, flow
+        flow.require(latent_dim)
+        estimator.require(samples, self.beta, flow)
         head = encoder.infer_shape((pixels,))
-        if head != (2 * latent_dim,):
+        columns = 2 * latent_dim + flow.inputs(latent_dim)
+        if head != (columns,):
+            for_flow = f" with the flow {flow!r}" if flow.length else ""
             raise ConfigError(
                 f"the encoder's output has shape {head}, but [mu | logvar] of "
-                f"{latent_dim} latent units has {2 * latent_dim} columns"
+                f"{latent_dim} latent units{for_flow} has {columns} columns"
             )
         modelled, (_, code) = self.modelled, self.networks()["decoder"]
         logits = decoder.infer_shape((code,))
@@ -120,6 +134,7 @@ class VAE:
         samples: int = 1,
         estimator: Estimator | None = None,
         heads: str = "joint",
+        flow: Flow | None = None,
     ) -> "VAE":
         """A VAE of dense layers; the decoder has the encoder's ``hidden`` sizes in reverse.
 
@@ -148,20 +163,22 @@ class VAE:
         sizes = [hidden] if isinstance(hidden, int) else list(hidden)
         return cls(
             pixels,
-            with_head(dense_layers(sizes, activation, start), latent_dim, head, start, heads),
+            with_head(dense_layers(sizes, activation, start), latent_dim, head, start, heads, flow),
             Sequential(*dense_layers(sizes[::-1], activation, start), logits),
             likelihood,
             latent_dim=latent_dim,
             beta=beta,
             samples=samples,
             estimator=estimator,
+            flow=flow,
         )
 
     def __repr__(self) -> str:
+        flow = f", flow={self.flow!r}" if self.flow.length else ""
         return (
             f"VAE({self.pixels}, {self.encoder!r}, {self.decoder!r}, {self.likelihood!r}, "
             f"latent_dim={self.latent_dim}, beta={self.beta:g}, samples={self.samples}, "
-            f"estimator={self.estimator!r})"
+            f"estimator={self.estimator!r}{flow})"
         )
 
     @property
@@ -177,7 +194,9 @@ class VAE:
         }
 
     def _parameters(self) -> Iterator[Parameter]:
-        """Every parameter: those of the networks, then the likelihood's."""
+        """Every parameter: the flow's, those of the networks, the likelihood's."""
+        for p in self.flow.parameters(self.latent_dim):
+            yield p._replace(name=f"flow.{p.name}")
         for part, (layers, row) in self.networks().items():
             for p in layers.parameters((row,)):
                 yield p._replace(name=f"{part}.{p.name}")
@@ -189,7 +208,8 @@ class VAE:
         networks = self.networks()
         decoder, code = networks.pop("decoder")
         once = sum(layers.macs_per_row((row,)) for layers, row in networks.values())
-        return once + self.samples * decoder.macs_per_row((code,))
+        flow = self.flow.macs_per_sample(self.latent_dim)
+        return once + self.samples * (flow + decoder.macs_per_row((code,)))
 
     def initial_parameters(self, bk: Backend, seed: int = 0) -> FlatBuffer:
         """New parameters on ``bk``, each drawn on the host from a stream named after it (E25)."""
@@ -235,7 +255,7 @@ class VAE:
 
         Raises ``ConfigError`` for an estimator that cannot be trained with its samples and beta.
         """
-        estimator.require(self.samples, self.beta)
+        estimator.require(self.samples, self.beta, self.flow)
         other = copy.copy(self)
         other.estimator = estimator
         return other
@@ -249,7 +269,7 @@ class VAE:
         allow its samples and beta.
         """
         if grads is not None:
-            self.estimator.require(self.samples, self.beta)
+            self.estimator.require(self.samples, self.beta, self.flow)
         return BoundVAE(self, workspace, params, grads)
 
 
@@ -272,8 +292,10 @@ class BoundVAE:
         self.x = workspace.buffer("x", vae.pixels)
         self.encoder = vae.encoder.bind(workspace, "encoder", self.x, None, params, grads)
         dhead = None if grads is None else self.encoder.dy
-        self.latent = latent = LatentBuffers(workspace, K, Z, self.encoder.y, dhead)
+        has_flow = vae.flow.length > 0
+        self.latent = latent = LatentBuffers(workspace, K, Z, self.encoder.y, dhead, has_flow)
         latent.work = vae.estimator.work(workspace, K, Z)
+        self.flow = latent.flow = vae.flow.bind(workspace, latent, params, grads)
         self.head, self.std, self.eps, self.z = latent.head, latent.std, latent.eps, latent.z
         self.nll, self.kl, self.objective = latent.nll, latent.kl, latent.objective
 
@@ -303,9 +325,22 @@ class BoundVAE:
         return self.x.reshape(-1, 1, self.vae.pixels)
 
     def run_encoder(self) -> None:
-        """Compute head, std and z: q(z|x) = N(μ, diag σ²) of every image, and samples of it."""
+        """Compute head, std and z: q(z|x) = N(μ, diag σ²) of every image, and samples of it.
+
+        A flow, where there is one, carries the samples on.
+        """
         self.encoder.forward()
-        reparameterize(self.bk, self.head, self.std, self.eps, self.z)
+        reparameterize(self.bk, self.head, self.std, self.eps, self.latent.z0)
+        self.flow.forward()
+
+    def centres(self) -> Array:
+        """μ (B, Z) of every image; with a flow where it carries μ, which overwrites eps and z."""
+        if not self.vae.flow.length:
+            return self.head[:, : self.vae.latent_dim]
+        self.eps.fill(0)
+        reparameterize(self.bk, self.head, self.std, self.eps, self.latent.z0)
+        self.flow.forward()
+        return self.z[:, 0]
 
     def run_decoder(self) -> None:
         """Compute the logits of p(x|z) for every z."""
@@ -339,9 +374,9 @@ class BoundVAE:
         images.
         """
         self.loss_and_input_grads(weight, beta)
-        for part in self.networks[::-1]:
-            for s in part.reversed_layers:
-                s.layer.grad_params(self.bk, s.x, s.dy, s.g)
+        of_networks = (s for part in self.networks[::-1] for s in part.reversed_layers)
+        for s in (*of_networks, *self.flow.reversed_layers):
+            s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
     def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> None:
         """:meth:`loss_and_gradient` without the parameter gradients of the layers.
@@ -381,5 +416,5 @@ class BoundVAE:
     def _beta(self, beta: Number | None) -> Number:
         if beta is None:
             return self.vae.beta
-        self.estimator.require(self.vae.samples, beta)
+        self.estimator.require(self.vae.samples, beta, self.vae.flow)
         return beta

@@ -26,14 +26,18 @@ from scratchvae.gradcheck.subjects import (
 )
 from scratchvae.latent import (
     AnalyticKL,
+    BoundFlow,
     Detached,
     DoublyReparameterized,
     Estimator,
+    Flow,
     FreeBits,
     ImportanceWeighted,
     LatentBuffers,
     LogStdHead,
     MonteCarloKL,
+    Planar,
+    Radial,
     ScoreFunction,
     ScoreFunctionBaseline,
     StickingTheLanding,
@@ -43,6 +47,8 @@ from scratchvae.latent import (
     reparameterize_grad,
     standard_deviation,
 )
+from scratchvae.latent.estimators import grad_through_z, sampled_kl
+from scratchvae.latent.flows import BoundPlanar, BoundRadial
 from scratchvae.latent.gaussian import (
     log_ratio,
     log_ratio_grad,
@@ -229,6 +235,14 @@ def _mlp(**how: Any) -> Callable[[], VAE]:
     return lambda: VAE.mlp(PIXELS, HIDDEN, latent_dim=LATENT, **how)
 
 
+def _flow(name: str, flow: Flow, bound: type[BoundFlow]) -> Entry:
+    """A model whose posterior has a flow; several samples share the numbers of a map."""
+    new = _mlp(flow=flow, samples=SAMPLES, beta=0.7, activation="tanh")
+    of_model = _model(f"ELBO {name} flow", new)
+    covers = (*of_model.covers, type(flow), bound, sampled_kl, grad_through_z)
+    return replace(of_model, covers=covers)
+
+
 def _other_shapes() -> VAE:
     """An encoder and a decoder that are not each other's mirror, with one hidden layer and two."""
     return VAE(
@@ -302,6 +316,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     _model("ELBO categorical", _mlp(likelihood=Categorical(3))),
     _model("ELBO Monte-Carlo KL", _mlp(estimator=MonteCarloKL(), samples=SAMPLES, beta=0.7)),
+    _flow("planar", Planar(3), BoundPlanar),
+    _flow("radial", Radial(3), BoundRadial),
+    _model(
+        "importance-weighted bound, planar flow",
+        _mlp(estimator=ImportanceWeighted(), samples=SAMPLES, flow=Planar(2), activation="tanh"),
+    ),
     _model("ELBO free bits", _mlp(estimator=FreeBits(0.2), activation="tanh")),
     replace(
         _model("importance-weighted bound", _mlp(estimator=ImportanceWeighted(), samples=SAMPLES)),

@@ -88,7 +88,8 @@ def partition_parameters(bound: BoundVAE, layout: Layout, workers: int) -> list[
     """Cut the flat buffer into ``workers`` stretches of about equal work, between rows of W."""
     found: list[Rows] = []
     done = 0.0
-    for slot in (slot for network in bound.networks for slot in network.layers):
+    of_networks = (slot for network in bound.networks for slot in network.layers)
+    for slot in (*bound.flow.layers, *of_networks):
         row = slot.x.shape[1:]
         for name, (shape, _) in slot.layer.parameters(row).items():
             offset = layout.offsets[f"{slot.label}.{name}"]

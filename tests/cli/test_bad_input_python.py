@@ -28,7 +28,7 @@ from scratchvae.gradcheck import (
     verify_live,
 )
 from scratchvae.gradcheck.as_subject import as_subject
-from scratchvae.latent import AnalyticKL, ScoreFunction, ScoreFunctionBaseline
+from scratchvae.latent import AnalyticKL, Planar, ScoreFunction, ScoreFunctionBaseline
 from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.likelihoods import Bernoulli, Categorical
 from scratchvae.runs import RunFolder
@@ -103,6 +103,9 @@ ROWS = [
     Row(VAE, "likelihood", lambda: parts(likelihood=Bernoulli), "a Likelihood: write Bernoulli(…)"),
     Row(VAE, "likelihood", lambda: parts(likelihood="bernoulli"), "is 'bernoulli', but it must be"),
     Row(VAE, "likelihood", lambda: parts(likelihood=Noisy()), "Noisy.noise is 'gaussian', but its"),
+    Row(VAE, "flow", lambda: parts(flow=Planar), "Flow: write Planar(…)"),
+    Row(VAE, "flow", lambda: parts(flow=Planar(2)), "with the flow Planar(2) has 14 columns"),
+    Row(VAE.mlp, "flow", lambda: VAE.mlp(12, flow=Planar(0)), "the length of a flow must be"),
     Row(VAE, "estimator", lambda: parts(estimator=AnalyticKL), "Estimator: write AnalyticKL(…)"),
     Row(VAE, "estimator", lambda: parts(estimator="iwae"), "such as scratchvae.latent.AnalyticK"),
     Row(VAE, "likelihood", lambda: parts(likelihood=Categorical(3)), "12 pixels of 3 logits each"),
@@ -158,6 +161,10 @@ ROWS = [
     Row(Model.encode, "images", lambda: MODEL.encode(X * 1j), "real numbers, not complex64"),
     Row(Model.encode, "images", lambda: MODEL.encode(X.astype(object)), "numbers, not object"),
     Row(Model.decode, "z", lambda: MODEL.decode(np.zeros((3, 3))), "latent vectors have shape (3"),
+    Row(Model.encoder_output, "images", lambda: MODEL.encoder_output(X + 7), "reach from 7 to 7"),
+    Row(Model.decode, "given", lambda: MODEL.decode(EPS[:, 0], given=[1]), "leave out given"),
+    Row(Model.sample, "given", lambda: MODEL.sample(2, given=[1]), "leave out given"),
+    Row(Model.logits, "given", lambda: MODEL.logits(EPS[:, 0], given=[1]), "leave out given"),
     Row(Model.logits, "z", lambda: MODEL.logits(np.zeros((3, 3))), "latent vectors have shape (3"),
     Row(Model.pixel_nll, "images", lambda: MODEL.pixel_nll(X[0, 1:], EPS[:, 0]), "shape (11,), ex"),
     Row(Model.pixel_nll, "z", lambda: MODEL.pixel_nll(X, EPS[:4, 0]), "z has shape (4, 2), expec"),

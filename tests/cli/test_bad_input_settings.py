@@ -109,6 +109,16 @@ CASES: Table = {
     "five quadrants": ("--condition quadrants:5", "condition is 'quadrants:5', but it must be"),
     "labels that are not there": ("--condition label", "but tiny.npz has no labels"),
     "a prior of no condition": ("--prior conditional", "a conditional prior needs a condition"),
+    "a flow of no maps": (
+        "--posterior planar --flow-length 0", "flow_length is 0, but it must be a whole number of",
+    ),
+    "the length of no flow": ("--flow-length 3", "or choose one of planar, radial"),
+    "a flow without an estimator of its KL": (
+        "--posterior radial --free-bits 1", "is for a Gaussian q(z|x), not for one with the flow R",
+    ),
+    "a flow behind a head of halves": (
+        "--posterior planar --head logstd", "has no halves: set head to logvar and heads to joint",
+    ),
     "a negative warm-up": ("--kl-warmup -1", "kl_warmup is -1, but it must be a whole number"),
     "a warm-up without a KL": (
         "--estimator iwae --kl-warmup 5", "has no KL whose weight could grow: set kl_warmup to 0",
@@ -161,6 +171,7 @@ CASES: Table = {
         for name, near, meant in (
             ("activation", "rellu", "relu"), ("likelihood", "gauss", "gaussian"),
             ("optimizer", "adm", "adam"), ("estimator", "iwea", "iwae"),
+            ("posterior", "planer", "planar"),
         )
     },
     "a likelihood of no module": (

@@ -57,9 +57,10 @@ ODD: dict[str, Any] = {
     "condition": "quadrants:2:3:4:1",
     "prior": "conditional",
 }
+FLOW = {"posterior": "planar", "flow_length": 7, "estimator": "iwae", "samples": 3}
 
 
-@pytest.mark.parametrize("changes", [{}, ODD, {"evaluate_at": (1, 4, 13)}])
+@pytest.mark.parametrize("changes", [{}, ODD, FLOW, {"evaluate_at": (1, 4, 13)}])
 def test_settings_come_back_from_json(changes: dict[str, Any]) -> None:
     config = TrainConfig(**changes)
     text = json.dumps(config.to_json(), allow_nan=False)
@@ -101,8 +102,9 @@ BAD: list[tuple[str, Any]] = [
     *(("prior", value) for value in ("normal", "", None)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
                                  "estimator", "optimizer", "dtype", "heads", "output_bias",
-                                 "reduction")
+                                 "reduction", "posterior")
       for value in ("magic", "", None, 3, ("none",))),
+    *(("flow_length", value) for value in (0, -1, 2.0, "2", True)),
     ("dtype", "complex128"),
     ("dtype", "float16"),
     *((name, value) for name in ("shuffle", "compiled") for value in (1, "yes", None)),

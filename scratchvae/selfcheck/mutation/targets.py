@@ -18,6 +18,8 @@ from scratchvae.latent import (
     kl_grad,
     reparameterize_grad,
 )
+from scratchvae.latent.estimators import grad_through_z
+from scratchvae.latent.flows import BoundPlanar, BoundRadial
 from scratchvae.latent.gaussian import log_ratio_grad, path_grad, score_grad
 from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, ReLU, Sigmoid, Tanh
 from scratchvae.layers.activations import relu_grad, tanh_grad
@@ -84,6 +86,8 @@ CONDITIONAL = (
 )
 GREY, CONTINUOUS = "ELBO categorical", "ELBO continuous Bernoulli"
 CONTINUOUS_BERNOULLI = ("ContinuousBernoulli", CONTINUOUS)
+PLANAR, RADIAL = "ELBO planar flow", "ELBO radial flow"
+IWAE_FLOW = "importance-weighted bound, planar flow"
 IWAE, FREE, MONTE = "importance-weighted bound", "ELBO free bits", "ELBO Monte-Carlo KL"
 
 
@@ -136,6 +140,10 @@ TARGETS: tuple[Target, ...] = (
     Target(ContinuousBernoulli.nll_and_grad, "likelihoods", CONTINUOUS_BERNOULLI, CONTINUOUS),
     Target(ContinuousBernoulli.write_mean, "likelihoods", CONTINUOUS_BERNOULLI, CONTINUOUS),
     *_estimators(),
+    Target(BoundPlanar.grad_inputs, "flows", (PLANAR, IWAE_FLOW), PLANAR),
+    Target(BoundPlanar.constrain_grad, "flows", (PLANAR, IWAE_FLOW), PLANAR),
+    Target(BoundRadial.grad_inputs, "flows", (RADIAL,), RADIAL),
+    Target(grad_through_z, "flows", (PLANAR, MONTE), PLANAR),
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
     Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
     Target(BoundConditionalVAE.grad_z, "model", CONDITIONAL, CONDITIONAL[1]),

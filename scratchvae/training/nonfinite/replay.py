@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scratchvae.config import TrainConfig
 from scratchvae.errors import CheckpointError, ConfigError, NonFiniteError, ReplayError
-from scratchvae.latent import AnalyticKL
+from scratchvae.latent import default_estimator
 from scratchvae.models import VAE
 from scratchvae.optim import Optimizer
 from scratchvae.storage.archive import load_archive, save_archive
@@ -62,9 +62,9 @@ class Replay:
         return TrainConfig.from_json(self.config)
 
     def vae(self) -> VAE:
-        """The model of the step; that of an evaluation has the analytic KL (E2)."""
+        """The model of the step; that of an evaluation has the estimator of evaluations (E2)."""
         vae = self.by_hand or self.settings().make_vae(self.pixels)
-        return vae.with_estimator(AnalyticKL()) if self.kind == EVALUATION else vae
+        return vae.with_estimator(default_estimator(vae.flow)) if self.kind == EVALUATION else vae
 
 
 def save_replay(path: Path, replay: Replay) -> None:

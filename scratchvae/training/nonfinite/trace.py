@@ -164,10 +164,15 @@ class StepTrace:
         decode = other.decoder.forward
 
         def record_latent_and_decode() -> None:
-            for name, key, a, code in (
-                ("sigma", "std", bound.std, standard_deviation),
-                ("z", "z", bound.z, reparameterize),
-            ):
+            latent, flow = bound.latent, bound.flow.forward
+            written: list[tuple[str, str, Array, Function]] = [
+                ("sigma", "std", bound.std, standard_deviation)
+            ]
+            if latent.log_det is not None:
+                written.append(("z0", "z0", latent.z0, reparameterize))
+                written.append(("the flow's log |det|", "log_det", latent.log_det, flow))
+            written.append(("z", "z", bound.z, reparameterize if latent.log_det is None else flow))
+            for name, key, a, code in written:
                 self.record(name, a, BETWEEN, labels_of(code), key, code)
             decode()
 
