@@ -14,6 +14,7 @@ from functools import partial
 
 from scratchvae import __version__, tables
 from scratchvae.cli import (
+    compare,
     complete,
     completion,
     estimators,
@@ -42,6 +43,7 @@ EXAMPLES = """examples:
   scratchvae verify runs/digits-1       check every byte of a run's files
   scratchvae reproduce gluon            reproduce a tutorial on all of MNIST
   scratchvae evaluate runs/digits-1     ELBO and active latent units
+  scratchvae compare runs/b1 runs/b4    what differs, and what it is worth
   scratchvae complete runs/digits-1     complete half-hidden images
   scratchvae plot runs/digits-1         draw the figures again
   scratchvae explain runs/digits-1      one training step as a page, number by number
@@ -71,6 +73,7 @@ def make_parser() -> Parser:
         verify,
         reproduce,
         evaluate,
+        compare,
         complete,
         plot,
         explain,

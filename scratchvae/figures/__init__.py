@@ -17,6 +17,9 @@ are imported when the first figure is drawn, not by importing this package.
 | `posterior_contours` | p(observed, z) of a 2-D latent, and the q(z) that was fitted to it |
 | `gradient_noise` | variance and bias of every estimator's gradient, layer by layer |
 | `estimator_curves` | test loss and KL over the epochs, one line per estimator |
+| `compared_curves` | test −ELBO and KL over the epochs, one line per run |
+| `kl_by_unit` | the KL of each latent unit, run by run |
+| `compared_images` | a row of images for each run |
 | `beta_comparison` | posterior means and prior samples of an autoencoder beside a VAE's |
 | `by_pass` | −log p(x), or active units, over the passes of a study in stages |
 | `feature_reconstructions` | reconstructed over actual values of a table, a panel per feature |
@@ -30,6 +33,12 @@ are imported when the first figure is drawn, not by importing this package.
 
 from scratchvae.figures.beta import Side, beta_comparison
 from scratchvae.figures.captions import captioned
+from scratchvae.figures.comparison import (
+    History,
+    compared_curves,
+    compared_images,
+    kl_by_unit,
+)
 from scratchvae.figures.completion import completions
 from scratchvae.figures.contours import Plane, posterior_contours
 from scratchvae.figures.curves import loss_curves
@@ -51,11 +60,14 @@ from scratchvae.figures.stages import Curve, by_pass, draw_stages
 __all__ = [
     "Curve",
     "GradientNoise",
+    "History",
     "Plane",
     "Side",
     "beta_comparison",
     "by_pass",
     "captioned",
+    "compared_curves",
+    "compared_images",
     "completions",
     "data_samples",
     "draw_completion",
@@ -68,6 +80,7 @@ __all__ = [
     "film_strip",
     "gradient_noise",
     "interpolations",
+    "kl_by_unit",
     "latent_grid",
     "latent_grid_levels",
     "latent_grid_points",

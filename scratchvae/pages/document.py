@@ -165,33 +165,45 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]], kind: str = "numbe
 # ---- figures -----------------------------------------------------------------------------------
 
 
-def figures_of(figures: Mapping[Path, About], known: Iterable[str]) -> list[Section]:
+class Picture(NamedTuple):
+    """A figure of a page."""
+
+    name: str
+    png: bytes
+    about: About
+
+    @property
+    def width(self) -> int:
+        """The pixels in a row, from the header of the PNG."""
+        return int(struct.unpack(">I", self.png[16:20])[0])
+
+
+def pictures(figures: Mapping[Path, About]) -> list[Picture]:
+    """PNG files as figures of a page."""
+    return [Picture(path.stem, path.read_bytes(), about) for path, about in figures.items()]
+
+
+def figures_of(figures: Iterable[Picture], known: Iterable[str]) -> list[Section]:
     """The figures in their sections; labels among ``known`` lead to the equation."""
     sections: dict[str, list[str]] = {}
-    for path, about in figures.items():
-        sections.setdefault(about.section, []).append(_figure(path, about, set(known)))
+    for figure in figures:
+        sections.setdefault(figure.about.section, []).append(_figure(figure, set(known)))
     return [Section(title, "\n".join(parts)) for title, parts in sections.items()]
 
 
-def widest(figures: Iterable[Path]) -> int:
-    """The pixels of the widest of some PNG files; 0 of none."""
-    return max((_width(path.read_bytes()) for path in figures), default=0)
+def widest(figures: Iterable[Picture]) -> int:
+    """The pixels of the widest figure; 0 of none."""
+    return max((figure.width for figure in figures), default=0)
 
 
-def _figure(path: Path, about: About, known: set[str]) -> str:
-    content = path.read_bytes()
-    data = base64.b64encode(content).decode()
+def _figure(figure: Picture, known: set[str]) -> str:
+    data, about = base64.b64encode(figure.png).decode(), figure.about
     return (
-        f'<figure id="figure-{text(path.stem)}"><div class="frame" tabindex="0">'
-        f'<img alt="{text(about.shows)}" style="--w:{_width(content)}" '
+        f'<figure id="figure-{text(figure.name)}"><div class="frame" tabindex="0">'
+        f'<img alt="{text(about.shows)}" style="--w:{figure.width}" '
         f'src="data:image/png;base64,{data}"></div>'
         f"<figcaption>{linked(about.look_for or about.shows, known)}</figcaption></figure>"
     )
-
-
-def _width(png: bytes) -> int:
-    """The pixels in a row of a PNG, from its header."""
-    return int(struct.unpack(">I", png[16:20])[0])
 
 
 def linked(words: str, known: set[str]) -> str:

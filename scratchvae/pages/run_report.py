@@ -15,6 +15,7 @@ from scratchvae.pages.document import (
     figures_of,
     fold,
     page_of,
+    pictures,
     settings_list,
     table,
     text,
@@ -50,7 +51,7 @@ def write_run_report(run: RunFolder, prepared: Prepared, model: Model) -> Path:
     settings, metrics = run.settings(), run.metrics()
     _, best = best_of(metrics, run.objective_since(config, len(metrics)))
     name = Path(prepared.dataset.name).name
-    figures = captioned(run.figures_path)
+    figures = pictures(captioned(run.figures_path))
     pixels = model.vae.pixels
     equations = equations_of(config, pixels)
     known = {label for statement in equations for label in statement.labels}

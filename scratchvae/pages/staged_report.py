@@ -12,6 +12,7 @@ from scratchvae.pages.document import (
     equations_section,
     figures_of,
     page_of,
+    pictures,
     settings_list,
     table,
     text,
@@ -39,7 +40,7 @@ def write_staged_report(
 ) -> None:
     """Write the report of the stages measured so far, which contains the ``figures``."""
     page, config = path.resolve(), study.settings(variant, small)
-    drawn = in_order(figures)
+    drawn = pictures(in_order(figures))
     weighted = replace(config, estimator="iwae", samples=study.ks[-1])
     equations = equations_of(weighted, pixels)
     known = {label for statement in equations for label in statement.labels}

@@ -13,6 +13,7 @@ from scratchvae.pages.document import (
     equations_section,
     figures_of,
     page_of,
+    pictures,
     settings_list,
     table,
     text,
@@ -65,7 +66,7 @@ def write_report(
     page = path.resolve()
     settings = study.config.in_use() | {"epochs": result.epochs}
     del settings["seed"]
-    figures = captioned(first_run / "figures")
+    figures = pictures(captioned(first_run / "figures"))
     equations = equations_of(study.config, pixels, study.completion is not None)
     known = {label for statement in equations for label in statement.labels}
     head = [

@@ -52,6 +52,22 @@ ROWS: Table = {
         ("a data folder of another set", "foreign", "is not mnist's train-images-idx3-ubyte"),
     )
 }
+ROWS |= {
+    f"compare: {name}": (f"compare {run} wider --quiet", fragment)
+    for name, (run, fragment) in CASES.items()
+}
+ROWS |= {
+    f"compare: {name}": (f"compare {words} --quiet", fragment)
+    for name, words, fragment in (
+        ("one run", "run", "a comparison needs at least two runs"),
+        ("seven runs", "run wider begun own a b c", "at most 6 runs can be told apart"),
+        ("a run named twice", "run ./run", "run is named twice"),
+        ("a page that exists", "run wider --out=tiny.npz", "tiny.npz exists already: choose"),
+        ("a page in no folder", "run wider --out=no/page.html", "page.html cannot be written: No"),
+        ("a device that is none", "run wider --device=tpu", "invalid choice: 'tpu'"),
+        ("no data folder", "of-mnist run --data-dir nowhere", "nowhere is not a folder"),
+    )
+}
 
 
 @pytest.mark.parametrize("case", ROWS)
