@@ -15,7 +15,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.evaluation import Evaluation, describe_protocol, evaluate
 from scratchvae.evaluation.elbo import Protocol
 from scratchvae.figures.captions import About
-from scratchvae.models import Model
+from scratchvae.models import Condition, Model
 from scratchvae.pages.document import (
     Picture,
     Section,
@@ -122,12 +122,11 @@ class Comparison:
         if len({d.fingerprint for d in datasets}) > 1:
             names = self._named([Path(d.name).name for d in datasets])
             found.append(f"the runs have other data ({names})")
+        vaes = [run.model.vae for run in self.runs]
         for what, words in (
-            (
-                "the test pixels are binarized in another way",
-                [r.protocol.pixels for r in self.runs],
-            ),
-            ("the likelihoods differ", [r.protocol.likelihood for r in self.runs]),
+            ("the test pixels are binarized in other ways", [r.protocol.pixels for r in self.runs]),
+            ("the likelihoods differ", [vae.likelihood.describe() for vae in vaes]),
+            ("the models are given other things", [_given(vae.condition) for vae in vaes]),
         ):
             if len(set(words)) > 1:
                 found.append(f"{what} ({self._named(words)})")
@@ -200,6 +199,10 @@ def require_runs(paths: Sequence[Path]) -> None:
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise ConfigError(f"{path} is named twice: a run is compared with others")
+
+
+def _given(condition: Condition) -> str:
+    return condition.describe() or "given nothing"
 
 
 def _plain(value: object) -> str:

@@ -70,7 +70,8 @@ def test_the_page_holds_the_table_the_curves_and_the_images(cli, pair) -> None:
     ("options", "why"),
     [
         (("--binarize", "threshold"), "the test pixels are binarized in other ways (one: not bin"),
-        (("--likelihood", "gaussian"), "the likelihoods differ (one: Bernoulli likelihood"),
+        (("--likelihood", "gaussian"), "the likelihoods differ (one: Bernoulli; other: Gauss"),
+        (("--condition", "label"), "the models are given other things (one: given nothing; other"),
         (("--data", "other.npy"), "the runs have other data (one: tiny.npz; other: other.npy)"),
     ],
 )
