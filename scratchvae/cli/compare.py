@@ -20,6 +20,7 @@ from scratchvae.pages.comparison import (
     require_runs,
     write_comparison,
 )
+from scratchvae.pages.single_file import require_new
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepare
 
@@ -50,9 +51,10 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare as the arguments say."""
     require_runs(args.runs)
-    if args.out is not None and (args.out.exists() or not args.out.parent.is_dir()):
-        why = "it exists already" if args.out.exists() else f"{args.out.parent} is no folder"
-        raise RunError(f"the page {args.out} cannot be written: {why}, choose another -o")
+    if args.out is not None:  # before minutes of evaluation
+        require_new(args.out)
+        if not args.out.parent.is_dir():
+            raise RunError(f"{args.out} cannot be written: {args.out.parent} is no folder")
     comparison = Comparison(tuple(evaluate_run(args, RunFolder.open(path)) for path in args.runs))
     for warning in comparison.warnings:
         print_message(f"note: {warning}", args.quiet)

@@ -8,7 +8,6 @@ figure wider than the screen is scrolled sideways.
 
 import base64
 import html
-import os
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-import scratchvae
 from scratchvae.figures.captions import About
+from scratchvae.pages.single_file import link_to
 from scratchvae.studies.equations import Statement
 from scratchvae.types import JsonView
 
@@ -25,7 +24,6 @@ ON_SCREEN = 0.55  # CSS pixels for a pixel of a figure: labels are 12 pixels hig
 ON_PAPER = 660.0  # CSS pixels: the width of a page of A4 between its margins
 OWN = ' class="own"'  # of a value that is no default
 LABEL = re.compile(r"\bE\d+\b")
-DOCS = Path(scratchvae.__file__).resolve().parents[1] / "docs"  # in a checkout of the source
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d8dde3;
@@ -246,9 +244,9 @@ def document_link(page: Path, name: str, words: str) -> str:
 
     Elsewhere the document's name stands after the words. ``page``: an absolute path.
     """
-    if (DOCS / name).is_file():
-        target = os.path.relpath(DOCS / name, page.parent)
-        return f'<a href="{quote(Path(target).as_posix())}">{text(words)}</a>'
+    target = link_to(f"docs/{name}", "", page)
+    if target is not None:
+        return f'<a href="{quote(target)}">{text(words)}</a>'
     return f"{text(words)} (<code>docs/{text(name)}</code> of the source)"
 
 

@@ -35,11 +35,11 @@ THAT_MATTER = (
     "beta", "estimator", "samples", "optimizer", "lr", "batch_size", "epochs", "seed",
 )  # fmt: skip
 
-# Pages of a run that other commands make, and what one does there.
-INTERACTIVE = {
-    "explorer.html": "move through the latent space, the decoder running in the page",
-    "explain.html": "one training step, forward and backward, number by number",
-}
+# Pages of a run that other commands make: file, command, and what one does there.
+INTERACTIVE = (
+    ("explorer.html", "explore", "move through the latent space, the decoder running in the page"),
+    ("explain.html", "explain", "one training step, forward and backward, number by number"),
+)
 
 
 def write_run_report(run: RunFolder, prepared: Prepared, model: Model) -> Path:
@@ -198,11 +198,14 @@ def _earlier(settings: JsonView) -> str:
 def _go_on(run: RunFolder, page: Path) -> str:
     folder = shlex.quote(str(run.path))
     items = []
-    for file, what in INTERACTIVE.items():
+    for file, command, what in INTERACTIVE:
+        link = f"<code>scratchvae {command} {text(folder)}</code>"
         if (run.path / file).exists():
-            items.append(f'<a href="{file}">{file}</a>: {text(what)}.')
+            link = f'<a href="{file}">{file}</a>'
+        items.append(f"{link}: {text(what)}.")
     for command, what in (
         (f"scratchvae evaluate {folder} --nll 500", "KL of each latent unit, and log p(x)"),
+        (f"scratchvae compare {folder} OTHER", "this run beside others, in a table or on a page"),
         (f"scratchvae plot {folder}", "its figures and this page again"),
         (f"scratchvae verify {folder}", "whether its files are whole"),
     ):

@@ -89,4 +89,4 @@ def link_to(file: str, anchor: str, page: Path) -> str | None:
         relative = os.path.relpath(target, page.resolve().parent)
     except ValueError:  # on another drive
         return None
-    return f"{re.sub(re.escape(os.sep), '/', relative)}#{anchor}"
+    return re.sub(re.escape(os.sep), "/", relative) + (f"#{anchor}" if anchor else "")

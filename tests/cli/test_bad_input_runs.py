@@ -63,7 +63,11 @@ ROWS |= {
         ("seven runs", "run wider begun own a b c", "at most 6 runs can be told apart"),
         ("a run named twice", "run ./run", "run is named twice"),
         ("a page that exists", "run wider --out=tiny.npz", "tiny.npz exists already: choose"),
-        ("a page in no folder", "run wider --out=no/page.html", "page.html cannot be written: No"),
+        (
+            "a page in no folder",
+            "run wider --out=no/page.html",
+            "cannot be written: no is no folder",
+        ),
         ("a device that is none", "run wider --device=tpu", "invalid choice: 'tpu'"),
         ("no data folder", "of-mnist run --data-dir nowhere", "nowhere is not a folder"),
     )

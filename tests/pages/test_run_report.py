@@ -13,7 +13,8 @@ import pytest
 from scratchvae.cli.main import main, make_parser
 from scratchvae.config import TrainConfig
 from scratchvae.figures.captions import CAPTIONS
-from scratchvae.pages.document import DOCS, ON_SCREEN
+from scratchvae.pages import single_file
+from scratchvae.pages.document import ON_SCREEN, document_link
 from scratchvae.pages.run_report import command_of
 
 VOID = {"meta", "img", "br"}
@@ -176,11 +177,20 @@ def test_code_stands_under_the_equation_that_it_computes(drawn):
 
 def test_pages_of_the_run_are_linked_where_they_exist(place, drawn, monkeypatch):
     assert "explorer.html" not in page_of(drawn)
+    assert "<code>scratchvae explore drawn</code>: move through" in page_of(drawn)
     run = shutil.copytree(drawn, place / "explored")
     (run / "explorer.html").write_text("a page")
     monkeypatch.chdir(place)
     assert main(["plot", "explored", "--quiet"]) == 0
-    assert '<a href="explorer.html">explorer.html</a>' in page_of(run)
+    assert '<a href="explorer.html">explorer.html</a>: move through' in page_of(run)
+    assert "<code>scratchvae explain explored</code>: one training step" in page_of(run)
+
+
+def test_every_command_of_the_page_is_one_that_there_is(drawn):
+    commands = re.findall("<code>(scratchvae .*?)</code>", page_of(drawn))
+    assert len(commands) >= 7
+    for command in commands:
+        make_parser().parse_args(shlex.split(command)[1:])
 
 
 def test_plot_writes_the_page_of_a_run_that_has_none_and_nothing_for_a_folder_elsewhere(
@@ -220,11 +230,8 @@ def test_a_run_that_goes_on_keeps_the_date_on_which_it_was_begun(place, trained,
 
 
 def test_documents_are_named_where_they_do_not_lie_beside_the_code(tmp_path, monkeypatch):
-    from scratchvae.pages import document
-
-    assert (DOCS / "tour.md").is_file()
-    monkeypatch.setattr(document, "DOCS", tmp_path)
-    words = document.document_link(tmp_path / "report.html", "tour.md", "the tour")
+    monkeypatch.setattr(single_file, "SOURCE", tmp_path)
+    words = document_link(tmp_path / "report.html", "tour.md", "the tour")
     assert words == "the tour (<code>docs/tour.md</code> of the source)"
 
 
