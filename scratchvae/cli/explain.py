@@ -6,10 +6,12 @@ from pathlib import Path
 from scratchvae.backend import get_backend
 from scratchvae.cli.common import add_output_arguments, data_of_run, print_result, require_count
 from scratchvae.cli.parser import Commands, add_command
+from scratchvae.models import Model
+from scratchvae.pages import write_run_report
 from scratchvae.pages.explain import write_explanation
 from scratchvae.pages.single_file import require_new
 from scratchvae.runs import RunFolder
-from scratchvae.training import prepare
+from scratchvae.training import Prepared, prepare
 
 
 def add_parser(commands: Commands) -> None:
@@ -43,6 +45,12 @@ def add_page_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     add_output_arguments(parser)
 
 
+def link_from_report(run: RunFolder, page: Path, prepared: Prepared, model: Model) -> None:
+    """Write the report of a run again, where it has one, if ``page`` now lies beside it."""
+    if run.report_path.exists() and page.resolve().parent == run.path.resolve():
+        write_run_report(run, prepared, model)
+
+
 def run(args: argparse.Namespace) -> int:
     """Write the page as the arguments say."""
     require_count("--image", args.image, least=0)
@@ -55,5 +63,6 @@ def run(args: argparse.Namespace) -> int:
     prepared = prepare(config, dataset, vae=model.vae)
     name = folder.path.resolve().name
     size = write_explanation(out, name, model, checkpoint, prepared, args.image)
+    link_from_report(folder, out, prepared, model)
     print_result(args.json, {"file": str(out), "bytes": size}, f"{out}: {size / 1e6:.2f} MB")
     return 0

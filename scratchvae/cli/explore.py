@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scratchvae.backend import get_backend
 from scratchvae.cli.common import data_of_run, print_result
-from scratchvae.cli.explain import add_page_arguments
+from scratchvae.cli.explain import add_page_arguments, link_from_report
 from scratchvae.cli.parser import Commands, add_command
 from scratchvae.pages.explorer import write_explorer
 from scratchvae.pages.single_file import require_new
@@ -42,5 +42,6 @@ def run(args: argparse.Namespace) -> int:
     snapshots = Snapshots.load(folder.snapshots_path)
     name = folder.path.resolve().name
     size = write_explorer(out, name, model, checkpoint, prepared, snapshots)
+    link_from_report(folder, out, prepared, model)
     print_result(args.json, {"file": str(out), "bytes": size}, f"{out}: {size / 1e6:.2f} MB")
     return 0

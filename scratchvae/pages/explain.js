@@ -95,9 +95,9 @@ class Specimen {
     for (const [key, a] of Object.entries(anew)) {
       const packed = this.content(key);
       if (!packed || packed.dtype === "float16") continue;
-      const scale = Math.max(1e-300, ...Float64Array.from(this.recorded[key], Math.abs));
+      const recorded = this.recorded[key], { most } = extent(recorded);
       a.forEach((each, i) => {
-        worst = Math.max(worst, Math.abs(each - this.recorded[key][i]) / scale);
+        if (each !== recorded[i]) worst = Math.max(worst, Math.abs(each - recorded[i]) / most);
       });
     }
     return worst;
@@ -213,8 +213,7 @@ function arrayFigure(key, isResult) {
 function numberTable(key, a, rows, columns, isResult) {
   const s = here(), table = element("table", { class: "numbers" });
   const slopes = isResult ? s.slopesOf(key) : new Map();
-  let most = 0;
-  for (const each of a) most = Math.max(most, Math.abs(each));
+  const { most } = extent(a);
   const names = s.columns(key, columns);
   if (columns > 1)
     table.append(element("tr", {}, ...(rows > 1 ? [element("th")] : []),
@@ -247,8 +246,7 @@ function arrayPicture(key, a) {
   (key === "x" && s.isImage ? drawGrey : drawSigned)(canvas, a, rows, columns);
   const most = a.length <= FEW ? 120 : 220;
   const wide = Math.max(90, Math.min(560, columns * Math.max(1, Math.floor(most / rows))));
-  const [lowest, highest] = a.reduce(([l, m], each) => [Math.min(l, each), Math.max(m, each)], [Infinity, -Infinity]);
-  const norm = Math.sqrt(a.reduce((total, each) => total + each * each, 0));
+  const { lowest, highest, norm } = extent(a);
   canvas.setAttribute("aria-label",
     `${key}: ${a.length} numbers from ${digits(lowest)} to ${digits(highest)}`);
   const said = element("div", { class: "small soft number" },
@@ -270,7 +268,7 @@ function arrayPicture(key, a) {
 function checkOf(key, a) {
   const s = here(), slopes = s.slopesOf(key), how = s.isChanged ? "central difference" : "complex step";
   if (slopes.size === 0)
-    return element("div", { class: "small soft" }, "no differences are taken of so large an array");
+    return element("div", { class: "small soft" }, "once something is changed, differences are taken of small parameters alone");
   let worst = 0;
   const gradient = s.isChanged ? a : s.exactly(key); // a large one is rounded in its picture
   for (const [index, slope] of slopes) worst = Math.max(worst, Math.abs(gradient[index] - slope));
@@ -438,7 +436,7 @@ function showStep() {
   const opened = new Set([...article.querySelectorAll("details[open] code")].map((c) => c.textContent));
   const shown = [...step.shows.filter(has), ...step.shows.map((key) => key.replace(/^after\./, "change."))
     .filter((key) => key.startsWith("change.") && has(key) && !s.isChanged)];
-  const isGradient = shown.some((key) => key in s.checks);
+  const isTabled = shown.some((key) => s.slopesOf(key).size > 0 && A[key].length <= FEW);
   const chosen = page.chosen && [...step.uses, ...step.shows].includes(page.chosen.key) ? page.chosen : null;
   const about = chosen || (shown.length && { key: shown[0], index: 0 });
   const text = about ? writtenOut(about.key, about.index) : "";
@@ -451,7 +449,7 @@ function showStep() {
       element("div", { class: "arrays" }, ...step.uses.filter(has).map((key) => arrayFigure(key, false))),
       element("h3", { class: "soft" }, step.phase === "Update" ? "to the moments and the new parameters" : "to")] : []),
     element("div", { class: "arrays" }, ...shown.map((key) => arrayFigure(key, true))),
-    ...(isGradient ? [element("p", { class: "small soft legend" },
+    ...(isTabled ? [element("p", { class: "small soft legend" },
       "In each cell: the gradient by hand, the ", `${how}, and their difference.`)] : []),
     ...(text ? [element("div", { class: "written", "aria-label": "One element, written out" },
       `${about.key} [${s.position(about.key, about.index)}]   ${text}`)] : []),

@@ -284,9 +284,14 @@ async function unpackEpochs() {
 
 // ---- more units: sliders, the busiest first --------------------------------------------------------------
 
+/** The numbers of the units: of a plane as they are, of more by their KL. */
+function unitsInOrder() {
+  const all = Array.from({ length: Z }, (_, j) => j);
+  return isPlane ? all : all.sort((a, b) => units.kl[b] - units.kl[a]);
+}
+
 function buildSliders() {
-  const order = Array.from({ length: Z }, (_, j) => j).sort((a, b) => units.kl[b] - units.kl[a]);
-  byId("coordinates").replaceChildren(element("div", { class: "units" }, ...order.map((j) => {
+  byId("coordinates").replaceChildren(element("div", { class: "units" }, ...unitsInOrder().map((j) => {
     const far = Math.max(3, Math.abs(units.mean[j]) + 3 * units.std[j]).toFixed(1);
     return element("div", { class: `unit${units.active[j] ? "" : " inactive"}` },
       element("label", { for: `z${j}` }, `z${j + 1}`),
@@ -318,9 +323,8 @@ function chooseImage(x, follow = true) {
 }
 
 function showThrough(follow) {
-  const { q, eps } = state, z = sampled();
+  const { q, eps } = state, z = sampled(), order = unitsInOrder();
   drawImage(byId("reconstruction"), decode(z));
-  const order = Array.from({ length: Z }, (_, j) => j).sort((a, b) => units.kl[b] - units.kl[a]);
   const x = (value) => `${(50 + (50 * value) / 4).toFixed(2)}%`;
   byId("posterior").replaceChildren(...order.map((j) => {
     const bar = element("div", { class: "bar", title: `ε = ${fixed(eps[j])}` }, element("span", {}, `z${j + 1}`),

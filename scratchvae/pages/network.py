@@ -30,11 +30,15 @@ UNKNOWN = "unknown"  # a class of the user's own
 
 def require_plain(vae: VAE) -> None:
     """``ConfigError`` for a model that is more than an encoder, a Gaussian z and a decoder."""
-    if type(vae) is not VAE:
-        raise ConfigError(
-            f"a page shows a plain VAE, and this model is a {type(vae).__name__}, whose further "
-            "parts it cannot draw: look at the figures of its report"
-        )
+    parts = {name.partition(".")[0] for name in vae.layout.shapes}
+    gaussian = vae.encoder.infer_shape((vae.pixels,)) == (2 * vae.latent_dim,)
+    if type(vae) is VAE and gaussian and parts <= {"encoder", "decoder", "likelihood"}:
+        return
+    what = f"a {type(vae).__name__}" if type(vae) is not VAE else "one with a posterior of its own"
+    raise ConfigError(
+        f"a page shows a plain VAE, and this model is {what}, whose further parts it cannot "
+        "draw: look at the figures of its report"
+    )
 
 
 def describe_network(model: Model) -> Json:

@@ -12,11 +12,21 @@ function schemeColours() {
   return { plus: parse("--plus"), minus: parse("--minus"), zero: parse("--card"), ink: parse("--ink") };
 }
 
+/** The least and the greatest number of an array, the largest magnitude, and the Euclidean norm. */
+function extent(a) {
+  let lowest = Infinity, highest = -Infinity, squares = 0;
+  for (const each of a) {
+    if (each < lowest) lowest = each;
+    if (each > highest) highest = each;
+    squares += each * each;
+  }
+  return { lowest, highest, most: Math.max(-lowest, highest), norm: Math.sqrt(squares) };
+}
+
 /** Draw numbers of both signs: zero is the page's own colour, the largest magnitude the strongest. */
 function drawSigned(canvas, a, rows, columns) {
   const { plus, minus, zero } = schemeColours();
-  let most = 0;
-  for (const each of a) if (Math.abs(each) > most) most = Math.abs(each);
+  const { most } = extent(a);
   draw(canvas, a, rows, columns, (value, out, at) => {
     const share = most > 0 ? Math.sqrt(Math.abs(value) / most) : 0; // small numbers stay visible
     const hue = value < 0 ? minus : plus;

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,8 +43,11 @@ class Browser:
             f"{self.address}{path}", data, {"Content-Type": "application/json"}
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=60) as answer:
-            return json.loads(answer.read())["value"]
+        try:
+            with opener.open(request, timeout=60) as answer:
+                return json.loads(answer.read())["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(json.loads(error.read())["value"]["message"]) from None
 
     def open(self, page: Path, width: int = 1280, height: int = 1000) -> None:
         """Open a file; what it logs as an error is kept for :meth:`errors`."""
