@@ -1,6 +1,7 @@
 """The explorer: what its decoder and encoder compute, what can be done in it, how large it is."""
 
 import re
+import shutil
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from browser import Browser
 from page_helpers import Run, content_of, numbers
 
 from scratchvae import VAE, Model
+from scratchvae.cli.main import main
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, RunError
 from scratchvae.evaluation.interpolation import spherical
@@ -369,6 +371,15 @@ def test_a_conditional_model_is_refused_in_a_sentence(train, tmp_path):
     with pytest.raises(ConfigError, match="a page shows a plain VAE, and this model is a Conditi"):
         write_explanation(tmp_path / "b.html", "run", run.model, run.checkpoint, run.prepared)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_lies_beside_the_report_of_its_run_is_linked_from_it(drawn: Path, tmp_path):
+    run = shutil.copytree(drawn, tmp_path / "run")
+    assert main(["explore", str(run), "--quiet"]) == 0
+    assert main(["explain", str(run), "--quiet", "-o", str(tmp_path / "elsewhere.html")]) == 0
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert '<a href="explorer.html">' in report
+    assert '<a href="explain.html">' not in report
 
 
 def test_a_file_that_is_there_is_not_overwritten(film: Run, page: Path):
