@@ -13,22 +13,12 @@ def test_its_commands_leave_the_pages_that_it_names(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     train, *others = [shlex.split(line)[1:] for line in block.splitlines()]
-    quick = [
-        "--epochs",
-        "1",
-        "--hidden",
-        "32",
-        "--device",
-        "cpu",
-        "--no-compiled",
-        "--no-figures",
-        "--quiet",
-    ]
-    assert main([*train, *quick]) == 0
+    quick = "--epochs 1 --hidden 32 --device cpu --no-compiled --no-figures --quiet"
+    assert main([*train, *quick.split()]) == 0
     run = tmp_path / "runs/plane"
     for argv, name in zip(others, ("explain.html", "explorer.html"), strict=True):
         assert main([*argv, "--quiet"]) == 0
         assert name in TEXT
-        assert (run / name).stat().st_size > 100_000
+        assert (run / name).stat().st_size > 50_000
         assert main([*argv, "--quiet"]) == 2
         assert f"{name} exists already" in capsys.readouterr().err
