@@ -148,6 +148,26 @@ def likelihoods(c: Content) -> list[str]:
     ]
 
 
+def beta_sweep(c: Content) -> list[str]:
+    """The sprites with a larger and larger β."""
+    names = {
+        "mig": "MIG", "total_correlation": "total correlation", "mutual_information": "I(x; z)",
+        "dimensionwise_kl": "dimension-wise KL", "reconstruction": "−E log p(x given z)",
+        "active_units": "active units",
+    }  # fmt: skip
+    rows = [[beta, *(mean(row[name]) for name in names)] for beta, row in c["rows"].items()]
+    seeds = len(next(iter(c["rows"].values()))["mig"]["values"])
+    settings = c["settings"]
+    return [
+        "Sprites of 16 × 16 pixels drawn from four factors (shape, size, x, y), all 576 "
+        "combinations of them; "
+        f"hidden layers {settings['hidden']}, {settings['latent_dim']} latent units, "
+        f"{settings['epochs']} epochs, {seeds} seeds. The mutual information gap (MIG) and the "
+        "parts of the KL are those of E254 and E250.",
+        table(["β", *names.values()], rows),
+    ]
+
+
 def program_bugs(c: Content) -> list[str]:
     """Bugs planted in the code around the gradients, by area."""
     rows = [
@@ -205,6 +225,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("All studies in one run", "all", all_studies),
     ("Likelihoods of grey levels", "likelihoods", likelihoods),
     ("Likelihoods of grey levels, MNIST", "likelihoods_mnist", likelihoods),
+    ("What β buys and costs", "beta_sweep", beta_sweep),
     ("The training step", "step", step),
     ("The training step, all libraries kept to AVX2", "step_avx2", step),
     ("Adam alone", "optimizer", optimizer),

@@ -9,6 +9,7 @@ from scratchvae.data.dataset import PROTOCOLS, Dataset, Split, require_unit_inte
 from scratchvae.data.download import cache_folder
 from scratchvae.data.load import DATASETS, load_dataset
 from scratchvae.data.reading import SPLITS, Reading
+from scratchvae.data.sprites import draw_sprites, sprite_factors
 from scratchvae.data.subset import SUBSETS, hold_out, is_subset, select
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "binarize",
     "cache_folder",
     "describe",
+    "draw_sprites",
     "hold_out",
     "is_subset",
     "load_dataset",
     "require_unit_interval",
     "select",
+    "sprite_factors",
 ]

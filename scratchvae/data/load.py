@@ -12,10 +12,11 @@ from scratchvae.data.dataset import Dataset, Split
 from scratchvae.data.mirrors import ARCHIVES
 from scratchvae.data.mnist import load_archive
 from scratchvae.data.reading import Reading
+from scratchvae.data.sprites import load_sprites
 from scratchvae.data.user_files import load_file
 from scratchvae.errors import DataError, did_you_mean
 
-DATASETS = ("digits", "mnist", "fashion-mnist")
+DATASETS = ("digits", "sprites", "mnist", "fashion-mnist")
 KINDS = (
     f"there are: {', '.join(DATASETS)}; the path of a .npy, .npz, IDX or CSV file of your own, or "
     f"of a folder of PNG or JPEG files, works too"
@@ -35,10 +36,10 @@ def load_dataset(
     Images are .npy, .npz or IDX files, or a folder of PNG or JPEG files; tables are .csv, .tsv or
     .txt files. ``reading`` settles what the files leave open, such as the shape of an image.
 
-    ``digits`` needs neither files nor network. ``mnist`` and ``fashion-mnist`` are looked for in
-    ``data_dir`` (default: the folder in SCRATCHVAE_DATA), then in the cache, and then, if
-    ``download``, fetched from a mirror; ``quiet`` hides the progress bar. A name takes precedence
-    over a file of the same name: write ``./mnist`` for the file.
+    ``digits`` and ``sprites`` need neither files nor network. ``mnist`` and ``fashion-mnist`` are
+    looked for in ``data_dir`` (default: the folder in SCRATCHVAE_DATA), then in the cache, and
+    then, if ``download``, fetched from a mirror; ``quiet`` hides the progress bar. A name takes
+    precedence over a file of the same name: write ``./mnist`` for the file.
 
     Raises DataError for an unknown name, unusable files, and data that are damaged or not what
     their name says; ConfigError for a ``reading`` of a named data set; DownloadError if no mirror
@@ -51,8 +52,9 @@ def load_dataset(
         raise DataError(f"data are named by a text, and this one is empty; {KINDS}")
     if isinstance(source, str) and source in DATASETS:
         reading.require_default(source)
-        if source == "digits":
-            named = load_digits()
+        made = MADE_HERE.get(source)
+        if made is not None:
+            named = made()
         else:
             named = load_archive(ARCHIVES[source], data_dir, download=download, quiet=quiet)
         return replace(named, colormap=reading.colormap or named.colormap)
@@ -103,3 +105,6 @@ def load_digits() -> Dataset:
     whole = Split(table[:, :-1].copy(), table[:, -1].astype(np.int64), LEVELS)
     train, test = whole.take(slice(None, TRAIN_IMAGES)), whole.take(slice(TRAIN_IMAGES, None))
     return Dataset("digits", train, test, (8, 8))
+
+
+MADE_HERE = {"digits": load_digits, "sprites": load_sprites}

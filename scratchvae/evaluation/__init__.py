@@ -3,6 +3,7 @@
 from scratchvae.evaluation.baselines import histogram_nll, mass_of_levels
 from scratchvae.evaluation.completion import Completion, CompletionSettings, complete, log_joint
 from scratchvae.evaluation.diagnosis import Diagnosis, Gaps, diagnose
+from scratchvae.evaluation.disentanglement import Disentanglement, measure_disentanglement
 from scratchvae.evaluation.elbo import (
     Evaluation,
     Protocol,
@@ -27,6 +28,7 @@ __all__ = [
     "Completion",
     "CompletionSettings",
     "Diagnosis",
+    "Disentanglement",
     "Estimate",
     "Evaluation",
     "Finding",
@@ -51,5 +53,6 @@ __all__ = [
     "log_joint",
     "log_likelihood",
     "mass_of_levels",
+    "measure_disentanglement",
     "without_units",
 ]

@@ -90,6 +90,20 @@ def decompose_kl(mu: NDArray, logvar: NDArray, *, samples: int = 1, seed: int = 
     Raises ``DataError`` for fewer than two images and for arrays that are not finite or of unlike
     shapes; ``ConfigError`` for less than one sample.
     """
+    mu, logvar = require_codes(mu, logvar, samples)
+    n, units = mu.shape
+    eps = normal((n, samples, units), Stream.named(seed, Purpose.TEST_LATENT, "information"))
+    z = reparameterized(np.hstack([mu, logvar]), eps).reshape(-1, units)
+    images, sums = np.repeat(np.arange(n), samples), _Sums(n)
+    rows = max(1, TERMS // (n * units))
+    for start in range(0, len(z), rows):
+        here = slice(start, start + rows)
+        sums.add(images[here], z[here], mu, logvar)
+    return sums.result(samples)
+
+
+def require_codes(mu: NDArray, logvar: NDArray, samples: int) -> tuple[Float64, Float64]:
+    """q(z|x) of at least two images in float64; else raises as :func:`decompose_kl` says."""
     mu, logvar = (np.asarray(a, dtype=np.float64) for a in (mu, logvar))
     if mu.ndim != 2 or mu.shape != logvar.shape:
         raise DataError(
@@ -101,15 +115,7 @@ def decompose_kl(mu: NDArray, logvar: NDArray, *, samples: int = 1, seed: int = 
         raise DataError("the encoder's mu or logvar is not finite: the model has diverged")
     if not is_whole(samples, 1):
         raise ConfigError(f"samples is {samples!r}, but it must be a whole number of at least 1")
-    n, units = mu.shape
-    eps = normal((n, samples, units), Stream.named(seed, Purpose.TEST_LATENT, "information"))
-    z = reparameterized(np.hstack([mu, logvar]), eps).reshape(-1, units)
-    images, sums = np.repeat(np.arange(n), samples), _Sums(n)
-    rows = max(1, TERMS // (n * units))
-    for start in range(0, len(z), rows):
-        here = slice(start, start + rows)
-        sums.add(images[here], z[here], mu, logvar)
-    return sums.result(samples)
+    return mu, logvar
 
 
 class _Sums:

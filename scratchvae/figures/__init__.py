@@ -21,6 +21,7 @@ are imported when the first figure is drawn, not by importing this package.
 | `kl_by_unit` | the KL of each latent unit, run by run |
 | `compared_images` | a row of images for each run |
 | `beta_comparison` | posterior means and prior samples of an autoencoder beside a VAE's |
+| `beta_sweep` | quantities over β, a dot per seed |
 | `by_pass` | −log p(x), or active units, over the passes of a study in stages |
 | `feature_reconstructions` | reconstructed over actual values of a table, a panel per feature |
 | `feature_errors` | the part of each feature's variance that is left unexplained |
@@ -31,7 +32,7 @@ are imported when the first figure is drawn, not by importing this package.
 `draw_run` draws most of them for a trained model, `draw_completion` those of a completion.
 """
 
-from scratchvae.figures.beta import Side, beta_comparison
+from scratchvae.figures.beta import Side, beta_comparison, beta_sweep
 from scratchvae.figures.captions import captioned
 from scratchvae.figures.comparison import (
     History,
@@ -64,6 +65,7 @@ __all__ = [
     "Plane",
     "Side",
     "beta_comparison",
+    "beta_sweep",
     "by_pass",
     "captioned",
     "compared_curves",

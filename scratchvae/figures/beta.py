@@ -1,4 +1,4 @@
-"""The plain autoencoder beside the variational one: where each puts images, what each generates."""
+"""What β does: the plain autoencoder beside the variational one, and numbers over a sweep of β."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scratchvae.errors import ConfigError
-from scratchvae.figures.checks import image_rows, whole
+from scratchvae.figures.checks import as_float64, image_rows, whole
 from scratchvae.figures.page import MARGIN, TITLE_ROOM, new_page, note, place
 from scratchvae.figures.scatter import finite_points, scatter
 from scratchvae.figures.style import GREY, INK, TICK, house_style
@@ -91,3 +91,35 @@ def _means(axes: "Axes", title: str, side: Side, labels: ArrayLike | None) -> No
                           linestyle=(0, (4, 3)), zorder=3))  # fmt: skip
     if dropped:
         note(axes, f"not finite, not drawn: {dropped}")
+
+
+@house_style()
+def beta_sweep(
+    betas: Sequence[float], panels: Mapping[str, ArrayLike], caption: str = ""
+) -> "Figure":
+    """One panel for each quantity over β, on a logarithmic axis: a dot per seed, a line of means.
+
+    ``panels``: by the quantity's name its values (B, S), of S seeds at each of the B β, which
+    ascend from above 0.
+    """
+    x = as_float64("betas", betas)
+    if x.ndim != 1 or len(x) < 2 or not (x[0] > 0 and (np.diff(x) > 0).all()):
+        raise ConfigError(f"betas are at least two that ascend from above 0, not {betas}")
+    if not panels:
+        raise ConfigError("panels must hold at least one quantity")
+    known = {name: as_float64(name, values) for name, values in panels.items()}
+    for name, values in known.items():
+        if values.ndim != 2 or len(values) != len(x) or values.shape[1] == 0:
+            raise ConfigError(f"{name} has shape {values.shape}, expected {len(x)} rows of seeds")
+    figure = new_page(len(known) * (LEFT + SIDE) + MARGIN, TITLE_ROOM + SIDE + BELOW, caption)
+    for number, (name, values) in enumerate(known.items()):
+        left = LEFT + number * (LEFT + SIDE)
+        axes = place(figure, left, TITLE_ROOM, SIDE, SIDE, name)
+        axes.set(xscale="log", xlabel="β")
+        axes.set_xticks(x, [f"{beta:g}" for beta in x])
+        axes.set_xticks([], minor=True)
+        axes.plot(x, values, "o", color=GREY, ms=3, clip_on=False)
+        axes.plot(x, values.mean(axis=1), color=INK)
+        low = min(0.0, float(values.min()))
+        axes.set_ylim(low, low + 1.1 * (float(values.max()) - low) or 1.0)
+    return figure

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import check, data, evaluation, scaling, step
+from benchmarks import beta_sweep, check, data, evaluation, scaling, step
 from benchmarks.contenders.common import Job
 from benchmarks.harness import ContenderError, MissingPeerError, Process
 from benchmarks.models import MODELS
@@ -157,3 +157,21 @@ def test_every_script_says_how_long_it_takes():
             assert f"benchmarks.{path.stem}`" in (ROOT / "benchmarks/README.md").read_text() or (
                 f"benchmarks.{path.stem} " in (ROOT / "benchmarks/README.md").read_text()
             )
+
+
+def test_the_sweep_of_beta_prints_writes_and_draws(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(beta_sweep, "BETAS", (1.0, 8.0))
+    monkeypatch.setattr(beta_sweep, "SAMPLES", 1)
+    out = tmp_path / "out.json"
+    argv = ["--seeds", "1", "--epochs", "1", "--json", str(out), "--figure", str(tmp_path / "f")]
+    assert beta_sweep.main(argv) == 0
+    content = json.loads(out.read_text())
+    assert list(content["rows"]) == ["1", "8"]
+    for row in content["rows"].values():
+        parts = ("mutual_information", "total_correlation", "dimensionwise_kl")
+        assert all(row[part]["mean"] > 0 for part in parts)
+        assert row["mig"]["mean"] == pytest.approx(np.mean(row["gaps"]), rel=1e-12)
+        assert row["mig"]["values"] == [row["mig"]["mean"]]
+    assert (content["settings"]["data"], content["settings"]["epochs"]) == ("sprites", 1)
+    assert "total correlation" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"out.json", "f.png", "f.svg"}

@@ -80,6 +80,13 @@ FILES = {
                         "own_nll": {"mean": -3.5, "standard_error": 0.5, "values": []}},
     }},
 }  # fmt: skip
+NUMBER = {"mean": 0.25, "standard_error": 0.125, "values": [0.125, 0.375]}
+FILES["beta_sweep"] = {"command": "c", "date": "2026-01-02", "versions": {}, "settings": {
+    "hidden": [128, 128], "latent_dim": 6, "epochs": 1000,
+}, "rows": {"4": dict.fromkeys(
+    ("mig", "total_correlation", "mutual_information", "dimensionwise_kl", "reconstruction",
+     "active_units"), NUMBER,
+)}}  # fmt: skip
 FILES["study_iwae"] = {"rows": [
     {"run": "vae-k1-seed0", "stage": 6, "passes": 364, "test_nll": 86.754, "standard_error": 0.125,
      "half_nll": 86.844, "train_nll_few": 86.5, "test_nll_few": 87.125, "cut_nll": 86.774,
@@ -92,6 +99,7 @@ FILES["study_iwae"]["rows"].append(
     FILES["study_iwae"]["rows"][0] | {"run": "shuffled-seed0", "point": "shuffled", "test_nll": 87}
 )
 EXPECTED = {
+    "beta_sweep": ["1000 epochs, 2 seeds.", "| 4 |" + 6 * " 0.25 ± 0.12 |"],
     "study_iwae": [
         "| vae-k1-seed0 | 6 | 364 | 86.75 ± 0.12 | +0.09 | -0.62 | +0.020 | 0.031 | 19 | 11 |",
         "after 3280 passes VAE with k = 1 86.76, ", "commit aaaaaaaaaaaa: importance sampling.",

@@ -8,6 +8,7 @@ from scratchvae.figures import (
     GradientNoise,
     Side,
     beta_comparison,
+    beta_sweep,
     estimator_curves,
     gradient_noise,
     save,
@@ -219,3 +220,36 @@ def test_all_three_are_the_same_bytes_when_drawn_twice(tmp_path):
     assert len(paths) == 6
     for path in paths:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+# ---- a sweep of beta -----------------------------------------------------------------------------
+
+
+def test_a_sweep_has_a_panel_for_each_quantity_a_dot_per_seed_and_a_line_of_means(raster):
+    values = np.array([[0.2, 0.3], [0.1, 0.1], [-0.5, 0.1]])
+    figure = beta_sweep([1, 2, 8], {"MIG": values, "TC": values[:, :1] + 3}, "x")
+    left, right = figure.axes
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["MIG", "TC"]
+    *seeds, means = (line.get_ydata() for line in left.lines)
+    np.testing.assert_array_equal(seeds, values.T)
+    np.testing.assert_allclose(means, [0.25, 0.1, -0.2])
+    assert [label.get_text() for label in left.get_xticklabels()] == ["1", "2", "8"]
+    assert left.get_ylim()[0] == -0.5
+    assert right.get_ylim()[0] == 0.0
+    raster(figure)
+
+
+@pytest.mark.parametrize(
+    ("betas", "panels", "message"),
+    [
+        ([1.0], {"a": [[1.0]]}, "at least two that ascend from above 0"),
+        ([0.0, 1.0], {"a": np.ones((2, 1))}, "at least two that ascend from above 0"),
+        ([2.0, 1.0], {"a": np.ones((2, 1))}, "at least two that ascend from above 0"),
+        ([1.0, 2.0], {}, "panels must hold at least one quantity"),
+        ([1.0, 2.0], {"a": np.ones((3, 1))}, r"a has shape \(3, 1\), expected 2 rows of seeds"),
+        ([1.0, 2.0], {"a": np.ones((2, 0))}, r"a has shape \(2, 0\), expected 2 rows of seeds"),
+    ],
+)
+def test_a_sweep_that_is_none_is_refused(betas, panels, message):
+    with pytest.raises(ConfigError, match=message):
+        beta_sweep(betas, panels)

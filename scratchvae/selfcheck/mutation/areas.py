@@ -71,6 +71,11 @@ AREAS: tuple[Area, ...] = (
         ("evaluation/test_information.py", "evaluation/test_diagnosis.py"),
     ),
     Area(
+        "disentanglement",
+        ("evaluation.disentanglement", "data.sprites"),
+        ("evaluation/test_disentanglement.py", "data/test_sprites.py"),
+    ),
+    Area(
         "resume",
         ("training.state", "training.prepared", "training.clock"),
         ("training/test_training_clock.py", "training/test_training_prepared.py",

@@ -1,4 +1,5 @@
-"""Bugs that no gradient check can see: forward and backward agree on the wrong function.
+"""Bugs that no gradient check can see: forward and backward agree on the wrong function, or the
+wrong number is one of an evaluation, which has no gradient.
 
 Each comes with the oracle that does see it, a fact about the objective that needs no gradient.
 """
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from unittest import mock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scratchvae.backend import Array, Backend, get_backend
+from scratchvae.evaluation import Disentanglement, information, measure_disentanglement
 from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.points import point
 from scratchvae.gradcheck.subjects import latent as latent_subjects
@@ -184,6 +187,84 @@ def bernoulli_mean() -> float:
     return gradient_error(mean, np.sum(p * images, axis=0))
 
 
+def sum_over_samples() -> list[Replacement]:
+    """log Σ over the axis of the samples z, not over that of the images: the matrix transposed."""
+    real = information.log_mean_exp
+
+    def log_mean_exp(a: NDArray) -> tuple[NDArray, NDArray]:
+        return real(np.swapaxes(a, 0, 1))
+
+    return everywhere(real, log_mean_exp)
+
+
+def no_log_n() -> list[Replacement]:
+    """log Σ_m q(z|x_m) for the log of the mean: log N is left out."""
+    real = information.log_mean_exp
+
+    def log_mean_exp(a: NDArray) -> tuple[NDArray, NDArray]:
+        value, shares = real(a)
+        return value + math.log(a.shape[1]), shares
+
+    return everywhere(real, log_mean_exp)
+
+
+def moments_of_the_aggregate() -> float:
+    """∫ q(z) dz = 1 and E z = mean of the μ, of as many images as there are points z."""
+    z = np.linspace(-12.0, 12.0, 241)
+    mu, logvar = point((241,), 0, "means"), 0.1 * point((241,), 0, "variances")
+    logs, _ = information.log_mean_exp(information.log_normal(z[:, None], mu, logvar))
+    weight = np.exp(logs) * (z[1] - z[0])
+    return float(max(abs(weight.sum() - 1.0), abs(weight @ z - mu.mean())))
+
+
+def units_before_images() -> list[Replacement]:
+    """Σ_j inside the mean over images: the marginals' product is q(z), and all is uncorrelated."""
+    real = information.log_mean_exp
+
+    def log_mean_exp(a: NDArray) -> tuple[NDArray, NDArray]:
+        if a.ndim == 2:
+            return real(a)
+        value, shares = real(a.sum(axis=2, keepdims=True))
+        return value, np.broadcast_to(shares / a.shape[2], a.shape)
+
+    return everywhere(real, log_mean_exp)
+
+
+def two_units_alike() -> float:
+    """Two certain units that repeat each other have a total correlation of log N."""
+    codes = np.repeat(100.0 * np.arange(7.0)[:, None], 2, axis=1)
+    found = information.decompose_kl(codes, np.zeros_like(codes))
+    return abs(found.total_correlation.value - math.log(7))
+
+
+def best_of_factors() -> list[Replacement]:
+    """The best and the second best of a unit's factors, not of a factor's units."""
+
+    def gaps(self: Disentanglement) -> NDArray:
+        ordered = np.sort(self.information, axis=0)
+        return np.asarray((ordered[-1] - ordered[-2]) / self.entropy)
+
+    return [(Disentanglement, "gaps", property(gaps))]
+
+
+def entropy_of_equal_values() -> list[Replacement]:
+    """The gap over the largest entropy of any factor, not over the factor's own."""
+
+    def gaps(self: Disentanglement) -> NDArray:
+        ordered = np.sort(self.information, axis=1)
+        return np.asarray((ordered[:, -1] - ordered[:, -2]) / self.entropy.max())
+
+    return [(Disentanglement, "gaps", property(gaps))]
+
+
+def one_unit_holds_all() -> float:
+    """One certain unit that holds both factors, of unequal entropy, is a gap of 1 for each."""
+    factors = np.array([[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]])
+    codes = np.stack([100.0 * np.arange(6.0), np.zeros(6)], axis=1)
+    found = measure_disentanglement(codes, np.zeros_like(codes), factors)
+    return float(np.max(np.abs(found.gaps - 1.0)))
+
+
 INVISIBLE: tuple[Invisible, ...] = (
     Invisible(
         "exp(logvar) as the standard deviation, forward and backward",
@@ -211,4 +292,13 @@ INVISIBLE: tuple[Invisible, ...] = (
     ),
     Invisible("Adam's bias correction by epoch", None, correction_by_epoch, adam_equation),
     Invisible("softplus as the mean of a Bernoulli", "Bernoulli", softplus_mean, bernoulli_mean),
+    Invisible(
+        "the aggregate posterior over samples", None, sum_over_samples, moments_of_the_aggregate
+    ),
+    Invisible("the aggregate posterior without log N", None, no_log_n, moments_of_the_aggregate),
+    Invisible(
+        "units summed before the mean over images", None, units_before_images, two_units_alike
+    ),
+    Invisible("the gap between a unit's factors", None, best_of_factors, one_unit_holds_all),
+    Invisible("the gap over another entropy", None, entropy_of_equal_values, one_unit_holds_all),
 )
