@@ -6,7 +6,7 @@ from bad_input import TINY, Table, refuses
 CASES: Table = {
     # the data
     "an unknown data set": ("--data minst", "unknown dataset 'minst'. Did you mean 'mnist'?"),
-    "an unknown data set far from all": ("--data faces", "There are: digits, sprites, mnist, fashi"),
+    "an unknown data set far from all": ("--data faces", "There are: digits, sprites, mnist, fash"),
     "no name": ("--data=", "data are named by a text, and this one is empty; there are: digits"),
     "a missing file": ("--data nowhere/x.npy", "'nowhere/x.npy': no such file"),
     "a folder instead of a file": ("--data ./thesis", "is a folder without PNG or JPEG files"),
