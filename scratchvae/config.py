@@ -18,7 +18,14 @@ from scratchvae.latent import (
     MonteCarloKL,
     default_estimator,
 )
-from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
+from scratchvae.layers import (
+    ACTIVATIONS,
+    HEAD_STARTS,
+    INITIALIZATIONS,
+    Dense,
+    Layer,
+    Sequential,
+)
 from scratchvae.likelihoods import (
     LIKELIHOODS,
     LearnedGaussian,
@@ -26,7 +33,7 @@ from scratchvae.likelihoods import (
 )
 from scratchvae.likelihoods.base import LikelihoodSettings
 from scratchvae.likelihoods.gaussian import MEANS
-from scratchvae.models import VAE, ConditionalVAE, Label
+from scratchvae.models import M2, VAE, ConditionalVAE, Label, SomeLabels
 from scratchvae.models.condition import FORMS, Quadrants, is_condition, parse_condition
 from scratchvae.models.specs import dense_layers, parse_layers, with_head
 from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
@@ -74,7 +81,9 @@ class TrainConfig:
     heads: str = "joint"  # how μ and the second half start: as one layer, independent or equal
     init: str = "glorot-uniform"
     output_bias: str = "init"  # how the logits start: as init says, or at the training mean
-    condition: str = ""  # what is given with an image: label, quadrants:N, or nothing
+    condition: str = ""  # what is given with an image: label, some-labels, quadrants:N or nothing
+    labels: int = 0  # of some-labels: how many are known in training, of each class as many; 0: all
+    classifier_weight: float = 1.0  # of −log q(y|x) of an image whose label is known
     prior: str = "standard"  # of z given the condition: standard, or a network of it (conditional)
     beta: float = 1.0
     samples: int = 1  # draws of z per image
@@ -138,7 +147,7 @@ class TrainConfig:
         fine = isinstance(at, list | tuple) and all(_is_int(epoch, 1) for epoch in at)
         self._require("evaluate_at", fine, "a list of epochs, counted from 1")
         object.__setattr__(self, "evaluate_at", tuple(at))
-        for name in ("validation", "patience", "workers", "verify_every", "kl_warmup"):
+        for name in ("validation", "patience", "workers", "verify_every", "kl_warmup", "labels"):
             self._require(
                 name,
                 _is_int(getattr(self, name), 0),
@@ -158,7 +167,7 @@ class TrainConfig:
             raise ConfigError(
                 f"lr is {self.lr!r}, but it must be a positive number or a schedule: {error}"
             ) from None
-        for name in ("beta", "free_bits", "clip", "start_std"):
+        for name in ("beta", "free_bits", "clip", "start_std", "classifier_weight"):
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0,
                           "a number, not negative")  # fmt: skip
         for name, known in (
@@ -180,10 +189,22 @@ class TrainConfig:
             raise ConfigError(
                 "patience counts epochs that are all evaluated: leave out evaluate_at, or patience"
             )
-        fine = self.condition == Label.kind or is_condition(self.condition)
+        fine = self.condition in (Label.kind, SomeLabels.kind) or is_condition(self.condition)
         self._require("condition", fine, FORMS)
         if self.prior != "standard" and not self.condition:
             raise ConfigError("a conditional prior needs a condition: set condition, too")
+        if not self.sums_out_labels and (self.labels or self.classifier_weight != 1):
+            raise ConfigError(
+                "labels and classifier_weight belong to a model that sums out the labels that are "
+                f"not known: set condition to {SomeLabels.kind}"
+            )
+        if self.sums_out_labels and (self.prior, self.samples, self.estimator, self.free_bits) != (
+            "standard", 1, "analytic", 0,
+        ):  # fmt: skip
+            raise ConfigError(
+                f"with {SomeLabels.kind} there is one sample of z for each label, the prior is "
+                "standard and the KL analytic: leave out samples, prior, estimator and free_bits"
+            )
         look_up("activation", self.activation, ACTIVATIONS, Layer)
         _ = self.likelihood_class
         if self.optimizer_settings:
@@ -312,7 +333,18 @@ class TrainConfig:
             layers = dense_layers(self.hidden, self.activation, init)
             prior = with_head(layers, self.latent_dim, self.head, init, self.heads)
         plain = self._make_plain(condition.modelled(row))
+        if isinstance(condition, SomeLabels):
+            init = INITIALIZATIONS[self.init]
+            layers = dense_layers(self.hidden, self.activation, init)
+            classifier = Sequential(*layers, Dense(condition.classes, init))
+            weight = self.classifier_weight
+            return M2(plain, pixels, classifier, condition.classes, classifier_weight=weight)
         return ConditionalVAE.like(plain, pixels, condition, prior)
+
+    @property
+    def sums_out_labels(self) -> bool:
+        """Whether the model is M2, which sums out the labels that are not known."""
+        return self.condition.split(":")[0] == SomeLabels.kind
 
     def _make_plain(self, pixels: int) -> VAE:
         """The layers and settings of the model, for ``pixels`` numbers that are modelled."""
@@ -391,7 +423,7 @@ def resolve_condition(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
     ``DataError`` for data without labels, or a table where quadrants are asked for.
     """
-    if config.condition == Label.kind:
+    if config.condition in (Label.kind, SomeLabels.kind):
         known = [a for a in (dataset.train.labels, dataset.test.labels) if a is not None]
         if not known:
             raise DataError(
@@ -399,7 +431,7 @@ def resolve_condition(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             )
         most = max(int(labels.max(initial=0)) for labels in known) + 1
         classes = max(most, len(dataset.class_names))
-        return replace(config, condition=Label(classes).text)
+        return replace(config, condition=f"{config.condition}:{classes}")
     if config.condition.startswith(Quadrants.kind):
         if dataset.image_shape is None:
             raise DataError(f"quadrants are those of images, but {dataset.name} is a table")

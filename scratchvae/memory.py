@@ -109,6 +109,7 @@ class Workspace:
         self._start = 0
         self._all_rows = n_rows  # of the workspace that this one is a part of
         self._buffers: dict[str, Array] = {}
+        self._repeated: dict[int, dict[str, Array]] = {}
 
     def rows(self, start: int, stop: int) -> "Workspace":
         """The same buffers for the images ``start`` to ``stop``."""
@@ -119,7 +120,14 @@ class Workspace:
         part = Workspace(self.bk, stop - start)
         part._start = self._start + start
         part._all_rows = self._all_rows
-        part._buffers = self._buffers
+        part._buffers, part._repeated = self._buffers, self._repeated
+        return part
+
+    def repeated(self, per: int) -> "Workspace":
+        """A workspace with ``per`` rows for each of these, and buffers of its own."""
+        part = Workspace(self.bk, self.n_rows * per)
+        part._start, part._all_rows = self._start * per, self._all_rows * per
+        part._buffers = self._repeated.setdefault(per, {})
         return part
 
     def buffer(self, name: str, *shape: int, per: int = 1, dtype: DTypeLike | None = None) -> Array:

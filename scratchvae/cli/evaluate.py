@@ -25,6 +25,7 @@ from scratchvae.evaluation import (
     Diagnosis,
     Evaluation,
     LogLikelihood,
+    accuracy,
     as_seen_by_model,
     diagnose,
     evaluate,
@@ -34,7 +35,7 @@ from scratchvae.evaluation import (
     without_units,
 )
 from scratchvae.interop import read_weights
-from scratchvae.models import Model
+from scratchvae.models import M2, Model
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepare
 from scratchvae.types import Json, JsonView
@@ -110,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     bk = backend_of_run(args, folder, config.dtype)
     model, checkpoint = folder.load(bk)
     if args.samples is not None:
+        if isinstance(model.vae, M2):
+            raise ConfigError("M2 has one sample of z for each label: leave out --samples")
         model = model.with_samples(args.samples)
     head = {"run": str(args.run), "split": args.split, "epoch": checkpoint.epoch}
     state = f"epoch {checkpoint.epoch}"
@@ -164,6 +167,7 @@ class Numbers:
 
     elbo: Evaluation
     draw: int | None  # of the pixels; None where they are not drawn
+    accuracy: float | None = None  # of M2's classifier
     likelihood: LogLikelihood | None = None  # the first of
     draws: tuple[float, ...] = ()  # log p(x) for one draw of the pixels after the other
     cut: LogLikelihood | None = None  # without the inactive units
@@ -174,6 +178,8 @@ class Numbers:
         found = self.elbo.to_json()
         if self.draw is not None:
             found["draw"] = self.draw
+        if self.accuracy is not None:
+            found["accuracy"] = self.accuracy
         if self.likelihood is not None:
             found["importance"] = self.likelihood.to_json()
             found["importance"]["half"] = self.likelihood.half
@@ -211,13 +217,16 @@ def under(
     dynamic = config.binarize == "dynamic"
     result = evaluate(model, images, seed=config.seed, draw=draw)
     numbers = Numbers(result, draw if dynamic else None)
+    if isinstance(model.vae, M2):
+        found_labels = accuracy(model, images, seed=config.seed, draw=draw)
+        numbers = replace(numbers, accuracy=found_labels)
     if args.nll is not None:
         estimate = partial(log_likelihood, split=images, samples=args.nll, seed=config.seed)
         last = draw + (args.draws or 1 if dynamic else 1)
         found = [estimate(model, draw=each) for each in range(draw, last)]
         numbers = replace(numbers, likelihood=found[0], draws=tuple(f.log_p for f in found))
         if args.cut_inactive:
-            condition = model.vae.condition
+            condition = model.vae.evaluated.condition
             seen = as_seen_by_model(images, seed=config.seed, draw=draw, condition=condition)
             inactive = ~is_active(model.encode(seen).mu)
             numbers = replace(numbers, cut=estimate(without_units(model, inactive), draw=draw))
@@ -246,6 +255,8 @@ def describe(numbers: Numbers, split: str, state: str) -> str:
         f"active units      {result.active_units} of {len(result.kl_per_unit)}",
         f"protocol: {result.protocol}",
     ]
+    if numbers.accuracy is not None:
+        lines.insert(1, f"accuracy        {numbers.accuracy:10.4f}")
     if likelihood is not None:
         same = "the same within the error" if likelihood.is_settled else "not the same: take more"
         lines += [

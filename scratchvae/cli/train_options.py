@@ -109,8 +109,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--output-bias", default=d.output_bias, choices=OUTPUT_BIASES,
            help="how logits start: as --init says, or at the training images' mean")  # fmt: skip
     parser.add_argument("--condition", default=d.condition, metavar="WHAT",
-                        help="what is given with an image and not modelled: label, or quadrants:N, "
-                        "of which N are seen (default: nothing)")  # fmt: skip
+                        help="what is given with an image and not modelled: label, some-labels "
+                        "(unknown ones are summed out), or quadrants:N, of which N are seen "
+                        "(default: nothing)")  # fmt: skip
+    option("--labels", default=d.labels, type=int, metavar="N",
+           help="how many labels are known with --condition some-labels, of each class as many; "
+           "0: those of the data")  # fmt: skip
+    option("--classifier-weight", default=d.classifier_weight, type=float, metavar="ALPHA",
+           help="weight of −log q(y|x) of an image whose label is known")  # fmt: skip
     option("--prior", default=d.prior, choices=PRIORS, help="prior of z given the condition: "
            "N(0, 1), or a network of it like the encoder")  # fmt: skip
     option("--beta", default=d.beta, type=float, help="weight of the KL")

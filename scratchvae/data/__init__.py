@@ -10,7 +10,7 @@ from scratchvae.data.download import cache_folder
 from scratchvae.data.load import DATASETS, load_dataset
 from scratchvae.data.reading import SPLITS, Reading
 from scratchvae.data.sprites import draw_sprites, sprite_factors
-from scratchvae.data.subset import SUBSETS, hold_out, is_subset, select
+from scratchvae.data.subset import SUBSETS, hold_out, is_subset, keep_labels, select
 
 __all__ = [
     "DATASETS",
@@ -27,6 +27,7 @@ __all__ = [
     "draw_sprites",
     "hold_out",
     "is_subset",
+    "keep_labels",
     "load_dataset",
     "require_unit_interval",
     "select",

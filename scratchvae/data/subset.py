@@ -51,6 +51,29 @@ def select(dataset: Dataset, text: str) -> Dataset:
     return replace(dataset, train=train, test=test)
 
 
+def keep_labels(train: Split, count: int, seed: int, classes: int) -> Split:
+    """``train`` with ``count`` of its labels, as many of each class, and −1 in place of the others.
+
+    The choice is drawn by ``seed``. Images whose label is known are repeated, so that they are at
+    least a tenth of those that are returned. Raises ConfigError for more labels than there are.
+    """
+    known = train.labels
+    if known is None or count > (known >= 0).sum():
+        have = 0 if known is None else int((known >= 0).sum())
+        raise ConfigError(f"{count} labels cannot be kept: the training images have {have}")
+    order = permutation(len(train), stream_of(seed, Purpose.SPLIT, 1))
+    order = order[known[order] >= 0]
+    of_class = [order[known[order] == k] for k in range(classes)]
+    # in turn, the first of each class, the second of each, …
+    ranks = np.concatenate([np.arange(len(rows)) for rows in of_class])
+    chosen = np.concatenate(of_class)[np.argsort(ranks, kind="stable")][:count]
+    labels = np.full(len(train), -1, np.int64)
+    labels[chosen] = known[chosen]
+    copies = max(0, -(-(len(train) - count) // (9 * count)) - 1)
+    rows = np.concatenate([np.arange(len(train)), np.tile(np.sort(chosen), copies)])
+    return replace(train, labels=labels).take(rows)
+
+
 def hold_out(train: Split, count: int, seed: int) -> tuple[Split, Split]:
     """Hold ``count`` images out of ``train``: (rest, validation).
 

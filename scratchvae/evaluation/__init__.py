@@ -1,6 +1,7 @@
 """What a trained model is worth: its ELBO, log p(x), its latent units, and what it can do."""
 
 from scratchvae.evaluation.baselines import histogram_nll, mass_of_levels
+from scratchvae.evaluation.classifier import accuracy, classify
 from scratchvae.evaluation.completion import Completion, CompletionSettings, complete, log_joint
 from scratchvae.evaluation.diagnosis import Diagnosis, Gaps, diagnose
 from scratchvae.evaluation.disentanglement import Disentanglement, measure_disentanglement
@@ -37,8 +38,10 @@ __all__ = [
     "Information",
     "LogLikelihood",
     "Protocol",
+    "accuracy",
     "active_units",
     "as_seen_by_model",
+    "classify",
     "complete",
     "decompose_kl",
     "describe_protocol",

@@ -72,7 +72,7 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
     for start in range(0, len(split), CHUNK):
         chunk = split.take(slice(start, start + CHUNK))
         images = as_seen_by_model(
-            chunk, seed=seed, draw=draw, start=start, condition=model.vae.condition
+            chunk, seed=seed, draw=draw, start=start, condition=model.vae.evaluated.condition
         )
         stream = Stream(seed, Purpose.TEST_LATENT, draw, start)
         with model.bk.ignore_float_errors():  # the caller checks for non-finite results
@@ -98,7 +98,7 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
         active_units=int(active.sum()),
         inactive_units=[int(unit) for unit in np.flatnonzero(~active)],
         images=n,
-        samples=model.vae.samples,
+        samples=model.vae.evaluated.samples,
         protocol=str(describe_protocol(model, split.binarized, split.static_seed)),
     )
 
@@ -145,11 +145,11 @@ def describe_protocol(model: Model, binarized: str, static_seed: int | None = No
     """
     likelihood = model.vae.likelihood
     name = f"{likelihood.describe()} likelihood"
-    if model.vae.condition.kind:
-        name += f" {model.vae.condition.describe()}"
+    if model.vae.evaluated.condition.kind:
+        name += f" {model.vae.evaluated.condition.describe()}"
     if likelihood.binary and binarized == "none":
         name += " on values in [0, 1] (a cross-entropy, not a density)"
-    estimate = per_image(model.vae.samples)
+    estimate = per_image(model.vae.evaluated.samples)
     if model.vae.flow.length:
         estimate += ", KL by Monte Carlo"
     return Protocol(describe(binarized, static_seed), name, estimate)

@@ -94,7 +94,7 @@ def log_likelihood(
     for start in range(0, len(split), CHUNK):
         chunk = split.take(slice(start, start + CHUNK))
         images = as_seen_by_model(
-            chunk, seed=seed, draw=draw, start=start, condition=model.vae.condition
+            chunk, seed=seed, draw=draw, start=start, condition=model.vae.evaluated.condition
         )
         parts.append(
             importance_sampled(

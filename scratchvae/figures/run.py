@@ -76,7 +76,10 @@ def draw_run(
             ("latent_scatter", prepared.test),
             ("latent_scatter_train", prepared.train),
         ):
-            some = split.take(slice(0, SCATTER))
+            encoded = split
+            if config.sums_out_labels and split.labels is not None:  # M2 encodes what has a label
+                encoded = split.take(split.labels >= 0)
+            some = encoded.take(slice(0, SCATTER))
             mu, _ = model.encode(rows_of(some, prepared))
             of = f"{len(some):,} {'training' if split is prepared.train else 'test'} {what}"
             keep(
@@ -105,7 +108,7 @@ def draw_images(
     shape, colours = dataset.row_shape, dataset.colormap
     as_drawn, scale = drawing_scale(dataset)
     caption += scale
-    condition = prepared.vae.condition
+    condition = prepared.vae.evaluated.condition
     shown = as_drawn(condition.images(rows_of(pick(prepared.train, 100, config.seed), prepared)))
     keep(data_samples(shown, shape, "Training images", caption, colormap=colours), "data")
 
@@ -161,11 +164,11 @@ def draw_features(
     names = dataset.feature_names
     some = prepared.test.take(slice(0, SCATTER))
     rows = rows_of(some, prepared)
-    x, y = prepared.vae.condition.images(rows), model.reconstruct(rows)
+    x, y = prepared.vae.evaluated.condition.images(rows), model.reconstruct(rows)
     of = f"{len(some):,} test rows · {caption}"
     keep(feature_reconstructions(x, y, names, of), "feature_reconstructions")
     keep(feature_errors(x, y, names, of), "feature_errors")
-    given = rows if prepared.vae.condition.kind else None
+    given = rows if prepared.vae.evaluated.condition.kind else None
     count = max(1000, len(some)) if given is None else len(some)
     _, draws = model.sample(count, seed=config.seed, given=given)
     keep(
@@ -250,7 +253,7 @@ def conditions_to_draw(originals: NDArray, model: Model) -> tuple[NDArray | None
     Of labels each has a row; of parts of images, each of the ``originals``. A model without a
     condition has ten rows.
     """
-    condition = model.vae.condition
+    condition = model.vae.evaluated.condition
     if not condition.kind:
         return None, 10
     if isinstance(condition, Label):
@@ -268,5 +271,5 @@ def rows_of(split: Split, prepared: Prepared) -> NDArray:
 
     A conditional model's have their condition, too.
     """
-    condition = prepared.vae.condition
+    condition = prepared.vae.condition  # that of training, in which labels may be missing
     return as_seen_by_model(split, seed=prepared.config.seed, condition=condition)

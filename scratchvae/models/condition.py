@@ -9,7 +9,7 @@ from scratchvae.errors import ConfigError, DataError
 from scratchvae.memory import Shape
 from scratchvae.types import Values
 
-FORMS = "label, label:CLASSES, quadrants:N with N from 1 to 3, or empty"
+FORMS = "label, some-labels, label:CLASSES, quadrants:N with N from 1 to 3, or empty"
 
 
 class Condition:
@@ -110,8 +110,11 @@ class Label(Condition):
         for part in labels:
             self.require(part)
 
-    def require(self, labels: Values) -> HostArray:
-        """``labels`` as (N,) whole numbers from 0 to classes − 1; ``DataError`` for others."""
+    def require(self, labels: Values, some: bool = False) -> HostArray:
+        """``labels`` as (N,) whole numbers from 0 to classes − 1; ``DataError`` for others.
+
+        With ``some``, −1 is a label that is not known.
+        """
         if labels is None:
             raise DataError(
                 "the model is conditional on the label of an image, but these have none: pass "
@@ -120,7 +123,7 @@ class Label(Condition):
         array = host_array(labels, "labels").reshape(-1)
         if array.dtype.kind not in "iu":
             raise DataError(f"labels are whole numbers, not {array.dtype}")
-        if array.size and array.min() < 0:
+        if array.size and array.min() < 0 and not some:
             raise DataError(
                 f"image {int(array.argmin())} has no label, but the model is conditional on it: "
                 "leave out the images without one"
@@ -152,6 +155,29 @@ class Label(Condition):
 
     def describe(self) -> str:
         return "given the label"
+
+
+class SomeLabels(Label):
+    """As :class:`Label`, where −1 says that an image has no label: c is then 0 everywhere."""
+
+    kind = "some-labels"
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.text = f"some-labels:{classes}"
+
+    def __repr__(self) -> str:
+        return f"SomeLabels({self.classes})"
+
+    def require_data(self, image_shape: Shape | None, labels: Sequence[HostArray | None]) -> None:
+        for part in labels:
+            self.require(part, some=True)
+
+    def rows(self, images: HostArray, labels: HostArray | None = None, one: int = 1) -> HostArray:
+        known = self.require(labels, some=True)
+        rows = super().rows(images, known.clip(min=0), one)
+        rows[known < 0, images.shape[1] :] = 0
+        return rows
 
 
 class Quadrants(Condition):
@@ -268,10 +294,10 @@ def parse_condition(text: object, image_shape: Sequence[int] | None = None) -> C
     numbers = [int(part) for part in rest if part.isdecimal()]
     if text == "":
         return Condition()
-    if kind == Label.kind and len(rest) == len(numbers) <= 1:
+    if kind in (Label.kind, SomeLabels.kind) and len(rest) == len(numbers) <= 1:
         if not numbers:
-            raise ConfigError("the condition 'label' does not say how many there are: label:10")
-        return Label(*numbers)
+            raise ConfigError(f"the condition {kind!r} does not say how many there are: {kind}:10")
+        return Label(*numbers) if kind == Label.kind else SomeLabels(*numbers)
     if kind == Quadrants.kind and len(rest) == len(numbers) and len(numbers) in (1, 3, 4):
         shape = numbers[1:] or image_shape
         if shape is None:

@@ -320,7 +320,7 @@ class Model:
 
     def _evaluate(self, images: Values, eps: Values, stream: Stream) -> tuple[Terms, HostArray]:
         """The terms, and the estimator's objective (N,)."""
-        x, vae = grey_values(images, self.vae), self.vae
+        x, vae = grey_values(images, self.vae), self.vae.evaluated
         n, K, Z = len(x), vae.samples, vae.latent_dim
         given = None if eps is None else noise(eps, (n, K, Z))
         shapes = ((n, K), (n, Z), (n, Z), (n,))
@@ -354,13 +354,14 @@ class Model:
     def _blocks(self, n: int) -> Iterator[tuple[int, int, BoundVAE]]:
         """The bound model for images start:stop, over and over, on one workspace."""
         workspace: Workspace | None = None
+        vae = self.vae.evaluated
         for start in range(0, n, BLOCK):
             stop = min(start + BLOCK, n)
             if workspace is None:
                 workspace = Workspace(self.bk, stop - start)
-                bound = self.vae.bind(workspace, self.params)
+                bound = vae.bind(workspace, self.params)
             elif stop - start < workspace.n_rows:
-                bound = self.vae.bind(workspace.rows(0, stop - start), self.params)
+                bound = vae.bind(workspace.rows(0, stop - start), self.params)
             yield start, stop, bound
 
 

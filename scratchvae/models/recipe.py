@@ -7,8 +7,9 @@ from scratchvae.errors import ConfigError
 from scratchvae.latent import Estimator, Flow
 from scratchvae.layers import HEAD_STARTS, INITIALIZATIONS, Layer, Sequential
 from scratchvae.likelihoods import Likelihood
-from scratchvae.models.condition import parse_condition
+from scratchvae.models.condition import SomeLabels, parse_condition
 from scratchvae.models.conditional import ConditionalVAE
+from scratchvae.models.semi_supervised import M2
 from scratchvae.models.vae import VAE
 from scratchvae.types import Json, JsonView
 
@@ -35,6 +36,15 @@ def _condition_of(vae: VAE) -> Json:
     """What the recipe of a conditional model has in addition."""
     if not isinstance(vae, ConditionalVAE):
         return {}
+    if isinstance(vae, M2):
+        classifier = [_describe(layer) for layer in vae.classifier.layers]
+        weight = vae.classifier_weight
+        return {
+            "condition": vae.condition.text,
+            "classifier": classifier,
+            "classifier_weight": weight,
+            "samples": 1,
+        }
     prior = None if vae.prior is None else [_describe(layer) for layer in vae.prior.layers]
     return {"condition": vae.condition.text, "prior": prior}
 
@@ -50,7 +60,7 @@ def make_vae(recipe: JsonView) -> VAE:
         how: Json = {name: recipe[name] for name in ("latent_dim", "beta", "samples")}
         how |= {
             name: Sequential(*(_make(part, Layer) for part in recipe[name]))
-            for name in ("encoder", "decoder", "prior")
+            for name in ("encoder", "decoder", "prior", "classifier")
             if recipe.get(name) is not None
         }
         how["likelihood"] = _make(recipe["likelihood"], Likelihood)
@@ -59,6 +69,11 @@ def make_vae(recipe: JsonView) -> VAE:
             how["flow"] = _make(recipe["flow"], Flow)
         if not condition.kind:
             return VAE(recipe["pixels"], **how)
+        if isinstance(condition, SomeLabels):
+            pixels, classifier = condition.pixels(recipe["pixels"]), how.pop("classifier")
+            weight = recipe["classifier_weight"]
+            plain = VAE(pixels, **how)
+            return M2(plain, pixels, classifier, condition.classes, classifier_weight=weight)
         return ConditionalVAE(condition.pixels(recipe["pixels"]), **how, condition=condition)
     except (KeyError, TypeError, AttributeError, ImportError) as error:
         raise ConfigError(f"the recipe of the model cannot be followed: {error}") from error

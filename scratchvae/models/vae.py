@@ -186,6 +186,11 @@ class VAE:
         """How many of the numbers that it takes p(x|z) is about: here all."""
         return self.pixels
 
+    @property
+    def evaluated(self) -> "VAE":
+        """The model that encodes, decodes and is evaluated, with the same parameters: itself."""
+        return self
+
     def networks(self) -> dict[str, tuple[Sequential, int]]:
         """Its networks by name, each with the numbers per row that it reads."""
         return {
@@ -385,16 +390,20 @@ class BoundVAE:
         weight of each sample, and what the encoder's [μ | log σ²] receives.
         """
         beta = self._beta(beta)
-        self.run_encoder()
-        self.run_decoder()
-        self._nll_and_grad()
-        self._value(beta)
+        self.loss_and_dlogits(beta)
         sample_weight = self.estimator.sample_weight(self.latent, weight)
         self.dlogits *= sample_weight
         self.likelihood.grad_params(self.bk, self.p_x, sample_weight, self.g_x, self.work)
         self.grad_z()
         call_writer(self.estimator.grad_head, "latent.dhead[...] = …", self.latent, weight, beta)
         self.encoder.grad_inputs()
+
+    def loss_and_dlogits(self, beta: Number) -> None:
+        """Compute the terms of :meth:`loss`, and the gradient of nll with respect to the logits."""
+        self.run_encoder()
+        self.run_decoder()
+        self._nll_and_grad()
+        self._value(beta)
 
     def grad_z(self) -> None:
         """Compute dz from the gradient with respect to the logits."""

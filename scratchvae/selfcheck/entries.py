@@ -93,6 +93,7 @@ from scratchvae.models import (
     Quadrants,
 )
 from scratchvae.models.conditional import BoundConditionalVAE
+from scratchvae.models.semi_supervised import M2, BoundM2
 from scratchvae.models.vae import BoundVAE
 from scratchvae.types import Function
 
@@ -198,6 +199,26 @@ def _conditional(name: str, condition: Condition, prior: bool = False, **how: An
 
     entry = _model(name, new)
     return replace(entry, covers=(*entry.covers, ConditionalVAE, BoundConditionalVAE))
+
+
+def _m2(name: str, images: tuple[str, ...], **how: Any) -> Entry:
+    """Rows of which each has a label, or none, in turn."""
+    classes = 3
+
+    def new() -> M2:
+        plain = VAE.mlp(PIXELS, HIDDEN, latent_dim=LATENT, activation="tanh", beta=0.7, **how)
+        classifier = Sequential(Dense(6), Tanh(), Dense(classes))
+        return M2(plain, PIXELS, classifier, classes, classifier_weight=1.7)
+
+    def make(rows: int, seed: int) -> BufferedSubject:
+        vae = new()
+        pixels = unit_interval((rows, PIXELS), seed, f"{name} x")
+        unknown = np.array([images[i % len(images)] == "unknown" for i in range(rows)])
+        x = vae.condition.rows(pixels, np.where(unknown, -1, np.arange(rows) % classes))
+        values = normal_parameters(vae, 1.0, seed, name)
+        return model_subject(vae, x, parameters=values, seed=seed, name=name)
+
+    return Entry(name, (M2, BoundM2), make)
 
 
 def _categorical(rows: int, seed: int) -> BufferedSubject:
@@ -330,6 +351,8 @@ ENTRIES: tuple[Entry, ...] = (
     _model("ELBO without KL", _mlp(beta=0.0)),
     _model("ELBO of two shapes", _other_shapes),
     _conditional("conditional, label", Label(3)),
+    _m2("M2, some labels known", ("known", "unknown")),
+    _m2("M2, no label known", ("unknown",), likelihood=LearnedGaussian()),
     _conditional("conditional, prior network", Label(3), prior=True, samples=SAMPLES, beta=0.7),
     replace(
         _conditional(

@@ -14,7 +14,14 @@ from scratchvae.config import (
     resolve_gaussian,
     resolve_max_level,
 )
-from scratchvae.data import Dataset, Split, binarize, hold_out, require_unit_interval
+from scratchvae.data import (
+    Dataset,
+    Split,
+    binarize,
+    hold_out,
+    keep_labels,
+    require_unit_interval,
+)
 from scratchvae.errors import ConfigError, DataError, require_instance
 from scratchvae.likelihoods import GaussianLikelihood
 from scratchvae.models import VAE
@@ -90,6 +97,8 @@ def prepare(
     validation = None
     if config.validation:
         train, validation = hold_out(train, config.validation, config.seed)
+    if config.labels:
+        train = keep_labels(train, config.labels, config.seed, vae.samples)
     if config.batch_size > len(train):
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(train)} training images"

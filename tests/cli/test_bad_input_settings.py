@@ -108,6 +108,9 @@ CASES: Table = {
     "a condition of no kind": ("--condition colour", "it must be label, label:CLASSES, quadr"),
     "five quadrants": ("--condition quadrants:5", "condition is 'quadrants:5', but it must be"),
     "labels that are not there": ("--condition label", "but tiny.npz has no labels"),
+    "labels of no condition": ("--labels 5", "set condition to some-labels"),
+    "a weight of no classifier": ("--classifier-weight 2", "set condition to some-labels"),
+    "labels that are all known": ("--condition label:3 --labels 4", "set condition to some-labels"),
     "a prior of no condition": ("--prior conditional", "a conditional prior needs a condition"),
     "a flow of no maps": (
         "--posterior planar --flow-length 0", "flow_length is 0, but it must be a whole number of",

@@ -10,6 +10,20 @@ DRAWN = {
 }  # fmt: skip
 
 
+def test_with_few_labels_the_classifier_is_evaluated_too(cli, here, tiny_train) -> None:
+    argv = ("--condition", "some-labels", "--labels", 10, "--classifier-weight", 5)
+    assert cli(*tiny_train, *argv, "--out", "run", "--verify-every", 2).code == 0
+    answer = cli("evaluate", "run", "--nll", 20)
+    assert "accuracy  " in answer.out
+    assert "Bernoulli likelihood given the label" in answer.out
+    found = json.loads(cli("evaluate", "run", "--json").out)
+    assert found["accuracy"] in {n / 10 for n in range(11)}
+    assert cli("train", "--resume", "run", "--epochs", 3, "--change-settings").code == 0
+    answer = cli(*tiny_train, *argv[:3], 28, "--out", "more")
+    assert answer.code == 2
+    assert "28 labels cannot be kept: the training images have 27" in answer.err
+
+
 @pytest.mark.parametrize(
     ("condition", "resolved"), [("label", "label:10"), ("quadrants:1", "quadrants:1:3:4")]
 )

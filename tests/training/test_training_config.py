@@ -88,14 +88,15 @@ def test_settings_cannot_be_changed_behind_their_checks() -> None:
 BAD: list[tuple[str, Any]] = [
     *((name, value) for name in ("latent_dim", "samples", "epochs", "batch_size")
       for value in (0, -1, 1.0, "2", True, None)),
-    *((name, value) for name in ("validation", "patience", "workers", "verify_every", "kl_warmup")
+    *((name, value) for name in ("validation", "patience", "workers", "verify_every", "kl_warmup",
+                                 "labels")
       for value in (-1, 1.5, "2", True)),
     *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
     *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 0, True, (True,))),
     *((name, value) for name in ("lr", "std")
       for value in (0, -1e-3, float("nan"), float("inf"), "fast", True, None)),
     *(("lr", value) for value in ("0", "-1", "nan", "cosine", "cosine:1e-3", "warmup:0:1e-3")),
-    *((name, value) for name in ("beta", "free_bits", "clip", "start_std")
+    *((name, value) for name in ("beta", "free_bits", "clip", "start_std", "classifier_weight")
       for value in (-0.1, float("nan"), float("inf"), "1", None)),
     *(("max_level", value) for value in (-1, 256, 16.0, "16", True)),
     *(("condition", value) for value in ("labels", "label:0", "quadrants", "quadrants:4", 1, None)),

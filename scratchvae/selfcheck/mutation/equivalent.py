@@ -45,6 +45,8 @@ IN_GRADIENTS: dict[str, str] = {
     "Dense.grad_input: a wrong name: tmp -> dx": (
         "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
     ),
+    "BoundM2.loss_and_input_grads: a wrong name: latent.kl_tmp -> latent.kl": SCRATCH,
+    "BoundM2.grad_classifier: done twice: dlogits *= self.unknown": "it is 0 or 1",
     "kl_grad: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
     "Dense.grad_params: a constant: 1 -> -1": LAST_AXIS,
     "LogStdHead.grad_input: a constant: 1 -> -1": LAST_AXIS,

@@ -33,6 +33,7 @@ from scratchvae.likelihoods import (
 )
 from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad
 from scratchvae.models.conditional import BoundConditionalVAE
+from scratchvae.models.semi_supervised import BoundM2
 from scratchvae.models.vae import BoundVAE
 from scratchvae.optim import SGD, Adagrad, Adam, BoundOptimizer, RMSprop
 from scratchvae.types import Function
@@ -84,6 +85,7 @@ CONDITIONAL = (
     "conditional, prior network",
     "conditional, quadrants, weighted",
 )
+M2S = ("M2, some labels known", "M2, no label known")
 GREY, CONTINUOUS = "ELBO categorical", "ELBO continuous Bernoulli"
 CONTINUOUS_BERNOULLI = ("ContinuousBernoulli", CONTINUOUS)
 PLANAR, RADIAL = "ELBO planar flow", "ELBO radial flow"
@@ -147,6 +149,8 @@ TARGETS: tuple[Target, ...] = (
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
     Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
     Target(BoundConditionalVAE.grad_z, "model", CONDITIONAL, CONDITIONAL[1]),
+    Target(BoundM2.loss_and_input_grads, "model", M2S, M2S[0]),
+    Target(BoundM2.grad_classifier, "model", M2S, M2S[0]),
     Target(cpu_updates.adam, "optimizers", ADAMS),
     Target(cpu_updates.adam_numbers, "optimizers", ADAMS),
     Target(cpu_updates.rmsprop, "optimizers", RMSPROPS),

@@ -89,7 +89,7 @@ def locate_in_evaluation(
     for first in range(0, len(split), CHUNK):
         chunk = split.take(slice(first, first + CHUNK))
         images = as_seen_by_model(
-            chunk, seed=seed, draw=epoch, start=first, condition=model.vae.condition
+            chunk, seed=seed, draw=epoch, start=first, condition=model.vae.evaluated.condition
         )
         for start in range(0, len(images), BLOCK):
             block = images[start : start + BLOCK]

@@ -159,7 +159,11 @@ class StepTrace:
         other: Any = copy.copy(bound)  # its parts are replaced by wrappers of them
         names = bound.vae.networks()
         other.networks = tuple(map(self._traced_layers, bound.networks, names))
-        for name, network in zip(names, other.networks, strict=True):
+        if "classifier" in names and hasattr(other, "given"):  # M2, and the model inside it
+            other.given, other.classifier = self._traced(other.given), other.networks[-1]
+            other.networks = (*other.given.networks, other.classifier)
+            return other
+        for name, network in zip(names, other.networks, strict=False):
             setattr(other, name, network)
         decode = other.decoder.forward
 
