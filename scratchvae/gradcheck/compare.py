@@ -68,13 +68,15 @@ def elements(
     estimate = probe.elements(name, at)
     limit = estimate.limit(tolerance)
     wrong = ~(np.abs(found - estimate.value) <= limit)
-    kinks, unresolved = 0, np.zeros(at.size, bool)
+    kinks, undecided = 0, np.zeros(at.size, bool)
     if np.any(wrong):
         ruling = arbitrate(probe, name, at, found, estimate, tolerance, wrong)
         estimate, limit, kinks = ruling.estimate, ruling.limit, ruling.kinks
-        unresolved = ruling.undecided
-        wrong = ~(np.abs(found - estimate.value) <= limit) & ~unresolved
-    unresolved |= _unresolved(probe, name, at, found, estimate, tolerance, limit) & ~wrong
+        undecided = ruling.undecided
+        wrong = ~(np.abs(found - estimate.value) <= limit) & ~undecided
+    unresolved = undecided | (
+        _unresolved(probe, name, at, found, estimate, tolerance, limit) & ~wrong
+    )
     value = estimate.value
     scale = norm(estimate.scale)
     error = gradient_error(found, value, scale)
@@ -90,7 +92,13 @@ def elements(
             float(value[k]), kinks,
         )  # fmt: skip
     if np.any(unresolved):
-        words = _floor(limit[unresolved], at.size)
+        if np.any(undecided):
+            words = (
+                f"{int(np.count_nonzero(undecided))} of {at.size} elements are not settled: a kink "
+                "or rounding hides whether the gradient or the method is right there"
+            )
+        else:
+            words = _floor(limit[unresolved], at.size)
         return Finding(
             name, x.shape, error, allowance, Outcome.NOT_CHECKED, words, kinks=kinks, power=power
         )

@@ -91,7 +91,8 @@ def _require_linear(subject: Subject, bound: Bound, gradient: Arrays, w: NDArray
     for name, g in gradient.items():
         who = f"the backward of {subject.name}"
         if name in nothing and np.any(nothing[name] != 0):
-            raise BrokenContractError(f"{who} gives {name} a gradient where dy is zero")
+            what = "a gradient" if np.all(np.isfinite(nothing[name])) else "NaN or infinity"
+            raise BrokenContractError(f"{who} gives {name} {what} where dy is zero")
         off = np.abs(half.get(name, g) + 0.5 * g)
         if np.max(off, initial=0.0) > LINEAR * np.max(np.abs(g), initial=0.0):
             raise BrokenContractError(

@@ -191,7 +191,8 @@ class Probe:
     def resolution(self, name: str, i: int) -> float:
         """The slope that an ulp of the outputs which an element moves is: none of a scalar.
 
-        A saturated unit's derivative falls below it, and 1 − y² is zero there.
+        A saturated unit's derivative falls below it, and 1 − y² is zero there; so may all that a
+        complex step finds, and then wide steps show what would move.
         """
         if np.ndim(self.weights) == 0:
             return 0.0
@@ -199,8 +200,13 @@ class Probe:
         v = np.zeros(x.shape)
         v.reshape(-1)[i] = 1.0
         y = self.curve(name, v)(1j * COMPLEX_STEP)
-        moved = np.abs(self.weights * np.real(y))[np.imag(y) != 0]
-        return EPS * float(np.sum(moved)) / (abs(float(x.flat[i])) or 1.0)
+        moved = np.asarray(np.imag(y) != 0)
+        if not np.any(moved):
+            terms, usual = self.weighted(name, v), self.sizes(name, i)[1]
+            steps = [sign * 2.0**k * usual for k in range(-2, 3) for sign in (1, -1)]
+            moved = np.asarray(np.any([terms(t) != terms(0.0) for t in steps], axis=0))
+        size = float(np.sum(np.abs(self.weights * np.real(y)), where=moved))
+        return EPS * size / (abs(float(x.flat[i])) or 1.0)
 
     # Kinks ---------------------------------------------------------------------------------------
 

@@ -270,6 +270,63 @@ def test_what_is_lost_in_rounding_is_not_checked():
         report.raise_if_failed()
 
 
+def softmax(x):
+    e = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return np.asarray(e / np.sum(e, axis=1, keepdims=True))  # a plain array from here on
+
+
+def test_a_gradient_below_what_saturated_outputs_resolve_is_not_blamed():
+    """The norm of complex numbers gives a slope of 0, where e⁻⁷⁰ is right: neither can be seen."""
+
+    def length(x):
+        return np.linalg.norm(softmax(x), axis=1, keepdims=True) + 0 * x
+
+    def vjp(x, dy):
+        p = softmax(x)
+        d = dy.sum(1, keepdims=True) * p / np.linalg.norm(p, axis=1, keepdims=True)
+        return p * (d - (d * p).sum(1, keepdims=True))
+
+    saturated = np.array([[-141.5, -40.8, 29.1, -49.7]])
+    report = check_gradient(length, saturated, vjp=vjp, nearby=False)
+    assert report.outcome == "not checked"
+    assert "at the floor of rounding" in report.text()
+    assert check_gradient(length, saturated / 100, vjp=vjp).ok
+    wrong = check_gradient(length, saturated, vjp=lambda x, dy: vjp(x, dy) + 1e-12 * dy)
+    assert wrong.outcome == "wrong"
+
+
+def test_a_kink_that_rounding_moves_off_the_point_is_not_blamed():
+    """At x = 0 the sides meet at 0.1 + 0.2 − 0.3, which is 6·10⁻¹⁷ and not 0."""
+    w = np.array([0.1, 0.2, -0.3])
+
+    def bent(x):
+        b = (np.exp(x) @ w)[:, None]
+        return np.maximum(np.where(x > b, x * b, b - x), 0 * x)
+
+    def vjp(x, dy):
+        b, right = (np.exp(x) @ w)[:, None], x >= 0
+        through_b = np.sum(dy * np.where(right, x, 1.0), axis=1, keepdims=True)
+        return dy * np.where(right, b, -1.0) + through_b * w * np.exp(x)
+
+    report = check_gradient(bent, np.zeros((1, 3)), vjp=vjp, nearby=False)
+    assert report.outcome == "not checked"
+    assert "a kink or rounding hides" in report.text()
+    beside = np.array([[-1.0, -2.0, -0.5]])
+    assert check_gradient(bent, beside, vjp=vjp, nearby=False).ok
+    assert not check_gradient(bent, beside, vjp=lambda x, dy: vjp(x, dy) + 1e-6 * dy).ok
+
+
+def test_nan_where_dy_is_zero_is_called_nan():
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        report = check_gradient(
+            sigmoid, np.array([-800.0, 1.0]), vjp=lambda x, dy: dy * np.exp(-x) * sigmoid(x) ** 2
+        )
+    assert "gives x NaN or infinity where dy is zero" in report.text()
+
+
 def test_noise_that_is_no_argument_is_not_checked():
     rng = np.random.default_rng(0)
     report = check_gradient(
