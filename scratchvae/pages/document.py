@@ -67,6 +67,7 @@ dt { flex: 0 0 9.5rem; } dd { margin: 0; min-width: 0; } dd.own { font-weight: 6
 table { border-collapse: collapse; margin: .5rem 0; font-size: .92rem; }
 td, th { padding: .22rem 1.1rem .22rem 0; text-align: left; vertical-align: top; }
 th { font-weight: 500; color: var(--soft); border-bottom: 1px solid var(--line); }
+.words td + td { overflow-wrap: anywhere; }
 .numbers td, .numbers th { text-align: right; font-variant-numeric: tabular-nums; }
 .numbers td:first-child, .numbers th:first-child { text-align: left; }
 @media (prefers-color-scheme: dark) { .frame { filter: brightness(.93); } }
@@ -266,4 +267,4 @@ def shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value))
-    return text(value) if value != "" else "–"
+    return "–" if value in ("", None) else text(value)

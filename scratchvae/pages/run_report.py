@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scratchvae.config import TrainConfig
 from scratchvae.evaluation import describe_protocol
-from scratchvae.figures.captions import DATA, captioned
+from scratchvae.figures.captions import DATA, LATENT, captioned
 from scratchvae.models import Model
 from scratchvae.pages.document import (
     Section,
@@ -22,7 +22,8 @@ from scratchvae.pages.document import (
     tiles,
     widest,
 )
-from scratchvae.runs import RunFolder, best_of
+from scratchvae.pages.film import film_of
+from scratchvae.runs import RunFolder, Snapshots, best_of
 from scratchvae.storage.atomic import write_bytes
 from scratchvae.studies.equations import equations_of
 from scratchvae.studies.reproduce import plural
@@ -42,10 +43,13 @@ INTERACTIVE = (
 )
 
 
-def write_run_report(run: RunFolder, prepared: Prepared, model: Model) -> Path:
+def write_run_report(
+    run: RunFolder, prepared: Prepared, model: Model, snapshots: Snapshots | None = None
+) -> Path:
     """Write report.html into a run's folder, of its numbers and its figures; returns its path.
 
-    ``model`` names the protocol; its parameters are not looked at.
+    ``model`` names the protocol; its parameters are not looked at. ``snapshots``: what the run kept
+    while it was trained, for a film of its latent plane.
     """
     config, page = prepared.config, run.report_path.resolve()
     settings, metrics = run.settings(), run.metrics()
@@ -68,7 +72,9 @@ def write_run_report(run: RunFolder, prepared: Prepared, model: Model) -> Path:
         Section("Go on", _go_on(run, page)),
         equations_section(page, equations),
     ]
-    sections = [s._replace(is_open=False) if s.title == DATA else s for s in sections]
+    film = film_of(snapshots, prepared.dataset)
+    sections = [s._replace(is_open=s.title != DATA and s.is_open) for s in sections]
+    sections = [s._replace(body=film + s.body) if s.title == LATENT else s for s in sections]
     content = page_of(f"{name}: report of a run", "\n".join(head), sections, widest(figures))
     write_bytes(page, content.encode())
     return run.report_path

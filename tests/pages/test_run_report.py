@@ -17,7 +17,7 @@ from scratchvae.pages import single_file
 from scratchvae.pages.document import ON_SCREEN, document_link
 from scratchvae.pages.run_report import command_of
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Checked(HTMLParser):
