@@ -56,3 +56,12 @@ def test_a_former_run_goes_on_to_the_numbers_that_it_would_have_had(former: RunF
             assert ours[name] == pytest.approx(its[name], rel=1e-5), name
     assert main(["evaluate", "run", "--quiet"]) == 0
     assert verify_run(former).damage == []
+
+
+def test_the_report_of_a_former_run_is_written_when_it_is_drawn(former: RunFolder, monkeypatch):
+    monkeypatch.setattr("scratchvae.figures.draw_run", lambda *args: [])  # what others test
+    assert main(["plot", "run", "--quiet"]) == 0
+    page = former.report_path.read_text(encoding="utf-8")
+    (line,) = former.metrics()
+    assert f"<b>{line['test_loss']:.2f}</b>" in page
+    assert 'id="film"' not in page  # it kept no plane
