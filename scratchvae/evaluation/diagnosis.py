@@ -30,7 +30,7 @@ from scratchvae.evaluation.nll import HOST, LogMeanExp, log_weights, noise, repa
 from scratchvae.evaluation.units import is_active
 from scratchvae.latent import kl_per_unit
 from scratchvae.likelihoods import Gaussian
-from scratchvae.models import Model
+from scratchvae.models import VAE, Model
 from scratchvae.models.inputs import grey_values
 from scratchvae.models.model import Encoding
 from scratchvae.models.posterior import BoundPosterior
@@ -137,7 +137,8 @@ def diagnose(
     Raises
     ------
     ConfigError
-        For numbers that are not whole or below 1, one image, and an odd number of ``samples``.
+        For numbers that are not whole or below 1, one image, an odd number of ``samples``, and a
+        model with a condition or a flow.
     DataError
         For splits of fewer than two images, or images that the model cannot score.
     NonFiniteError
@@ -148,11 +149,7 @@ def diagnose(
         require_images(split)
         if len(split) < 2:
             raise DataError("an error over images needs at least two of them, training and test")
-    if model.vae.condition.kind:
-        raise ConfigError(
-            "a diagnosis fits q(z) through a decoder of z alone, but this one needs its condition, "
-            "too: diagnose a model that has none"
-        )
+    _require_plain(model.vae)
     with model.bk.ignore_float_errors():
         seen = as_seen_by_model(choose(test, CHUNK, seed), seed=seed, draw=draw)
         q = model.encode(seen)
@@ -199,6 +196,15 @@ def _require_counts(**numbers: int) -> None:
         raise ConfigError(
             f"samples is {numbers['samples']}, but noise is drawn in pairs: take an even number"
         )
+
+
+def _require_plain(vae: VAE) -> None:
+    for has, what in ((vae.condition.kind, "a condition"), (vae.flow.length, "a flow")):
+        if has:
+            raise ConfigError(
+                "a diagnosis is of q(z|x) = N(μ, diag σ²) and a decoder of z alone, but this model "
+                f"has {what}: diagnose one without it"
+            )
 
 
 def choose(split: Split, most: int, seed: int) -> Split:

@@ -436,10 +436,14 @@ def test_numbers_that_say_nothing_end_in_a_sentence(changed, words):
         diagnose(SLANTED.model(), x, x, **changed)
 
 
-def test_a_model_with_a_condition_is_refused_with_a_sentence():
-    vae = TrainConfig(condition="label:3", hidden=(4,)).make_vae(D)
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [({"condition": "label:3"}, "a condition"), ({"posterior": "planar"}, "a flow")],
+)
+def test_a_model_of_another_kind_is_refused_with_a_sentence(setting, what):
+    vae = TrainConfig(hidden=(4,), **setting).make_vae(D)
     x = split(SLANTED.images(4))
-    with pytest.raises(ConfigError, match="diagnose a model that has none"):
+    with pytest.raises(ConfigError, match=f"but this model has {what}: diagnose one without it"):
         diagnose(Model(vae, CPU), x, x, **QUICK)
 
 
