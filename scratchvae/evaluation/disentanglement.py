@@ -1,6 +1,6 @@
 """Whether single units of a code tell single factors of the images apart: the information gap."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,6 @@ from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import DataError
 from scratchvae.evaluation.information import TERMS, log_mean_exp, log_normal, require_codes
 from scratchvae.evaluation.nll import reparameterized
-from scratchvae.types import Json
 
 Float64 = NDArray[np.float64]
 
@@ -32,11 +31,6 @@ class Disentanglement:
     def mig(self) -> float:
         """The mutual information gap, the mean of ``gaps`` over factors: 0 to 1  (E254)."""
         return float(self.gaps.mean())
-
-    def to_json(self) -> Json:
-        """A dictionary that JSON can hold."""
-        found = {name: array.tolist() for name, array in asdict(self).items()}
-        return found | {"gaps": self.gaps.tolist(), "mig": self.mig}
 
 
 def measure_disentanglement(

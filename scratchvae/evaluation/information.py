@@ -5,7 +5,7 @@ that are given, not over a batch of them, so that only their number N limits the
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.data.reading import is_whole
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.evaluation.nll import reparameterized
-from scratchvae.types import Json
 
 Float64 = NDArray[np.float64]
 
@@ -74,10 +73,6 @@ class Information:
     def limit(self) -> float:
         """log N: no estimate of I(x; z) from N images exceeds it."""
         return math.log(self.images)
-
-    def to_json(self) -> Json:
-        """A dictionary that JSON can hold."""
-        return asdict(self)
 
 
 def decompose_kl(mu: NDArray, logvar: NDArray, *, samples: int = 1, seed: int = 0) -> Information:

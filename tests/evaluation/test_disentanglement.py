@@ -1,6 +1,5 @@
 """The mutual information gap: by its definition, and for codes whose gap is known exactly."""
 
-import json
 import math
 
 import numpy as np
@@ -98,16 +97,13 @@ def test_e250_certain_codes_of_the_sprites_have_the_exact_parts():
     assert found.total_correlation.value == pytest.approx(math.log(8), rel=1e-10)
 
 
-def test_blocks_do_not_matter_and_the_result_is_what_json_can_hold(monkeypatch):
+def test_how_many_samples_are_held_at_a_time_does_not_matter(monkeypatch):
     mu = np.random.default_rng(1).normal(size=(9, 2))
     factors = np.arange(9)[:, None] % 3
     found = measure_disentanglement(mu, np.zeros((9, 2)), factors, samples=2)
     monkeypatch.setattr("scratchvae.evaluation.disentanglement.TERMS", 1)
     again = measure_disentanglement(mu, np.zeros((9, 2)), factors, samples=2)
     np.testing.assert_allclose(again.information, found.information, rtol=1e-12)
-    content = json.loads(json.dumps(found.to_json()))
-    assert list(content) == ["information", "entropy", "gaps", "mig"]
-    assert content["mig"] == found.mig
 
 
 @pytest.mark.parametrize(
