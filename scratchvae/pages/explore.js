@@ -86,7 +86,7 @@ function showDecoded() {
   byId("where").textContent = `z = (${shown}${Z > 8 ? ", …" : ""})`;
   const sorted = [...state.times].sort((a, b) => a - b), median = sorted[sorted.length >> 1];
   byId("speed").textContent = isPast() ? "The nearest picture that the run kept, in 16 grey levels."
-    : `${median.toFixed(1)} ms a picture`;
+    : `${median.toFixed(1)} ms per picture`;
 }
 
 /** E[x|z] of the model as it is, or after an earlier epoch, of which the run kept pictures. */
