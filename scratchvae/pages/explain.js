@@ -22,6 +22,8 @@ class Specimen {
     const layers = [...this.network.encoder, ...this.network.decoder];
     this.layers = Object.fromEntries(layers.map((layer) => [layer.label, layer]));
     this.parameters = layers.flatMap((layer) => layer.parameters.map((p) => `${layer.label}.${p}`));
+    this.weights = {};
+    for (const name of this.parameters) this.weights[name] = new Float64Array(this.recorded[name]);
     this.live = !this.notLive;
     this.isImage = this.imageShape.length > 0 && this.recorded.x.every((x) => x >= 0 && x <= 1);
     this.reset();
@@ -55,10 +57,10 @@ class Specimen {
 
   /** The parameters as they are now. */
   params() {
-    const now = {};
-    for (const name of this.parameters) {
-      now[name] = Float64Array.from(this.recorded[name]);
-      for (const [index, value] of this.changed.get(name) || []) now[name][index] = value;
+    const now = { ...this.weights };
+    for (const [name, elements] of this.changed) {
+      now[name] = now[name].slice();
+      for (const [index, value] of elements) now[name][index] = value;
     }
     return now;
   }
@@ -118,6 +120,7 @@ class Specimen {
     if (!key.startsWith("grad.") || this.recorded[name].length > FEW) return new Map();
     if (!this.slopes.has(key)) {
       const params = this.params(), h = 2 ** -17;
+      params[name] = params[name].slice(); // to be moved, element by element
       const lossAt = (i, value) => {
         const before = params[name][i];
         params[name][i] = value;

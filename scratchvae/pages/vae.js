@@ -320,5 +320,7 @@ function float16(halves, scale) {
       ? fraction * 2 ** -24
       : (1 + fraction / 1024) * 2 ** (exponent - 15));
   }
-  return Float32Array.from(halves, (bits) => table[bits]);
+  const floats = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) floats[i] = table[halves[i]];
+  return floats;
 }
