@@ -82,8 +82,8 @@ function showDecoded() {
   drawImage(byId("decoded"), pictureAt(state.z));
   state.times.push(performance.now() - start);
   if (state.times.length > 60) state.times.shift();
-  const shown = Array.from(state.z).slice(0, 8).map((each) => fixed(each)).join(", ");
-  byId("where").textContent = `z = (${shown}${Z > 8 ? ", …" : ""})`;
+  const shown = Array.from(state.z, (each) => fixed(each)).join(", ");
+  byId("where").textContent = Z > 4 ? "" : `z = (${shown})`; // of more units the sliders say it
   const sorted = [...state.times].sort((a, b) => a - b), median = sorted[sorted.length >> 1];
   byId("speed").textContent = isPast() ? "The nearest picture that the run kept, in 16 grey levels."
     : `${median.toFixed(1)} ms per picture`;
@@ -340,7 +340,8 @@ function showThrough(follow) {
 }
 
 function showElbo({ nll, kl }, order) {
-  const total = sum(kl), shown = order.slice(0, 12), all = Math.max(nll, 0) + total;
+  const total = sum(kl), all = Math.max(nll, 0) + total;
+  const shown = order.slice(0, 6), rest = sum(order.slice(6).map((j) => kl[j]));
   const part = (value, colour, name) => element("span", { title: `${name}: ${fixed(value)} nats`,
     style: `width: ${(100 * Math.max(value, 0)) / all}%; background: ${colour}` });
   const row = (name, value, part) => [element("dt", { class: part ? "part" : null }, name),
@@ -350,7 +351,8 @@ function showElbo({ nll, kl }, order) {
       part(nll, "var(--plus)", "reconstruction"),
       ...order.map((j) => part(kl[j], "var(--minus)", `KL of z${j + 1}`))),
     element("dl", {}, ...row("−log p(x|z)", nll), ...row("KL", total),
-      ...(Z > 1 && Z <= 6 ? shown.flatMap((j) => row(`of z${j + 1}`, kl[j], true)) : []),
+      ...(Z > 1 ? shown.flatMap((j) => row(`of z${j + 1}`, kl[j], true)) : []),
+      ...(Z > 6 ? row(`of ${Z - 6} more`, rest, true) : []),
       ...row("ELBO, one draw of ε", -(nll + total))));
 }
 
