@@ -447,7 +447,7 @@ function showStep() {
   article.replaceChildren(
     element("span", { class: "phase" }, step.phase), element("h2", {}, step.title),
     ...(step.place ? [element("p", { class: "small soft" }, `${step.place[0].toUpperCase()}${step.place.slice(1)}.`)] : []),
-    ...step.equations.map(equationBox),
+    ...step.equations.filter((label) => label in DATA.equations).map(equationBox),
     ...(step.uses.filter(has).length ? [element("h3", { class: "soft" }, "from"),
       element("div", { class: "arrays" }, ...step.uses.filter(has).map((key) => arrayFigure(key, false))),
       element("h3", { class: "soft" }, step.phase === "Update" ? "to the moments and the new parameters" : "to")] : []),

@@ -70,10 +70,13 @@ def as_script(data: JsonView) -> str:
 
 
 def equations_for(labels: Iterable[str], page: Path) -> dict[str, Json]:
-    """Title, MathML and the link to the derivation of each label, in the order of the numbers."""
+    """Title, MathML and the link to the derivation of each label, in the order of the numbers.
+
+    A label of the user's own, which no derivation has, is left out.
+    """
     known = json.loads(asset("equations.json"))
     found = {}
-    for label in sorted(set(labels), key=lambda label: int(label[1:])):
+    for label in sorted(known.keys() & set(labels), key=lambda label: int(label[1:])):
         about = known[label]
         href = link_to("docs/derivations.md", about["section"], page)
         found[label] = {"title": about["title"], "mathml": mathml(about["tex"]), "href": href}

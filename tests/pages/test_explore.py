@@ -115,6 +115,20 @@ def test_the_page_encodes_decodes_and_scores_as_python_does(
     np.testing.assert_allclose(kl, terms.kl[0], rtol=0, atol=2e-3)
 
 
+def test_images_in_colours_are_drawn_in_colours(window: Browser, small: Run, tmp_path):
+    images = np.random.default_rng(5).integers(0, 256, (12, 4, 5, 3), dtype=np.uint8)
+    dataset = Dataset.from_arrays(images[:8], test=images[8:])
+    prepared = replace(small.prepared, dataset=dataset, train=dataset.train, test=dataset.test)
+    run = replace(small, model=Model(VAE.mlp(60, 7, latent_dim=2)), prepared=prepared)
+    write_explorer(tmp_path / "e.html", "run", run.model, run.checkpoint, run.prepared)
+    show(window, tmp_path / "e.html")
+    drawn = window.run(
+        "const canvas = byId('pad'), context = canvas.getContext('2d');"
+        "return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data)"
+    )
+    np.testing.assert_allclose(np.reshape(drawn, (4, 5, 4))[..., :3], images[8], atol=1)
+
+
 def test_with_exact_weights_the_page_agrees_with_python_to_1e_6(opened: Browser, film: Run):
     """The arithmetic of the page by itself: float32 matrices, with the weights not rounded."""
     weights = {name: a.ravel().tolist() for name, a in film.model.params.to_host().items()}

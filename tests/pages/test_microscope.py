@@ -14,6 +14,7 @@ from scratchvae.layers import Dense
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.pages.explain import write_explanation
 from scratchvae.pages.microscope import examine, specimen_for_the_purpose, specimen_of_run
+from scratchvae.pages.single_file import equations_for
 from scratchvae.training.nonfinite.trace import StepTrace
 
 
@@ -148,6 +149,11 @@ def test_every_link_of_the_page_leads_to_a_file_with_that_line_or_section(small:
         file, _, line = source["href"].partition("#L")
         lines = (tmp_path / file).resolve().read_text(encoding="utf-8").splitlines()
         assert lines[int(line) - 1].strip() in source["text"]
+
+
+def test_a_label_that_no_derivation_has_is_left_out(tmp_path):
+    """The docstring of a layer of one's own may say (E9999)."""
+    assert list(equations_for(["E9999", "E16", "E3"], tmp_path / "page.html")) == ["E3", "E16"]
 
 
 def test_a_file_that_is_there_is_not_overwritten(small: Run, tmp_path):
