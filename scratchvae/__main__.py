@@ -8,9 +8,16 @@ import os
 import signal
 import sys
 
+from scratchvae.mpi.guardian import guard
+from scratchvae.mpi.place import choose_device, place
+
 
 def main() -> int:
-    """Load the command line and run it; the exit code."""
+    """Load the command line and run it; the exit code. Under mpiexec, in a child of its own."""
+    here = place()
+    if here is not None and here.size > 1:
+        guard(here.rank)
+        choose_device(here)
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, _leave)

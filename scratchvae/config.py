@@ -44,6 +44,7 @@ HEADS = ("logvar", "logstd")
 LISTS = ("image_shape", "hidden", "encoder", "decoder", "optimizer_settings", "evaluate_at")
 REDUCTIONS = ("mean", "sum")
 PRIORS = ("standard", "conditional")
+SUM_ORDERS = ("fixed", "any")
 OUTPUT_BIASES = ("init", "mean")
 FORMER_NAMES = {"levels": "max_level"}  # of settings, in the files of older runs
 FORMER_DEFAULTS: Json = {
@@ -109,6 +110,8 @@ class TrainConfig:
     verify_every: int = 0  # steps between checks of the live gradient; 0: none
     compiled: bool = True  # use loops that numba compiles, on a CPU where it is installed
     workers: int = 0  # processes that share a step on the CPU; 0: by rule, see resolve_workers
+    pieces: int = 0  # whose gradients are added in a fixed order, by any number of ranks; 0: none
+    sum_order: str = "fixed"  # in which ranks add gradients: fixed, or any, as MPI's own sum does
     patience: int = 0  # stop after this many epochs without a better one; 0: never
 
     def __post_init__(self) -> None:
@@ -147,7 +150,16 @@ class TrainConfig:
         fine = isinstance(at, list | tuple) and all(_is_int(epoch, 1) for epoch in at)
         self._require("evaluate_at", fine, "a list of epochs, counted from 1")
         object.__setattr__(self, "evaluate_at", tuple(at))
-        for name in ("validation", "patience", "workers", "verify_every", "kl_warmup", "labels"):
+        counts = (
+            "validation",
+            "patience",
+            "workers",
+            "pieces",
+            "verify_every",
+            "kl_warmup",
+            "labels",
+        )
+        for name in counts:
             self._require(
                 name,
                 _is_int(getattr(self, name), 0),
@@ -179,10 +191,16 @@ class TrainConfig:
             ("output_bias", OUTPUT_BIASES),
             ("prior", PRIORS),
             ("reduction", REDUCTIONS),
+            ("sum_order", SUM_ORDERS),
             ("dtype", ("float32", "float64")),
         ):
             value = getattr(self, name)
             self._require(name, value in known, f"one of {', '.join(known)}")
+        if self.pieces and self.workers > 1:
+            raise ConfigError(
+                f"workers is {self.workers}, but a step of {self.pieces} pieces is divided among "
+                "ranks, not workers: leave out workers"
+            )
         if self.patience and not self.validation:
             raise ConfigError("patience needs a validation split: set validation too")
         if self.patience and self.evaluate_at:

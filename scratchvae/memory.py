@@ -95,6 +95,14 @@ class FlatBuffer:
         return copy
 
 
+class FlatStretch:
+    """The numbers ``start`` … ``stop`` − 1 of a flat buffer, as a buffer of one array."""
+
+    def __init__(self, buffer: FlatBuffer, start: int, stop: int) -> None:
+        self.layout = Layout({"stretch": (stop - start,)})
+        self.flat = buffer.flat[start:stop]
+
+
 class Workspace:
     """The owner of every work buffer of a step, bound once for a backend and a number of rows.
 

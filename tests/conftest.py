@@ -3,12 +3,14 @@
 Hypothesis runs the profile that HYPOTHESIS_PROFILE names: ``ci`` (the default: the same examples
 every time), ``dev`` (fewer, fresh ones) or ``thorough``. A test marked ``long`` runs with --long,
 one marked ``gpu`` where a GPU can be used, one marked ``mnist`` where SCRATCHVAE_DATA holds MNIST,
-one marked ``nvrtc`` or ``gxx`` where CuPy's compiler or g++ is installed.
+one marked ``nvrtc`` or ``gxx`` where CuPy's compiler or g++ is installed, one marked ``mpi`` where
+mpi4py and mpiexec are.
 """
 
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,7 +27,7 @@ from scratchvae.backend.cuda.availability import load_compiler
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE, BoundVAE
 
-NEEDS = ("gpu", "nvrtc", "gxx", "mnist", "long")
+NEEDS = ("gpu", "nvrtc", "gxx", "mnist", "mpi", "long")
 
 
 def _register_profiles() -> None:
@@ -69,6 +71,10 @@ def _why_no_nvrtc() -> str | None:
     return None
 
 
+def _mpiexec() -> str | None:
+    return shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = {mark for item in items for mark in NEEDS if item.get_closest_marker(mark)}
     reasons = {
@@ -76,6 +82,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "nvrtc": _why_no_nvrtc() if "nvrtc" in wanted else None,
         "gxx": None if shutil.which("g++") else "there is no g++",
         "mnist": _why_no_mnist() if "mnist" in wanted else None,
+        "mpi": None if find_spec("mpi4py") and _mpiexec() else "there is no mpi4py, or no mpiexec",
         "long": None if config.getoption("--long") else "takes long: run with --long",
     }
     for item in items:

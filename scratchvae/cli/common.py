@@ -13,7 +13,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.runs import RunFolder, numbered_folder
 from scratchvae.training.state import used_compiled
 from scratchvae.training.streams import printable
-from scratchvae.types import Json
+from scratchvae.types import Json, JsonView, Over
 
 
 def print_message(text: str, quiet: bool = False) -> None:
@@ -33,6 +33,11 @@ def require_count(option: str, value: int, least: int = 1) -> None:
         raise ConfigError(f"{option} must be at least {least}, not {value}")
     if value >= 2**63:
         raise ConfigError(f"{option} must be at most 2⁶³ − 1, not {value}")
+
+
+def over_ranks(args: argparse.Namespace) -> Over | None:
+    """How work is divided among the ranks of the job; None for a process that is alone."""
+    return None if args.ranks is None else args.ranks.map
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,11 +146,16 @@ def open_dataset(
 def data_of_run(run: RunFolder, data_dir: Path | None, quiet: bool) -> Dataset:
     """The data that a run was trained on; ``DataError`` if they have changed since."""
     config, known = run.config(), run.settings()["data"]
-    source = config.data
     if data_dir is None and known.get("data_dir"):
         data_dir = Path(str(known["data_dir"]))
-    if source not in DATASETS and not Path(source).expanduser().exists():
-        source = str(known.get("path") or source)  # the run was started from another folder
-    dataset = open_dataset(config, data_dir, quiet, source)
+    dataset = open_dataset(config, data_dir, quiet, source_of(config, known))
     run.require_data(dataset)
     return dataset
+
+
+def source_of(config: TrainConfig, known: JsonView) -> str:
+    """Where the data of a run lie; ``known``: what its config.json says of them."""
+    source = config.data
+    if source not in DATASETS and not Path(source).expanduser().exists():
+        return str(known.get("path") or source)  # the run was started from another folder
+    return source

@@ -11,6 +11,7 @@ from scratchvae.cli.common import (
     add_results_arguments,
     backend_of_run,
     data_of_run,
+    over_ranks,
     print_message,
     print_result,
 )
@@ -117,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
     model, checkpoint = folder.load(bk)
     numbers = range(first, first + args.count)
     images = as_seen_by_model(split.take(slice(first, first + args.count)), seed=config.seed)
-    found = complete(model, images, mask, settings=settings, numbers=numbers)
+    over = over_ranks(args)
+    found = complete(model, images, mask, settings=settings, numbers=numbers, over=over)
     protocol = f"{pixels_of(config.binarize, config.seed)}; {how(model, wanted.mask, settings)}"
 
     content: Json = {

@@ -13,6 +13,7 @@ from scratchvae.cli.common import (
     add_results_arguments,
     open_backend,
     open_dataset,
+    over_ranks,
     print_message,
     print_result,
     results_folder,
@@ -96,7 +97,7 @@ def compare(args: argparse.Namespace, config: TrainConfig, out: Path) -> int:
     dataset = open_dataset(config, args.data_dir, args.quiet)
     bk = open_backend(args, config.dtype)
     tell = partial(print_message, quiet=args.quiet)
-    found = compare_estimators(config, dataset, bk, args.draws, tell)
+    found = compare_estimators(config, dataset, bk, args.draws, tell, over_ranks(args))
     content: dict[str, object] = {
         "protocol": protocol_of(found),
         **found.to_json(),

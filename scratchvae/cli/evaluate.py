@@ -13,6 +13,7 @@ from scratchvae.cli.common import (
     add_output_arguments,
     backend_of_run,
     data_of_run,
+    over_ranks,
     print_message,
     print_result,
     require_count,
@@ -215,13 +216,16 @@ def under(
     if images is None:
         raise ConfigError("the run was trained without a validation split")
     dynamic = config.binarize == "dynamic"
-    result = evaluate(model, images, seed=config.seed, draw=draw)
+    over = over_ranks(args)
+    result = evaluate(model, images, seed=config.seed, draw=draw, over=over)
     numbers = Numbers(result, draw if dynamic else None)
     if isinstance(model.vae, M2):
         found_labels = accuracy(model, images, seed=config.seed, draw=draw)
         numbers = replace(numbers, accuracy=found_labels)
     if args.nll is not None:
-        estimate = partial(log_likelihood, split=images, samples=args.nll, seed=config.seed)
+        estimate = partial(
+            log_likelihood, split=images, samples=args.nll, seed=config.seed, over=over
+        )
         last = draw + (args.draws or 1 if dynamic else 1)
         found = [estimate(model, draw=each) for each in range(draw, last)]
         numbers = replace(numbers, likelihood=found[0], draws=tuple(f.log_p for f in found))

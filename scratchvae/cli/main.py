@@ -31,8 +31,11 @@ from scratchvae.cli import (
     train,
     verify,
 )
+from scratchvae.cli.common import print_message
 from scratchvae.cli.parser import Parser
 from scratchvae.errors import ScratchVAEError, why_not_imported
+from scratchvae.mpi.follow import serve
+from scratchvae.mpi.ranks import connect
 from scratchvae.training.streams import abandon_lost_streams, make_streams_last, printable
 
 INTERNAL_ERROR = 70
@@ -101,24 +104,41 @@ def print_help(parser: Parser, args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code. Mistakes end in one sentence on stderr."""
+    """Run a command; the exit code. Mistakes end in one sentence on stderr.
+
+    Of several ranks that mpiexec has started, rank 0 runs it, and the others take part.
+    """
     tables.own_names.clear()
     own_process = argv is None  # its streams are this program's, and it may begin anew
     if own_process:
         make_streams_last()
+    ranks, notes, debug = None, [], False
     try:
-        args = make_parser().parse_args(argv)
-        args.own_process = own_process
         try:
+            if own_process and (ranks := connect()) is not None:
+                notes = ranks.introduce(sys.argv[1:])
+                if ranks.rank:
+                    return serve(ranks)
+            args = make_parser().parse_args(argv)
+            args.own_process, args.ranks, debug = own_process, ranks, args.debug
+            for note in notes:
+                print_message(note, getattr(args, "quiet", False))
             code: int = args.command(args)
             sys.stdout.flush()
-            return code
+        except SystemExit as error:  # a help, a version, or a mistake that the parser has told
+            if ranks is None:
+                raise
+            code = error.code if isinstance(error.code, int) else 0
         except (Exception, KeyboardInterrupt) as error:
-            if args.debug:
+            if debug:
                 traceback.print_exception(error)
             code, sentence = exit_status(error)
             print(f"scratchvae: {printable(sentence)}", file=sys.stderr)
-            return code
+            if ranks is not None:
+                ranks.fail(code, sentence)
+        if ranks is not None:
+            ranks.end(code)
+        return code
     finally:
         if own_process:
             abandon_lost_streams()

@@ -5,9 +5,10 @@ import datetime
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from scratchvae.backend import get_backend
 from scratchvae.cli import reproduce_staged
 from scratchvae.cli.common import (
     add_device_arguments,
@@ -15,6 +16,7 @@ from scratchvae.cli.common import (
     add_results_arguments,
     open_backend,
     open_dataset,
+    over_ranks,
     print_message,
     print_result,
     require_count,
@@ -24,7 +26,8 @@ from scratchvae.cli.complete import how
 from scratchvae.cli.parser import PLAIN, Commands, add_command, suggest
 from scratchvae.cli.train_folder import SIGNAL_EXITS, run_metadata, train_in_folder
 from scratchvae.config import TrainConfig, resolve_max_level
-from scratchvae.errors import ConfigError
+from scratchvae.data import Dataset
+from scratchvae.errors import ConfigError, RunError
 from scratchvae.evaluation import as_seen_by_model, evaluate
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.models import Model
@@ -189,25 +192,13 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, 
     if target is not None and target.epoch <= epochs:
         published = {f"published, epoch {target.epoch}": target.value + study.offset}
 
-    def run_one(config: TrainConfig) -> Trial:
-        about = duration(study.minutes * config.epochs / study.config.epochs)
-        print_message(f"{study.name}, seed {config.seed}: {about} on {MEASURED_ON}", args.quiet)
-        folder, figures = out / f"seed-{config.seed}", not args.no_figures
-        prepared = prepare(config, dataset)
-        run = RunFolder.create(folder, run_metadata(prepared, bk, args.data_dir, 0, figures))
-        training = train_in_folder(prepared, run, bk, args.quiet, published=published)
-        if training.stopped in SIGNAL_EXITS:
-            raise KeyboardInterrupt(training.stopped)
-        model = training.model
-        draw = training.metrics[-1]["epoch"] if training.metrics else 0
-        test = evaluate(model, prepared.test, seed=config.seed, draw=draw)
-        if study.completion is None:
-            return Trial(training, test)
-        figures_folder = folder / "figures" if figures else None
-        completed = complete_one(study.completion, model, prepared, figures_folder)
-        return Trial(training, test, completed)
-
-    result = reproduce(study, args.seeds, args.epochs, run_one)
+    out.mkdir(parents=True, exist_ok=True)
+    device = (bk.name, getattr(bk, "tf32", False), bk.compiled)
+    figures_wanted = not args.no_figures
+    run_one = Seeds(
+        study, dataset, device, args.data_dir, out, figures_wanted, args.quiet, published
+    )
+    result = reproduce(study, args.seeds, args.epochs, run_one, over_ranks(args))
     command = f"scratchvae reproduce {args.study or study.name} --seeds {args.seeds}"
     for name in ("epochs", "likelihood"):
         if getattr(args, name) is not None:
@@ -226,6 +217,50 @@ def run_study(study: Study, args: argparse.Namespace, out: Path) -> tuple[Json, 
     errata = [f"the tutorial {erratum}" for erratum in study.errata]
     lines = [study.title, f"after {study.tutorial.cite()}", table(result), *errata]
     return content, "\n".join([*lines, f"report: {out}/report.html"])
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The trainings of a study, each in a folder of its own in ``out``: called with its settings.
+
+    ``device``: the name of the backend, whether in TF32, and whether with compiled loops;
+    ``published``: losses to draw beside those of the training.
+    """
+
+    study: Study
+    dataset: Dataset
+    device: tuple[str, bool, bool]
+    data_dir: Path | None
+    out: Path
+    figures: bool
+    quiet: bool
+    published: dict[str, float] | None
+
+    def __call__(self, config: TrainConfig) -> Trial:
+        """Train with a seed, and evaluate; ``RunError`` where ``out`` cannot be seen."""
+        if not self.out.is_dir():
+            raise RunError(
+                f"{self.out} is on a disk that the ranks do not share: choose an --out that "
+                "all of them see"
+            )
+        study, name, tf32, compiled = self.study, *self.device
+        bk = get_backend(name, config.dtype, tf32, compiled=compiled)
+        about = duration(study.minutes * config.epochs / study.config.epochs)
+        print_message(f"{study.name}, seed {config.seed}: {about} on {MEASURED_ON}", self.quiet)
+        folder = self.out / f"seed-{config.seed}"
+        prepared = prepare(config, self.dataset)
+        run = RunFolder.create(folder, run_metadata(prepared, bk, self.data_dir, 0, self.figures))
+        training = train_in_folder(prepared, run, bk, self.quiet, published=self.published)
+        if training.stopped in SIGNAL_EXITS:
+            raise KeyboardInterrupt(training.stopped)
+        model = training.model
+        draw = training.metrics[-1]["epoch"] if training.metrics else 0
+        test = evaluate(model, prepared.test, seed=config.seed, draw=draw)
+        if study.completion is None:
+            return Trial(training, test)
+        figures_folder = folder / "figures" if self.figures else None
+        completed = complete_one(study.completion, model, prepared, figures_folder)
+        return Trial(training, test, completed)
 
 
 def complete_one(

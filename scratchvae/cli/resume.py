@@ -5,14 +5,22 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 from scratchvae.backend import Backend
-from scratchvae.cli.common import data_of_run, open_backend, open_dataset, print_message
+from scratchvae.cli.common import (
+    data_of_run,
+    open_backend,
+    open_dataset,
+    print_message,
+    source_of,
+)
 from scratchvae.cli.train_folder import run_metadata, train_in_folder
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
 from scratchvae.errors import CheckpointError, ConfigError, RunError
 from scratchvae.models import Model
+from scratchvae.mpi.follow import lead_training, pieces_for
 from scratchvae.runs import RunFolder, best_of, how_it_ended, load_checkpoint
 from scratchvae.runs.checkpoint import restore
 from scratchvae.runs.metrics import first_lines
@@ -59,10 +67,25 @@ def resume(args: argparse.Namespace) -> tuple[TrainConfig, Training]:
             f"{folder.path} had {ended.stopped} already: nothing is left to do", args.quiet
         )
         return config, ended
-    if args.own_process and bk.name == "cpu":
+    if args.ranks is not None:
+        require_cut(config, args.ranks.size)
+    elif args.own_process and bk.name == "cpu":
         with_the_same_kernel(str(recorded.get("kernel")))
     folder.pending = settings
-    return config, train_in_folder(prepared, folder, bk, args.quiet, resume=True)
+    where = (source_of(config, recorded["data"]), settings["data"].get("data_dir"))
+    note = partial(print_message, quiet=args.quiet)
+    exchange = lead_training(args.ranks, prepared, bk, where, note)
+    return config, train_in_folder(prepared, folder, bk, args.quiet, resume=True, exchange=exchange)
+
+
+def require_cut(config: TrainConfig, size: int) -> None:
+    """``ConfigError`` for a run that several ranks cannot resume."""
+    if not config.pieces:
+        pieces = pieces_for(config.batch_size)
+        raise ConfigError(
+            f"the steps of this run are not cut into pieces that {size} ranks could share: resume "
+            f"it with one process, or add --pieces {pieces} --change-settings"
+        )
 
 
 def data_for(folder: RunFolder, config: TrainConfig, args: argparse.Namespace) -> Dataset:

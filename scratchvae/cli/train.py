@@ -2,9 +2,17 @@
 
 import argparse
 import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from scratchvae.cli.common import open_backend, open_dataset, print_result, results_folder
+from scratchvae.cli.common import (
+    open_backend,
+    open_dataset,
+    print_message,
+    print_result,
+    results_folder,
+)
 from scratchvae.cli.parser import Commands, add_command
 from scratchvae.cli.resume import resume
 from scratchvae.cli.train_folder import (
@@ -16,6 +24,8 @@ from scratchvae.cli.train_folder import (
 from scratchvae.cli.train_options import add_arguments
 from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError
+from scratchvae.mpi.follow import lead_training, pieces_for
+from scratchvae.mpi.place import place
 from scratchvae.runs import RunFolder
 from scratchvae.training import Training, prepare
 
@@ -54,13 +64,25 @@ def run(args: argparse.Namespace) -> int:
     if args.change_settings:
         raise ConfigError("--change-settings belongs to --resume: name the run to continue")
     config = TrainConfig.from_json({name: getattr(args, name) for name in TrainConfig.defaults()})
+    config = with_pieces(config)
     dataset = open_dataset(config, args.data_dir, args.quiet)
     bk = open_backend(args, config.dtype)
     prepared = prepare(config, dataset)  # all that can be wrong with them is found before a folder
     metadata = run_metadata(prepared, bk, args.data_dir, args.checkpoint_every, not args.no_figures)
     with results_folder(args.out, re.sub(r"\W+", "-", Path(dataset.name).stem)) as out:
-        training = train_in_folder(prepared, RunFolder.create(out, metadata), bk, args.quiet)
+        folder = RunFolder.create(out, metadata)
+        where = (config.data, args.data_dir and str(args.data_dir))
+        note = partial(print_message, quiet=args.quiet)
+        exchange = lead_training(args.ranks, prepared, bk, where, note)
+        training = train_in_folder(prepared, folder, bk, args.quiet, exchange=exchange)
     return report(args, out, prepared.config, training)
+
+
+def with_pieces(config: TrainConfig) -> TrainConfig:
+    """The settings with the pieces of a step, where mpiexec has started the program."""
+    if place() is None or config.pieces:
+        return config
+    return replace(config, pieces=pieces_for(config.batch_size))
 
 
 def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: Training) -> int:

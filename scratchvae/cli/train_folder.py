@@ -22,6 +22,7 @@ from scratchvae.training import (
     resolve_workers,
     train_prepared,
 )
+from scratchvae.training.pieces import ALONE, Exchange
 from scratchvae.types import Json
 from scratchvae.versions import machine
 
@@ -35,7 +36,8 @@ def run_metadata(
     """What config.json says: all that a run needs to be understood, repeated and resumed."""
     config, dataset = prepared.config, prepared.dataset
     path = None if config.data in DATASETS else Path(config.data).expanduser()
-    workers = resolve_workers(config.workers, config.batch_size, bk, prepared.vae)
+    cut = bool(config.pieces)  # then each process computes alone, by one thread
+    workers = 1 if cut else resolve_workers(config.workers, config.batch_size, bk, prepared.vae)
     return {
         "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "config": config.to_json(),
@@ -50,7 +52,7 @@ def run_metadata(
         },
         "device": bk.name,
         "machine": machine(),
-        **environment(bk, workers),
+        **environment(bk, workers, 1 if cut else None),
     }
 
 
@@ -63,10 +65,12 @@ def train_in_folder(
     resume: bool = False,
     published: dict[str, float] | None = None,
     again: str = "",
+    exchange: Exchange = ALONE,
 ) -> Training:
     """Train as the folder's config.json says; then its figures, with ``published`` losses.
 
-    ``again``: the command that resumes it, if that is not ``scratchvae train --resume``.
+    ``again``: the command that resumes it, if that is not ``scratchvae train --resume``;
+    ``exchange``: the way to the other ranks of a training by several.
     """
     settings, snapshots = folder.settings(), None
     prepared = replace(prepared, given=prepared.config)  # which is what the folder says
@@ -86,6 +90,7 @@ def train_in_folder(
             on_epoch=snapshots,
             checkpoint_every=settings["checkpoint_every"],
             resume=resume,
+            exchange=exchange,
         )
         if training.stopped in SIGNAL_EXITS:
             again = again or f"scratchvae train --resume {shlex.quote(str(folder.path))}"

@@ -6,7 +6,14 @@ from typing import Any
 
 from scratchvae.cli.common import Typed, add_device_arguments, add_output_arguments
 from scratchvae.cli.parser import suggest
-from scratchvae.config import HEADS, OUTPUT_BIASES, PRIORS, REDUCTIONS, TrainConfig
+from scratchvae.config import (
+    HEADS,
+    OUTPUT_BIASES,
+    PRIORS,
+    REDUCTIONS,
+    SUM_ORDERS,
+    TrainConfig,
+)
 from scratchvae.data import DATASETS, PROTOCOLS, SPLITS
 from scratchvae.latent import ESTIMATORS, FLOWS
 from scratchvae.layers import ACTIVATIONS, HEAD_STARTS, INITIALIZATIONS
@@ -169,6 +176,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--workers", default=d.workers, type=int, metavar="N",
            help="processes that share a step on the CPU; 0: up to 4, if the model is large "
            "enough")  # fmt: skip
+    option("--pieces", default=d.pieces, type=int, metavar="P",
+           help="cut each step into P pieces, whose gradients are added in a fixed order, so that "
+           "under mpiexec the number of ranks changes no bit; 0: there 2, or 4 for batches of 200 "
+           "images and more, and none elsewhere")  # fmt: skip
+    option("--sum-order", default=d.sum_order, choices=SUM_ORDERS,
+           help="how ranks add their gradients: in the fixed order of the pieces, or in any, by "
+           "MPI's own reduction, whose bits may differ with the number of ranks")  # fmt: skip
     option("--patience", default=d.patience, type=int, metavar="K",
            help="stop after K epochs without a better validation loss; needs --validation; 0: "
            "never")  # fmt: skip

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
 from scratchvae.models.posterior import KL_ESTIMATES, BoundPosterior, require_completing
 from scratchvae.optim import SGD, Adam, Optimizer
-from scratchvae.types import Values
+from scratchvae.types import Over, Values
 
 Float64 = NDArray[np.float64]
 
@@ -109,13 +110,15 @@ def complete(
     *,
     settings: CompletionSettings | None = None,
     numbers: Sequence[int] | None = None,
+    over: Over | None = None,
 ) -> Completion:
     """Fit q(z) to the observed pixels of each image (N, D), then decode the hidden ones.
 
     ``observed``: booleans, (D,) for all images or (N, D). The values of hidden pixels are used
     only to report ``hidden``. The noise of a step is a function of (seed, the image's number,
     step), so the completion of an image does not depend on the other images; ``numbers`` are
-    0 to N − 1 unless given.
+    0 to N − 1 unless given. ``over``: a map that divides the images among processes; it changes no
+    bit.
 
     Raises ``DataError`` for images as in :class:`~scratchvae.models.Model` and for masks of
     another size or with nothing observed; ``NonFiniteError`` if the fit diverges.
@@ -131,21 +134,31 @@ def complete(
     numbers = list(range(n)) if numbers is None else list(numbers)
     if len(numbers) != n:
         raise DataError(f"there are {len(numbers)} numbers for {n} images")
-    blocks = []
-    for i in range(0, n, BATCH):
-        here = slice(i, i + BATCH)
-        blocks.append(_fit(model, images[here], mask[here], settings, numbers[here]))
-    mu, logstd, trace = (np.concatenate(part, axis=-2) for part in zip(*blocks, strict=True))
-    trace = trace[..., 0]
-    with model.bk.ignore_float_errors():
-        found = [
-            _report(model, images[i], mask[i], mu[i], logstd[i], settings, numbers[i])
-            for i in range(n)
-        ]
-    columns = zip(*found, strict=True)
+    parts = [slice(i, i + BATCH) for i in range(0, n, BATCH)]
+    done = (over or map)(
+        partial(_complete_part, model, settings),
+        [(images[here], mask[here], numbers[here]) for here in parts],
+    )
+    fitted, reports = zip(*done, strict=True)
+    mu, logstd, trace = (np.concatenate(part, axis=-2) for part in zip(*fitted, strict=True))
+    columns = zip(*(report for part in reports for report in part), strict=True)
     of_all = dict(zip(_Report._fields, map(np.array, columns), strict=True))
     _require_finite(settings, of_all["negative_elbo"], of_all["error"])
-    return Completion(observed=mask, mu=mu, logstd=logstd, trace=trace, **of_all)
+    return Completion(observed=mask, mu=mu, logstd=logstd, trace=trace[..., 0], **of_all)
+
+
+def _complete_part(
+    model: Model, settings: CompletionSettings, part: tuple[NDArray, NDArray, Sequence[int]]
+) -> tuple[tuple[Float64, Float64, Float64], list["_Report"]]:
+    """μ, log σ and trace of some images with their masks and numbers, and a report on each."""
+    images, mask, numbers = part
+    mu, logstd, trace = _fit(model, images, mask, settings, numbers)
+    with model.bk.ignore_float_errors():
+        reports = [
+            _report(model, images[i], mask[i], mu[i], logstd[i], settings, numbers[i])
+            for i in range(len(images))
+        ]
+    return (mu, logstd, trace), reports
 
 
 def _fit(

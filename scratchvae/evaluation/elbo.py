@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +13,13 @@ from scratchvae.data import Split, bernoulli, describe
 from scratchvae.errors import DataError
 from scratchvae.evaluation.units import is_active
 from scratchvae.models import Condition, Model
-from scratchvae.types import Json
+from scratchvae.models.model import BLOCK, Terms
+from scratchvae.types import Json, Over
 
 # Images whose float values exist at one time: a multiple of the model's block. Splits with more
 # images than this are drawn in chunks, so that it is part of the definition of `dynamic` draws.
 CHUNK = 10_000
+PART = 2 * BLOCK  # images that a process evaluates at a time, where several share them
 UNCONDITIONAL = Condition()
 
 
@@ -52,13 +55,16 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Evaluation:
+def evaluate(
+    model: Model, split: Split, *, seed: int = 0, draw: int = 0, over: Over | None = None
+) -> Evaluation:
     """The ELBO (E1) and its parts, averaged over the images of a split, in nats per image.
 
     E_q[log p(x|z)] is the mean over the model's number of samples; the KL is analytic, or with a
     flow the mean over the same samples. The split carries its protocol: binarized images are
     evaluated as they are, "dynamic" ones are drawn here. Noise and draws are functions of (seed,
-    draw), so the same pair gives the same numbers; training passes the epoch as ``draw``.
+    draw), so the same pair gives the same numbers; training passes the epoch as ``draw``. ``over``:
+    a map that divides the images among processes; it changes no bit.
 
     Raises ``DataError`` for anything but a split, for a split without images and for images that
     the model cannot score (another number of pixels, values outside [0, 1] for a Bernoulli);
@@ -75,8 +81,7 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
             chunk, seed=seed, draw=draw, start=start, condition=model.vae.evaluated.condition
         )
         stream = Stream(seed, Purpose.TEST_LATENT, draw, start)
-        with model.bk.ignore_float_errors():  # the caller checks for non-finite results
-            terms = model.terms(images, stream=stream)
+        terms = _terms_over(over, model, stream, images)
         nll = terms.nll.mean(axis=1, dtype=np.float64)
         kl = terms.kl.sum(axis=1, dtype=np.float64)
         nll_sum += float(nll.sum())
@@ -101,6 +106,22 @@ def evaluate(model: Model, split: Split, *, seed: int = 0, draw: int = 0) -> Eva
         samples=model.vae.evaluated.samples,
         protocol=str(describe_protocol(model, split.binarized, split.static_seed)),
     )
+
+
+def _terms(model: Model, part: tuple[Stream, NDArray]) -> Terms:
+    stream, images = part
+    with model.bk.ignore_float_errors():  # the caller checks for non-finite results
+        return model.terms(images, stream=stream)
+
+
+def _terms_over(over: Over | None, model: Model, stream: Stream, images: NDArray) -> Terms:
+    """The terms of all images, computed as a whole or in parts of whole blocks."""
+    if over is None:
+        return _terms(model, (stream, images))
+    starts = range(0, len(images), PART)
+    parts = [(stream._replace(lane=stream.lane + k), images[k : k + PART]) for k in starts]
+    found = over(partial(_terms, model), parts)
+    return Terms(*(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
 def require_images(split: Split) -> None:

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from scratchvae.latent.gaussian import log_ratio
 from scratchvae.memory import Workspace
 from scratchvae.models import Model
 from scratchvae.models.inputs import grey_values
-from scratchvae.types import Json, Values
+from scratchvae.types import Json, Over, Values
 
 Float64 = NDArray[np.float64]
 # −log p(x|z) in nats, (n, S), of images x (n, D) and noise ε (n, S, Z)
@@ -35,6 +36,7 @@ Score = Callable[[Model, NDArray, NDArray], NDArray]
 HOST = get_backend("cpu", "float64")  # numbers about samples are float64, whatever the model's type
 IMAGES = 20  # images at a time, and
 ROWS = 4_000  # decoded z at a time; neither changes a number beyond rounding
+PART_OF_SAMPLED = 5 * IMAGES  # that a process takes, where several share the images
 
 
 @dataclass(frozen=True)
@@ -79,29 +81,31 @@ def log_likelihood(
     draw: int = 0,
     score: Score | None = None,
     prefixes: Sequence[int] = (),
+    over: Over | None = None,
 ) -> LogLikelihood:
     """The mean importance-sampled log p(x) (E59) over a split, in nats, with its standard error.
 
     ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`; both draw the
     same pixels of a "dynamic" split. ``samples``: K, the draws of z per image. ``score`` replaces
     the model's −log p(x|z). ``prefixes``: further numbers of samples, up to K, of which the result
-    has the estimate, too. Raises what ``evaluate`` raises, and ``ConfigError`` for samples that
-    are not a whole number from 1 to 2⁶³ − 1.
+    has the estimate, too. ``over`` as in ``evaluate``, for a ``score`` that can be pickled. Raises
+    what ``evaluate`` raises, and ``ConfigError`` for samples that are not a whole number from 1 to
+    2⁶³ − 1.
     """
     require_images(split)
     prefixes = sorted({max(samples // 2, 1), *prefixes})
-    parts = []
+    parts: list[ImportanceSampled] = []
     for start in range(0, len(split), CHUNK):
         chunk = split.take(slice(start, start + CHUNK))
         images = as_seen_by_model(
             chunk, seed=seed, draw=draw, start=start, condition=model.vae.evaluated.condition
         )
-        parts.append(
-            importance_sampled(
-                model, images, samples=samples, seed=seed, first=start, score=score,
-                prefixes=prefixes,
-            )
-        )  # fmt: skip
+        ready = [
+            (start + k, images[k : k + PART_OF_SAMPLED])
+            for k in range(0, len(images), PART_OF_SAMPLED)
+        ]
+        estimate_part = partial(_sampled_part, model, samples, seed, score, prefixes)
+        parts += (over or map)(estimate_part, ready)
     log_p, effective, fewer, error = (np.concatenate(part) for part in zip(*parts, strict=True))
     n = len(log_p)
     by_samples = dict(zip(prefixes, map(float, fewer.mean(axis=0)), strict=True))
@@ -116,6 +120,20 @@ def log_likelihood(
         samples=samples,
         images=n,
         protocol=str(protocol._replace(estimate=estimate)),
+    )
+
+
+def _sampled_part(
+    model: Model,
+    samples: int,
+    seed: int,
+    score: Score | None,
+    prefixes: Sequence[int],
+    part: tuple[int, NDArray],
+) -> "ImportanceSampled":
+    first, images = part
+    return importance_sampled(
+        model, images, samples=samples, seed=seed, first=first, score=score, prefixes=prefixes
     )
 
 

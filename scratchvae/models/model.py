@@ -105,7 +105,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Function, tuple[object, ...]]:
         """For pickle and copy: the parameters as host arrays, and which backend to ask for."""
-        backend = (self.bk.name, str(self.bk.dtype), getattr(self.bk, "tf32", False))
+        bk = self.bk
+        backend = (bk.name, str(bk.dtype), getattr(bk, "tf32", False), bk.compiled)
         return _restore, (self.vae, backend, self.params.to_host())
 
     def save(self, path: str | Path) -> None:
@@ -365,9 +366,10 @@ class Model:
             yield start, stop, bound
 
 
-def _restore(vae: VAE, backend: tuple[str, str, bool], arrays: dict[str, HostArray]) -> Model:
+def _restore(vae: VAE, backend: tuple[str, str, bool, bool], arrays: dict[str, HostArray]) -> Model:
     """The inverse of ``Model.__reduce__``."""
-    bk = get_backend(*backend)
+    name, dtype, tf32, compiled = backend
+    bk = get_backend(name, dtype, tf32, compiled=compiled)
     params = FlatBuffer(bk, vae.layout)
     params.load(arrays)
     return Model(vae, bk, params=params)

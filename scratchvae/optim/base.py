@@ -7,7 +7,7 @@ from typing import Any
 
 from scratchvae.backend import FLUSH_EVERY, Array, Backend, Number, flush_threshold
 from scratchvae.errors import ConfigError, MissingMethodError, did_you_mean
-from scratchvae.memory import FlatBuffer
+from scratchvae.memory import FlatBuffer, FlatStretch
 from scratchvae.optim.clipping import clip_gradient, measure_norm
 from scratchvae.optim.schedules import Rate, Schedule, schedule
 from scratchvae.types import Function
@@ -130,8 +130,8 @@ class Optimizer:
     def bind(
         self,
         bk: Backend,
-        params: FlatBuffer,
-        grads: FlatBuffer,
+        params: FlatBuffer | FlatStretch,
+        grads: FlatBuffer | FlatStretch,
         parts: Sequence[slice] = (slice(None),),
     ) -> "BoundOptimizer":
         """Give the rule the buffers that it works on, and new moments.
@@ -158,8 +158,8 @@ class BoundOptimizer:
         self,
         rule: Optimizer,
         bk: Backend,
-        params: FlatBuffer,
-        grads: FlatBuffer,
+        params: FlatBuffer | FlatStretch,
+        grads: FlatBuffer | FlatStretch,
         parts: Sequence[slice],
     ) -> None:
         self.rule, self.bk = rule, bk

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from numpy.typing import NDArray
 
-from scratchvae.backend import Backend
+from scratchvae.backend import Backend, get_backend
+from scratchvae.backend.base import ignore
 from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset
@@ -14,11 +15,14 @@ from scratchvae.evaluation import Evaluation, as_seen_by_model, evaluate
 from scratchvae.evaluation.gradient_noise import GROUPS, BiasVariance, gradient_noise
 from scratchvae.models import Model
 from scratchvae.training import prepare, train
-from scratchvae.types import Json
+from scratchvae.types import Json, Over
 
 TRAINED = ("analytic", "score-baseline", "score", "detached")  # with and without reparameterization
 SAMPLES, DRAWS, EPOCHS = 5, 400, 40
 REFERENCE_FACTOR = 4  # times as many draws go into a reference gradient
+
+
+Noise = dict[int, Mapping[str, Mapping[str, BiasVariance]]]  # of gradients, by epoch
 
 
 @dataclass(frozen=True)
@@ -106,36 +110,60 @@ def compare_estimators(
     dataset: Dataset,
     bk: Backend,
     draws: int = DRAWS,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] = ignore,
+    over: Over | None = None,
 ) -> EstimatorComparison:
     """Train with each of :data:`TRAINED` from the same parameters, noise and order of images;
     measure the gradients of all estimators on one batch, along the training with the analytic KL;
-    train once more with beta = 0.
+    train once more with beta = 0. ``over``: a map that divides the trainings among processes.
     """
     if not GROUPS <= draws < 2**60:  # four times as many are drawn of the true gradient
         raise ConfigError(f"draws must be at least {GROUPS} and below 2⁶⁰, not {draws}")
     config = replace(config, estimator="analytic", beta=1.0)
     for name in TRAINED:
         replace(config, estimator=name)  # refuses too few samples before anything is trained
-    moments, images = moments_of(config.epochs), first_batch(config, dataset)
-    noise: dict[int, Mapping[str, Mapping[str, BiasVariance]]] = {}
-
-    def measure(epoch: int, model: Model) -> None:
-        if epoch in moments:
-            say(f"gradients after epoch {epoch}: {draws} draws of each estimator")
-            noise[epoch] = gradient_noise(
-                model, images, draws=draws, seed=config.seed, moment=f"epoch {epoch}",
-                reference_factor=REFERENCE_FACTOR,
-            )  # fmt: skip
-
-    curves: dict[str, Trained] = {}
-    for name in TRAINED:
-        say(f"training with {name}, {config.epochs} epochs")
-        also = measure if name == "analytic" else None
-        curves[name] = train_once(replace(config, estimator=name), dataset, bk, also)
-    say(f"training with beta = 0, {config.epochs} epochs")
-    autoencoder = train_once(replace(config, beta=0.0), dataset, bk)
+    configs = [*(replace(config, estimator=name) for name in TRAINED), replace(config, beta=0.0)]
+    moments = moments_of(config.epochs)
+    work = Work(dataset, (bk.name, getattr(bk, "tf32", False), bk.compiled), draws, moments, say)
+    (analytic, noise), *others, (autoencoder, _) = (over or map)(work, configs)
+    curves = {"analytic": analytic} | dict(
+        zip(TRAINED[1:], (trained for trained, _ in others), strict=True)
+    )
     return EstimatorComparison(config, draws, moments, noise, curves, autoencoder)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training of the comparison, called with its settings, and gradients along the first.
+
+    ``device``: the name of the backend, whether in TF32, and whether with compiled loops.
+    """
+
+    dataset: Dataset
+    device: tuple[str, bool, bool]
+    draws: int
+    moments: list[int]
+    say: Callable[[str], None]
+
+    def __call__(self, config: TrainConfig) -> tuple[Trained, Noise]:
+        """The model trained, and the gradients of all estimators at each moment."""
+        name, tf32, compiled = self.device
+        bk = get_backend(name, config.dtype, tf32, compiled=compiled)
+        noise: Noise = {}
+
+        def measure(epoch: int, model: Model) -> None:
+            if epoch in self.moments:
+                self.say(f"gradients after epoch {epoch}: {self.draws} draws of each estimator")
+                noise[epoch] = gradient_noise(
+                    model, first_batch(config, self.dataset), draws=self.draws, seed=config.seed,
+                    moment=f"epoch {epoch}", reference_factor=REFERENCE_FACTOR,
+                )  # fmt: skip
+
+        with_noise = config.beta and config.estimator == TRAINED[0]
+        what = config.estimator if config.beta else "beta = 0"
+        self.say(f"training with {what}, {config.epochs} epochs")
+        trained = train_once(config, self.dataset, bk, measure if with_noise else None)
+        return trained, noise
 
 
 def first_batch(config: TrainConfig, dataset: Dataset) -> NDArray:

@@ -10,7 +10,7 @@ from scratchvae.evaluation import Evaluation
 from scratchvae.studies.completion import Completed, describe
 from scratchvae.studies.study import Figure, Study
 from scratchvae.training import Training
-from scratchvae.types import Json
+from scratchvae.types import Json, Over
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,18 @@ def reproduce(
     seeds: int,
     epochs: int | None,
     run_one: Callable[[TrainConfig], Trial],
+    over: Over | None = None,
 ) -> Reproduction:
     """Train the study's model with the seeds 0 … seeds − 1 through ``run_one`` and compare.
 
     ``epochs`` lengthens it or cuts it short; the verdict says so where the published epoch was
-    not reached.
+    not reached. ``over``: a map that divides the seeds among processes, where ``run_one`` can be
+    pickled.
     """
     config = replace(study.config, epochs=epochs or study.config.epochs)
     complete = config.epochs == study.config.epochs
-    trials = [run_one(replace(config, seed=seed)) for seed in range(seeds)]
+    configs = [replace(config, seed=seed) for seed in range(seeds)]
+    trials: list[Trial] = list((over or map)(run_one, configs))
     metrics = [trial.training.metrics for trial in trials]
     tests = [trial.test for trial in trials]
     completed = [trial.completed for trial in trials if trial.completed is not None]

@@ -23,7 +23,8 @@ from scratchvae.training.interrupt import SIGNALS, Interruption, interrupt
 from scratchvae.training.nonfinite.locate import locate_first_nonfinite, locate_in_evaluation
 from scratchvae.training.nonfinite.replay import leave_replay
 from scratchvae.training.partition import resolve_workers
-from scratchvae.training.prepared import Prepared, epoch_order, prepare
+from scratchvae.training.pieces import ALONE, Exchange, make_piece_step
+from scratchvae.training.prepared import Prepared, epoch_order, make_batches, prepare
 from scratchvae.training.progress import Progress, choose_progress
 from scratchvae.training.state import (
     State,
@@ -32,7 +33,7 @@ from scratchvae.training.state import (
     possible_blas_threads,
     used_compiled,
 )
-from scratchvae.training.step import Batches, TrainingStep, Weighting
+from scratchvae.training.step import TrainingStep, Weighting
 from scratchvae.types import Json
 from scratchvae.versions import machine
 
@@ -78,32 +79,31 @@ class Loop:
         on_epoch: Callable[[int, Model], None] | None,
         checkpoint_every: int,
         saved: Checkpoint | None,
+        exchange: Exchange = ALONE,
     ) -> None:
         self.prepared, self.config = prepared, prepared.config
-        config, vae, split = prepared.config, prepared.vae, prepared.train
+        config, vae = prepared.config, prepared.vae
         wanted = config.workers
         if saved is not None and not wanted:  # as many as before, whatever the rule says
             wanted = int(saved.environment.get("workers", 0))
-        workers = resolve_workers(wanted, config.batch_size, bk, vae, progress.note)
-        self.bk = bk = bk.for_workers(workers)
+        if config.pieces:
+            self.step: TrainingStep = make_piece_step(prepared, bk, exchange)
+            self.model = self.step.model
+        else:
+            workers = resolve_workers(wanted, config.batch_size, bk, vae, progress.note)
+            bk = bk.for_workers(workers)
+            self.model = Model(vae, bk, seed=config.seed)
+            self.step = TrainingStep(
+                self.model,
+                prepared.optimizer or config.make_optimizer(),
+                make_batches(prepared, bk),
+                weighting=Weighting(config.reduction, config.kl_warmup),
+                workers=workers,
+                blas_threads=possible_blas_threads(bk, saved),
+            )
+        self.bk = bk
         self.run, self.progress, self.on_epoch = run, progress, on_epoch
         self.checkpoint_every = checkpoint_every
-        self.model = Model(vae, bk, seed=config.seed)
-        rows = vae.condition.rows(split.images, split.labels, split.max_level or 1)
-        self.step = TrainingStep(
-            self.model,
-            prepared.optimizer or config.make_optimizer(),
-            Batches(
-                bk.array(rows, dtype=rows.dtype),
-                split.max_level,
-                config.batch_size,
-                config.seed,
-                dynamic=config.binarize == "dynamic",
-            ),
-            weighting=Weighting(config.reduction, config.kl_warmup),
-            workers=workers,
-            blas_threads=possible_blas_threads(bk, saved),
-        )
         own = prepared.optimizer
         name = config.optimizer if own is None else own.name or type(own).__name__
         self.state = State(prepared.given, prepared.dataset, self.step, name)
@@ -122,6 +122,7 @@ class Loop:
             metrics, _, _ = first_lines(run.metrics_path, saved.epoch)
             run.require_own(run.checkpoint_path, saved)
             self.state.restore(run.checkpoint_path, saved, metrics)
+            self.step.share()
             self.steps_done = step = saved.step
             self.result.metrics = metrics
             self.say_differences(run, saved)
@@ -133,6 +134,7 @@ class Loop:
     def start_from(self, earlier: Checkpoint) -> None:
         """Go on where another training ended; ``CheckpointError`` for one of another model."""
         self.state.start_from(earlier)
+        self.step.share()
         self.steps_done = earlier.step
 
     def say_differences(self, run: RunFolder, saved: Checkpoint) -> None:
@@ -171,10 +173,11 @@ class Loop:
 
     def run_epoch(self, interruption: Interruption) -> None:
         """Run the remaining steps of the epoch, then its evaluation, unless interrupted."""
-        step, bk, state = self.step, self.bk, self.state
+        step, state = self.step, self.state
         before, epoch = time.perf_counter(), state.epoch + 1
         order = epoch_order(len(step.order), self.config.seed, epoch, self.config.shuffle)
-        bk.load(order, step.order)
+        step.start_epoch(order)
+        step.gather()
         state.keep()
         first, seen = self.steps_done + 1 - state.position, state.position
         with step:
@@ -226,10 +229,12 @@ class Loop:
 
     def look(self, epoch: int, first: int, start: int, stop: int) -> None:
         """Read the losses of steps start … stop − 1; ``NonFiniteError`` if one is not finite."""
+        self.step.gather()
         losses = self.bk.to_host(self.step.losses[start:stop])
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
             self.state.rewind()
+            self.step.leave_ranks()
             raise locate_first_nonfinite(
                 self.step, self.config, first, epoch, start + int(bad[0]), self.state.kept_at
             )
@@ -280,7 +285,8 @@ class Loop:
         """Evaluate the ``part`` "test" or "validation"; ``NonFiniteError`` if not finite."""
         config = self.config
         with self.bk.limit_blas(self.step.blas_threads):
-            result = evaluate(self.model, split, seed=config.seed, draw=epoch)
+            over = self.step.over
+            result = evaluate(self.model, split, seed=config.seed, draw=epoch, over=over)
             if not math.isfinite(result.loss):
                 raise locate_in_evaluation(self.model, split, config, epoch, part, self.steps_done)
         return result
@@ -303,6 +309,7 @@ class Loop:
 
     def checkpoint(self) -> Checkpoint:
         """The state after the latest step."""
+        self.step.gather()
         return self.state.checkpoint(self.steps_done, self.result.metrics)
 
     def save_within(self, epoch: int, first: int) -> None:
@@ -310,6 +317,7 @@ class Loop:
         if not self.state.parameters_are_finite():
             position = self.state.position
             self.state.rewind()
+            self.step.leave_ranks()
             raise locate_first_nonfinite(
                 self.step, self.config, first, epoch, position - 1, self.state.kept_at
             )
@@ -422,10 +430,12 @@ def train_prepared(
     on_epoch: Callable[[int, Model], None] | None = None,
     checkpoint_every: int = 0,
     resume: bool = False,
+    exchange: Exchange = ALONE,
 ) -> Training:
     """:func:`train` for settings, model and data that :func:`prepare` has already checked.
 
-    It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``.
+    It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``. ``exchange``: the
+    way to the ranks that share the pieces of each step, of which this one is number 0.
     """
     config = prepared.given
     progress = progress or Progress()
@@ -453,7 +463,7 @@ def train_prepared(
             run.record_part("model", repr(prepared.vae))
         if run is not None and prepared.optimizer is not None:
             run.record_part("optimizer", repr(prepared.optimizer))
-        loop = Loop(prepared, bk, run, progress, on_epoch, checkpoint_every, saved)
+        loop = Loop(prepared, bk, run, progress, on_epoch, checkpoint_every, saved, exchange)
         if run is not None and resume:
             loop.resume(run, saved)
         elif prepared.start is not None:

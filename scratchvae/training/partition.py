@@ -74,6 +74,17 @@ def resolve_workers(
     return workers
 
 
+def require_pieces(pieces: int, batch_size: int, vae: VAE) -> None:
+    """``ConfigError`` unless a batch can be cut into ``pieces``."""
+    if vae.estimator.whole_batch:
+        raise ConfigError(
+            f"pieces is {pieces}, but free bits need the mean KL of the whole batch, which cannot "
+            "be cut: set pieces to 0, and start one process"
+        )
+    if pieces > batch_size:
+        raise ConfigError(f"pieces is {pieces}, but a batch has only {batch_size} images")
+
+
 def multiplications(vae: VAE, batch_size: int) -> int:
     """Multiplications in the matrix products of a step, forward and backward."""
     return 3 * batch_size * vae.macs_per_image()

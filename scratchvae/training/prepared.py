@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import get_backend
+from scratchvae.backend import Backend, get_backend
 from scratchvae.backend.allocation import checked_nbytes, require_memory
 from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.config import (
@@ -27,6 +27,8 @@ from scratchvae.likelihoods import GaussianLikelihood
 from scratchvae.models import VAE
 from scratchvae.optim import Optimizer
 from scratchvae.runs.checkpoint import Checkpoint
+from scratchvae.training.partition import require_pieces
+from scratchvae.training.step import Batches
 
 TRAIN_LANE, TEST_LANE = 0, 1  # the draws of static binarization
 
@@ -103,6 +105,8 @@ def prepare(
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(train)} training images"
         )
+    if config.pieces:
+        require_pieces(config.pieces, config.batch_size, vae)
     if config.output_bias == "mean":
         vae = vae.with_first_logits(logits_of_mean(vae, train))
     return Prepared(given, config, dataset, vae, made_by_hand, train, test, validation, optimizer)
@@ -146,3 +150,16 @@ def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int6
     if not shuffle:
         return np.arange(n, dtype=np.int64)
     return permutation(n, Stream(seed, Purpose.ORDER, epoch))
+
+
+def make_batches(prepared: Prepared, bk: Backend) -> Batches:
+    """The training images on the device, and how batches are made of them."""
+    config, split = prepared.config, prepared.train
+    rows = prepared.vae.condition.rows(split.images, split.labels, split.max_level or 1)
+    return Batches(
+        bk.array(rows, dtype=rows.dtype),
+        split.max_level,
+        config.batch_size,
+        config.seed,
+        dynamic=config.binarize == "dynamic",
+    )

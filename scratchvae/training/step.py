@@ -1,14 +1,15 @@
 """One training step: a batch, its noise, the gradient, the update."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scratchvae.backend import Array
+from scratchvae.backend import Array, HostArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.errors import ConfigError, WorkerError
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import BoundVAE, Model
 from scratchvae.optim import Optimizer
+from scratchvae.optim.base import BoundOptimizer
 from scratchvae.optim.schedules import kl_weight
 from scratchvae.training.clock import Clock, StepInputs
 from scratchvae.training.partition import (
@@ -19,6 +20,7 @@ from scratchvae.training.partition import (
     row_ranges,
 )
 from scratchvae.training.workers import WorkerPool, can_share
+from scratchvae.types import Over
 from scratchvae.versions import cores
 
 MAX_STEPS_PER_LAUNCH = 50  # launching takes no time beside this many recorded steps
@@ -86,6 +88,8 @@ class TrainingStep:
     ``ConfigError`` if the model's parameters lie on another backend than its own.
     """
 
+    over: Over | None = None  # how evaluations are divided among the ranks of a job
+
     def __init__(
         self,
         model: Model,
@@ -117,8 +121,7 @@ class TrainingStep:
         self.full = self._bind(workspace)
         rest = n % batch_size
         self.last = self._bind(workspace.rows(0, rest)) if rest else self.full
-        parts = [partition.flat for partition in self.full.partitions]
-        self.optimizer = optimizer.bind(bk, params, self.grads, parts)
+        self.optimizer = self._bind_optimizer(optimizer, self.full.partitions)
 
         captured = captured and bk.records_steps and self.optimizer.recordable
         whole = max(n // batch_size, 1)  # batches, in launches of the same length
@@ -146,6 +149,25 @@ class TrainingStep:
             pixel_scratch=bk.noise_scratch(workspace.n_rows * vae.pixels) if dynamic else None,
             scratch=bk.noise_scratch(bound.eps.size),
         )
+
+    def _bind_optimizer(
+        self, optimizer: Optimizer, partitions: Sequence[Partition]
+    ) -> BoundOptimizer:
+        parts = [partition.flat for partition in partitions]
+        return optimizer.bind(self.bk, self.params, self.grads, parts)
+
+    def start_epoch(self, order: HostArray) -> None:
+        """Take the images of an epoch in this order, (N,) int64."""
+        self.bk.load(order, self.order)
+
+    def gather(self) -> None:
+        """Bring losses and moments here from where other ranks hold them; here are all."""
+
+    def share(self) -> None:
+        """Give parameters, moments and losses to the ranks that need them; there are none."""
+
+    def leave_ranks(self) -> None:
+        """Compute alone from now on, without other ranks; there are none."""
 
     def start_workers(self) -> str | None:
         """Start the processes of several workers, one per worker if there are enough cores.

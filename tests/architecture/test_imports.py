@@ -29,6 +29,7 @@ ORDER = (
     {"config", "gradcheck", "evaluation"},
     {"runs"},
     {"training"},
+    {"mpi"},
     {"studies", "interop", "sklearn"},
     {"figures", "selfcheck", "exercises"},
     {"pages"},

@@ -10,7 +10,7 @@ import scratchvae
 
 HEAVY = (
     "scipy", "cupy", "matplotlib", "sklearn", "pooch", "requests", "tqdm", "threadpoolctl",
-    "torch", "jax", "safetensors",
+    "torch", "jax", "safetensors", "mpi4py",
 )  # fmt: skip
 PARTS = sorted(
     path.stem

@@ -36,6 +36,9 @@ CASES: Table = {
     "negative patience": ("--validation 5 --patience -1", "patience is -1"),
     "patience without validation": ("--patience 3", "patience needs a validation split"),
     "negative workers": ("--workers -1", "workers is -1"),
+    "negative pieces": ("--pieces -1", "pieces is -1"),
+    "more pieces than images": ("--pieces 9 --batch-size 8", "but a batch has only 8 images"),
+    "pieces and workers": ("--pieces 2 --workers 2", "divided among ranks, not workers"),
     "negative steps between checks": ("--verify-every -1", "verify_every is -1"),
     "more workers than cores": ("--workers 100000", "workers is 100000, but"),
     "TF32 on a CPU": ("--tf32 --device cpu", "GPU multiplies, and the device is cpu"),
@@ -92,6 +95,7 @@ CASES: Table = {
     "an unknown start of the halves": (
         "--heads three", "invalid choice: 'three'. There are: joint, independent, equal",
     ),
+    "an unknown order of sums": ("--sum-order slow", "There are: fixed, any"),
     "an unknown reduction": ("--reduction median", "Did you mean 'mean'? There are: mean, sum"),
     "a beta of one": ("--optimizer-settings beta1=1", "betas lie in [0, 1), not 1.0 and 0.999"),
     "an epoch zero": ("--evaluate-at 0", "evaluate_at is [0], but it must be a list of epochs, co"),
@@ -187,7 +191,7 @@ CASES: Table = {
     **{
         f"words for {name}": (f"--{name} many", f"argument --{name}: invalid")
         for name in ("latent-dim", "hidden", "samples", "epochs", "batch-size", "seed", "clip",
-                     "beta", "std", "validation", "patience", "workers", "verify-every")
+                     "beta", "std", "validation", "patience", "workers", "pieces", "verify-every")
     },
     "words for lr": ("--lr many", "it must be a positive number or a schedule"),
     "half an epoch": ("--epochs 1.5", "invalid int value: '1.5'"),

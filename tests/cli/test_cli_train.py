@@ -142,7 +142,8 @@ OPTIONS = {
     "verify_every": 2, "subset": "first:20", "estimator": "monte-carlo", "kl_warmup": 9,
     "free_bits": 0.0, "encoder": [], "decoder": [], "image_shape": [3, 4], "full_scale": 255,
     "heads": "equal", "output_bias": "mean", "optimizer_settings": ["beta1=0.8", "eps=0.001"],
-    "reduction": "sum", "evaluate_at": [], "condition": "quadrants:1:3:4", "prior": "conditional",
+    "reduction": "sum", "sum_order": "any", "pieces": 0, "evaluate_at": [],
+    "condition": "quadrants:1:3:4", "prior": "conditional",
     "labels": 0, "classifier_weight": 1.0,
     "split": "random:3", "label_column": "kind", "colormap": "magma",
 }  # fmt: skip

@@ -54,13 +54,15 @@ ODD: dict[str, Any] = {
     "output_bias": "mean",
     "optimizer_settings": ("beta1=0.99", "eps_hat=true"),
     "reduction": "sum",
+    "sum_order": "any",
     "condition": "quadrants:2:3:4:1",
     "prior": "conditional",
 }
 FLOW = {"posterior": "planar", "flow_length": 7, "estimator": "iwae", "samples": 3}
+AT = {"evaluate_at": (1, 4, 13)}
 
 
-@pytest.mark.parametrize("changes", [{}, ODD, FLOW, {"evaluate_at": (1, 4, 13)}])
+@pytest.mark.parametrize("changes", [{}, ODD, FLOW, AT, {"pieces": 4}])
 def test_settings_come_back_from_json(changes: dict[str, Any]) -> None:
     config = TrainConfig(**changes)
     text = json.dumps(config.to_json(), allow_nan=False)
@@ -88,8 +90,8 @@ def test_settings_cannot_be_changed_behind_their_checks() -> None:
 BAD: list[tuple[str, Any]] = [
     *((name, value) for name in ("latent_dim", "samples", "epochs", "batch_size")
       for value in (0, -1, 1.0, "2", True, None)),
-    *((name, value) for name in ("validation", "patience", "workers", "verify_every", "kl_warmup",
-                                 "labels")
+    *((name, value) for name in ("validation", "patience", "workers", "pieces", "verify_every",
+                                 "kl_warmup", "labels")
       for value in (-1, 1.5, "2", True)),
     *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
     *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 0, True, (True,))),
@@ -103,7 +105,7 @@ BAD: list[tuple[str, Any]] = [
     *(("prior", value) for value in ("normal", "", None)),
     *((name, value) for name in ("binarize", "activation", "likelihood", "mean", "head", "init",
                                  "estimator", "optimizer", "dtype", "heads", "output_bias",
-                                 "reduction", "posterior")
+                                 "reduction", "posterior", "sum_order")
       for value in ("magic", "", None, 3, ("none",))),
     *(("flow_length", value) for value in (0, -1, 2.0, "2", True)),
     ("dtype", "complex128"),
