@@ -91,6 +91,7 @@ class TrainConfig:
     estimator: str = "analytic"  # of the bound and its gradient, a key of latent.ESTIMATORS
     posterior: str = "gaussian"  # q(z|x): Gaussian, or carried on by a flow, a key of latent.FLOWS
     flow_length: int | None = None  # how many maps a flow has; None: as many as its class says
+    flow_hidden: int | None = None  # hidden units of an autoregressive map; None: as its class says
     kl_warmup: int = 0  # steps over which the KL's weight grows from 0 to beta
     free_bits: float = (
         0.0  # nats of KL that a latent unit may have without paying; `analytic` alone
@@ -326,7 +327,7 @@ class TrainConfig:
 
     def make_flow(self) -> Flow:
         """The flow that the settings name; one that does nothing for a Gaussian posterior."""
-        settings = FlowSettings(self.flow_length)
+        settings = FlowSettings(self.flow_length, self.flow_hidden)
         make = self.flow_class.from_settings
         return instantiate("posterior", self.posterior, lambda: make(settings))
 

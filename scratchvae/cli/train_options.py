@@ -139,6 +139,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="L",
         help=f"how many maps a flow has (default: {flow_defaults('length')})",
     )
+    parser.add_argument(
+        "--flow-hidden",
+        type=int,
+        default=d.flow_hidden,
+        metavar="UNITS",
+        help="hidden units of the maps of an autoregressive flow (default: "
+        f"{flow_defaults('hidden')})",
+    )
     option("--kl-warmup", default=d.kl_warmup, type=int, metavar="STEPS",
            help="steps over which the KL's weight grows from 0 to beta")  # fmt: skip
     option("--free-bits", default=d.free_bits, type=float, metavar="NATS",

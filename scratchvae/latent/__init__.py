@@ -1,5 +1,6 @@
 """Between encoder and decoder: reparameterization, divergence from the prior, estimators."""
 
+from scratchvae.latent.autoregressive import InverseAutoregressive
 from scratchvae.latent.buffers import BoundFlow, LatentBuffers
 from scratchvae.latent.estimators import (
     AnalyticKL,
@@ -36,6 +37,7 @@ __all__ = [
     "FlowSettings",
     "FreeBits",
     "ImportanceWeighted",
+    "InverseAutoregressive",
     "LatentBuffers",
     "LogStdHead",
     "MonteCarloKL",
@@ -68,4 +70,6 @@ ESTIMATORS: dict[str, type[Estimator]] = {
 }
 
 # What settings call a posterior: the flow that carries a Gaussian to it.
-FLOWS: dict[str, type[Flow]] = {cls.name: cls for cls in (Flow, Planar, Radial)}
+FLOWS: dict[str, type[Flow]] = {
+    cls.name: cls for cls in (Flow, Planar, Radial, InverseAutoregressive)
+}

@@ -19,7 +19,8 @@ from scratchvae.memory import FlatBuffer, Workspace
 class FlowSettings(NamedTuple):
     """The settings of a run from which :meth:`Flow.from_settings` makes a flow."""
 
-    length: int | None = None  # how many maps; None: the flow's own default
+    length: int | None = None  # how many maps; None, here and below: the flow's own default
+    hidden: int | None = None  # units of the hidden layer of an autoregressive map
 
 
 class Flow:
@@ -71,7 +72,7 @@ class AmortizedFlow(Flow):
     """A flow of ``length`` maps, each made of ``numbers(Z)`` outputs of the encoder."""
 
     default_length = 10
-    settings = ("length",)
+    settings: tuple[str, ...] = ("length",)
 
     def __init__(self, length: int | None = None) -> None:
         self.length = self.default_length if length is None else length

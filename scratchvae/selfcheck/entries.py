@@ -33,6 +33,7 @@ from scratchvae.latent import (
     Flow,
     FreeBits,
     ImportanceWeighted,
+    InverseAutoregressive,
     LatentBuffers,
     LogStdHead,
     MonteCarloKL,
@@ -47,6 +48,7 @@ from scratchvae.latent import (
     reparameterize_grad,
     standard_deviation,
 )
+from scratchvae.latent.autoregressive import BoundAutoregressive, MaskedDense
 from scratchvae.latent.estimators import grad_through_z, sampled_kl
 from scratchvae.latent.flows import BoundPlanar, BoundRadial
 from scratchvae.latent.gaussian import (
@@ -258,8 +260,9 @@ def _mlp(**how: Any) -> Callable[[], VAE]:
 
 def _flow(name: str, flow: Flow, bound: type[BoundFlow]) -> Entry:
     """A model whose posterior has a flow; several samples share the numbers of a map."""
-    new = _mlp(flow=flow, samples=SAMPLES, beta=0.7, activation="tanh")
-    of_model = _model(f"ELBO {name} flow", new)
+    units = LATENT + 1  # with two, Z − 1 would be 1
+    how: dict[str, Any] = {"flow": flow, "samples": 2, "beta": 0.7, "activation": "tanh"}
+    of_model = _model(f"ELBO {name} flow", lambda: VAE.mlp(PIXELS, HIDDEN, latent_dim=units, **how))
     covers = (*of_model.covers, type(flow), bound, sampled_kl, grad_through_z)
     return replace(of_model, covers=covers)
 
@@ -278,6 +281,8 @@ def _other_shapes() -> VAE:
 
 ENTRIES: tuple[Entry, ...] = (
     _layer("Dense", lambda: Dense(HIDDEN[1]), HIDDEN[0]),
+    _layer("MaskedDense", lambda: MaskedDense((1, 3, 2, 4, 2), (2, 1, 4, 3), False, True), 5),
+    _layer("MaskedDense, no bias", lambda: MaskedDense((1, 3, 2), (2, 1, 3, 3), True, False), 3),
     _layer("Sigmoid", Sigmoid, HIDDEN[0], (sigmoid,)),
     _layer("Tanh", Tanh, HIDDEN[0], (tanh, tanh_grad)),
     _layer("ReLU", ReLU, HIDDEN[0], (relu, relu_grad)),
@@ -337,8 +342,9 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     _model("ELBO categorical", _mlp(likelihood=Categorical(3))),
     _model("ELBO Monte-Carlo KL", _mlp(estimator=MonteCarloKL(), samples=SAMPLES, beta=0.7)),
-    _flow("planar", Planar(3), BoundPlanar),
-    _flow("radial", Radial(3), BoundRadial),
+    _flow("planar", Planar(4), BoundPlanar),
+    _flow("radial", Radial(4), BoundRadial),
+    _flow("autoregressive", InverseAutoregressive(4, 5), BoundAutoregressive),
     _model(
         "importance-weighted bound, planar flow",
         _mlp(estimator=ImportanceWeighted(), samples=SAMPLES, flow=Planar(2), activation="tanh"),

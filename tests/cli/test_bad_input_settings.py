@@ -119,7 +119,13 @@ CASES: Table = {
     "a flow of no maps": (
         "--posterior planar --flow-length 0", "flow_length is 0, but it must be a whole number of",
     ),
-    "the length of no flow": ("--flow-length 3", "or choose one of planar, radial"),
+    "the length of no flow": ("--flow-length 3", "or choose one of planar, radial, iaf"),
+    "an autoregressive flow of one unit": (
+        "--posterior iaf --latent-dim 1", "needs at least 2 latent units, of which one depends on",
+    ),
+    "hidden units of a flow without any": (
+        "--posterior planar --flow-hidden 9", "leave it out, or choose one of iaf",
+    ),
     "a flow without an estimator of its KL": (
         "--posterior radial --free-bits 1", "is for a Gaussian q(z|x), not for one with the flow R",
     ),

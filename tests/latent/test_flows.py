@@ -15,6 +15,7 @@ from scratchvae.gradcheck import gradcheck
 from scratchvae.latent import (
     FlowSettings,
     ImportanceWeighted,
+    InverseAutoregressive,
     LatentBuffers,
     MonteCarloKL,
     Planar,
@@ -24,7 +25,8 @@ from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.models import Model
 
 H = 2.0**-80
-FLOWS = [Planar(1), Planar(3), Radial(1), Radial(3)]
+IAF = InverseAutoregressive
+FLOWS = [Planar(1), Planar(3), Radial(1), Radial(3), IAF(1, 5), IAF(3, 4)]
 flows = pytest.mark.parametrize("flow", FLOWS, ids=repr)
 
 
@@ -54,6 +56,12 @@ def carry(flow, numbers, z0, bk=None):
     return bk.to_host(node.z), bk.to_host(node.log_det)
 
 
+def own_of(model):
+    """A model's own parameters of its flow, by name."""
+    own = model.params.to_host().items()
+    return {name.removeprefix("flow."): a for name, a in own if name.startswith("flow.")}
+
+
 def jacobian(flow, numbers, z):
     """∂f/∂z at one z by complex step."""
     steps = z + 1j * H * np.eye(len(z))
@@ -63,7 +71,7 @@ def jacobian(flow, numbers, z):
 
 @flows
 @pytest.mark.parametrize("latent", [2, 3, 4, 5, 6])
-def test_e206_e209_log_det_is_that_of_the_jacobian_by_complex_step(flow, latent):
+def test_e206_e209_e212_log_det_is_that_of_the_jacobian_by_complex_step(flow, latent):
     for seed in range(3):
         numbers, z = numbers_of(flow, latent, seed=seed, scale=1.5), noise(latent, seed=9 + seed)
         sign, expected = np.linalg.slogdet(jacobian(flow, numbers, z))
@@ -177,7 +185,7 @@ def test_e204_the_divergence_is_log_q_less_log_p_of_what_the_decoder_reads(flow)
     output = model.encoder_output(x)
     mu, logvar = output[:, None, :3], output[:, None, 3:6]
     z0 = mu + np.exp(logvar / 2) * eps
-    z, log_det = carry(flow, (output[:, 6:], {}), z0)
+    z, log_det = carry(flow, (output[:, 6:], own_of(model)), z0)
     log_q = stats.norm.logpdf(z0, mu, np.exp(logvar / 2)).sum(axis=2) - log_det
     ratio = log_q - stats.norm.logpdf(z).sum(axis=2)
     terms = model.terms(x, eps)
@@ -188,7 +196,7 @@ def test_e204_the_divergence_is_log_q_less_log_p_of_what_the_decoder_reads(flow)
     assert model.loss(x, eps).total == pytest.approx(expected, rel=1e-12)
     # and of importance sampling, with the noise that it draws itself
     own = draw_noise((5, 8, 3), seed=3, first=0, k=0)
-    z, log_det = carry(flow, (output[:, 6:], {}), mu + np.exp(logvar / 2) * own)
+    z, log_det = carry(flow, (output[:, 6:], own_of(model)), mu + np.exp(logvar / 2) * own)
     log_w = stats.norm.logpdf(z).sum(axis=2) + log_det
     log_w -= stats.norm.logpdf(own).sum(axis=2) - logvar.sum(axis=2) / 2
     log_w -= np.stack([model.pixel_nll(x, z[:, k]).sum(axis=1) for k in range(8)], axis=1)
@@ -201,7 +209,7 @@ def test_the_code_of_an_image_is_where_the_flow_carries_its_mean(flow):
     vae = VAE.mlp(7, (5,), latent_dim=3, samples=2, activation="tanh", flow=flow)
     model, x = Model(vae, get_backend("cpu", "float64"), seed=2), noise(5, 7) > 0
     output = model.encoder_output(x)
-    expected, _ = carry(flow, (output[:, 6:], {}), output[:, None, :3])
+    expected, _ = carry(flow, (output[:, 6:], own_of(model)), output[:, None, :3])
     np.testing.assert_allclose(model.encode(x).mu, expected[:, 0], rtol=1e-12)
     np.testing.assert_array_equal(model.encode(x).logvar, output[:, 3:6])
     np.testing.assert_allclose(model.terms(x).mu, expected[:, 0], rtol=1e-12)
@@ -209,9 +217,43 @@ def test_the_code_of_an_image_is_where_the_flow_carries_its_mean(flow):
 
 @flows
 @pytest.mark.parametrize("estimator", [MonteCarloKL(), ImportanceWeighted()], ids=repr)
-def test_e204_e207_e210_the_gradient_of_a_whole_model_is_that_of_its_value(flow, estimator):
+def test_e204_e207_e210_e213_the_gradient_of_a_whole_model_is_that_of_its_value(flow, estimator):
     how = {"estimator": estimator, "samples": 3, "activation": "tanh"}
     assert gradcheck(VAE.mlp(7, (5, 4), latent_dim=3, flow=flow, **how), directions=2).ok
+
+
+def test_e211_e212_an_autoregressive_map_by_hand_and_its_inverse_unit_by_unit():
+    (inputs, own), z0 = numbers_of(IAF(1, 6), 4), noise(4, seed=5)
+    W, V, b = own["0.in.W"], own["0.out.W"], own["0.out.b"]
+    place = np.array([1, 2, 3, 1, 2, 3])  # of the hidden units, among the latent units 1 to 4
+    W = W * (place[None] >= np.arange(1, 5)[:, None])
+    V = V * (np.tile(np.arange(1, 5), 2)[None] > place[:, None])
+
+    def made(z):
+        m, s = np.split(np.tanh(z @ W + inputs[0]) @ V + b, 2)
+        return m, 1 / (1 + np.exp(-(s + 2)))
+
+    m, sigma = made(z0)
+    z, log_det = carry(IAF(1, 6), (inputs, own), z0.reshape(1, 1, 4))
+    np.testing.assert_allclose(z[0, 0], m + sigma * (z0 - m), rtol=1e-13)
+    assert log_det[0, 0] == pytest.approx(np.log(sigma).sum(), rel=1e-13)
+    found = np.zeros(4)
+    for _ in range(4):  # after j rounds the first j units are right
+        m, sigma = made(found)
+        found = m + (z[0, 0] - m) / sigma
+    np.testing.assert_allclose(found, z0, rtol=1e-11)
+
+
+def test_e212_jacobians_are_triangular_and_every_second_map_takes_the_other_order():
+    flow, z = IAF(2, 9), noise(5, seed=6)
+    inputs, own = numbers_of(flow, 5, seed=3)
+    first = {name: a for name, a in own.items() if name.startswith("0.")}
+    J = jacobian(IAF(1, 9), (inputs[:, :9], first), z)
+    assert (np.triu(J, 1) == 0).all()
+    assert (np.abs(J[np.tril_indices(5, -1)]) > 0).all()  # and nothing else is masked
+    second = jacobian(flow, (inputs, own), z) @ np.linalg.inv(J)
+    np.testing.assert_allclose(np.tril(second, -1), 0, atol=1e-14)
+    assert (np.abs(second[np.triu_indices(5, 1)]) > 1e-9).all()
 
 
 def test_what_is_no_flow_is_refused_in_a_sentence():
@@ -219,3 +261,9 @@ def test_what_is_no_flow_is_refused_in_a_sentence():
         Planar(0)
     assert Planar.from_settings(FlowSettings()).length == Planar.default_length
     assert repr(Radial(4)) == "Radial(4)"
+    with pytest.raises(
+        ConfigError, match="at least 2 latent units, of which one depends on anothe"
+    ):
+        VAE.mlp(7, latent_dim=1, flow=IAF())
+    with pytest.raises(ConfigError, match="hidden units of an autoregressive flow must be a whole"):
+        IAF(2, 0)

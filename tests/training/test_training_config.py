@@ -58,7 +58,7 @@ ODD: dict[str, Any] = {
     "condition": "quadrants:2:3:4:1",
     "prior": "conditional",
 }
-FLOW = {"posterior": "planar", "flow_length": 7, "estimator": "iwae", "samples": 3}
+FLOW = {"posterior": "iaf", "flow_length": 7, "flow_hidden": 9, "estimator": "iwae", "samples": 3}
 AT = {"evaluate_at": (1, 4, 13)}
 
 
@@ -107,7 +107,8 @@ BAD: list[tuple[str, Any]] = [
                                  "estimator", "optimizer", "dtype", "heads", "output_bias",
                                  "reduction", "posterior", "sum_order")
       for value in ("magic", "", None, 3, ("none",))),
-    *(("flow_length", value) for value in (0, -1, 2.0, "2", True)),
+    *((name, value) for name in ("flow_length", "flow_hidden")
+      for value in (0, -1, 2.0, "2", True)),
     ("dtype", "complex128"),
     ("dtype", "float16"),
     *((name, value) for name in ("shuffle", "compiled") for value in (1, "yes", None)),

@@ -65,6 +65,11 @@ IN_GRADIENTS: dict[str, str] = {
     },
     "ContinuousBernoulli.write_mean: arithmetic: out *= tmp -> out /= tmp": "a sign is ±1",
     "ContinuousBernoulli.write_mean: done twice: out *= w.outside": "a factor of 0 or 1",
+    "MaskedDense.grad_params: a constant: 1 -> -1": LAST_AXIS,
+    "MaskedDense.grad_params: done twice: dW *= mask[rows]": "a factor of 0 or 1",
+    "MaskedDense.grad_input: a wrong name: tmp -> dx": (
+        "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
+    ),
     "LearnedGaussian.grad_params: a constant: 1 -> 2": "reshape infers any negative size",
     **{
         f"{rule}: a comparison: t % FLUSH_EVERY == 0 -> t % FLUSH_EVERY <= 0": REMAINDER

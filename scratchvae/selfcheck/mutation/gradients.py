@@ -18,6 +18,7 @@ from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
 from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.equivalent import IN_GRADIENTS
+from scratchvae.selfcheck.mutation.flow_bugs import FLOW_BUGS
 from scratchvae.selfcheck.mutation.historical import HISTORICAL, Historical
 from scratchvae.selfcheck.mutation.invisible import INVISIBLE, ORACLE_TOLERANCE
 from scratchvae.selfcheck.mutation.judges import BY_NAME, CHECKERS, EntrySuite, Training
@@ -205,7 +206,7 @@ def _ask(make: Callable[[EntrySuite], Callable[[], bool]], entry: str) -> bool:
 def judge_invisible() -> list[Verdict]:
     """The bugs that only an oracle sees. A gradient check that saw one would disprove its name."""
     verdicts = []
-    for bug in INVISIBLE:
+    for bug in (*INVISIBLE, *FLOW_BUGS):
         if bug.oracle() > ORACLE_TOLERANCE:
             raise AssertionError(f"the oracle of {bug.name!r} fails without any bug planted")
         with quiet(), bug.planted():

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from types import CodeType
 
 from scratchvae.errors import RunError
@@ -47,12 +48,15 @@ def swapped_code(function: Function, code: CodeType) -> Iterator[None]:
 
 
 def all_mutants(targets: tuple[Target, ...] = TARGETS) -> list[Mutant]:
-    """Every mutant of every target, in a fixed order. Two that compile to the same are one."""
+    """The mutants of every target, in a fixed order. Two that compile to the same are one."""
     return [
         Mutant(name, target, operator, code)
         for target in targets
-        for name, operator, code in mutants_of(
-            target.function, f"plain {target.name}" if target.plain else target.name
+        for name, operator, code in islice(
+            mutants_of(target.function, f"plain {target.name}" if target.plain else target.name),
+            0,
+            None,
+            target.every,
         )
     ]
 
