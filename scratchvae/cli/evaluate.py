@@ -304,7 +304,8 @@ def describe_diagnosis(d: Diagnosis, split: str) -> list[str]:
         f"{'what z is worth to p(x|z)':30}{d.use_of_z!s:>22}",
         f"{'I(x; z), at least':30}{info.mutual_information!s:>22}",
         f"{'I(x; z), at most':30}{info.upper!s:>22}",
-        f"by {info.images} {split} images, from which at most {info.limit:.3f} can be seen",
+        f"I(x; z) is estimated from {info.images} {split} images, and no such estimate exceeds "
+        f"log {info.images} = {info.limit:.3f}",
         f"KL of each unit   {kl}",
         f"protocol: {d.protocol}",
     ]

@@ -120,7 +120,8 @@ def test_a_diagnosis_is_there_in_numbers_and_in_words(cli, run) -> None:
 def test_a_diagnosis_of_images_that_were_held_out_says_so(cli, run) -> None:
     text = cli("evaluate", "run", "--diagnose", "--images", 3, "--split", "validation").out
     assert "3 validation" in text
-    assert "by 5 validation images" in text
+    assert "I(x; z) is estimated from 5 validation images" in text
+    assert "no such estimate exceeds log 5 = 1.609" in text
 
 
 def test_a_diagnosis_knows_nothing_of_the_epochs_of_other_weights(cli, run) -> None:
