@@ -52,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
     prepared = prepare(config, dataset, vae=model.vae)
     paths = draw_run(target, model, prepared, metrics, caption, snapshots)
     if args.out is None:
-        paths.append(write_run_report(folder, prepared, model, snapshots))
+        paths.append(write_run_report(folder, prepared, model))
     print_result(args.json, {"files": [str(p) for p in paths]}, "\n".join(map(str, paths)))
     return 0

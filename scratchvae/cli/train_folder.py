@@ -100,7 +100,7 @@ def train_in_folder(
             if snapshots is not None:
                 draw(prepared, folder, training, snapshots, published)
                 print_message(f"figures: {folder.figures_path}", quiet)
-            write_run_report(folder, prepared, training.model, snapshots)
+            write_run_report(folder, prepared, training.model)
             print_message(f"report: {folder.report_path}", quiet)
         return training
 

@@ -77,7 +77,7 @@ def feature_errors(
     reach = max(1.0, float(parts[chosen].max(initial=0.0)))
     axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.annotate("the mean alone", xy=(1.0, 0.0), xycoords=("data", "axes fraction"), size=TICK,
-                  xytext=(-4, 5), textcoords="offset points", ha="right", color=GREY)  # fmt: skip
+                  xytext=(4, 5), textcoords="offset points", color=GREY)  # fmt: skip
     axes.set(xlim=(0.0, 1.12 * reach), ylim=(len(chosen) - 0.4, -0.6))
     axes.set_yticks(heights, [titles[k] for k in chosen], size=TICK)
     axes.set_xlabel("mean squared error / variance")

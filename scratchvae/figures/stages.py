@@ -76,6 +76,8 @@ def by_pass(
     ticks = sorted({float(p) for them in known.values() for x, _, _ in them for p in x})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
+    if not digits:
+        axes.locator_params(axis="y", integer=True)
     colours = dict(zip(known, np.resize([*TEN[3:], *TEN[:3]], len(known)).tolist(), strict=True))
     for name, them in known.items():
         for x, values, errors in them:

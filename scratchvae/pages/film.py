@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.data import Dataset
+from scratchvae.figures.checks import drawn_size
 from scratchvae.figures.run import drawing_scale
 from scratchvae.figures.style import MANY
 from scratchvae.figures.tiles import tile
@@ -19,6 +20,7 @@ from scratchvae.runs.snapshots import REACH, SIDE
 from scratchvae.types import Json
 
 LEVELS = 32_767  # of a coordinate in the page: a 16-bit number
+LARGE = 300  # pixels: of a wider plane every other point is shown, in both directions
 FAR = 99.8  # percentile of |μ| that the axes reach at least
 LOOK_FOR = (
     "When does a class leave the middle, and which never part? Between the epochs that were kept, "
@@ -71,7 +73,11 @@ def _planes(snapshots: Snapshots, dataset: Dataset) -> list[str]:
 def _picture(plane: NDArray, shape: tuple[int, ...], palette: NDArray) -> str:
     from PIL import Image
 
-    canvas = np.nan_to_num(tile(np.asarray(plane, np.float64), shape, SIDE, SIDE, gap=1))
+    points = np.asarray(plane, np.float64).reshape(SIDE, SIDE, -1)
+    if SIDE * max(drawn_size(shape)) > LARGE:
+        points = points[::2, ::2]
+    side = len(points)
+    canvas = np.nan_to_num(tile(points.reshape(side**2, -1), shape, side, side, gap=1))
     levels = np.rint(np.clip(canvas, 0.0, 1.0) * 255).astype(np.uint8)
     image = Image.fromarray(levels)
     if levels.ndim == 2:

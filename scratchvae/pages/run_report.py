@@ -43,13 +43,10 @@ INTERACTIVE = (
 )
 
 
-def write_run_report(
-    run: RunFolder, prepared: Prepared, model: Model, snapshots: Snapshots | None = None
-) -> Path:
-    """Write report.html into a run's folder, of its numbers and its figures; returns its path.
+def write_run_report(run: RunFolder, prepared: Prepared, model: Model) -> Path:
+    """Write report.html into a run's folder, of its numbers, figures and film; returns its path.
 
-    ``model`` names the protocol; its parameters are not looked at. ``snapshots``: what the run kept
-    while it was trained, for a film of its latent plane.
+    ``model`` names the protocol; its parameters are not looked at.
     """
     config, page = prepared.config, run.report_path.resolve()
     settings, metrics = run.settings(), run.metrics()
@@ -72,7 +69,7 @@ def write_run_report(
         Section("Go on", _go_on(run, page)),
         equations_section(page, equations),
     ]
-    film = film_of(snapshots, prepared.dataset)
+    film = film_of(Snapshots.load(run.snapshots_path), prepared.dataset)
     sections = [s._replace(is_open=s.title != DATA and s.is_open) for s in sections]
     sections = [s._replace(body=film + s.body) if s.title == LATENT else s for s in sections]
     content = page_of(f"{name}: report of a run", "\n".join(head), sections, widest(figures))
@@ -93,7 +90,9 @@ def _data_in_words(prepared: Prepared) -> str:
 
 def _date_in_words(settings: JsonView, metrics: list[Json]) -> str:
     seconds = sum(line["seconds"] for line in metrics)
-    took = f"{seconds:.0f} seconds" if seconds < 600 else f"{seconds / 60:.0f} minutes"
+    took = f"{seconds:.{int(seconds < 10)}f} seconds"
+    if seconds >= 600:
+        took = f"{seconds / 60:.0f} minutes"
     trained = f"{plural(len(metrics), 'epoch')} in {took}."
     begun = settings.get("begun")
     return f"Begun {str(begun)[:10]}, {trained}" if begun else trained

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchvae.data import load_dataset
+from scratchvae.data import Dataset, load_dataset
 from scratchvae.pages.film import film_of
 from scratchvae.runs import Snapshots
 
@@ -121,3 +121,17 @@ def test_a_link_to_an_equation_unfolds_its_section(window, drawn):
         addEventListener("hashchange", () => setTimeout(() => done((() => {{ {hidden} }})())));
         location.hash = "E12";
     """)
+
+
+def test_of_large_images_every_other_point_of_the_plane_is_shown():
+    wide = Snapshots(np.zeros((1, 900)), 2)
+    wide.epochs, wide.means = [1, 2], [np.zeros((4, 2))] * 2
+    ramp = np.linspace(0, 1, 225, dtype=np.float16)[:, None].repeat(900, axis=1)
+    wide.planes = [ramp] * 2
+    images = np.random.default_rng(0).random((20, 30, 30))
+    address = data_of(film_of(wide, Dataset.from_arrays(images)))["planes"][0]
+    content = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    picture = np.asarray(Image.open(io.BytesIO(content)).convert("L")).astype(float)
+    assert picture.shape == (8 * 31 + 1, 8 * 31 + 1)
+    shown = picture[15::31, 15::31] / 255
+    np.testing.assert_allclose(shown, ramp[:, 0].reshape(15, 15)[::2, ::2], atol=0.01)

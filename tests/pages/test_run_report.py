@@ -185,6 +185,9 @@ def test_pages_of_the_run_are_linked_where_they_exist(place, drawn, monkeypatch)
     assert main(["plot", "explored", "--quiet"]) == 0
     assert '<a href="explorer.html">explorer.html</a>: move through' in page_of(run)
     assert "<code>scratchvae explain explored</code>: one training step" in page_of(run)
+    assert main(["explain", "explored", "--quiet"]) == 0
+    assert '<a href="explain.html">explain.html</a>: one training step' in page_of(run)
+    assert 'id="film"' in page_of(run)  # still
 
 
 def test_every_command_of_the_page_is_one_that_there_is(drawn):
@@ -242,18 +245,17 @@ def test_the_page_does_not_slow_a_training(place, trained, monkeypatch):
     from scratchvae.backend import get_backend
     from scratchvae.data import load_dataset
     from scratchvae.pages import write_run_report
-    from scratchvae.runs import RunFolder, Snapshots
+    from scratchvae.runs import RunFolder
     from scratchvae.training import prepare
 
     monkeypatch.chdir(place)
     run = RunFolder.open(trained("drawn").relative_to(place))
     model, _ = run.load(get_backend("cpu"))
     prepared = prepare(run.config(), load_dataset("tiny.npz"), vae=model.vae)
-    snapshots = Snapshots.load(run.snapshots_path)
     before, seconds = run.report_path.read_bytes(), []
     for _ in range(4):
         begun = time.process_time()
-        write_run_report(run, prepared, model, snapshots)
+        write_run_report(run, prepared, model)
         seconds.append(time.process_time() - begun)
     assert min(seconds) < 0.05
     assert run.report_path.read_bytes() == before  # the same numbers give the same page
