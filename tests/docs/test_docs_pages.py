@@ -11,8 +11,10 @@ TEXT = (Path(__file__).resolve().parents[2] / "docs/pages.md").read_text(encodin
 
 def test_its_commands_leave_the_pages_that_it_names(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-    train, *others = [shlex.split(line)[1:] for line in block.splitlines()]
+    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    (train, *others), (beta, *comparisons) = (
+        [shlex.split(line)[1:] for line in block.splitlines()] for block in blocks
+    )
     quick = "--epochs 1 --hidden 32 --device cpu --no-compiled --no-figures --quiet"
     assert main([*train, *quick.split()]) == 0
     run = tmp_path / "runs/plane"
@@ -22,3 +24,7 @@ def test_its_commands_leave_the_pages_that_it_names(tmp_path, monkeypatch, capsy
         assert (run / name).stat().st_size > 50_000
         assert main([*argv, "--quiet"]) == 2
         assert f"{name} exists already" in capsys.readouterr().err
+    assert main([*beta, *quick.split()]) == 0
+    for argv in comparisons:
+        assert main([*argv, "--quiet"]) == 0
+    assert (tmp_path / "beta.html").stat().st_size > 50_000
