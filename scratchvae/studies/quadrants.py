@@ -32,7 +32,7 @@ def declare(seen: int) -> Study:
             epochs=10,
             batch_size=128,
         ),
-        minutes=2.5,
+        minutes=3.4,
         target=Figure("test_loss", 10, ours),
         tolerance=0.5,
         errata=(

@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import beta_sweep, check, data, evaluation, scaling, step
+from benchmarks import beta_sweep, check, data, evaluation, scaling, semi_supervised, step
 from benchmarks.contenders.common import Job
 from benchmarks.harness import ContenderError, MissingPeerError, Process
 from benchmarks.models import MODELS
+from scratchvae.data import load_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -176,3 +178,15 @@ def test_the_sweep_of_beta_prints_writes_and_draws(tmp_path, monkeypatch, capsys
     assert (content["settings"]["data"], content["settings"]["epochs"]) == ("sprites", 1)
     assert "total correlation" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"out.json", "f.png", "f.svg"}
+
+
+def test_a_draw_of_labels_trains_m2_and_its_classifier_alone():
+    digits = load_dataset("digits")
+    config = replace(
+        semi_supervised.SETTINGS, data="digits", hidden=(16,), latent_dim=2, labels=100, epochs=3,
+        lr=1e-2,
+    )  # fmt: skip
+    found = semi_supervised.one_draw(digits, config)
+    assert 0.4 < found["accuracy"] < 1
+    assert 0.4 < found["alone"] < 1
+    assert found["loss"] < 40
