@@ -33,15 +33,24 @@ from scratchvae.likelihoods import (
 )
 from scratchvae.likelihoods.base import LikelihoodSettings
 from scratchvae.likelihoods.gaussian import MEANS
-from scratchvae.models import M2, VAE, ConditionalVAE, Label, SomeLabels
+from scratchvae.models import M2, VAE, ConditionalVAE, Label, SomeLabels, TwoLayerVAE
 from scratchvae.models.condition import FORMS, Quadrants, is_condition, parse_condition
 from scratchvae.models.specs import dense_layers, parse_layers, with_head
+from scratchvae.models.two_layers import SecondLayer
 from scratchvae.optim import OPTIMIZERS, Optimizer, schedule
 from scratchvae.tables import instantiate, look_up
 from scratchvae.types import Json, JsonView
 
 HEADS = ("logvar", "logstd")
-LISTS = ("image_shape", "hidden", "encoder", "decoder", "optimizer_settings", "evaluate_at")
+LISTS = (
+    "image_shape",
+    "hidden",
+    "second_hidden",
+    "encoder",
+    "decoder",
+    "optimizer_settings",
+    "evaluate_at",
+)
 REDUCTIONS = ("mean", "sum")
 PRIORS = ("standard", "conditional")
 SUM_ORDERS = ("fixed", "any")
@@ -73,6 +82,8 @@ class TrainConfig:
     encoder: tuple[str, ...] = ()  # layers as text (models.specs) instead of hidden sizes,
     decoder: tuple[str, ...] = ()  # both or neither; the encoder's head is added
     latent_dim: int = 2
+    second_units: int = 0  # of a second stochastic layer, behind latent_dim of the first; 0: none
+    second_hidden: tuple[int, ...] = (100, 100)  # hidden sizes from the first layer to the second
     likelihood: str = "bernoulli"
     max_level: int = 0  # of the categorical, grey values k / max_level; 0: the data's
     std: float = 0.5  # of the fixed Gaussian
@@ -119,9 +130,11 @@ class TrainConfig:
         """Check everything that can be checked without the data. NumPy's numbers count."""
         for field in fields(self):
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
-        hidden: Any = (self.hidden,) if _is_int(self.hidden, 1) else self.hidden
-        self._require("hidden", isinstance(hidden, list | tuple), "sizes, or one size")
-        object.__setattr__(self, "hidden", tuple(map(_plain, hidden)))
+        for name in ("hidden", "second_hidden"):
+            given: Any = getattr(self, name)
+            given = (given,) if _is_int(given, 1) else given
+            self._require(name, isinstance(given, list | tuple), "sizes, or one size")
+            object.__setattr__(self, name, tuple(map(_plain, given)))
         self._require("data", isinstance(self.data, str), "a data set's name or a path, as text")
         for name in ("shuffle", "compiled"):
             self._require(name, isinstance(getattr(self, name), bool), "true or false")
@@ -159,6 +172,7 @@ class TrainConfig:
             "verify_every",
             "kl_warmup",
             "labels",
+            "second_units",
         )
         for name in counts:
             self._require(
@@ -169,8 +183,9 @@ class TrainConfig:
         self._require("seed", _is_int(self.seed, 0, 2**64 - 1), "from 0 to 2⁶⁴ − 1")
         fine = _is_int(self.max_level, 0) and self.max_level < 256
         self._require("max_level", fine, "from 0 to 255")
-        sizes = all(_is_int(units, 1) for units in self.hidden)
-        self._require("hidden", sizes, "sizes of at least 1, at most 2⁶³ − 1")
+        for name in ("hidden", "second_hidden"):
+            sizes = all(_is_int(units, 1) for units in getattr(self, name))
+            self._require(name, sizes, "sizes of at least 1, at most 2⁶³ − 1")
         self._require("std", _is_number(self.std) and self.std > 0, "a positive number")
         if not isinstance(self.lr, str):
             self._require("lr", _is_number(self.lr) and self.lr > 0, "a positive number")
@@ -244,7 +259,14 @@ class TrainConfig:
                     f"{name} is set, but the posterior {self.posterior!r} has no such setting: "
                     f"leave it out, or choose one of {', '.join(_flows_with(setting))}"
                 )
-        self.make_flow().require(self.latent_dim)
+        if self.second_units and (self.condition, self.posterior, self.encoder) != (
+            "", "gaussian", (),
+        ):  # fmt: skip
+            raise ConfigError(
+                "a second stochastic layer needs hidden sizes, and no condition or flow: leave out "
+                "encoder, condition and posterior, or second_units"
+            )
+        self.make_flow().require(self.latent_dim + self.second_units)
 
     def _check_estimator(self) -> None:
         estimator = self.make_estimator()
@@ -326,7 +348,16 @@ class TrainConfig:
         return look_up("posterior", self.posterior, FLOWS, Flow)
 
     def make_flow(self) -> Flow:
-        """The flow that the settings name; one that does nothing for a Gaussian posterior."""
+        """The flow that the settings name; one that does nothing for a Gaussian posterior.
+
+        A second stochastic layer is a flow, too.
+        """
+        if self.second_units:
+            return SecondLayer(
+                self._to_head(self.second_hidden, self.second_units),
+                self._to_head(self.second_hidden[::-1], self.latent_dim),
+                self.second_units,
+            )
         settings = FlowSettings(self.flow_length, self.flow_hidden)
         make = self.flow_class.from_settings
         return instantiate("posterior", self.posterior, lambda: make(settings))
@@ -348,9 +379,7 @@ class TrainConfig:
         prior = None
         if self.prior == "conditional":
             # the encoder's layers once more: how many numbers they read, they find out themselves
-            init = INITIALIZATIONS[self.init]
-            layers = dense_layers(self.hidden, self.activation, init)
-            prior = with_head(layers, self.latent_dim, self.head, init, self.heads)
+            prior = self._to_head(self.hidden, self.latent_dim)
         plain = self._make_plain(condition.modelled(row))
         if isinstance(condition, SomeLabels):
             init = INITIALIZATIONS[self.init]
@@ -368,6 +397,20 @@ class TrainConfig:
     def _make_plain(self, pixels: int) -> VAE:
         """The layers and settings of the model, for ``pixels`` numbers that are modelled."""
         flow = self.make_flow()
+        if isinstance(flow, SecondLayer):
+            init, likelihood = INITIALIZATIONS[self.init], self.make_likelihood()
+            logits = Dense(pixels * likelihood.logits_per_pixel, init)
+            return TwoLayerVAE(
+                pixels,
+                self._to_head(self.hidden, self.latent_dim),
+                Sequential(*dense_layers(self.hidden[::-1], self.activation, init), logits),
+                flow,
+                likelihood,
+                first=self.latent_dim,
+                beta=self.beta,
+                samples=self.samples,
+                estimator=self.make_estimator(),
+            )
         if self.encoder:
             init = INITIALIZATIONS[self.init]
             return VAE(
@@ -399,6 +442,12 @@ class TrainConfig:
             flow=flow,
         )
 
+    def _to_head(self, hidden: tuple[int, ...], units: int) -> Sequential:
+        """Dense layers of ``hidden`` sizes, then the head of ``units`` latent units."""
+        init = INITIALIZATIONS[self.init]
+        layers = dense_layers(hidden, self.activation, init)
+        return with_head(layers, units, self.head, init, self.heads)
+
     def make_optimizer(self) -> Optimizer:
         """The optimizer that the settings name."""
         rule = look_up("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
@@ -428,6 +477,8 @@ class TrainConfig:
     def describe_model(self, pixels: int) -> str:
         """For captions: "784-400-400-2, relu"."""
         given = f", given {self.condition}" if self.condition else ""
+        if self.second_units:
+            given = f", second layer {'-'.join(map(str, (*self.second_hidden, self.second_units)))}"
         if self.encoder:
             words = f"{' · '.join(self.encoder)} → {self.latent_dim} → {' · '.join(self.decoder)}"
             return words + given

@@ -82,6 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         "--latent-dim", default=d.latent_dim, type=int, metavar="Z", help="number of latent units"
     )
+    option("--second-units", default=d.second_units, type=int, metavar="Z2",
+           help="units of a second stochastic layer; 0: there is one layer")  # fmt: skip
+    parser.add_argument("--second-hidden", type=int, nargs="*", default=list(d.second_hidden),
+                        metavar="UNITS", help="hidden sizes from the first stochastic layer to the "
+                        "second (default: 100 100)")  # fmt: skip
     option(
         "--likelihood",
         default=d.likelihood,

@@ -5,6 +5,7 @@ from scratchvae.models.conditional import ConditionalVAE
 from scratchvae.models.model import Loss, Model, Terms
 from scratchvae.models.posterior import BoundPosterior
 from scratchvae.models.semi_supervised import M2
+from scratchvae.models.two_layers import SecondLayer, TwoLayerVAE
 from scratchvae.models.vae import VAE, BoundVAE
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Loss",
     "Model",
     "Quadrants",
+    "SecondLayer",
     "SomeLabels",
     "Terms",
+    "TwoLayerVAE",
 ]

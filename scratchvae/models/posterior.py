@@ -10,11 +10,11 @@ KL_ESTIMATES: dict[str, type[Estimator]] = {"analytic": AnalyticKL, "sampled": M
 
 
 def require_completing(vae: VAE) -> None:
-    """``ConfigError`` for a conditional model, whose decoder needs more than z."""
-    if vae.condition.kind:
+    """``ConfigError`` for a model whose decoder reads anything but z."""
+    if vae.networks()["decoder"][1] != vae.latent_dim:
         raise ConfigError(
             "a completion fits q(z) through a decoder of z alone, but this one needs its "
-            "condition, too: complete images with a model that has none"
+            "condition, too, or a second layer: complete images with a model that has neither"
         )
 
 

@@ -96,6 +96,13 @@ from scratchvae.models import (
 )
 from scratchvae.models.conditional import BoundConditionalVAE
 from scratchvae.models.semi_supervised import M2, BoundM2
+from scratchvae.models.two_layers import (
+    BoundSecondLayer,
+    BoundTwoLayerVAE,
+    FirstLayerHead,
+    SecondLayer,
+    TwoLayerVAE,
+)
 from scratchvae.models.vae import BoundVAE
 from scratchvae.types import Function
 
@@ -201,6 +208,20 @@ def _conditional(name: str, condition: Condition, prior: bool = False, **how: An
 
     entry = _model(name, new)
     return replace(entry, covers=(*entry.covers, ConditionalVAE, BoundConditionalVAE))
+
+
+def _two_layers(name: str, **how: Any) -> Entry:
+    def new() -> VAE:
+        second = SecondLayer(
+            Sequential(Dense(6), Tanh(), Dense(4)), Sequential(Dense(5), Tanh(), Dense(6)), 2
+        )
+        encoder = Sequential(Dense(5), Tanh(), Dense(6))
+        decoder = Sequential(Dense(4), Tanh(), Dense(PIXELS))
+        return TwoLayerVAE(PIXELS, encoder, decoder, second, first=3, **how)
+
+    entry = _model(name, new)
+    covers = (*entry.covers, TwoLayerVAE, BoundTwoLayerVAE, SecondLayer, BoundSecondLayer)
+    return replace(entry, covers=covers, saturated=None)
 
 
 def _m2(name: str, images: tuple[str, ...], **how: Any) -> Entry:
@@ -357,6 +378,12 @@ ENTRIES: tuple[Entry, ...] = (
     _model("ELBO without KL", _mlp(beta=0.0)),
     _model("ELBO of two shapes", _other_shapes),
     _conditional("conditional, label", Label(3)),
+    _layer("FirstLayerHead", lambda: FirstLayerHead(3), 2 * HIDDEN[1]),
+    _two_layers("two layers", beta=0.7, samples=SAMPLES),
+    replace(
+        _two_layers("two layers, weighted", samples=SAMPLES, estimator=ImportanceWeighted()),
+        saturated=None,
+    ),
     _m2("M2, some labels known", ("known", "unknown")),
     _m2("M2, no label known", ("unknown",), likelihood=LearnedGaussian()),
     _conditional("conditional, prior network", Label(3), prior=True, samples=SAMPLES, beta=0.7),

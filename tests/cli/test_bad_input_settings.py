@@ -112,6 +112,10 @@ CASES: Table = {
     "a condition of no kind": ("--condition colour", "it must be label, label:CLASSES, quadr"),
     "five quadrants": ("--condition quadrants:5", "condition is 'quadrants:5', but it must be"),
     "labels that are not there": ("--condition label", "but tiny.npz has no labels"),
+    "two layers of words": (
+        "--second-units 2 --encoder 'dense 5' --decoder 'dense 12'", "needs hidden sizes, and no c",
+    ),
+    "a hidden layer of nothing between": ("--second-hidden 0", "second_hidden is (0,), but it mu"),
     "labels of no condition": ("--labels 5", "set condition to some-labels"),
     "a weight of no classifier": ("--classifier-weight 2", "set condition to some-labels"),
     "labels that are all known": ("--condition label:3 --labels 4", "set condition to some-labels"),

@@ -144,7 +144,7 @@ OPTIONS = {
     "heads": "equal", "output_bias": "mean", "optimizer_settings": ["beta1=0.8", "eps=0.001"],
     "reduction": "sum", "sum_order": "any", "pieces": 0, "evaluate_at": [],
     "condition": "quadrants:1:3:4", "prior": "conditional",
-    "labels": 0, "classifier_weight": 1.0,
+    "labels": 0, "classifier_weight": 1.0, "second_units": 0, "second_hidden": [7, 3],
     "split": "random:3", "label_column": "kind", "colormap": "magma",
 }  # fmt: skip
 

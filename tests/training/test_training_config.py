@@ -91,9 +91,10 @@ BAD: list[tuple[str, Any]] = [
     *((name, value) for name in ("latent_dim", "samples", "epochs", "batch_size")
       for value in (0, -1, 1.0, "2", True, None)),
     *((name, value) for name in ("validation", "patience", "workers", "pieces", "verify_every",
-                                 "kl_warmup", "labels")
+                                 "kl_warmup", "labels", "second_units")
       for value in (-1, 1.5, "2", True)),
     *(("seed", value) for value in (-1, 2**64, 0.0, "0", True)),
+    *(("second_hidden", value) for value in ((0,), (2.0,), "400", True)),
     *(("hidden", value) for value in ((0,), (4, -1), (2.0,), ("4",), "400", 0, True, (True,))),
     *((name, value) for name in ("lr", "std")
       for value in (0, -1e-3, float("nan"), float("inf"), "fast", True, None)),

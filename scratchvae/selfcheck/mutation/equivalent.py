@@ -47,6 +47,8 @@ IN_GRADIENTS: dict[str, str] = {
     ),
     "BoundM2.loss_and_input_grads: a wrong name: latent.kl_tmp -> latent.kl": SCRATCH,
     "BoundM2.grad_classifier: done twice: dlogits *= self.unknown": "it is 0 or 1",
+    "FirstLayerHead.grad_input: a constant: 1 -> -1": LAST_AXIS,
+    "FirstLayerHead.grad_input: a wrong name: dx -> x": WIDTH_ONLY,
     "kl_grad: a wrong name: std -> tmp": "only its shape is read, and tmp has the shape of std",
     "Dense.grad_params: a constant: 1 -> -1": LAST_AXIS,
     "LogStdHead.grad_input: a constant: 1 -> -1": LAST_AXIS,

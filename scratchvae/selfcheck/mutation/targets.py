@@ -35,6 +35,7 @@ from scratchvae.likelihoods import (
 from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad
 from scratchvae.models.conditional import BoundConditionalVAE
 from scratchvae.models.semi_supervised import BoundM2
+from scratchvae.models.two_layers import BoundSecondLayer, FirstLayerHead
 from scratchvae.models.vae import BoundVAE
 from scratchvae.optim import SGD, Adagrad, Adam, BoundOptimizer, RMSprop
 from scratchvae.types import Function
@@ -88,6 +89,7 @@ CONDITIONAL = (
     "conditional, prior network",
     "conditional, quadrants, weighted",
 )
+TWO = ("two layers", "two layers, weighted")
 M2S = ("M2, some labels known", "M2, no label known")
 GREY, CONTINUOUS = "ELBO categorical", "ELBO continuous Bernoulli"
 CONTINUOUS_BERNOULLI = ("ContinuousBernoulli", CONTINUOUS)
@@ -156,6 +158,9 @@ TARGETS: tuple[Target, ...] = (
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
     Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
     Target(BoundConditionalVAE.grad_z, "model", CONDITIONAL, CONDITIONAL[1]),
+    Target(FirstLayerHead.grad_input, "layers", ("FirstLayerHead",), TWO[0]),
+    Target(BoundSecondLayer.grad_code, "model", TWO, TWO[0]),
+    Target(BoundSecondLayer.grad_inputs, "model", TWO, TWO[0]),
     Target(BoundM2.loss_and_input_grads, "model", M2S, M2S[0]),
     Target(BoundM2.grad_classifier, "model", M2S, M2S[0]),
     Target(cpu_updates.adam, "optimizers", ADAMS),
