@@ -44,6 +44,10 @@ def without_units(model: Model, cut: NDArray[np.bool_]) -> Model:
     the decoder begins with a dense layer, in which a row of W belongs to each unit.
     """
     vae = model.vae
+    if vae.flow.length:
+        raise ConfigError(
+            "a flow mixes the units, and so does a second layer: none can be cut out of q(z|x)"
+        )
     if not isinstance(vae.decoder.layers[0], Dense):
         raise ConfigError(
             f"the decoder begins with {vae.decoder.layers[0]!r}, which has no weights of a single "

@@ -109,7 +109,7 @@ CASES: Table = {
         "--output-bias mean --encoder 'dense 5' --decoder 'dense 12' 'reshape 3 4 1' 'conv 1 3'",
         "has no bias for each of 12 logits that could start at the training mean",
     ),
-    "a condition of no kind": ("--condition colour", "it must be label, label:CLASSES, quadr"),
+    "a condition of no kind": ("--condition colour", "it must be label, some-labels, label:C"),
     "five quadrants": ("--condition quadrants:5", "condition is 'quadrants:5', but it must be"),
     "labels that are not there": ("--condition label", "but tiny.npz has no labels"),
     "two layers of words": (

@@ -145,6 +145,7 @@ OPTIONS = {
     "reduction": "sum", "sum_order": "any", "pieces": 0, "evaluate_at": [],
     "condition": "quadrants:1:3:4", "prior": "conditional",
     "labels": 0, "classifier_weight": 1.0, "second_units": 0, "second_hidden": [7, 3],
+    "posterior": "gaussian",
     "split": "random:3", "label_column": "kind", "colormap": "magma",
 }  # fmt: skip
 
@@ -162,7 +163,7 @@ def test_every_option_arrives_in_config_json(cli, here) -> None:
 def test_the_options_above_are_all_that_are_settings() -> None:
     commands = next(a for a in make_parser()._actions if isinstance(a.choices, dict))
     flags = {a.dest for a in commands.choices["train"]._actions} & set(TrainConfig().to_json())
-    assert flags == set(OPTIONS) | {"data", "shuffle", "compiled"}
+    assert flags == set(OPTIONS) | {"data", "shuffle", "compiled", "flow_length"}
 
 
 def test_the_defaults_of_the_command_are_those_of_the_settings() -> None:

@@ -6,11 +6,11 @@ from scipy import stats
 
 from scratchvae import Dataset, TrainConfig, evaluate, load, train
 from scratchvae.errors import ConfigError
-from scratchvae.evaluation import importance_sampled, log_likelihood
+from scratchvae.evaluation import importance_sampled, log_likelihood, without_units
 from scratchvae.latent import DoublyReparameterized, ImportanceWeighted
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Gaussian
-from scratchvae.models import Model, SecondLayer, TwoLayerVAE
+from scratchvae.models import BoundPosterior, Model, SecondLayer, TwoLayerVAE
 from scratchvae.optim import Adam
 from scratchvae.runs import RunFolder
 from scratchvae.training.step import Batches, TrainingStep
@@ -115,6 +115,11 @@ def test_a_run_of_two_layers_is_kept_and_evaluated(tmp_path, estimator, samples)
 
 
 def test_what_does_not_fit_is_refused():
+    model = Model(TwoLayerVAE.of_dense(9, (7,), (5,), units=(3, 2)))
+    with pytest.raises(ConfigError, match="none can be cut out"):
+        without_units(model, np.zeros(5, bool))
+    with pytest.raises(ConfigError, match="or a second layer: complete images with a model"):
+        BoundPosterior(model.vae, model.params, np.zeros((1, 9)), np.ones(9), 1)
     up, down = Sequential(Dense(4)), Sequential(Dense(6))
     parts = Sequential(Dense(6)), Sequential(Dense(9))
     with pytest.raises(ConfigError, match=r"network 'down' has shape \(6,\), but its"):
