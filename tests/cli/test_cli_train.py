@@ -163,7 +163,8 @@ def test_every_option_arrives_in_config_json(cli, here) -> None:
 def test_the_options_above_are_all_that_are_settings() -> None:
     commands = next(a for a in make_parser()._actions if isinstance(a.choices, dict))
     flags = {a.dest for a in commands.choices["train"]._actions} & set(TrainConfig().to_json())
-    assert flags == set(OPTIONS) | {"data", "shuffle", "compiled", "flow_length"}
+    of_flows = {"flow_length", "flow_hidden"}  # which belong to other posteriors
+    assert flags == set(OPTIONS) | of_flows | {"data", "shuffle", "compiled"}
 
 
 def test_the_defaults_of_the_command_are_those_of_the_settings() -> None:
