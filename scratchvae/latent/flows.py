@@ -105,7 +105,7 @@ class BoundMaps(BoundFlow):
         super().__init__(latent)
         self.bk, self.length, self.workspace = workspace.bk, length, workspace
         self.inner = self.per_sample("inner", latent.latent)
-        latent.z0 = self.inner[:, :, 0]
+        latent.z0 = self.inner[:, :, 0]  # the maps write by way of tmp: views of one array overlap
         self.maps = latent.flow_inputs.reshape(-1, length, latent.flow_inputs.shape[1] // length)
         if latent.dflow_inputs is not None:
             self.dmaps = latent.dflow_inputs.reshape(-1, *self.maps.shape[1:])
@@ -200,7 +200,8 @@ class BoundPlanar(BoundMaps):
             t += self.b[:, None, step]
             xp.tanh(t, out=t)
             xp.multiply(self.u_hat[:, None, step], t[:, :, None], out=tmp)
-            xp.add(z, tmp, out=self.after(step))
+            tmp += z
+            self.after(step)[...] = tmp
         xp.multiply(self.t, self.t, out=self.det)
         xp.subtract(1.0, self.det, out=self.slope)
         xp.multiply(self.slope, self.q[:, None], out=self.terms)
@@ -272,7 +273,8 @@ class BoundPlanar(BoundMaps):
             dot *= self.slope[:, :, step]
             da += dot
             xp.multiply(self.w[:, None, step], da[:, :, None], out=tmp)
-            xp.add(dz, tmp, out=self.dbefore(step))
+            tmp += dz
+            self.dbefore(step)[...] = tmp
 
         xp.sum(self.da, axis=1, out=self.db)
         xp.multiply(self.inner, self.da[:, :, :, None], out=self.tmp)
@@ -375,7 +377,8 @@ class BoundRadial(BoundMaps):
             xp.divide(1.0, h, out=h)
             xp.multiply(h, self.beta[:, None, step], out=factor)
             xp.multiply(y, factor[:, :, None], out=tmp)
-            xp.add(z, tmp, out=self.after(step))
+            tmp += z
+            self.after(step)[...] = tmp
 
         xp.multiply(self.alpha, 2.0, out=self.each)
         xp.add(self.r, self.each[:, None], out=self.outer)
@@ -425,18 +428,20 @@ class BoundRadial(BoundMaps):
         self.dafter[:, :, self.length - 1] = latent.dz
         for step in reversed(range(self.length)):
             dz, dy, each = self.dafter[:, :, step], self.offset[:, :, step], more[:, :, step]
+            h_here, dh_here, dr_here = h[:, :, step], dh[:, :, step], dr[:, :, step]
             xp.multiply(dz, dy, out=tmp)  # which is still y
             xp.sum(tmp, axis=2, out=dfactor[:, :, step])
             xp.multiply(dfactor[:, :, step], self.beta[:, None, step], out=each)
-            dh[:, :, step] += each
-            xp.multiply(h[:, :, step], h[:, :, step], out=each)
-            each *= dh[:, :, step]
-            dr[:, :, step] -= each
-            xp.divide(dr[:, :, step], self.r[:, :, step], out=each)
+            dh_here += each
+            xp.multiply(h_here, h_here, out=each)
+            each *= dh_here
+            dr_here -= each
+            xp.divide(dr_here, self.r[:, :, step], out=each)
             dy *= each[:, :, None]
             xp.multiply(dz, self.factor[:, :, step, None], out=tmp)
             dy += tmp
-            xp.add(dz, dy, out=self.dbefore(step))
+            xp.add(dz, dy, out=tmp)
+            self.dbefore(step)[...] = tmp
         xp.sum(self.offset, axis=1, out=self.dc)
         xp.negative(self.dc, out=self.dc)
 

@@ -34,6 +34,9 @@ CASES = {
     "a variance each": {"likelihood": "gaussian-per-pixel"},
     "categorical": {"likelihood": "categorical", "max_level": 3},
     "dynamic": {"binarize": "dynamic"},
+    "planar": {"posterior": "planar", "flow_length": 2, "kl_warmup": 20},
+    "radial": {"posterior": "radial", "flow_length": 2, "estimator": "iwae", "samples": 3},
+    "autoregressive": {"posterior": "iaf", "flow_length": 2, "flow_hidden": 5},
     "convolutions": CONV | {"clip": 1.0},
     "convolutions, dynamic": CONV | {"binarize": "dynamic", "kl_warmup": 10},
 }
