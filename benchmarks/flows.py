@@ -1,4 +1,4 @@
-"""What a flow as posterior is worth on MNIST, and what a step with it takes beside its products.
+"""What a flow as posterior is worth on MNIST, and what a step with it costs. Takes 15 minutes.
 
     python -m benchmarks.flows [--stage 3] [--samples 500] [--images 500] [--json FILE]
     python -m benchmarks.flows --steps 300
