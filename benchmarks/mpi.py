@@ -33,8 +33,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.harness import own_conditions, table, write_json
+from benchmarks.models import MODELS
 from scratchvae.backend import get_backend
 from scratchvae.config import TrainConfig
+from scratchvae.memory import FlatBuffer
 from scratchvae.models import VAE, Model
 from scratchvae.mpi.exchange import FastExchange, MessageExchange
 from scratchvae.mpi.follow import follow, pieces_for
@@ -42,8 +44,9 @@ from scratchvae.mpi.ranks import Ranks, connect
 from scratchvae.training import Batches, TrainingStep
 from scratchvae.training.pieces import ALONE, PieceStep
 
-PIXELS, HIDDEN, LATENT, IMAGES = 784, 400, 2, 10_000
-SIZES = (1, 1_000, 10_000, 100_000, 300_000, 1_000_000)  # numbers of a message
+GLUON, IMAGES = MODELS["gluon"], 10_000
+SIZES = (1, 1_000, 10_000, 100_000, 300_000, 600_000)  # numbers of a message
+LARGE = 100_000  # numbers from which on a message takes its rate
 TRIES = 30  # of a message
 BY_TCP = {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self"}
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -70,8 +73,8 @@ def serve(job: Job) -> None:
     """Run a job as one of its ranks; rank 0 prints what it has measured."""
     ranks = connect()
     bk = get_backend("cpu", compiled=job.compiled).for_workers(max(job.workers, 1))
-    grey = np.random.default_rng(0).integers(0, 256, (IMAGES, PIXELS), dtype=np.uint8)
-    vae = VAE.mlp(PIXELS, (HIDDEN,), latent_dim=LATENT)
+    grey = np.random.default_rng(0).integers(0, 256, (IMAGES, GLUON.pixels), dtype=np.uint8)
+    vae = GLUON.vae()
     batches = Batches(bk.array(grey, dtype="uint8"), 255, job.batch, 0)
     model, optimizer = Model(vae, bk, seed=0), TrainConfig().make_optimizer()
     if job.workers:
@@ -211,14 +214,11 @@ class Link(NamedTuple):
 
 
 def fit(messages: dict[str, float]) -> Link:
-    """Latency and time per number that fit the measured messages best, relative to each."""
-    sizes, times = (
-        np.array([float(x) for x in side]) for side in zip(*messages.items(), strict=True)
-    )
-    weights = 1.0 / times
-    columns = np.stack([weights, sizes * weights], axis=1)
-    latency, per_number = np.linalg.lstsq(columns, np.ones(len(sizes)), rcond=None)[0]
-    return Link(max(float(latency), 0.1), float(per_number))
+    """The latency of the smallest message, and the time per number of the large ones."""
+    sizes, times = np.array([[float(n), t] for n, t in messages.items()]).T
+    large = sizes >= LARGE
+    latency = float(times.min())
+    return Link(latency, float(((times[large] - latency) / sizes[large]).mean()))
 
 
 def exchange_time(parameters: int, ranks: int, link: Link) -> float:
@@ -234,6 +234,80 @@ def exchange_time(parameters: int, ranks: int, link: Link) -> float:
     return numbers * link.per_number + (2 * (ranks - 1) + levels) * link.latency
 
 
+class Machine(NamedTuple):
+    """One core: microseconds per multiplication of the products, and per parameter of a step.
+
+    ``per_parameter`` is writing the gradient and reading the weights, which every rank does;
+    ``per_update`` what a rank does for its own stretch alone.
+    """
+
+    per_multiplication: float
+    per_parameter: float
+    per_update: float
+
+
+def machine_of(strong: dict[str, dict[str, float]], update_ms: float) -> Machine:
+    """From the steps of one process at batches of 100 and 1,000, and the update of all."""
+    small, large = (1e3 * strong[batch]["one process"] for batch in ("100", "1000"))
+    vae = GLUON.vae()
+    n, macs = vae.layout.n_parameters, 3 * vae.macs_per_image()
+    per_multiplication = (large - small) / (900 * macs)
+    per_update = 1e3 * update_ms / n
+    fixed = small - 100 * macs * per_multiplication
+    return Machine(per_multiplication, max(fixed / n - per_update, 0.0), per_update)
+
+
+def step_time(vae: VAE, rows: float, ranks: int, machine: Machine, link: Link) -> float:
+    """Microseconds of a step of ``rows`` rows per rank."""
+    n = vae.layout.n_parameters
+    compute = rows * 3 * vae.macs_per_image() * machine.per_multiplication
+    own = n * (machine.per_parameter + machine.per_update / ranks)
+    return compute + own + exchange_time(n, ranks, link)
+
+
+def update_time() -> float:
+    """The median milliseconds of Adam on the parameters of the network."""
+    vae = GLUON.vae()
+    bk = get_backend("cpu")
+    params, grads = (FlatBuffer(bk, vae.layout) for _ in range(2))
+    adam, times = TrainConfig().make_optimizer().bind(bk, params, grads), []
+    for t in range(1, 40):
+        begun = time.perf_counter()
+        adam.step(t)
+        times.append(time.perf_counter() - begun)
+    return 1e3 * median(times)
+
+
+NETWORKS = {  # of docs/scaling.md, beside what was measured: latency in µs, rate in MB/s
+    "1 Gbit/s": Link(50.0, 4 / 118),
+    "10 Gbit/s": Link(20.0, 4 / 1_180),
+    "100 Gbit/s": Link(2.0, 4 / 11_800),
+}
+RANKS = (1, 2, 8, 32, 128, 1_024)
+PREDICTED = {  # name: model, images in a batch of all ranks
+    "gluon, batch 1,000": (GLUON.vae(), 1_000),
+    "4,096 wide, batch 4,096": (VAE.mlp(784, (4_096, 4_096), latent_dim=32), 4_096),
+    "convolutions of the Keras example, batch 1,024": (MODELS["keras-conv"].vae(), 1_024),
+}  # fmt: skip
+
+
+def predict(content: dict[str, Any]) -> None:
+    """The speed-up that the model expects of more ranks, on each network."""
+    machine = machine_of(content["strong"], content["update_ms"])
+    for name, (vae, batch) in PREDICTED.items():
+        rows = []
+        for network, link in NETWORKS.items():
+            one = step_time(vae, batch, 1, machine, link)
+            times = [step_time(vae, batch / r, r, machine, link) if r <= batch else None
+                     for r in RANKS]  # fmt: skip
+            weak = [step_time(vae, batch, r, machine, link) for r in RANKS]
+            rows.append([network, *("" if t is None else f"{one / t:.1f}" for t in times)])
+            rows.append(["… a whole batch each", *(f"{r * one / t:.1f}"
+                         for r, t in zip(RANKS, weak, strict=True))])  # fmt: skip
+        about = f"{name}: {vae.layout.n_parameters / 1e6:.1f} M, {one / 1e3:.0f} ms"
+        print(table([about, *(f"× {r}" for r in RANKS)], rows))
+
+
 # ---- the table -----------------------------------------------------------------------------------
 
 
@@ -245,15 +319,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rates", default="1000,200")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--predict", type=Path, metavar="FILE",
+                        help="print what the numbers of an earlier run predict")  # fmt: skip
     args = parser.parse_args(argv)
+    if args.predict:
+        predict(json.loads(args.predict.read_text()))
+        return 0
     if args.job:
         serve(Job(**json.loads(args.job)))
         return 0
     content: dict[str, Any] = {"conditions": own_conditions(), "strong": {}, "networks": {}}
+    content["update_ms"] = update_time()
     for batch in (100, 1_000):
         steps = args.steps if batch == 100 else max(args.steps // 5, 10)
         times = in_turn(contenders(batch, steps), args.rounds)
-        content["strong"][batch] = times
+        content["strong"][str(batch)] = times
         workers = times["two workers"]
         rows = [[name, f"{ms:.2f}", f"{ms / workers:.2f}"] for name, ms in times.items()]
         print(table([f"batch {batch}", "ms", "÷ two workers"], rows), flush=True)
@@ -267,6 +347,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() == 0:
         measure_networks(content, [int(rate) for rate in args.rates.split(",")], args.steps // 4)
     write_json(args.json, content)
+    predict(content)
     return 0
 
 

@@ -2,7 +2,8 @@
 
 Every rank updates a stretch of the parameters, and holds the moments of that stretch alone. It
 receives the others' gradients of its stretch, adds them in the order of the tree, updates, and
-gives the new parameters to all. Each number of the gradient and of the parameters so travels once
+gives the new parameters to all. MPI sees arrays of the host: those of a device are copied there and
+back. Each number of the gradient and of the parameters so travels once
 per rank, and no rank adds or updates what another does.
 """
 
@@ -62,6 +63,17 @@ class MessageExchange(Exchange):
                 stop = start
         return buckets
 
+    # ---- host and device -----------------------------------------------------------------------
+
+    def _host(self, a: Array) -> Any:
+        """An array that MPI can read: ``a`` itself on a CPU, else a copy of it on the host."""
+        return a if self.step.bk.name == "cpu" else self.step.bk.to_host(a)
+
+    def _load(self, host: Any, a: Array) -> None:
+        """Bring what has arrived in ``host`` into ``a``, of which :meth:`_host` made it."""
+        if host is not a:
+            self.step.bk.load(host, a)
+
     def announce(self, action: str, *numbers: int) -> None:
         if self.rank == 0:
             self.ranks.announce(action, *numbers)
@@ -96,8 +108,8 @@ class MessageExchange(Exchange):
             for rank in self._others:
                 start, stop = _common(self.buckets[number], self.stretch[rank])
                 if start < stop:
-                    message = self.comm.Isend(flat[start:stop], rank, _tag(number, k))
-                    self._messages.append(message)
+                    sent = self._host(flat[start:stop])
+                    self._messages.append(self.comm.Isend(sent, rank, _tag(number, k)))
 
     def finish(self) -> None:
         if not self._batch.pieces:  # a short batch has left this rank without rows
@@ -108,17 +120,18 @@ class MessageExchange(Exchange):
         for rank, nodes in enumerate(plan.nodes):
             for k, node in enumerate(nodes):
                 mine = rank == self.rank
-                known[node] = (
-                    self.step.gradient_buffer(k).flat[start:stop] if mine else self._buffer(rank, k)
-                )
-        result, add = self.step.grads.flat[start:stop], self.step.bk.xp.add
+                own = self.step.gradient_buffer(k).flat[start:stop]
+                known[node] = self._host(own) if mine else self._buffer(rank, k)
+        gradient = self.step.grads.flat[start:stop]
+        result = self._host(gradient)
         for left, right in plan.additions[:-1]:
-            add(known[left], known[right], out=known[left])
+            np.add(known[left], known[right], out=known[left])
         if plan.additions:
             left, right = plan.additions[-1]
-            add(known[left], known[right], out=result)
+            np.add(known[left], known[right], out=result)
         elif plan.first not in plan.nodes[self.rank]:  # where it is, it is in its place
             result[...] = known[plan.first]
+        self._load(result, gradient)
 
     def _plan_of(self, batch: BoundPieces) -> Plan:
         if batch.rows not in self._plans:
@@ -131,7 +144,7 @@ class MessageExchange(Exchange):
     def _buffer(self, rank: int, k: int) -> Array:
         """Where node ``k`` of another rank arrives, this rank's stretch of it."""
         if (rank, k) not in self._received:
-            self._received[rank, k] = self.step.bk.empty((self.counts[self.rank],))
+            self._received[rank, k] = self.step.bk.host_empty((self.counts[self.rank],))
         return self._received[rank, k]
 
     def _complete(self) -> None:
@@ -141,43 +154,61 @@ class MessageExchange(Exchange):
     # ---- parameters, norms, moments, losses --------------------------------------------------
 
     def share_stretches(self, flat: Array) -> None:
-        own = flat[slice(*self.stretch[self.rank])]
+        own, arrived = self._host(flat[slice(*self.stretch[self.rank])]), []
         for rank in self._others:
             theirs = flat[slice(*self.stretch[rank])]
             if theirs.size:
-                self._messages.append(self.comm.Irecv(theirs, rank))
+                into = (
+                    theirs if self.step.bk.name == "cpu" else self.step.bk.host_empty(theirs.shape)
+                )
+                arrived.append((into, theirs))
+                self._messages.append(self.comm.Irecv(into, rank))
             if own.size:
                 self._messages.append(self.comm.Isend(own, rank))
         self._complete()
+        for into, theirs in arrived:
+            self._load(into, theirs)
 
     def share_norms(self, norms: Sequence[Array]) -> None:
-        in_place = self.ranks.mpi.IN_PLACE
-        self._messages += [self.comm.Iallgatherv(in_place, [a, self.per_rank]) for a in norms]
+        in_place, copies = self.ranks.mpi.IN_PLACE, [self._host(a) for a in norms]
+        self._messages += [self.comm.Iallgatherv(in_place, [a, self.per_rank]) for a in copies]
         self._complete()
+        for copy, a in zip(copies, norms, strict=True):
+            self._load(copy, a)
 
     def collect(self, moments: Sequence[Array], losses: Array) -> None:
-        for flat in moments:
+        copies = [self._host(flat) for flat in moments]
+        for flat in copies:
             whole = [flat, (self.counts, self.starts)] if self.rank == 0 else None
             own = flat if self.rank else self.ranks.mpi.IN_PLACE
             self._messages.append(self.comm.Igatherv(own, whole))
         self._complete()
-        mine = self.step.mine
-        found = self.ranks.gather(np.ascontiguousarray(losses[:, mine.start : mine.stop]))
+        mine, columns = self.step.mine, self._host(losses)
+        found = self.ranks.gather(np.ascontiguousarray(columns[:, mine.start : mine.stop]))
+        if found is None:
+            return
         for rank, share in enumerate(self.step.shares):
-            if found is not None and rank:
-                losses[:, share.start : share.stop] = found[rank]
+            if rank:
+                columns[:, share.start : share.stop] = found[rank]
+        for copy, a in zip((*copies, columns), (*moments, losses), strict=True):
+            self._load(copy, a)
 
     def spread(self, params: Array, moments: Sequence[Array]) -> None:
-        self._messages.append(self.comm.Ibcast(params))
-        for flat in moments:
+        copies = [self._host(a) for a in (params, *moments)]
+        self._messages.append(self.comm.Ibcast(copies[0]))
+        for flat in copies[1:]:
             whole = [flat, (self.counts, self.starts)] if self.rank == 0 else None
             own = flat if self.rank else self.ranks.mpi.IN_PLACE
             self._messages.append(self.comm.Iscatterv(whole, own))
         self._complete()
+        for copy, a in zip(copies, (params, *moments), strict=True):
+            self._load(copy, a)
 
     def broadcast(self, values: Array) -> None:
-        self._messages.append(self.comm.Ibcast(values))
+        copy = self._host(values)
+        self._messages.append(self.comm.Ibcast(copy))
         self._complete()
+        self._load(copy, values)
 
 
 class FastExchange(MessageExchange):
@@ -196,9 +227,9 @@ class FastExchange(MessageExchange):
         for k in range(1, len(self._batch.nodes)):
             flat += self.step.gradient_buffer(k).flat
         own = self._buffer(self.rank, 0)
-        self._messages.append(self.comm.Ireduce_scatter(flat, own, self.counts))
+        self._messages.append(self.comm.Ireduce_scatter(self._host(flat), own, self.counts))
         self._complete()
-        flat[slice(*self.stretch[self.rank])] = own
+        self.step.bk.load(own, flat[slice(*self.stretch[self.rank])])
 
 
 def _common(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
