@@ -158,9 +158,7 @@ class MessageExchange(Exchange):
         for rank in self._others:
             theirs = flat[slice(*self.stretch[rank])]
             if theirs.size:
-                into = (
-                    theirs if self.step.bk.name == "cpu" else self.step.bk.host_empty(theirs.shape)
-                )
+                into = self._host(theirs)
                 arrived.append((into, theirs))
                 self._messages.append(self.comm.Irecv(into, rank))
             if own.size:

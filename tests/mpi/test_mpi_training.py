@@ -39,6 +39,23 @@ def test_the_bits_do_not_depend_on_ranks_that_have_no_piece(ranks, tmp_path):
     assert f"{ranks - 2} of the {ranks} ranks have none" in err
 
 
+@pytest.mark.long
+def test_a_device_with_memory_of_its_own_computes_the_same_bits(alone, tmp_path):
+    words = (*FOUR_PIECES, "--device", "strict", "--out", "strict")
+    code, _, err = run(3, *words, cwd=tmp_path)
+    assert code == 0, err
+    assert checkpoint(tmp_path / "strict") == alone
+
+
+@pytest.mark.gpu
+def test_two_ranks_on_a_gpu_compute_the_bits_of_one(tmp_path):
+    words = (*FOUR_PIECES, "--device", "cuda", "--out")
+    for ranks in (1, 2):
+        code, _, err = run(ranks, *words, f"r{ranks}", cwd=tmp_path, CUDA_VISIBLE_DEVICES="0")
+        assert code == 0, err
+    assert checkpoint(tmp_path / "r1") == checkpoint(tmp_path / "r2")
+
+
 def test_two_machines_of_a_network_compute_the_same_bits(alone, tmp_path):
     with namespaces(2) as places:
         network = NETWORK | ({"UCX_NET_DEVICES": "net0"} if places else {})
