@@ -85,7 +85,8 @@ class Tree:
 class Block(NamedTuple):
     """A stretch of the gradient: the layer that writes it, and what is then added to what.
 
-    ``layer`` is None for the likelihood's parameters, whose gradient comes with the loss.
+    ``layer`` is None for parameters of the likelihood, and of a flow that is no network, whose
+    gradient comes with that of the inputs.
     """
 
     layer: BoundLayer | None
@@ -238,10 +239,11 @@ class PieceStep(TrainingStep):
         """Piece ``number``, whose gradient goes into that buffer, before these additions."""
         workspace, pixels = self._workspace.rows(0, stop - start), self.vae.pixels
         bound = self.vae.bind(workspace, self.params, self.gradient_buffer(into))
-        of_networks = {s.label: s for network in bound.networks for s in network.layers}
+        networks = (s for network in bound.networks for s in network.layers)
+        layers = {s.label: s for s in (*bound.flow.layers, *networks)}
         blocks, end = [], self.vae.layout.padded_size
         for label, begin in sorted(self.starts.items(), key=lambda each: -each[1]):
-            layer = of_networks.get(label)  # None for the likelihood
+            layer = layers.get(label)
             sums = [
                 tuple(self.gradient_buffer(k).flat[begin:end] for k in pair) for pair in additions
             ]

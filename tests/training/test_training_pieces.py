@@ -13,6 +13,7 @@ from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError, NonFiniteError
+from scratchvae.latent import FLOWS
 from scratchvae.reference import loss_and_gradient
 from scratchvae.training import epoch_order
 from scratchvae.training.pieces import PieceStep, Tree, even_stretches, make_piece_step
@@ -94,7 +95,17 @@ def test_the_gradient_of_the_pieces_is_that_of_the_batch(pieces, i):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("more", [{}, {"likelihood": "gaussian-learned"}, {"samples": 3}])
+MODELS = [
+    {},
+    {"likelihood": "gaussian-learned"},
+    {"samples": 3},
+    {"second_units": 3},
+    {"condition": "some-labels:10", "labels": 20},
+    *({"posterior": name, "estimator": "monte-carlo"} for name in FLOWS),
+]
+
+
+@pytest.mark.parametrize("more", MODELS)
 def test_one_piece_trains_as_the_step_that_is_not_cut(more):
     one, none = (trained(settings(pieces=n, workers=1, **more)) for n in (1, 0))
     for a, b in zip(one.model.params.views.values(), none.model.params.views.values(), strict=True):
