@@ -180,6 +180,7 @@ class BoundM2:
         latent = given.latent
         self.classify()
         self._make_rows()
+        given.encoder.forward()
         given.loss_and_dlogits(beta)
         self._value()
         bk.xp.multiply(self.weight, weight, out=self.row_weight.reshape(self.weight.shape))

@@ -335,6 +335,10 @@ class BoundVAE:
         A flow, where there is one, carries the samples on.
         """
         self.encoder.forward()
+        self.draw_z()
+
+    def draw_z(self) -> None:
+        """Compute std and z from head and eps  (E12), and carry z on if there is a flow."""
         reparameterize(self.bk, self.head, self.std, self.eps, self.latent.z0)
         self.flow.forward()
 
@@ -343,8 +347,7 @@ class BoundVAE:
         if not self.vae.flow.length:
             return self.head[:, : self.vae.latent_dim]
         self.eps.fill(0)
-        reparameterize(self.bk, self.head, self.std, self.eps, self.latent.z0)
-        self.flow.forward()
+        self.draw_z()
         return self.z[:, 0]
 
     def run_decoder(self) -> None:
@@ -390,6 +393,7 @@ class BoundVAE:
         weight of each sample, and what the encoder's [μ | log σ²] receives.
         """
         beta = self._beta(beta)
+        self.encoder.forward()
         self.loss_and_dlogits(beta)
         sample_weight = self.estimator.sample_weight(self.latent, weight)
         self.dlogits *= sample_weight
@@ -399,8 +403,11 @@ class BoundVAE:
         self.encoder.grad_inputs()
 
     def loss_and_dlogits(self, beta: Number) -> None:
-        """Compute the terms of :meth:`loss`, and the gradient of nll with respect to the logits."""
-        self.run_encoder()
+        """Compute the terms of :meth:`loss` from head, and the gradient of nll with it.
+
+        The gradient is with respect to the logits, and has no weight yet.
+        """
+        self.draw_z()
         self.run_decoder()
         self._nll_and_grad()
         self._value(beta)
