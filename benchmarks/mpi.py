@@ -60,7 +60,7 @@ class Job(NamedTuple):
     ranks: int = 1
     workers: int = 0  # in place of pieces
     pieces: int = 0
-    overlap: bool = True
+    overlap: bool = False
     sum_order: str = "fixed"
     steps: int = 200
     compiled: bool = True
@@ -164,7 +164,7 @@ def contenders(batch: int, steps: int) -> dict[str, Job]:
         "one process": Job(batch, workers=1, steps=steps),
         "two workers": Job(batch, workers=2, steps=steps),
         f"two ranks, {default} pieces": two,
-        "… nothing sent before the end": two._replace(overlap=False),
+        "… sent while others are computed": two._replace(overlap=True),
         "… MPI's own sum": two._replace(sum_order="any"),
         **({} if default == 4 else {"two ranks, 4 pieces": two._replace(pieces=4)}),
     }

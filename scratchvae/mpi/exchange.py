@@ -31,9 +31,10 @@ class MessageExchange(Exchange):
     """The exchange of a rank with the others, by messages.
 
     ``overlap``: the gradients of the last layers are sent while those of the first are computed.
+    On one machine this takes a little longer than sending all at the end (docs/scaling.md).
     """
 
-    def __init__(self, ranks: Ranks, overlap: bool = True) -> None:
+    def __init__(self, ranks: Ranks, overlap: bool = False) -> None:
         self.ranks, self.overlap = ranks, overlap
         self.rank, self.size = ranks.rank, ranks.size
         self.comm = ranks.comm
