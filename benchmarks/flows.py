@@ -2,13 +2,15 @@
 
     python -m benchmarks.flows [--stage 3] [--samples 500] [--images 500] [--json FILE]
     python -m benchmarks.flows --steps 300
+    python -m benchmarks.flows --figure FILE
 
 The model 784-200-200-50 of the study `iwae`, trained with one sample to the end of a stage of its
 schedule, with a Gaussian posterior, with 40 planar maps and with 4 inverse autoregressive ones; all
 with one head, on which the numbers of a flow follow. −log p(x) is by importance sampling on the
 first test images, drawn once. A few passes are no end of training: the whole schedule takes hours
 (``--stage 8``). With ``--steps`` nothing is learned: a step of batch 100 is timed instead, beside
-the matrix products that it cannot do without.
+the matrix products that it cannot do without. ``--figure``: the digits with two latent units, and
+of one of them p(x, z) and q(z|x), with a Gaussian and with 16 planar maps (a minute).
 """
 
 import argparse
@@ -26,6 +28,8 @@ from scratchvae.backend import get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import load_dataset
 from scratchvae.evaluation import log_likelihood
+from scratchvae.evaluation.nll import draw_z
+from scratchvae.figures import Plane, posterior_draws
 from scratchvae.models import Model
 from scratchvae.optim import Adam
 from scratchvae.studies.iwae import STUDY
@@ -115,6 +119,25 @@ def _median(call: Any, times: int) -> float:
     return 1e3 * float(np.median(found[times // 5 :]))
 
 
+def draw(path: Path) -> None:
+    """Two models of the digits, and the posterior of a test image under each."""
+    digits = load_dataset("digits")
+    x, panels = digits.test.values()[:1], []
+    for title, how in (("Gaussian", {}), ("16 planar maps", FLOWS["planar"] | {"flow_length": 16})):
+        config = TrainConfig(hidden=(100,), epochs=60, estimator="monte-carlo", **how)
+        model = train(config, digits).model
+        eps = np.random.default_rng(0).standard_normal((1, 1500, 2))
+        draws = draw_z(model, x, eps).z[0]
+        reach = 1.2 * float(np.abs(draws - draws.mean(axis=0)).max())
+        z1, z2, points = Plane.points(draws.mean(axis=0), reach)
+        nll = model.pixel_nll(np.repeat(x, len(points), axis=0), points).sum(axis=1)
+        log_joint = -nll - 0.5 * (points**2).sum(axis=1)
+        panels.append((title, Plane(z1, z2, log_joint.reshape(len(z2), len(z1))), draws))
+    posterior_draws(panels, "digits, 64-100-2; p(x, z) of a test image, draws of q(z|x)").savefig(
+        path
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure as the arguments say; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -123,7 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=at_least_one, default=500, help="of the test set")
     parser.add_argument("--steps", type=at_least_one, help="time steps instead of training")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw, and measure nothing")
     args = parser.parse_args(argv)
+    if args.figure:
+        draw(args.figure)
+        return 0
     about = own_conditions() | {"stage": args.stage, "images": args.images, "samples": args.samples}
     rows: dict[str, Any] = {}
     for flow in FLOWS:

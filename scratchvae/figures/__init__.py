@@ -15,6 +15,7 @@ are imported when the first figure is drawn, not by importing this package.
 | `interpolations` | decoder means on the way from one image to another |
 | `completions` | whole images, what was observed of them, and their completions |
 | `posterior_contours` | p(observed, z) of a 2-D latent, and the q(z) that was fitted to it |
+| `posterior_draws` | p(x, z) of a 2-D latent under some models, with draws of q(z given x) |
 | `gradient_noise` | variance and bias of every estimator's gradient, layer by layer |
 | `estimator_curves` | test loss and KL over the epochs, one line per estimator |
 | `compared_curves` | test −ELBO and KL over the epochs, one line per run |
@@ -41,7 +42,7 @@ from scratchvae.figures.comparison import (
     kl_by_unit,
 )
 from scratchvae.figures.completion import completions
-from scratchvae.figures.contours import Plane, posterior_contours
+from scratchvae.figures.contours import Plane, posterior_contours, posterior_draws
 from scratchvae.figures.curves import loss_curves
 from scratchvae.figures.estimators import GradientNoise, estimator_curves, gradient_noise
 from scratchvae.figures.features import (
@@ -89,6 +90,7 @@ __all__ = [
     "latent_scatter",
     "loss_curves",
     "posterior_contours",
+    "posterior_draws",
     "prior_samples",
     "reconstructions",
     "save",

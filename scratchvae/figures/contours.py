@@ -1,6 +1,7 @@
-"""A posterior over a 2-D latent space beside the Gaussian that was fitted to it."""
+"""A posterior over a 2-D latent space beside what was fitted to it: a Gaussian, or draws of q."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -74,15 +75,43 @@ def posterior_contours(
     return figure
 
 
-def _draw(axes: "Axes", plane: Plane, top: float, mu: Float64, std: Float64) -> None:
-    """The contours of the model, and those of q as the ellipses that they are."""
-    from matplotlib.patches import Ellipse
+@house_style()
+def posterior_draws(models: Sequence[tuple[str, Plane, ArrayLike]], caption: str = "") -> "Figure":
+    """Contours of p(x, z) of an image under each of some models, and draws of its q(z|x) as dots.
 
+    Of each model its name, a plane, and the draws (n, 2). The contours are at 1, 10, 50 and 90 %
+    of the largest value of each plane. Raises ``ConfigError`` for planes as
+    :func:`posterior_contours` does, and for draws of another shape.
+    """
+    figure = new_page(len(models) * (LEFT + SIDE) + MARGIN, TITLE_ROOM + SIDE + BELOW, caption)
+    for number, (title, plane, draws) in enumerate(models):
+        plane, points = _checked(title, plane), as_float64("draws", draws)
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise ConfigError(f"draws must be (n, 2), not of shape {points.shape}")
+        axes = place(figure, LEFT + number * (LEFT + SIDE), TITLE_ROOM, SIDE, SIDE, title)
+        axes.set(xlim=plane.z1[[0, -1]], ylim=plane.z2[[0, -1]], xlabel="z₁")
+        axes.set_ylabel("z₂", rotation="horizontal", labelpad=4.0)
+        axes.locator_params(nbins=6)
+        axes.spines[:].set_visible(True)
+        axes.plot(points[:, 0], points[:, 1], ".", color=BLUE, ms=2.0, mew=0.0, alpha=0.5)
+        _draw_contours(axes, plane, float(plane.log_density.max()))
+    return figure
+
+
+def _draw_contours(axes: "Axes", plane: Plane, top: float) -> None:
+    """The contours of the model, and a shade inside the outermost."""
     heights = [top + math.log(level) for level in LEVELS]
     axes.contourf(plane.z1, plane.z2, plane.log_density, [*heights, top + 1.0],
                   colors=[VERMILLION], alpha=0.10)  # fmt: skip
     axes.contour(plane.z1, plane.z2, plane.log_density, heights, colors=[VERMILLION],
                  linestyles="solid", linewidths=0.8)  # fmt: skip
+
+
+def _draw(axes: "Axes", plane: Plane, top: float, mu: Float64, std: Float64) -> None:
+    """The contours of the model, and those of q as the ellipses that they are."""
+    from matplotlib.patches import Ellipse
+
+    _draw_contours(axes, plane, top)
     for level in LEVELS:
         reach = 2.0 * math.sqrt(-2.0 * math.log(level)) * std
         ellipse = Ellipse((float(mu[0]), float(mu[1])), float(reach[0]), float(reach[1]))

@@ -10,6 +10,7 @@ from scratchvae.figures import (
     film_strip,
     interpolations,
     posterior_contours,
+    posterior_draws,
 )
 from scratchvae.figures.film import shown
 from scratchvae.figures.page import MARGIN, TITLE_ROOM
@@ -164,6 +165,17 @@ def test_the_panels_show_q_before_and_after():
     means = [axes.lines[0].get_xydata()[0].tolist() for axes in figure.axes]
     assert means == [[2.0, -2.0], [0.5, -0.5], [0.5, -0.5]]
     assert figure.axes[2].get_xlim() == (-1.0, 1.0)
+
+
+def test_draws_of_q_lie_in_the_plane_of_their_model():
+    draws = np.array([[0.5, -0.5], [0.1, 0.2]])
+    figure = posterior_draws([("Gaussian", plane(), draws), ("Flow", plane(reach=1.0), -draws)])
+    assert panels(figure) == ["Gaussian", "Flow"]
+    for axes, sign in zip(figure.axes, (1, -1), strict=True):
+        np.testing.assert_array_equal(axes.lines[0].get_xydata(), sign * draws)
+        assert len(axes.collections[1].get_paths()) == 4
+    with pytest.raises(ConfigError, match=r"draws must be \(n, 2\), not of shape \(2, 3\)"):
+        posterior_draws([("Flow", plane(), np.zeros((2, 3)))])
 
 
 def test_planes_and_gaussians_that_cannot_be_are_refused():
