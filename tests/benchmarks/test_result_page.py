@@ -66,6 +66,11 @@ FILES = {
             "bugs_found": 38, "false_alarms": 0, "not_checked": 2, "random_found": 189,
             "random_blamed": 1,
         }}},
+    "flows": {"command": "c", "date": "2026-01-02", "versions": {}, "stage": 2, "images": 1000,
+        "samples": 50, "rows": {"gaussian": {
+            "parameters": 12345, "negative_elbo": 99.5, "nll": 98.25, "standard_error": 0.5,
+            "effective_samples": 3.25, "training_seconds": 61.0, "passes": 4, "protocol": "drawn",
+        }}},
     "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "rows": {
         "noise": {"bugs": 234, "found": 231, "explained": {"a": "why", "b": "why"},
                   "not_found": ["c"], "seconds": 9.6},
@@ -110,6 +115,10 @@ EXPECTED = {
         "| ours | 38 of 38 | 0 of 54 | 2 | 189 of 190 | 1 of 200 |",
     ],
     "program_bugs": ["| noise | 234 | 231 | 2 | 1 | 10 |", "| all | 1,034 | 1,031 | 2 | 1 | 70 |"],
+    "flows": [
+        "| gaussian | 12,345 | 99.50 | 98.25 ± 0.50 | 3.2 | 61 |",
+        "stage 2 of its 8 (4 passes)", "Not yet run: iaf, planar.",
+    ],
     "study_gluon": [
         "### gluon", "Meets the figure.", "One note.", "Another note.",
         "| test loss, epoch 3 | 9.50 | 9.25 ± 0.12 | 9.75 ± 0.12 |",
