@@ -426,6 +426,7 @@ def test_an_encoder_trained_for_another_beta_is_not_blamed_without_saying_so():
     [
         ({"images": 1}, "images is 1, but it must be a whole number of at least 2"),
         ({"steps": 1.5}, "steps is 1.5, but"),
+        ({"steps": 2**63}, "steps is 9223372036854775808, but .* at most 2⁶³ − 1"),
         ({"final_samples": -1}, "final_samples is -1"),
         ({"samples": 3}, "samples is 3, but noise is drawn in pairs: take an even number"),
     ],

@@ -255,6 +255,8 @@ IN_PROGRAMS: dict[str, str] = {
     "models.inputs.latent_vectors: a comparison: len(array) == 0 -> ": LENGTH,
     # evaluation
     "evaluation.elbo.evaluate: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.findings._about_units: a comparison: len(d.inactive) == units -> "
+    "len(d.inactive) >= units": "there are never more inactive units than units",
     "evaluation.nll.LogLikelihood.is_settled: swapped operands: self.log_p - self.half": SQUARED,
     "evaluation.nll.importance_sampled: a dropped term: rows // len(block) -> rows": BLOCKS,
     "evaluation.nll.log_weights: a wrong name: nll -> ratio": (
