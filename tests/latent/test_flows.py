@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, stats
 from scipy.special import logsumexp
 
-from scratchvae import VAE
+from scratchvae import VAE, TrainConfig, load_dataset, train
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError
@@ -267,3 +267,26 @@ def test_what_is_no_flow_is_refused_in_a_sentence():
         VAE.mlp(7, latent_dim=1, flow=IAF())
     with pytest.raises(ConfigError, match="hidden units of an autoregressive flow must be a whole"):
         IAF(2, 0)
+
+
+@pytest.mark.parametrize("posterior", ["planar", "iaf"])
+def test_two_workers_in_one_process_or_two_compute_the_same_bits(posterior, monkeypatch):
+    config = TrainConfig(
+        posterior=posterior, flow_length=2, hidden=(9,), latent_dim=3, epochs=1, workers=2, seed=3
+    )
+    digits = load_dataset("digits")
+    shared = train(config, digits).model.params.to_host()
+    monkeypatch.setattr("scratchvae.training.step.cores", lambda: 1)
+    alone = train(config, digits).model.params.to_host()
+    assert any(np.any(a) for name, a in alone.items() if name.startswith("encoder"))
+    for name, a in alone.items():
+        np.testing.assert_array_equal(shared[name], a)
+
+
+@flows
+def test_a_file_holds_a_model_with_its_flow(flow, tmp_path):
+    model = Model(VAE.mlp(7, (5,), latent_dim=3, flow=flow), seed=4)
+    model.save(tmp_path / "model.npz")
+    again, x = Model.load(tmp_path / "model.npz"), noise(5, 7) > 0
+    assert repr(again.vae) == repr(model.vae)
+    assert again.loss(x) == model.loss(x)
