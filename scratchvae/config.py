@@ -259,6 +259,11 @@ class TrainConfig:
                     f"{name} is set, but the posterior {self.posterior!r} has no such setting: "
                     f"leave it out, or choose one of {', '.join(_flows_with(setting))}"
                 )
+        if self.make_flow().length and self.sums_out_labels:
+            raise ConfigError(
+                f"with {SomeLabels.kind} q(z|x, y) is a Gaussian for each label, not one with the "
+                f"flow {self.posterior!r}: leave out posterior, or set condition to {Label.kind}"
+            )
         if self.second_units and (self.condition, self.posterior, self.encoder) != (
             "", "gaussian", (),
         ):  # fmt: skip

@@ -133,6 +133,9 @@ CASES: Table = {
     "a flow without an estimator of its KL": (
         "--posterior radial --free-bits 1", "is for a Gaussian q(z|x), not for one with the flow R",
     ),
+    "a flow where labels are summed out": (
+        "--posterior planar --condition some-labels", "is a Gaussian for each label, not one with",
+    ),
     "a flow behind a head of halves": (
         "--posterior planar --head logstd", "has no halves: set head to logvar and heads to joint",
     ),
