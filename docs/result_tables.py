@@ -185,7 +185,7 @@ def flows(c: Content) -> list[str]:
         f"784-200-200-50 of the study `iwae` with one sample, one seed, to the end of stage "
         f"{c['stage']} of its 8 ({first['passes']} passes), all with one head; `iaf` has 4 maps, "
         f"`planar` 40. Nats per image of the first {c['images']:,} test images, {c['samples']:,} "
-        f"samples of z for −log p(x): {first['protocol']}. The ± is over the images, which the rows "
+        f"samples of z for −log p(x): {first['protocol']}. The ± is over images, which the rows "
         "share; few effective samples say that −log p(x) is still an upper bound. So few passes do "
         "not end a training, and the seconds are of a machine that others used, too." + not_run,
     ]
