@@ -128,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
            help="how many labels are known with --condition some-labels, of each class as many; "
            "0: those of the data")  # fmt: skip
     option("--classifier-weight", default=d.classifier_weight, type=float, metavar="ALPHA",
-           help="weight of −log q(y|x) of an image whose label is known")  # fmt: skip
+           help="weight of the cross-entropy of an image whose label is known")  # fmt: skip
     option("--prior", default=d.prior, choices=PRIORS, help="prior of z given the condition: "
            "N(0, 1), or a network of it like the encoder")  # fmt: skip
     option("--beta", default=d.beta, type=float, help="weight of the KL")
