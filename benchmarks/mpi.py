@@ -47,7 +47,7 @@ from scratchvae.training.pieces import ALONE, PieceStep
 GLUON, IMAGES = MODELS["gluon"], 10_000
 SIZES = (1, 1_000, 10_000, 100_000, 300_000, 600_000)  # numbers of a message
 LARGE = 100_000  # numbers from which on a message takes its rate
-TRIES = 30  # of a message
+TRIES = 10  # of a message
 BY_TCP = {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self"}
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 Before = Sequence[Sequence[str]]  # words in front of the program of each rank
