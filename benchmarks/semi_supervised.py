@@ -1,4 +1,4 @@
-"""How well few labels suffice when the others are summed out: M2 beside its classifier alone.
+"""How well few labels suffice: M2, which sums out the others, and a classifier. Takes hours.
 
     python -m benchmarks.semi_supervised [--labels 100] [--draws 5] [--images 60000] [--epochs 30]
                                          [--json FILE]

@@ -33,6 +33,7 @@ CASES = {
     "learned gaussian": {"likelihood": "gaussian-learned", "activation": "sigmoid"},
     "a variance each": {"likelihood": "gaussian-per-pixel"},
     "categorical": {"likelihood": "categorical", "max_level": 3},
+    "continuous Bernoulli": {"likelihood": "continuous-bernoulli"},
     "dynamic": {"binarize": "dynamic"},
     "planar": {"posterior": "planar", "flow_length": 2, "kl_warmup": 20},
     "radial": {"posterior": "radial", "flow_length": 2, "estimator": "iwae", "samples": 3},

@@ -128,7 +128,7 @@ def test_bugs_that_once_went_unnoticed_are_among_them():
     assert any("work.blocks(big)" in what for what in rounds)
     dropped = planted_in(Correlation.adjoint, "a dropped statement")
     assert any("out[every] = 0" in what for what in dropped)
-    ignored = planted_in(nll.log_likelihood, "an argument ignored")
+    ignored = planted_in(nll._sampled_part, "an argument ignored")
     assert any("importance_sampled(" in what for what in ignored)
 
 

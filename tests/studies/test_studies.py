@@ -51,7 +51,7 @@ def a_training(config: TrainConfig, shift: float = 0.0, **changes: Any) -> Train
 def a_test(config: TrainConfig, shift: float = 0.0) -> Evaluation:
     """What an evaluation after the last epoch says: 400 images, a standard error of ½."""
     loss = 140.0 - 10 * config.epochs + shift
-    return Evaluation(-loss, 0.5, loss, loss - 1, 1.0, [1.0], 1, 400, 1, "words")
+    return Evaluation(-loss, 0.5, loss, loss - 1, 1.0, [1.0], 1, [], 400, 1, "words")
 
 
 def run(shifts: list[float], epochs: int | None = None, study: Study = STUDY):

@@ -21,8 +21,8 @@ def hills(monkeypatch, values: list[float]) -> None:
     """Make the loss on the validation split what a test says, epoch by epoch."""
     evaluate = loop.evaluate
 
-    def scripted(model, split, seed, draw):
-        result = evaluate(model, split, seed=seed, draw=draw)
+    def scripted(model, split, seed, draw, **more):
+        result = evaluate(model, split, seed=seed, draw=draw, **more)
         if len(split) == 5:
             object.__setattr__(result, "loss", values[draw - 1])
         return result

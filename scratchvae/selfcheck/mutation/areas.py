@@ -57,7 +57,7 @@ AREAS: tuple[Area, ...] = (
     Area(
         "evaluation",
         ("evaluation.elbo", "evaluation.nll", "evaluation.interpolation", "evaluation.baselines",
-         "evaluation.gradient_noise", "evaluation.units"),
+         "evaluation.gradient_noise", "evaluation.units", "evaluation.classifier"),
         ("evaluation",),
     ),
     Area(

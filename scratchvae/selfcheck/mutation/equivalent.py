@@ -45,6 +45,9 @@ IN_GRADIENTS: dict[str, str] = {
     "Dense.grad_input: a wrong name: tmp -> dx": (
         "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
     ),
+    "BoundVAE.loss_and_gradient: a constant: 1 -> -1": (
+        "the gradients of parameters need no order: those of all outputs are there"
+    ),
     "BoundM2.loss_and_input_grads: a wrong name: latent.kl_tmp -> latent.kl": SCRATCH,
     "BoundM2.grad_classifier: done twice: dlogits *= self.unknown": "it is 0 or 1",
     "FirstLayerHead.grad_input: a constant: 1 -> -1": LAST_AXIS,

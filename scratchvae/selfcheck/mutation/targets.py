@@ -103,14 +103,15 @@ def _estimators() -> Iterator[Target]:
     """What the estimators of the bound send to the encoder, and the chains they are made of."""
 
     def target(function: Function, *entries: str, trains: str = MONTE) -> Target:
-        names = tuple(j if j in (IWAE, FREE, MONTE) else f"estimator {j}" for j in entries)
+        models = (IWAE, FREE, MONTE, PLANAR, IWAE_FLOW)
+        names = tuple(j if j in models else f"estimator {j}" for j in entries)
         return Target(function, "estimators", names, trains)
 
     yield target(AnalyticKL.grad_head, "analytic", trains=SIGMOID)
     yield target(FreeBits.grad_head, "free bits", FREE, trains=FREE)
-    yield target(MonteCarloKL.grad_head, "monte-carlo", MONTE)
+    yield target(MonteCarloKL.grad_head, "monte-carlo", MONTE, PLANAR)
     yield target(ImportanceWeighted.sample_weight, "iwae", IWAE, trains=IWAE)
-    yield target(ImportanceWeighted.grad_head, "iwae", IWAE, trains=IWAE)
+    yield target(ImportanceWeighted.grad_head, "iwae", IWAE, IWAE_FLOW, trains=IWAE)
     yield target(Detached.grad_head, "detached")
     yield target(ScoreFunction.grad_head, "score", "score-baseline")
     yield target(ScoreFunctionBaseline.advantage, "score-baseline")
