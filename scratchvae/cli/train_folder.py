@@ -14,6 +14,7 @@ from scratchvae.figures.run import figure_originals, rows_of
 from scratchvae.models import Model
 from scratchvae.pages import write_run_report
 from scratchvae.runs import RunFolder, Snapshots
+from scratchvae.runs.snapshots import SCATTERED
 from scratchvae.training import (
     Prepared,
     Training,
@@ -26,7 +27,6 @@ from scratchvae.training.pieces import ALONE, Exchange
 from scratchvae.types import Json
 from scratchvae.versions import machine
 
-SCATTERED = 1000  # test images whose place in a latent plane is kept
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 

@@ -5,7 +5,6 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const FEW = 64; // an array of more numbers is shown as a picture
 const WIDE = 12; // and so is one of more columns
-const byId = (id) => document.getElementById(id);
 
 // ---- a model: what was recorded, and what has been changed since ---------------------------------
 
@@ -186,16 +185,7 @@ const digits = (value) => {
   if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e5)) return minus(value.toExponential(2));
   return minus(String(Number(value.toPrecision(4))));
 };
-const minus = (text) => text.replace(/-/g, "−");
 const full = (value) => minus(String(value));
-const element = (name, attributes = {}, ...children) => {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes))
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-};
 
 // ---- arrays -----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from scratchvae.training import Prepared
 from scratchvae.types import Json
 
 STYLES = ("page.css", "explain.css")
-SCRIPTS = ("vae.js", "picture.js", "explain.js")
+SCRIPTS = ("page.js", "vae.js", "picture.js", "explain.js")
 
 
 def write_explanation(

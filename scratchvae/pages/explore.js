@@ -9,18 +9,7 @@ const [HEIGHT, WIDTH, CHANNELS = 1] = DATA.imageShape;
 const [LOW, HIGH] = DATA.range;
 const PRIOR = 3.4; // half the width of the plane at first, in standard deviations of the prior
 const weights = Object.fromEntries(Object.entries(DATA.weights).map(([name, packed]) => [name, unpack(packed)]));
-const byId = (id) => document.getElementById(id);
-const minus = (text) => text.replace(/-/g, "−");
 const fixed = (value, places = 2) => minus(value.toFixed(places));
-
-function element(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes))
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 
 // ---- the model ------------------------------------------------------------------------------------
 

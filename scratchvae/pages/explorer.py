@@ -25,13 +25,12 @@ from scratchvae.pages.network import (
 )
 from scratchvae.pages.single_file import require_new, write_page
 from scratchvae.runs import Checkpoint, Snapshots
-from scratchvae.runs.snapshots import REACH, SIDE
+from scratchvae.runs.snapshots import REACH, SCATTERED, SIDE
 from scratchvae.training import Prepared
 from scratchvae.types import Json
 
 STYLES = ("page.css", "explore.css")
-SCRIPTS = ("vae.js", "picture.js", "explore.js")
-SCATTERED = 1000  # test images whose μ is in the page
+SCRIPTS = ("page.js", "vae.js", "picture.js", "explore.js")
 SHOWN = 60  # test images that are there to choose from
 MEASURED = 500  # test images on which the error of rounded weights is measured
 

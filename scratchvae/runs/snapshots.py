@@ -11,6 +11,7 @@ from scratchvae.storage.archive import load_archive, save_archive
 
 FRAMES = 12
 SIDE, REACH = 15, 3.0  # of the plane that is decoded: points along an axis, from -REACH to REACH
+SCATTERED = 1000  # test images whose place in the plane is kept
 KINDS = ("frames", "planes", "means")  # of arrays, one for each epoch
 Arrays = list[NDArray]
 
