@@ -74,6 +74,14 @@ def computing(job: subprocess.Popen[str]) -> dict[str, int]:
     return found
 
 
+def runs(process: int) -> bool:
+    """Whether a process is there, and not one that has ended and waits to be counted as such."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def checkpoint(folder: Path) -> str:
     """SHA-256 of a run's checkpoint; "" where there is none."""
     path = folder / "run" / "checkpoint.npz"
@@ -103,7 +111,7 @@ def kill_one(folder: Path, chosen: random.Random, expected: str) -> dict[str, An
         "seconds": seconds,
         "soon": seconds < SOON,
         "told": job.returncode == 2 and f"scratchvae: rank {victim} " in said,
-        "gone": not any(Path(f"/proc/{process}").exists() for process in victims.values()),
+        "gone": not any(map(runs, victims.values())),
         "same_bits": again.returncode == 0 and checkpoint(folder) == expected,
     }
 
