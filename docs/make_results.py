@@ -10,7 +10,7 @@ from typing import Any
 from result_tables import about, mean, sections, table, versions
 
 from scratchvae.studies import STAGED, StagedStudy, find_study
-from scratchvae.studies.stage_result import ablation
+from scratchvae.studies.stage_result import ablation, active_units, change_by_cut
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ("gluon", "keras-conv", "pytorch", "tensorflow1", "flux",
@@ -33,7 +33,7 @@ def page(results: Path) -> str:
             if peer.exists():
                 parts.append(in_pytorch(json.loads(peer.read_text(encoding="utf-8"))))
     for name in STAGED:
-        path = results / f"study_{name}.json"
+        path = results / f"study_{name.replace('-', '_')}.json"
         if path.exists():
             parts += staged(name, json.loads(path.read_text(encoding="utf-8"))["rows"])
     parts += sections(results)
@@ -74,8 +74,7 @@ def staged(name: str, rows: list[dict[str, Any]]) -> list[str]:
             f"{r['test_nll']:.2f} ± {r['standard_error']:.2f}",
             f"{r['half_nll'] - r['test_nll']:+.2f}",
             f"{r['train_nll_few'] - r['test_nll_few']:+.2f}",
-            f"{r['cut_nll'] - r['test_nll']:+.3f}",
-            f"{r['spread_over_draws']:.3f}", f"{r['active_units']}",
+            change_by_cut(r), f"{r['spread_over_draws']:.3f}", active_units(r),
             f"{r['training_seconds'] / 60:.0f}",
         ]
         for r in rows

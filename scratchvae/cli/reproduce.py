@@ -88,8 +88,7 @@ def add_parser(commands: Commands) -> None:
                         help="another likelihood, without a comparison "
                         "(default: the tutorial's)")  # fmt: skip
     suggest(parser, "--likelihood", LIKELIHOODS)
-    for staged in STAGED.values():
-        reproduce_staged.add_arguments(parser, staged)
+    reproduce_staged.add_arguments(parser, tuple(STAGED.values()))
     add_results_arguments(parser, "a folder for the runs (default: a new one in runs/)")
     add_device_arguments(parser)
     add_output_arguments(parser)
@@ -139,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
             require_count(f"--{option}", getattr(args, option))
     if args.study in STAGED:
         return run_staged(STAGED[args.study], args)
-    refuse_options(args, reproduce_staged.OPTIONS, f"{', '.join(STAGED)} alone has stages")
+    refuse_options(args, reproduce_staged.OPTIONS, f"{' and '.join(STAGED)} alone have stages")
     args.seeds = args.seeds or 1
     studies = list(STUDIES.values()) if args.all else [find_study(args.study)]
     if args.likelihood:

@@ -9,7 +9,7 @@ import argparse
 import datetime
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,9 +31,11 @@ OPTIONS = ("variant", "k", "objective", "stages", "ablation", "small", "nll_samp
            "resume")  # fmt: skip
 
 
-def add_arguments(parser: argparse.ArgumentParser, study: StagedStudy) -> None:
-    """What only a study in stages has."""
-    group = parser.add_argument_group(f"of the study {study.name}, which trains in stages")
+def add_arguments(parser: argparse.ArgumentParser, studies: Sequence[StagedStudy]) -> None:
+    """What only studies in stages have, which differ in their model alone."""
+    study = studies[0]
+    names = " and ".join(each.name for each in studies)
+    group = parser.add_argument_group(f"of the studies {names}, which train in stages")
     known = len(study.passes)
     group.add_argument("--variant", choices=tuple(study.variants),
                        help="whose settings: the authors' program or the paper's text (default: "
@@ -87,7 +89,7 @@ def run_staged(study: StagedStudy, args: argparse.Namespace, out: Path) -> int:
     dataset = open_dataset(settings, args.data_dir, args.quiet)
     bk = open_backend(args, settings.dtype)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "study.json", request)
+    write_json(out / "study.json", {"study": study.name, **request})
     sitting = Sitting(study, args, out, request, dataset, bk, command_of(study, request))
     for run in runs:
         train_stages(sitting, run)
@@ -171,10 +173,12 @@ def of_folder(study: StagedStudy, out: Path, defaults: JsonView) -> Json:
         raise RunError(f"{out} holds no study in stages: there is no study.json in it") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
-    fine = isinstance(found, dict) and found.keys() == defaults.keys()
-    if not fine or found["variant"] not in study.variants or not isinstance(found["k"], list):
-        raise RunError(f"{path} does not describe the study {study.name}")
-    return dict(found)
+    # older files do not say which study it is
+    if isinstance(found, dict) and found.pop("study", study.name) == study.name:
+        known = found.keys() == defaults.keys() and found["variant"] in study.variants
+        if known and isinstance(found["k"], list):
+            return dict(found)
+    raise RunError(f"{path} does not describe the study {study.name}")
 
 
 def command_of(study: StagedStudy, request: Json) -> str:

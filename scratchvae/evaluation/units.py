@@ -3,11 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from scratchvae.backend import HostArray
 from scratchvae.errors import ConfigError
 from scratchvae.latent import LogStdHead
 from scratchvae.layers import Dense, Sequential
 from scratchvae.memory import FlatBuffer
-from scratchvae.models import Model
+from scratchvae.models import Model, TwoLayerVAE
+from scratchvae.types import Values
 
 ACTIVE = 0.01  # a latent unit is active when the variance of its μ over images exceeds this
 NO_NOISE = -60.0  # a log σ, or log σ², beyond which σ is nothing
@@ -28,6 +30,18 @@ def active_units(mu: NDArray) -> int:
     ``mu``: (N, Z), of any float type.
     """
     return int(is_active(mu).sum())
+
+
+def layer_means(model: Model, images: Values) -> list[HostArray]:
+    """The μ of each stochastic layer, by which its units are active or not  (E34).
+
+    (N, Z) for each. Of a second layer it is μ_2 at z_1 = μ_1(x), not averaged over q(z_1|x).
+    """
+    mu = model.encode(images).mu
+    if not isinstance(model.vae, TwoLayerVAE):
+        return [mu]
+    first = model.vae.first
+    return [model.encoder_output(images)[:, :first], mu[:, first:]]
 
 
 def last_dense(name: str, layers: Sequential) -> str:

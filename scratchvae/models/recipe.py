@@ -1,5 +1,6 @@
 """How a VAE is made, as JSON can hold it: the classes of its parts and their settings."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from scratchvae.likelihoods import Likelihood
 from scratchvae.models.condition import SomeLabels, parse_condition
 from scratchvae.models.conditional import ConditionalVAE
 from scratchvae.models.semi_supervised import M2
+from scratchvae.models.two_layers import SecondLayer, TwoLayerVAE
 from scratchvae.models.vae import VAE
 from scratchvae.types import Json, JsonView
 
@@ -19,17 +21,26 @@ OWN = "scratchvae."  # only classes of this package are made again: a file can n
 
 def recipe_of(vae: VAE) -> Json:
     """The classes and settings of all parts of ``vae``, as JSON can hold them."""
-    return {
+    recipe: Json = {
         "pixels": vae.pixels,
         "latent_dim": vae.latent_dim,
         "beta": vae.beta,
         "samples": vae.samples,
-        "encoder": [_describe(layer) for layer in vae.encoder.layers],
-        "decoder": [_describe(layer) for layer in vae.decoder.layers],
+        "encoder": _describe_all(vae.encoder),
+        "decoder": _describe_all(vae.decoder),
         "likelihood": _describe(vae.likelihood),
         "estimator": _describe(vae.estimator),
-        "flow": _describe(vae.flow),
-    } | _condition_of(vae)
+    }
+    if isinstance(vae, TwoLayerVAE):
+        return recipe | _second_layer_of(vae)
+    return recipe | {"flow": _describe(vae.flow)} | _condition_of(vae)
+
+
+def _second_layer_of(vae: TwoLayerVAE) -> Json:
+    """What the recipe of two stochastic layers has in addition."""
+    second = vae.second
+    networks = {"up": _describe_all(second.up), "down": _describe_all(second.down)}
+    return {"first": vae.first, "second": networks}
 
 
 def _condition_of(vae: VAE) -> Json:
@@ -37,7 +48,7 @@ def _condition_of(vae: VAE) -> Json:
     if not isinstance(vae, ConditionalVAE):
         return {}
     if isinstance(vae, M2):
-        classifier = [_describe(layer) for layer in vae.classifier.layers]
+        classifier = _describe_all(vae.classifier)
         weight = vae.classifier_weight
         return {
             "condition": vae.condition.text,
@@ -45,7 +56,7 @@ def _condition_of(vae: VAE) -> Json:
             "classifier_weight": weight,
             "samples": 1,
         }
-    prior = None if vae.prior is None else [_describe(layer) for layer in vae.prior.layers]
+    prior = None if vae.prior is None else _describe_all(vae.prior)
     return {"condition": vae.condition.text, "prior": prior}
 
 
@@ -59,12 +70,14 @@ def make_vae(recipe: JsonView) -> VAE:
         condition = parse_condition(recipe.get("condition", ""))
         how: Json = {name: recipe[name] for name in ("latent_dim", "beta", "samples")}
         how |= {
-            name: Sequential(*(_make(part, Layer) for part in recipe[name]))
+            name: _make_all(recipe[name])
             for name in ("encoder", "decoder", "prior", "classifier")
             if recipe.get(name) is not None
         }
         how["likelihood"] = _make(recipe["likelihood"], Likelihood)
         how["estimator"] = _make(recipe["estimator"], Estimator)
+        if "second" in recipe:
+            return _make_two_layers(recipe, how)
         if "flow" in recipe:  # which older files lack
             how["flow"] = _make(recipe["flow"], Flow)
         if not condition.kind:
@@ -77,6 +90,23 @@ def make_vae(recipe: JsonView) -> VAE:
         return ConditionalVAE(condition.pixels(recipe["pixels"]), **how, condition=condition)
     except (KeyError, TypeError, AttributeError, ImportError) as error:
         raise ConfigError(f"the recipe of the model cannot be followed: {error}") from error
+
+
+def _make_two_layers(recipe: JsonView, how: Json) -> TwoLayerVAE:
+    """Two stochastic layers, from what :func:`make_vae` has read of the recipe so far."""
+    first = recipe["first"]
+    up, down = (_make_all(recipe["second"][name]) for name in ("up", "down"))
+    how["second"] = SecondLayer(up, down, how.pop("latent_dim") - first)
+    how["encoder"] = Sequential(*how["encoder"].layers[:-1])  # the constructor adds the last
+    return TwoLayerVAE(recipe["pixels"], **how, first=first)
+
+
+def _describe_all(layers: Sequential) -> list[Json]:
+    return [_describe(layer) for layer in layers.layers]
+
+
+def _make_all(described: Sequence[JsonView]) -> Sequential:
+    return Sequential(*(_make(part, Layer) for part in described))
 
 
 def _describe(part: object) -> Json:

@@ -263,7 +263,7 @@ class TwoLayerVAE(VAE):
     ) -> None:
         require_instance(encoder, Sequential, "encoder", "Sequential(Dense(200), Tanh(), …)")
         require_instance(second, SecondLayer, "second", "SecondLayer(up, down, units)")
-        self.first = first
+        self.first, self.second = first, second
         super().__init__(
             pixels,
             Sequential(*encoder.layers, FirstLayerHead(second.units)),

@@ -22,7 +22,13 @@ from scratchvae.pages.document import (
 from scratchvae.pages.study_report import cited
 from scratchvae.storage.atomic import write_bytes
 from scratchvae.studies.equations import equations_of
-from scratchvae.studies.stage_result import ablation, published_of, sorted_rows
+from scratchvae.studies.stage_result import (
+    ablation,
+    active_units,
+    change_by_cut,
+    published_of,
+    sorted_rows,
+)
 from scratchvae.studies.staged import StagedStudy
 from scratchvae.types import JsonView
 
@@ -98,8 +104,7 @@ def _table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
             f"{row['test_nll']:.2f} ± {row['standard_error']:.2f}", published_of(study, row),
             f"{row['half_nll'] - row['test_nll']:+.2f}",
             f"{row['train_nll_few'] - row['test_nll_few']:+.2f}",
-            f"{row['cut_nll'] - row['test_nll']:+.3f}",
-            "" if spread is None else f"{spread:.3f}", row["active_units"],
+            change_by_cut(row), "" if spread is None else f"{spread:.3f}", active_units(row),
         ]  # fmt: skip
         lines.append([text(cell) for cell in cells])
     return table(head, lines)

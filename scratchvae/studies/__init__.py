@@ -22,7 +22,7 @@ STUDIES: dict[str, Study] = {
 } | {study.name: study for study in quadrants.STUDIES}
 
 
-STAGED: dict[str, StagedStudy] = {iwae.STUDY.name: iwae.STUDY}
+STAGED: dict[str, StagedStudy] = {study.name: study for study in iwae.STUDIES}
 
 
 def find_study(name: str) -> Study:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from scratchvae.evaluation import LogLikelihood, is_active, log_likelihood, without_units
 from scratchvae.evaluation.elbo import as_seen_by_model
+from scratchvae.evaluation.units import layer_means
 from scratchvae.models import Model
 from scratchvae.studies.staged import StagedStudy
 from scratchvae.training import Prepared
@@ -20,11 +21,11 @@ class StageResult:
     """log p(x) in nats per image, and the latent units at work, after a stage."""
 
     test: LogLikelihood
-    cut: LogLikelihood  # of the test images, without the inactive units
+    cut: LogLikelihood | None  # the same without the inactive units; not of two layers
     few: float  # of the test images, from as many samples as the two below
     train: LogLikelihood  # of the first training images
     draws: tuple[float, ...]  # of the test images, for one draw of the pixels after the other
-    active_units: int  # by the means of the first training images
+    active_units: tuple[int, ...]  # of each layer, by the means of the first training images
 
     def to_json(self) -> Json:
         """The numbers as a row; log-likelihoods with a minus, as the paper prints them."""
@@ -37,7 +38,7 @@ class StageResult:
             "half_gives_the_same": self.test.is_settled,
             "samples": self.test.samples,
             "effective_samples": self.test.effective_samples,
-            "cut_nll": -self.cut.log_p,
+            "cut_nll": None if self.cut is None else -self.cut.log_p,
             "few_samples": self.train.samples,
             "test_nll_few": -self.few,
             "train_nll_few": -self.train.log_p,
@@ -45,7 +46,8 @@ class StageResult:
             "train_images": self.train.images,
             "draws_nll_few": [-log_p for log_p in self.draws],
             "spread_over_draws": spread,
-            "active_units": self.active_units,
+            "active_units": sum(self.active_units),
+            "active_units_by_layer": list(self.active_units),
             "protocol": self.test.protocol,
         }
 
@@ -55,8 +57,8 @@ def measure_stage(
 ) -> StageResult:
     """Measure a model with ``samples`` z per test image.
 
-    −log p(x) of the test images, and with the inactive latent units cut out; with a tenth of the
-    samples of the first training images, and of other draws of the test pixels.
+    −log p(x) of the test images, and with the inactive units of a single layer cut out; with a
+    tenth of the samples of the first training images, and of other draws of the test pixels.
     """
     few = max(samples * study.few_samples // study.samples, 1)
     seed, test = prepared.config.seed, prepared.test
@@ -66,16 +68,19 @@ def measure_stage(
     draws = [
         log_likelihood(model, test, samples=few, seed=seed, draw=draw).log_p for draw in others
     ]
-    active = is_active(model.encode(as_seen_by_model(train, seed=seed, draw=DRAW)).mu)
+    means = layer_means(model, as_seen_by_model(train, seed=seed, draw=DRAW))
+    active = [is_active(mu) for mu in means]
+    cut = None
+    if len(active) == 1:
+        without = without_units(model, ~active[0])
+        cut = log_likelihood(without, test, samples=samples, seed=seed, draw=DRAW)
     return StageResult(
         test=whole,
-        cut=log_likelihood(
-            without_units(model, ~active), test, samples=samples, seed=seed, draw=DRAW
-        ),
+        cut=cut,
         few=whole.by_samples[few],
         train=log_likelihood(model, train, samples=few, seed=seed, draw=DRAW),
         draws=(whole.by_samples[few], *draws),
-        active_units=int(active.sum()),
+        active_units=tuple(int(layer.sum()) for layer in active),
     )
 
 
@@ -104,9 +109,21 @@ def stage_table(study: StagedStudy, rows: Sequence[JsonView]) -> str:
             f"{row['run']:<26}{row['stage']:>6}{row['passes']:>8}{value:>17}"
             f"{published_of(study, row):>11}{row['half_nll'] - row['test_nll']:>+8.2f}"
             f"{row['train_nll_few'] - row['test_nll_few']:>+10.2f}"
-            f"{row['cut_nll'] - row['test_nll']:>+9.3f}{row['active_units']:>8}"
+            f"{change_by_cut(row):>9}{active_units(row):>8}"
         )
     return "\n".join(lines)
+
+
+def change_by_cut(row: JsonView) -> str:
+    """What −log p(x) changes by without the inactive units; empty where none were cut out."""
+    cut = row["cut_nll"]
+    return "" if cut is None else f"{cut - row['test_nll']:+.3f}"
+
+
+def active_units(row: JsonView) -> str:
+    """How many units are active: "19"; of two layers those of each, "16+5"."""
+    by_layer: Sequence[int] = row.get("active_units_by_layer", [row["active_units"]])
+    return "+".join(map(str, by_layer))
 
 
 class Change(NamedTuple):

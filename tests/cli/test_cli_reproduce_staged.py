@@ -47,6 +47,23 @@ def test_each_stage_has_a_row_a_model_and_a_place_in_the_report(whole) -> None:
     assert {p.name for p in (whole / "figures").glob("*.png")} == {"nll.png", "active.png"}
 
 
+def test_two_layers_have_active_units_of_each_and_none_that_are_cut_out(
+    cli, tmp_path, whole
+) -> None:
+    out = tmp_path / "two"
+    argv = ("--small", "--nll-samples", 20, "--k", 1, "--stages", 1, "--out", out)
+    answer = cli("reproduce", "iwae-2", *argv, "--device", "cpu", "--no-figures")
+    assert answer.code == 0
+    (row,) = rows(out)
+    assert (row["cut_nll"], row["active_units_by_layer"]) == (None, [8, 4])
+    assert (row["active_units"], 25 < row["test_nll"] < 35) == (12, True)
+    assert "8+4" in answer.out
+    assert "<td>8+4</td>" in (out / "report.html").read_text(encoding="utf-8")
+    for folder, study in ((out, "iwae"), (whole, "iwae-2")):
+        answer = cli("reproduce", study, "--resume", folder, "--no-figures")
+        assert (answer.code, f"does not describe the study {study}\n" in answer.err) == (2, True)
+
+
 def test_sittings_end_with_the_numbers_of_one_sitting(cli, tmp_path, whole) -> None:
     out = tmp_path / "parts"
     first = cli(*SMALL, "--k", 1, "--stages", 1, "--train-only", "--no-figures", "--out", out)
@@ -164,4 +181,4 @@ def test_a_folder_of_something_else_is_refused(cli, here, text, words) -> None:
 def test_a_tutorial_has_no_stages(cli) -> None:
     answer = cli("reproduce", "gluon", "--stages", 3)
     assert answer.code == 2
-    assert "leave out --stages: iwae alone has stages" in answer.err
+    assert "leave out --stages: iwae and iwae-2 alone have stages" in answer.err

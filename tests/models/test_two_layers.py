@@ -7,6 +7,7 @@ from scipy import stats
 from scratchvae import Dataset, TrainConfig, evaluate, load, train
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import importance_sampled, log_likelihood, without_units
+from scratchvae.evaluation.units import layer_means
 from scratchvae.latent import DoublyReparameterized, ImportanceWeighted
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Gaussian
@@ -112,6 +113,15 @@ def test_a_run_of_two_layers_is_kept_and_evaluated(tmp_path, estimator, samples)
     assert len(elbo.kl_per_unit) == 5
     found = log_likelihood(model, data.test, samples=400)
     assert found.log_p > elbo.elbo - 3 * elbo.elbo_standard_error
+
+
+def test_e34_a_second_layers_means_are_those_at_the_means_of_the_first(cpu64):
+    model = Model(linear(2, 3), cpu64, seed=3)
+    x, p = np.random.default_rng(1).normal(size=(7, D)), model.params
+    first, second = layer_means(model, x)
+    np.testing.assert_allclose(first, x @ p["encoder.0.W"][:, :2] + p["encoder.0.b"][:2])
+    expected = first @ p["flow.up.0.W"][:, :3] + p["flow.up.0.b"][:3]
+    np.testing.assert_allclose(second, expected, atol=1e-14)
 
 
 def test_what_does_not_fit_is_refused():

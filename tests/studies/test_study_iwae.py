@@ -98,6 +98,24 @@ def test_the_published_figures_are_those_of_the_table() -> None:
     assert {k for _, k in STUDY.published} == set(STUDY.ks)
 
 
+def test_two_layers_are_those_of_the_paper_and_all_else_is_as_with_one() -> None:
+    two = STAGED["iwae-2"]
+    assert (two.passes, two.ks, two.points) == (STUDY.passes, STUDY.ks, STUDY.points)
+    assert (two.published["vae", 1], two.published["iwae", 5]) == (85.33, 83.89)
+    for name, variant in two.variants.items():
+        one, changed = STUDY.variants[name], variant.config.to_json()
+        assert variant.rates == one.rates
+        before = one.config.to_json()
+        assert {k: v for k, v in changed.items() if v != before[k]} == {
+            "latent_dim": 100, "second_units": 50,
+        }  # fmt: skip
+    shapes = two.variants["code"].config.make_vae(784).layout.shapes
+    assert [shapes[f"encoder.{i}.W"] for i in (0, 2, 4)] == [(784, 200), (200, 200), (200, 200)]
+    assert [shapes[f"flow.up.{i}.W"] for i in (0, 2, 4)] == [(100, 100), (100, 100), (100, 100)]
+    assert [shapes[f"flow.down.{i}.W"] for i in (0, 2, 4)] == [(50, 100), (100, 100), (100, 200)]
+    assert [shapes[f"decoder.{i}.W"] for i in (0, 2, 4)] == [(100, 200), (200, 200), (200, 784)]
+
+
 def test_an_ablation_compares_the_same_seeds_after_the_same_stage() -> None:
     def row(point: str, stage: int, seed: int, nll: float) -> dict:
         return {"point": point, "stage": stage, "seed": seed, "test_nll": nll, "k": 1}
