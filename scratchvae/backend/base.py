@@ -12,7 +12,7 @@ A backend never guesses a device from an array, copies between host and device u
 a float type.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeVar
 
@@ -284,6 +284,13 @@ class Backend:
         The number of threads changes the last bits of large products.
         """
         return nullcontext()
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        """``function(item)`` of every item, in order; several at once where that is faster.
+
+        ``function`` may then run in several threads. How many changes no bit.
+        """
+        return map(function, items)
 
     # ---- steps that are recorded -------------------------------------------------------------
 

@@ -4,10 +4,11 @@ Written with ``self.xp``, so that the strict device can run the very same code; 
 possible, the strict device runs an operation as one piece.
 """
 
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -18,6 +19,7 @@ from scratchvae.backend.allocation import ALIGNMENT, SharedMemory, checked_nbyte
 from scratchvae.backend.base import FUSIBLE, Array, ArrayModule, Backend, Note, below_one, ignore
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 from scratchvae.types import Function
+from scratchvae.versions import cores
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -123,6 +125,15 @@ class NumpyBackend(Backend):
 
     def limit_blas(self, count: int | None) -> AbstractContextManager[object]:
         return _blas().limit(limits=count) if count else nullcontext()
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        # As many threads as BLAS has, which then computes each product by one: what is no product
+        # is divided, too, and the last bits depend on no number of threads.
+        threads = max(1, min(self.blas_threads(), cores()))
+        with self.limit_blas(1), ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, items))
 
     def gemm(self, a: Array, b: Array, out: Array) -> None:
         self.xp.matmul(a, b, out=out)

@@ -24,9 +24,9 @@ LOOPS: list[Any] = []
 def loop(function: Function) -> Any:
     """``function``, compiled for the types of its first call, and kept on disk if possible."""
     try:
-        compiled = numba.njit(function, error_model="numpy", cache=True)
+        compiled = numba.njit(function, error_model="numpy", nogil=True, cache=True)
     except RuntimeError:  # no folder for it can be written to
-        compiled = numba.njit(function, error_model="numpy")
+        compiled = numba.njit(function, error_model="numpy", nogil=True)
     if compiled is not function:  # it is where numba is told to compile nothing
         LOOPS.append(compiled)
     return compiled

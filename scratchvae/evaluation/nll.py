@@ -88,7 +88,8 @@ def log_likelihood(
     ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`; both draw the
     same pixels of a "dynamic" split. ``samples``: K, the draws of z per image. ``score`` replaces
     the model's −log p(x|z). ``prefixes``: further numbers of samples, up to K, of which the result
-    has the estimate, too. ``over`` as in ``evaluate``, for a ``score`` that can be pickled. Raises
+    has the estimate, too. ``over`` as in ``evaluate``, for a ``score`` that can be pickled; without
+    it, NumPy's backend computes images in as many threads as BLAS has. Raises
     what ``evaluate`` raises, and ``ConfigError`` for samples that are not a whole number from 1 to
     2⁶³ − 1.
     """
@@ -105,7 +106,11 @@ def log_likelihood(
             for k in range(0, len(images), PART_OF_SAMPLED)
         ]
         estimate_part = partial(_sampled_part, model, samples, seed, score, prefixes)
-        parts += (over or map)(estimate_part, ready)
+        if over is None:
+            parts += model.bk.map(estimate_part, ready)
+        else:
+            with model.bk.limit_blas(1):  # as in ``map``, for the same bits
+                parts += over(estimate_part, ready)
     log_p, effective, fewer, error = (np.concatenate(part) for part in zip(*parts, strict=True))
     n = len(log_p)
     by_samples = dict(zip(prefixes, map(float, fewer.mean(axis=0)), strict=True))

@@ -1,6 +1,7 @@
 """log p(x) by importance sampling: a closed form, bounds that rise, and noise that has a name."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -156,6 +157,41 @@ def test_e59_a_model_with_compiled_loops_has_its_noise_from_them(monkeypatch) ->
         log_p = importance_sampled(each, x, samples=6).log_p
         assert len(drawn) == times
     np.testing.assert_allclose(log_p, importance_sampled(model, x, samples=6).log_p, rtol=1e-12)
+
+
+def test_e59_the_number_of_threads_changes_no_bit() -> None:
+    model, images = a_model(), grey(250)
+    found = []
+    for count in (1, 2, 3):
+        with CPU.limit_blas(count):
+            found.append(log_likelihood(model, images, samples=30))
+            found.append(log_likelihood(model, images, samples=30, over=map))
+    assert all(each == found[0] for each in found)
+
+
+def test_e59_images_are_computed_in_threads_and_each_product_by_one(monkeypatch) -> None:
+    monkeypatch.setattr("scratchvae.backend.cpu.cores", lambda: 2)
+    both, seen = threading.Barrier(2, timeout=30), []
+
+    def score(model, x, eps):
+        seen.append(CPU.blas_threads())
+        both.wait()  # which a thread alone would not pass
+        return np.zeros(eps.shape[:2])
+
+    with CPU.limit_blas(2):
+        log_likelihood(a_model(), grey(2 * nll.PART_OF_SAMPLED), samples=2, score=score)
+        assert CPU.blas_threads() == 2
+    assert set(seen) == {1}
+
+
+def test_e59_an_error_in_a_thread_is_the_callers() -> None:
+    def score(model, x, eps):
+        raise ZeroDivisionError("of the score")
+
+    before = CPU.blas_threads()
+    with pytest.raises(ZeroDivisionError, match="of the score"):
+        log_likelihood(a_model(), grey(250), samples=2, score=score)
+    assert CPU.blas_threads() == before
 
 
 def test_e59_one_image_is_a_batch_of_one() -> None:
