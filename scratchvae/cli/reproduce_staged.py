@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scratchvae.backend import Backend
 from scratchvae.cli.common import open_backend, open_dataset, print_message, print_result
-from scratchvae.cli.train_folder import SIGNAL_EXITS, run_metadata, train_in_folder
+from scratchvae.cli.train_folder import run_metadata, train_in_folder, was_interrupted
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, RunError
 from scratchvae.models import Model
@@ -230,10 +230,8 @@ def train_stage(sitting: Sitting, run: StagedRun, stage: int, prepared: Prepared
     else:
         training_folder = RunFolder.create(folder, metadata)
     again = f"scratchvae reproduce {sitting.study.name} --resume {shlex.quote(str(sitting.out))}"
-    training = train_in_folder(
-        prepared, training_folder, sitting.bk, args.quiet, resume=begun, again=again
-    )
-    if training.stopped in SIGNAL_EXITS:
+    training = train_in_folder(prepared, training_folder, sitting.bk, args.quiet, resume=begun)
+    if was_interrupted(training, training_folder, args.quiet, again):
         raise KeyboardInterrupt(training.stopped)
     training.model.save(model_path(folder, stage))
 

@@ -20,6 +20,7 @@ from scratchvae.cli.train_folder import (
     protocol_of,
     run_metadata,
     train_in_folder,
+    was_interrupted,
 )
 from scratchvae.cli.train_options import add_arguments
 from scratchvae.config import TrainConfig
@@ -87,6 +88,7 @@ def with_pieces(config: TrainConfig) -> TrainConfig:
 
 def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: Training) -> int:
     """Say what became of the training; the exit code."""
+    was_interrupted(training, RunFolder.open(out), args.quiet)
     last = training.metrics[-1] if training.metrics else {}
     content = {
         "run": str(out),

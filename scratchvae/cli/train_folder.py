@@ -21,6 +21,7 @@ from scratchvae.training import (
     choose_progress,
     environment,
     resolve_workers,
+    resume_prepared,
     train_prepared,
 )
 from scratchvae.training.pieces import ALONE, Exchange
@@ -64,13 +65,12 @@ def train_in_folder(
     *,
     resume: bool = False,
     published: dict[str, float] | None = None,
-    again: str = "",
     exchange: Exchange = ALONE,
 ) -> Training:
     """Train as the folder's config.json says; then its figures, with ``published`` losses.
 
-    ``again``: the command that resumes it, if that is not ``scratchvae train --resume``;
-    ``exchange``: the way to the other ranks of a training by several.
+    A training that a signal has stopped has none. ``exchange``: the way to the other ranks of a
+    training by several.
     """
     settings, snapshots = folder.settings(), None
     prepared = replace(prepared, given=prepared.config)  # which is what the folder says
@@ -82,27 +82,37 @@ def train_in_folder(
             snapshots = Snapshots(originals, epochs, path, scattered=some)
             if resume:
                 snapshots.resume()
-        training = train_prepared(
+        begin = resume_prepared if resume else train_prepared
+        training = begin(
             prepared,
-            backend=bk,
             run=folder,
+            backend=bk,
             progress=choose_progress(verbose=not quiet),
             on_epoch=snapshots,
             checkpoint_every=settings["checkpoint_every"],
-            resume=resume,
             exchange=exchange,
         )
-        if training.stopped in SIGNAL_EXITS:
-            again = again or f"scratchvae train --resume {shlex.quote(str(folder.path))}"
-            print_message(f"interrupted: the state is saved in {folder.checkpoint_path}; {again} "
-                          "continues", quiet)  # fmt: skip
-        else:
+        if training.stopped not in SIGNAL_EXITS:
             if snapshots is not None:
                 draw(prepared, folder, training, snapshots, published)
                 print_message(f"figures: {folder.figures_path}", quiet)
             write_run_report(folder, prepared, training.model)
             print_message(f"report: {folder.report_path}", quiet)
         return training
+
+
+def was_interrupted(training: Training, folder: RunFolder, quiet: bool, again: str = "") -> bool:
+    """Whether a signal has stopped the training; if so, say how to continue.
+
+    ``again``: the command that does, if it is not ``scratchvae train --resume``.
+    """
+    if training.stopped not in SIGNAL_EXITS:
+        return False
+    again = again or f"scratchvae train --resume {shlex.quote(str(folder.path))}"
+    print_message(
+        f"interrupted: the state is saved in {folder.checkpoint_path}; {again} continues", quiet
+    )
+    return True
 
 
 def draw(

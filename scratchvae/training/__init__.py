@@ -1,6 +1,12 @@
 """Training: the step, the loop, and everything that a training needs while it runs."""
 
-from scratchvae.training.loop import Training, pass_on_signal, train, train_prepared
+from scratchvae.training.loop import (
+    Training,
+    pass_on_signal,
+    resume_prepared,
+    train,
+    train_prepared,
+)
 from scratchvae.training.partition import resolve_workers
 from scratchvae.training.prepared import Prepared, epoch_order, prepare
 from scratchvae.training.progress import Progress, choose_progress
@@ -21,6 +27,7 @@ __all__ = [
     "pass_on_signal",
     "prepare",
     "resolve_workers",
+    "resume_prepared",
     "train",
     "train_prepared",
 ]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from types import TracebackType
 
 import numpy as np
 
@@ -68,45 +69,28 @@ class Training:
 
 
 class Loop:
-    """A run in progress: its training step, its state and its results so far."""
+    """A run in progress: its training step, its state and its results so far.
+
+    As a context manager it starts the workers, and ends them. A signal then ends the run after the
+    step that it meets, and a loss that is not finite leaves its step in the run folder.
+    """
 
     def __init__(
         self,
         prepared: Prepared,
-        bk: Backend,
+        step: TrainingStep,
         run: RunFolder | None,
         progress: Progress,
         on_epoch: Callable[[int, Model], None] | None,
         checkpoint_every: int,
-        saved: Checkpoint | None,
-        exchange: Exchange = ALONE,
     ) -> None:
         self.prepared, self.config = prepared, prepared.config
-        config, vae = prepared.config, prepared.vae
-        wanted = config.workers
-        if saved is not None and not wanted:  # as many as before, whatever the rule says
-            wanted = int(saved.environment.get("workers", 0))
-        if config.pieces:
-            self.step: TrainingStep = make_piece_step(prepared, bk, exchange)
-            self.model = self.step.model
-        else:
-            workers = resolve_workers(wanted, config.batch_size, bk, vae, progress.note)
-            bk = bk.for_workers(workers)
-            self.model = Model(vae, bk, seed=config.seed)
-            self.step = TrainingStep(
-                self.model,
-                prepared.optimizer or config.make_optimizer(),
-                make_batches(prepared, bk),
-                weighting=Weighting(config.reduction, config.kl_warmup),
-                workers=workers,
-                blas_threads=possible_blas_threads(bk, saved),
-            )
-        self.bk = bk
+        self.step, self.model, self.bk = step, step.model, step.bk
         self.run, self.progress, self.on_epoch = run, progress, on_epoch
-        self.checkpoint_every = checkpoint_every
+        self.checkpoint_every, self.interruption = checkpoint_every, Interruption()
         own = prepared.optimizer
-        name = config.optimizer if own is None else own.name or type(own).__name__
-        self.state = State(prepared.given, prepared.dataset, self.step, name)
+        name = self.config.optimizer if own is None else own.name or type(own).__name__
+        self.state = State(prepared.given, prepared.dataset, step, name)
         self.live: LiveCheck | None = None
         self.steps_done = 0
         self.best = math.inf
@@ -155,15 +139,30 @@ class Loop:
             self.progress.note(trouble)
         begun = self.state.epoch * self.step.steps_per_epoch + self.state.position
         self.progress.start(self.config.epochs, self.step.steps_per_epoch, begun)
+        self.interruption.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.interruption.__exit__(kind, error, trace)
         self.step.close()
         self.progress.stop()
         self.result.seconds = time.perf_counter() - self.started
+        run, own = self.run, self.prepared.made_by_hand or self.prepared.optimizer is not None
+        if isinstance(error, NonFiniteError) and run is not None and not own:
+            raise leave_replay(error, run.path) from error
+        if error is None and run is None:
+            self.result.state = self.checkpoint()
 
     def has_ended(self) -> bool:
-        """Whether all epochs are completed, or early stopping has triggered."""
+        """Whether a signal came, all epochs are completed, or early stopping has triggered."""
+        if self.interruption.requested is not None:
+            self.result.stopped = self.interruption.requested.name
+            return True
         ended = how_it_ended(self.config, self.state.epoch, self.result.best_epoch)
         if ended is not None:
             self.result.stopped = ended
@@ -171,7 +170,7 @@ class Loop:
 
     # ---- an epoch ----------------------------------------------------------------------------
 
-    def run_epoch(self, interruption: Interruption) -> None:
+    def run_epoch(self) -> None:
         """Run the remaining steps of the epoch, then its evaluation, unless interrupted."""
         step, state = self.step, self.state
         before, epoch = time.perf_counter(), state.epoch + 1
@@ -191,7 +190,7 @@ class Loop:
                 state.position = i
                 if self.is_due(every):
                     self.verify()
-                stop, last = interruption.requested is not None, i == step.steps_per_epoch
+                stop, last = self.interruption.requested is not None, i == step.steps_per_epoch
                 save = stop or (self.is_due(self.checkpoint_every) and not last)
                 if save or last or i - seen >= STEPS_UNSEEN:
                     self.look(epoch, first, seen, i)
@@ -393,15 +392,20 @@ def train(
     if run is not None:
         example = f'scratchvae.runs.RunFolder.create({str(run)!r}, {{"config": config.to_json()}})'
         require_instance(run, RunFolder, "run", example)
-    training = train_prepared(
-        prepare(config, dataset, vae=vae, optimizer=optimizer),
-        backend=backend,
-        run=run,
-        progress=progress or choose_progress(verbose=verbose),
-        on_epoch=on_epoch,
-        checkpoint_every=checkpoint_every,
-        resume=resume,
-    )
+    prepared = prepare(config, dataset, vae=vae, optimizer=optimizer)
+    progress = progress or choose_progress(verbose=verbose)
+    if not resume:
+        training = train_prepared(
+            prepared, backend=backend, run=run, progress=progress, on_epoch=on_epoch,
+            checkpoint_every=checkpoint_every,
+        )  # fmt: skip
+    elif run is not None:
+        training = resume_prepared(
+            prepared, run, backend=backend, progress=progress, on_epoch=on_epoch,
+            checkpoint_every=checkpoint_every,
+        )  # fmt: skip
+    else:
+        raise RunError("only a run with a folder can be resumed")
     if not return_on_signal:
         pass_on_signal(
             training,
@@ -429,7 +433,6 @@ def train_prepared(
     progress: Progress | None = None,
     on_epoch: Callable[[int, Model], None] | None = None,
     checkpoint_every: int = 0,
-    resume: bool = False,
     exchange: Exchange = ALONE,
 ) -> Training:
     """:func:`train` for settings, model and data that :func:`prepare` has already checked.
@@ -437,48 +440,104 @@ def train_prepared(
     It returns at Ctrl-C or SIGTERM, with the name of the signal in ``stopped``. ``exchange``: the
     way to the ranks that share the pieces of each step, of which this one is number 0.
     """
-    config = prepared.given
+    require_period(checkpoint_every)
     progress = progress or Progress()
-    bk = backend or get_backend("auto", config.dtype, compiled=config.compiled, note=progress.note)
-    if bk.dtype.name != config.dtype:
-        raise ConfigError(f"the settings say {config.dtype}, but the backend has {bk.dtype}")
-    if not isinstance(checkpoint_every, int) or checkpoint_every < 0:
-        raise ConfigError(f"checkpoint_every is {checkpoint_every!r}, but it must be 0, 1, 2, …")
-    if resume and run is None:
-        raise RunError("only a run with a folder can be resumed")
+    bk = choose_backend(prepared, backend, progress)
     with nullcontext() if run is None else run.locked():
-        saved = None
-        if run is not None and not resume and run.has_begun():
-            raise RunError(f"{run.path} holds a run already: resume=True continues it")
-        if run is not None and resume:
-            run.remove_temporary_files()
-            run.require_parts(model=prepared.made_by_hand, optimizer=prepared.optimizer is not None)
-            other = changed_settings(run.config(), config)
-            if other:
-                raise RunError(f"{run.path} has other settings: {'; '.join(other)}")
-            saved = run.latest(progress.note)
+        if run is not None:
+            if run.has_begun():
+                raise RunError(f"{run.path} holds a run already: resume=True continues it")
+            record_parts(run, prepared)
+        step = make_step(prepared, bk, exchange, progress)
+        loop = Loop(prepared, step, run, progress, on_epoch, checkpoint_every)
+        if prepared.start is not None:
+            loop.start_from(prepared.start)
+        with loop:
+            while not loop.has_ended():
+                loop.run_epoch()
+        return loop.result
+
+
+def resume_prepared(
+    prepared: Prepared,
+    run: RunFolder,
+    *,
+    backend: Backend | None = None,
+    progress: Progress | None = None,
+    on_epoch: Callable[[int, Model], None] | None = None,
+    checkpoint_every: int = 0,
+    exchange: Exchange = ALONE,
+) -> Training:
+    """:func:`train_prepared` from the latest checkpoint of ``run``, or from the start without one.
+
+    Raises ``RunError`` for a run that has other settings, data, or parts made by hand.
+    """
+    require_period(checkpoint_every)
+    progress = progress or Progress()
+    bk = choose_backend(prepared, backend, progress)
+    with run.locked():
+        run.remove_temporary_files()
+        run.require_parts(model=prepared.made_by_hand, optimizer=prepared.optimizer is not None)
+        other = changed_settings(run.config(), prepared.given)
+        if other:
+            raise RunError(f"{run.path} has other settings: {'; '.join(other)}")
+        saved = run.latest(progress.note)
         if saved is not None and backend is None:  # as before, whatever is installed by now
             bk = bk.with_compiled(used_compiled(saved.environment), progress.note)
-        if run is not None and prepared.made_by_hand:
-            run.record_part("model", repr(prepared.vae))
-        if run is not None and prepared.optimizer is not None:
-            run.record_part("optimizer", repr(prepared.optimizer))
-        loop = Loop(prepared, bk, run, progress, on_epoch, checkpoint_every, saved, exchange)
-        if run is not None and resume:
-            loop.resume(run, saved)
-        elif prepared.start is not None:
-            loop.start_from(prepared.start)
-        try:
-            with loop, Interruption() as interruption:
-                while not loop.has_ended():
-                    loop.run_epoch(interruption)
-                    if interruption.requested is not None:
-                        loop.result.stopped = interruption.requested.name
-                        break
-        except NonFiniteError as error:
-            if run is None or prepared.made_by_hand or prepared.optimizer is not None:
-                raise  # a file could not make the model, or the optimizer, again
-            raise leave_replay(error, run.path) from error
-    if run is None:
-        loop.result.state = loop.checkpoint()
-    return loop.result
+        record_parts(run, prepared)
+        step = make_step(prepared, bk, exchange, progress, saved)
+        loop = Loop(prepared, step, run, progress, on_epoch, checkpoint_every)
+        loop.resume(run, saved)
+        with loop:
+            while not loop.has_ended():
+                loop.run_epoch()
+        return loop.result
+
+
+def require_period(checkpoint_every: object) -> None:
+    """``ConfigError`` unless it is a number of steps, or 0 for no checkpoint within an epoch."""
+    if not isinstance(checkpoint_every, int) or checkpoint_every < 0:
+        raise ConfigError(f"checkpoint_every is {checkpoint_every!r}, but it must be 0, 1, 2, …")
+
+
+def choose_backend(prepared: Prepared, own: Backend | None, progress: Progress) -> Backend:
+    """The caller's ``own`` backend, or that of the settings; ``ConfigError`` for another dtype."""
+    config = prepared.given
+    bk = own or get_backend("auto", config.dtype, compiled=config.compiled, note=progress.note)
+    if bk.dtype.name != config.dtype:
+        raise ConfigError(f"the settings say {config.dtype}, but the backend has {bk.dtype}")
+    return bk
+
+
+def record_parts(run: RunFolder, prepared: Prepared) -> None:
+    """Write into the folder which parts of the training its settings do not describe."""
+    if prepared.made_by_hand:
+        run.record_part("model", repr(prepared.vae))
+    if prepared.optimizer is not None:
+        run.record_part("optimizer", repr(prepared.optimizer))
+
+
+def make_step(
+    prepared: Prepared,
+    bk: Backend,
+    exchange: Exchange,
+    progress: Progress,
+    saved: Checkpoint | None = None,
+) -> TrainingStep:
+    """The training step that the settings describe, with the workers of a ``saved`` state."""
+    config = prepared.config
+    if config.pieces:
+        return make_piece_step(prepared, bk, exchange)
+    wanted = config.workers
+    if saved is not None and not wanted:  # as many as before, whatever the rule says
+        wanted = int(saved.environment.get("workers", 0))
+    workers = resolve_workers(wanted, config.batch_size, bk, prepared.vae, progress.note)
+    bk = bk.for_workers(workers)
+    return TrainingStep(
+        Model(prepared.vae, bk, seed=config.seed),
+        prepared.optimizer or config.make_optimizer(),
+        make_batches(prepared, bk),
+        weighting=Weighting(config.reduction, config.kl_warmup),
+        workers=workers,
+        blas_threads=possible_blas_threads(bk, saved),
+    )

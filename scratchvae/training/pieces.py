@@ -195,7 +195,7 @@ class PieceStep(TrainingStep):
         weighting: Weighting | None = None,
         exchange: Exchange = ALONE,
     ) -> None:
-        self.model, self.pieces = model, pieces
+        self.pieces = pieces
         self.stretches = even_stretches(model.vae.layout.padded_size, pieces)
         self.starts: dict[str, int] = {}  # of each layer's parameters in the flat buffers
         for name, offset in model.vae.layout.offsets.items():

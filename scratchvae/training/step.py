@@ -106,7 +106,8 @@ class TrainingStep:
             raise ConfigError(
                 "the parameters lie on another backend than the model: make both on one backend"
             )
-        self.bk, self.vae, self.params, self.batches = bk, vae, params, batches
+        self.model, self.batches = model, batches
+        self.bk, self.vae, self.params = bk, vae, params
         self.weighting = weighting or Weighting()
         self.workers, self.blas_threads = workers, blas_threads
         n, batch_size = batches.images.shape[0], batches.batch_size
