@@ -30,7 +30,7 @@ from scratchvae.evaluation.nll import HOST, LogMeanExp, log_weights, noise, repa
 from scratchvae.evaluation.units import is_active
 from scratchvae.latent import kl_per_unit
 from scratchvae.likelihoods import Gaussian
-from scratchvae.models import VAE, Model
+from scratchvae.models import VAE, Condition, Label, Model
 from scratchvae.models.inputs import grey_values
 from scratchvae.models.model import Encoding
 from scratchvae.models.posterior import BoundPosterior
@@ -120,8 +120,10 @@ def diagnose(
     Parameters
     ----------
     model : Model
+        Of a conditional one, x is what is modelled: log p(x|c), and q(z|x, c) relative to p(z|c).
     train, test : Split
-        The images that the model was trained on, and others, as ``evaluate`` takes them.
+        The images that the model was trained on, and others, as ``evaluate`` takes them. Those
+        without a label do not count where the label is the condition.
     images : int
         How many of each, drawn by ``seed``, q(z) is fitted to.
     steps, samples : int
@@ -138,27 +140,33 @@ def diagnose(
     ------
     ConfigError
         For numbers that are not whole or below 1, one image, an odd number of ``samples``, and a
-        model with a condition or a flow.
+        model with a flow or a second layer.
     DataError
         For splits of fewer than two images, or images that the model cannot score.
     NonFiniteError
         If the fit, or the model itself, has diverged.
     """
     _require_counts(images=images, steps=steps, samples=samples, final_samples=final_samples)
+    condition = model.vae.evaluated.condition
     for split in (train, test):
         require_images(split)
-        if len(split) < 2:
-            raise DataError("an error over images needs at least two of them, training and test")
-    _require_plain(model.vae)
+    train, test = (known_to(condition, split) for split in (train, test))
+    if min(len(train), len(test)) < 2:
+        raise DataError("an error over images needs at least two of them, training and test")
+    _require_gaussian(model.vae)
+
+    def rows(split: Split) -> NDArray:
+        return as_seen_by_model(split, seed=seed, draw=draw, condition=condition)
+
     with model.bk.ignore_float_errors():
-        seen = as_seen_by_model(choose(test, CHUNK, seed), seed=seed, draw=draw)
+        seen = rows(choose(test, CHUNK, seed))
         q = model.encode(seen)
         some = permutation(len(seen), Stream.named(seed, Purpose.SPLIT, "codes"))[:MOST]
         some_q = Encoding(q.mu[some], q.logvar[some])
         of_test, of_train = (
             gaps_of(
-                model, as_seen_by_model(choose(split, images, seed), seed=seed, draw=draw),
-                steps=steps, samples=samples, final_samples=final_samples, seed=seed,
+                model, rows(choose(split, images, seed)), steps=steps, samples=samples,
+                final_samples=final_samples, seed=seed,
             )
             for split in (test, train)
         )  # fmt: skip
@@ -198,13 +206,23 @@ def _require_counts(**numbers: int) -> None:
         )
 
 
-def _require_plain(vae: VAE) -> None:
-    for has, what in ((vae.condition.kind, "a condition"), (vae.flow.length, "a flow")):
-        if has:
-            raise ConfigError(
-                "a diagnosis is of q(z|x) = N(μ, diag σ²) and a decoder of z alone, but this model "
-                f"has {what}: diagnose one without it"
-            )
+def _require_gaussian(vae: VAE) -> None:
+    if vae.flow.length:
+        raise ConfigError(
+            "a diagnosis weighs the KL unit by unit and needs the density of q(z|x) at the z of "
+            f"other images, but this posterior has a flow ({vae.flow.name}), which "
+            "mixes the units and is computed in one direction alone: diagnose a model whose "
+            "posterior is Gaussian"
+        )
+
+
+def known_to(condition: Condition, split: Split) -> Split:
+    """The images that have what a model is conditional on: of labels, the known ones, once each."""
+    if condition.kind != Label.kind or split.labels is None or (split.labels >= 0).all():
+        return split
+    known = np.flatnonzero(split.labels >= 0)  # some of which stand there more than once
+    _, first = np.unique(split.images[known], axis=0, return_index=True)
+    return split.take(known[np.sort(first)])
 
 
 def choose(split: Split, most: int, seed: int) -> Split:
@@ -253,7 +271,7 @@ def gaps_of(
     rule = Adam(f"cosine:{RATE}:{RATE / 100}:{steps}")
     for start in range(0, len(x), BATCH):
         block = x[start : start + BATCH]
-        every = np.ones(block.shape, dtype=bool)
+        every = np.ones((len(block), model.vae.modelled), dtype=bool)
         bound = BoundPosterior(model.vae, model.params, block, every, samples)
         mu, logvar = model.encode(block)
         model.bk.load(mu, bound.mu)

@@ -18,6 +18,8 @@ def test_with_few_labels_the_classifier_is_evaluated_too(cli, here, tiny_train) 
     assert "Bernoulli likelihood given the label" in answer.out
     found = json.loads(cli("evaluate", "run", "--json").out)
     assert found["accuracy"] in {n / 10 for n in range(11)}
+    found = json.loads(cli("evaluate", "run", "--diagnose", "--images", 3, "--json").out)
+    assert (found["diagnosis"]["train"]["images"], found["diagnosis"]["test"]["images"]) == (3, 3)
     assert cli("train", "--resume", "run", "--epochs", 3, "--change-settings").code == 0
     answer = cli(*tiny_train, *argv[:3], 28, "--out", "more")
     assert answer.code == 2
@@ -45,6 +47,9 @@ def test_a_conditional_model_is_trained_drawn_resumed_and_evaluated(
     assert found["epoch"] == 3
     assert "given" in found["importance"]["protocol"]
     assert found["importance"]["log_p"] > found["elbo"] - 0.5
+    found = json.loads(cli("evaluate", "run", "--diagnose", "--images", 3, "--json").out)
+    assert "given" in found["diagnosis"]["protocol"]
+    assert found["diagnosis"]["findings"]
     for refused, words in (
         (("complete", "run", "--mask", "top"), "this one needs its condition, too"),
         (("export", "run", "run.safetensors"), "it is not exported to PyTorch"),

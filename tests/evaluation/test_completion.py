@@ -105,7 +105,7 @@ def test_e61_hidden_pixels_send_nothing_and_are_not_looked_at(likelihood) -> Non
     np.testing.assert_array_equal(one.objective, other.objective)
     np.testing.assert_array_equal(one.dq.flat, other.dq.flat)
     levels = likelihood.logits_per_pixel
-    by_pixel = one.dlogits.reshape(B, K, levels, D)
+    by_pixel = one.bound.dlogits.reshape(B, K, levels, D)
     hidden = np.broadcast_to(~observed[:, None, None], by_pixel.shape)
     assert (by_pixel[hidden] == 0).all()
     assert (np.abs(by_pixel).sum(axis=(1, 2))[observed] > 0).all()

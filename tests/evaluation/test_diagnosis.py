@@ -24,10 +24,18 @@ from scratchvae.evaluation import (
     importance_sampled,
     interpret,
 )
-from scratchvae.evaluation.diagnosis import choose, gaps_of, inactive_since, kl_of, trend, use_of_z
+from scratchvae.evaluation.diagnosis import (
+    choose,
+    gaps_of,
+    inactive_since,
+    kl_of,
+    known_to,
+    trend,
+    use_of_z,
+)
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Gaussian
-from scratchvae.models import VAE, Model
+from scratchvae.models import VAE, Condition, ConditionalVAE, Label, Model
 from scratchvae.models.model import Encoding
 
 CPU = get_backend("cpu", "float64")
@@ -437,14 +445,51 @@ def test_numbers_that_say_nothing_end_in_a_sentence(changed, words):
         diagnose(SLANTED.model(), x, x, **changed)
 
 
+@pytest.mark.parametrize("prior", [None, Sequential(Dense(2 * Z))], ids=["N(0, I)", "p(z|c)"])
+def test_e252_given_a_label_that_moves_images_the_gaps_are_those_without_it(prior):
+    """x + m_c from z c and z: nothing else changes, also where z is a_c + s u under its prior."""
+    x, labels = SLANTED.images(8), np.arange(8) % 2
+    plain = SLANTED.model(0.3)
+    moves, means, s = np.array([[0.5] * D, [-1.0] * D]), np.array([[0.2, -1.0], [2.0, 0.7]]), 1.5
+    model = Model(ConditionalVAE.like(plain.vae, D, Label(2), prior), CPU)
+    arrays = plain.params.to_host()
+    W = arrays["decoder.0.W"]
+    if prior is not None:
+        arrays["prior.0.W"] = np.hstack([means, np.zeros((2, Z))])
+        arrays["prior.0.b"] = np.repeat([0.0, 2 * np.log(s)], Z)
+        W = W / s
+    by_label = moves if prior is None else moves - means @ W
+    arrays["decoder.0.W"] = np.vstack([W, by_label])
+    arrays["encoder.0.W"] = np.vstack([arrays["encoder.0.W"], -moves @ arrays["encoder.0.W"]])
+    model.params.load(arrays)
+    rows = Label(2).rows(x.astype(np.float64) + moves[labels], labels)
+    found, expected = (
+        gaps_of(m, images, steps=20, samples=4, final_samples=40)
+        for m, images in ((model, rows), (plain, x))
+    )
+    for name in ("elbo", "refitted", "log_p", "amortization", "approximation"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert ours.value == pytest.approx(theirs.value, abs=1e-5)
+        assert ours.error == pytest.approx(theirs.error, abs=1e-5)
+
+
+def test_images_without_the_label_that_is_given_do_not_count_nor_do_copies():
+    images = SLANTED.images(5)
+    some = Split(images[[0, 1, 2, 3, 1]], np.array([-1, 1, -1, 0, 1]), None)
+    kept = known_to(Label(2), some)
+    np.testing.assert_array_equal(kept.images, images[[1, 3]])
+    np.testing.assert_array_equal(kept.labels, [1, 0])
+    assert known_to(Condition(), some) is some
+
+
 @pytest.mark.parametrize(
     ("setting", "what"),
-    [({"condition": "label:3"}, "a condition"), ({"posterior": "planar"}, "a flow")],
+    [({"posterior": "planar"}, r"flow \(planar\)"), ({"second_units": 1}, r"\(second layer\)")],
 )
-def test_a_model_of_another_kind_is_refused_with_a_sentence(setting, what):
+def test_a_posterior_that_mixes_its_units_is_refused_with_a_sentence(setting, what):
     vae = TrainConfig(hidden=(4,), **setting).make_vae(D)
     x = split(SLANTED.images(4))
-    with pytest.raises(ConfigError, match=f"but this model has {what}: diagnose one without it"):
+    with pytest.raises(ConfigError, match=f"{what}, which mixes the units and is computed in one"):
         diagnose(Model(vae, CPU), x, x, **QUICK)
 
 

@@ -6,12 +6,11 @@ import pytest
 from scratchvae import Dataset, TrainConfig, evaluate, get_backend, load, train
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError, DataError
-from scratchvae.evaluation import without_units
+from scratchvae.evaluation import complete, without_units
 from scratchvae.layers import Dense, Sequential, Tanh
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import (
     VAE,
-    BoundPosterior,
     Condition,
     ConditionalVAE,
     Label,
@@ -225,7 +224,7 @@ def test_what_is_not_given_is_asked_for() -> None:
     with pytest.raises(DataError, match="nothing is given to this model"):
         Model(plain()).decode([[0.0, 0.0]], given=1)
     with pytest.raises(ConfigError, match="one needs its condition, too"):
-        BoundPosterior(model.vae, model.params, np.zeros((1, D)), np.ones(D), 1)
+        complete(model, np.zeros((1, D)), np.ones(D, bool))
     turned = Dataset.from_arrays(np.zeros((N, 4, 3), np.uint8))
     with pytest.raises(DataError, match="images of 3 x 4, but the data are 4 x 3"):
         train(TrainConfig(epochs=1, batch_size=5), turned, vae=hidden.vae)

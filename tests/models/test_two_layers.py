@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_refused():
     model = Model(TwoLayerVAE.of_dense(9, (7,), (5,), units=(3, 2)))
     with pytest.raises(ConfigError, match="none can be cut out"):
         without_units(model, np.zeros(5, bool))
-    with pytest.raises(ConfigError, match="or a second layer: complete images with a model"):
+    with pytest.raises(ConfigError, match="has two stochastic layers: take a model with one"):
         BoundPosterior(model.vae, model.params, np.zeros((1, 9)), np.ones(9), 1)
     up, down = Sequential(Dense(4)), Sequential(Dense(6))
     parts = Sequential(Dense(6)), Sequential(Dense(9))
