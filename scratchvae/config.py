@@ -392,7 +392,7 @@ class TrainConfig:
             classifier = Sequential(*layers, Dense(condition.classes, init))
             weight = self.classifier_weight
             return M2(plain, pixels, classifier, condition.classes, classifier_weight=weight)
-        return ConditionalVAE.like(plain, pixels, condition, prior)
+        return ConditionalVAE(plain, pixels, condition, prior)
 
     @property
     def sums_out_labels(self) -> bool:
@@ -402,23 +402,12 @@ class TrainConfig:
     def _make_plain(self, pixels: int) -> VAE:
         """The layers and settings of the model, for ``pixels`` numbers that are modelled."""
         flow = self.make_flow()
-        if isinstance(flow, SecondLayer):
-            init, likelihood = INITIALIZATIONS[self.init], self.make_likelihood()
-            logits = Dense(pixels * likelihood.logits_per_pixel, init)
-            return TwoLayerVAE(
-                pixels,
-                self._to_head(self.hidden, self.latent_dim),
-                Sequential(*dense_layers(self.hidden[::-1], self.activation, init), logits),
-                flow,
-                likelihood,
-                first=self.latent_dim,
-                beta=self.beta,
-                samples=self.samples,
-                estimator=self.make_estimator(),
-            )
+        second = flow if isinstance(flow, SecondLayer) else None
+        if second is not None:
+            flow = Flow()
         if self.encoder:
             init = INITIALIZATIONS[self.init]
-            return VAE(
+            vae = VAE(
                 pixels,
                 with_head(
                     parse_layers(self.encoder, init), self.latent_dim, self.head, init, self.heads,
@@ -432,20 +421,22 @@ class TrainConfig:
                 estimator=self.make_estimator(),
                 flow=flow,
             )  # fmt: skip
-        return VAE.mlp(
-            pixels,
-            self.hidden,
-            latent_dim=self.latent_dim,
-            activation=self.activation,
-            likelihood=self.make_likelihood(),
-            init=self.init,
-            head=self.head,
-            beta=self.beta,
-            samples=self.samples,
-            estimator=self.make_estimator(),
-            heads=self.heads,
-            flow=flow,
-        )
+        else:
+            vae = VAE.mlp(
+                pixels,
+                self.hidden,
+                latent_dim=self.latent_dim,
+                activation=self.activation,
+                likelihood=self.make_likelihood(),
+                init=self.init,
+                head=self.head,
+                beta=self.beta,
+                samples=self.samples,
+                estimator=self.make_estimator(),
+                heads=self.heads,
+                flow=flow,
+            )
+        return vae if second is None else TwoLayerVAE(vae, second)
 
     def _to_head(self, hidden: tuple[int, ...], units: int) -> Sequential:
         """Dense layers of ``hidden`` sizes, then the head of ``units`` latent units."""

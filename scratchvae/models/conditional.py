@@ -7,9 +7,8 @@ that one may be left out.
 
 from scratchvae.backend import Array
 from scratchvae.errors import ConfigError, require_instance
-from scratchvae.latent import Estimator, Flow, reparameterize, reparameterize_grad
+from scratchvae.latent import reparameterize, reparameterize_grad
 from scratchvae.layers import BoundSequential, Sequential
-from scratchvae.likelihoods import Likelihood
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models.condition import Condition
 from scratchvae.models.vae import VAE, BoundVAE
@@ -20,22 +19,17 @@ class ConditionalVAE(VAE):
 
     Parameters
     ----------
+    vae : VAE
+        Gives the layers, the likelihood and the settings. Its encoder then reads rows, its decoder
+        [z | c], and its pixels are those that are modelled.
     pixels : int
         D, the numbers per image. What the model takes are rows, which may have more:
         ``condition.rows(images, labels)`` makes them.
-    encoder : Sequential
-        Maps rows to [μ | log σ²].
-    decoder : Sequential
-        Maps [z | c], latent_dim numbers and the condition, to the logits of what is modelled.
-    likelihood : Likelihood, optional
-        p(x|z, c); a Bernoulli unless given.
     condition : Condition
         What is given: ``Label(10)``, or ``Quadrants(1, (28, 28))``.
     prior : Sequential, optional
         Maps c to [μ_p | log σ_p²] of p(z|c) = N(μ_p, diag σ_p²). Unless given, p(z|c) = N(0, I).
         The encoder says q relative to it (E221): q(z|x, c) = N(μ_p + σ_p μ, diag (σ_p σ)²).
-    latent_dim, beta, samples, estimator, flow
-        As in :class:`VAE`.
 
     Raises
     ------
@@ -44,20 +38,9 @@ class ConditionalVAE(VAE):
     """
 
     def __init__(
-        self,
-        pixels: int,
-        encoder: Sequential,
-        decoder: Sequential,
-        likelihood: Likelihood | None = None,
-        *,
-        condition: Condition,
-        prior: Sequential | None = None,
-        latent_dim: int,
-        beta: float = 1.0,
-        samples: int = 1,
-        estimator: Estimator | None = None,
-        flow: Flow | None = None,
+        self, vae: VAE, pixels: int, condition: Condition, prior: Sequential | None = None
     ) -> None:
+        require_instance(vae, VAE, "vae", "scratchvae.VAE.mlp(784, (500,), latent_dim=50)")
         require_instance(condition, Condition, "condition", "scratchvae.models.Label(10)")
         if prior is not None:
             require_instance(prior, Sequential, "prior", "Sequential(Dense(16), ReLU(), …)")
@@ -65,35 +48,16 @@ class ConditionalVAE(VAE):
         self.given = condition.given(condition.row_size(pixels))
         if prior is not None:
             head = prior.infer_shape((self.given,))
-            if head != (2 * latent_dim,):
+            if head != (2 * vae.latent_dim,):
                 raise ConfigError(
-                    f"the prior's output has shape {head}, but [mu | logvar] of {latent_dim} "
-                    f"latent units has {2 * latent_dim} columns"
+                    f"the prior's output has shape {head}, but [mu | logvar] of {vae.latent_dim} "
+                    f"latent units has {2 * vae.latent_dim} columns"
                 )
         super().__init__(
             condition.row_size(pixels),
-            encoder,
-            decoder,
-            likelihood,
-            latent_dim=latent_dim,
-            beta=beta,
-            samples=samples,
-            estimator=estimator,
-            flow=flow,
-        )
-
-    @classmethod
-    def like(
-        cls, vae: VAE, pixels: int, condition: Condition, prior: Sequential | None = None
-    ) -> "ConditionalVAE":
-        """A model of images of ``pixels`` with the layers and settings of a plain ``vae``."""
-        return cls(
-            pixels,
             vae.encoder,
             vae.decoder,
             vae.likelihood,
-            condition=condition,
-            prior=prior,
             latent_dim=vae.latent_dim,
             beta=vae.beta,
             samples=vae.samples,

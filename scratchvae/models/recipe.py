@@ -82,12 +82,13 @@ def make_vae(recipe: JsonView) -> VAE:
             how["flow"] = _make(recipe["flow"], Flow)
         if not condition.kind:
             return VAE(recipe["pixels"], **how)
+        pixels, prior = condition.pixels(recipe["pixels"]), how.pop("prior", None)
+        classifier = how.pop("classifier", None)
+        plain = VAE(condition.modelled(recipe["pixels"]), **how)
         if isinstance(condition, SomeLabels):
-            pixels, classifier = condition.pixels(recipe["pixels"]), how.pop("classifier")
             weight = recipe["classifier_weight"]
-            plain = VAE(pixels, **how)
             return M2(plain, pixels, classifier, condition.classes, classifier_weight=weight)
-        return ConditionalVAE(condition.pixels(recipe["pixels"]), **how, condition=condition)
+        return ConditionalVAE(plain, pixels, condition, prior)
     except (KeyError, TypeError, AttributeError, ImportError) as error:
         raise ConfigError(f"the recipe of the model cannot be followed: {error}") from error
 
@@ -96,9 +97,10 @@ def _make_two_layers(recipe: JsonView, how: Json) -> TwoLayerVAE:
     """Two stochastic layers, from what :func:`make_vae` has read of the recipe so far."""
     first = recipe["first"]
     up, down = (_make_all(recipe["second"][name]) for name in ("up", "down"))
-    how["second"] = SecondLayer(up, down, how.pop("latent_dim") - first)
-    how["encoder"] = Sequential(*how["encoder"].layers[:-1])  # the constructor adds the last
-    return TwoLayerVAE(recipe["pixels"], **how, first=first)
+    second = SecondLayer(up, down, recipe["latent_dim"] - first)
+    encoder = Sequential(*how["encoder"].layers[:-1])  # the constructor adds the last
+    one_layer = VAE(recipe["pixels"], **how | {"encoder": encoder, "latent_dim": first})
+    return TwoLayerVAE(one_layer, second)
 
 
 def _describe_all(layers: Sequential) -> list[Json]:

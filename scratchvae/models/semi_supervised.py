@@ -30,15 +30,7 @@ class GivenLabel(ConditionalVAE):
                 f"are {classes} labels"
             )
         self.classifier = classifier
-        super().__init__(
-            pixels,
-            vae.encoder,
-            vae.decoder,
-            vae.likelihood,
-            condition=condition,
-            latent_dim=vae.latent_dim,
-            beta=vae.beta,
-        )
+        super().__init__(vae, pixels, condition)
 
     def networks(self) -> dict[str, tuple[Sequential, int]]:
         classifier = {"classifier": (self.classifier, self.condition.pixels(self.pixels))}
@@ -52,7 +44,7 @@ class M2(GivenLabel):
     ----------
     vae : VAE
         Gives the layers of encoder and decoder, likelihood, latent_dim and beta, with which
-        ``ConditionalVAE.like`` would make a model given one of ``classes`` labels.
+        ``ConditionalVAE`` makes a model given one of ``classes`` labels.
     pixels : int
         D, the numbers per image.
     classifier : Sequential

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from scratchvae.backend import Array, Backend, Weight
 from scratchvae.errors import ConfigError, require_instance
 from scratchvae.latent import (
-    Estimator,
+    AnalyticKL,
     Flow,
     LatentBuffers,
+    default_estimator,
     reparameterize,
     reparameterize_grad,
     standard_deviation,
 )
 from scratchvae.latent.buffers import BoundFlow
-from scratchvae.layers import INITIALIZATIONS, Dense, Layer, Parameter, Sequential
-from scratchvae.likelihoods import Bernoulli, Likelihood
+from scratchvae.layers import INITIALIZATIONS, Layer, Parameter, Sequential
 from scratchvae.memory import FlatBuffer, Shape, Views, Workspace
 from scratchvae.models.specs import dense_layers, with_head
 from scratchvae.models.vae import VAE, BoundVAE
@@ -70,6 +70,29 @@ class SecondLayer(Flow):
         for name, network in (("up", up), ("down", down)):
             require_instance(network, Sequential, name, "Sequential(Dense(100), Tanh(), …)")
         self.up, self.down, self.units = up, down, units
+
+    @classmethod
+    def mlp(
+        cls,
+        first: int,
+        units: int,
+        hidden: Sequence[int] = (100, 100),
+        *,
+        activation: str = "tanh",
+        init: str = "glorot-uniform",
+    ) -> "SecondLayer":
+        """Dense layers of ``hidden`` sizes above a first layer of ``first`` units.
+
+        The way back has the sizes in reverse. Those by default are the paper's, with 100 units in
+        the first layer and 50 in the second. ``ConfigError`` for unknown names.
+        """
+        if init not in INITIALIZATIONS:
+            raise ConfigError(f"initialization {init!r} is not one of {', '.join(INITIALIZATIONS)}")
+        start = INITIALIZATIONS[init]
+        up, down = (dense_layers(sizes, activation, start) for sizes in (hidden, hidden[::-1]))
+        return cls(
+            with_head(up, units, "logvar", start), with_head(down, first, "logvar", start), units
+        )
 
     def __repr__(self) -> str:
         return f"SecondLayer({self.up!r}, {self.down!r}, {self.units})"
@@ -226,94 +249,37 @@ class TwoLayerVAE(VAE):
 
     Parameters
     ----------
-    pixels : int
-        D, the numbers per image.
-    encoder : Sequential
-        Maps rows of D numbers to [μ | log σ²] of q(z_1|x), 2 · ``first`` numbers.
-    decoder : Sequential
-        Maps z_1 to the logits of the likelihood.
+    vae : VAE
+        A model of one layer: its encoder is q(z_1|x), its decoder p(x|z_1). In place of its prior
+        of z_1 comes ``second``. Its estimator must know flows: by Monte Carlo, by which an analytic
+        KL is replaced, or importance-weighted.
     second : SecondLayer
         The second layer. ``latent_dim`` is the units of both: z = (u_1, z_2).
-    likelihood : Likelihood, optional
-        p(x|z_1); a Bernoulli unless given.
-    first : int
-        Z_1, the units of the first layer.
-    beta, samples, estimator
-        As in :class:`VAE`, with an estimator that knows flows: by Monte Carlo, or
-        importance-weighted.
 
     Raises
     ------
     ConfigError
-        For sizes that do not fit each other, and for settings that the estimator does not allow.
+        For sizes that do not fit each other, a ``vae`` with a flow, and an estimator that does not
+        allow two layers.
     """
 
-    def __init__(
-        self,
-        pixels: int,
-        encoder: Sequential,
-        decoder: Sequential,
-        second: SecondLayer,
-        likelihood: Likelihood | None = None,
-        *,
-        first: int,
-        beta: float = 1.0,
-        samples: int = 1,
-        estimator: Estimator | None = None,
-    ) -> None:
-        require_instance(encoder, Sequential, "encoder", "Sequential(Dense(200), Tanh(), …)")
+    def __init__(self, vae: VAE, second: SecondLayer) -> None:
+        require_instance(vae, VAE, "vae", "scratchvae.VAE.mlp(784, (200, 200), latent_dim=100)")
         require_instance(second, SecondLayer, "second", "SecondLayer(up, down, units)")
-        self.first, self.second = first, second
+        if vae.flow.length:
+            raise ConfigError(f"a second layer takes the place of a flow: leave out {vae.flow!r}")
+        self.first, self.second = vae.latent_dim, second
+        analytic = type(vae.estimator) is AnalyticKL
         super().__init__(
-            pixels,
-            Sequential(*encoder.layers, FirstLayerHead(second.units)),
-            decoder,
-            likelihood,
-            latent_dim=first + second.units,
-            beta=beta,
-            samples=samples,
-            estimator=estimator,
+            vae.pixels,
+            Sequential(*vae.encoder.layers, FirstLayerHead(second.units)),
+            vae.decoder,
+            vae.likelihood,
+            latent_dim=vae.latent_dim + second.units,
+            beta=vae.beta,
+            samples=vae.samples,
+            estimator=default_estimator(second) if analytic else vae.estimator,
             flow=second,
-        )
-
-    @classmethod
-    def of_dense(
-        cls,
-        pixels: int,
-        hidden: Sequence[int] = (200, 200),
-        hidden_between: Sequence[int] = (100, 100),
-        *,
-        units: tuple[int, int] = (100, 50),
-        activation: str = "tanh",
-        likelihood: Likelihood | None = None,
-        init: str = "glorot-uniform",
-        samples: int = 1,
-        estimator: Estimator | None = None,
-    ) -> "TwoLayerVAE":
-        """Dense layers: ``hidden`` between x and z_1, ``hidden_between`` between z_1 and z_2.
-
-        The sizes by default are those of the paper; both ways back have them in reverse.
-        """
-        start, (first, second) = INITIALIZATIONS[init], units
-        likelihood = Bernoulli() if likelihood is None else likelihood
-
-        def layers(sizes: Sequence[int]) -> list[Layer]:
-            return dense_layers(sizes, activation, start)
-
-        logits = Dense(pixels * likelihood.logits_per_pixel, start)
-        return cls(
-            pixels,
-            with_head(layers(hidden), first, "logvar", start),
-            Sequential(*layers(hidden[::-1]), logits),
-            SecondLayer(
-                with_head(layers(hidden_between), second, "logvar", start),
-                with_head(layers(hidden_between[::-1]), first, "logvar", start),
-                second,
-            ),
-            likelihood,
-            first=first,
-            samples=samples,
-            estimator=estimator,
         )
 
     def networks(self) -> dict[str, tuple[Sequential, int]]:

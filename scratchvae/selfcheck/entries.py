@@ -204,7 +204,7 @@ def _conditional(name: str, condition: Condition, prior: bool = False, **how: An
         modelled = condition.modelled(condition.row_size(pixels))
         plain = VAE.mlp(modelled, HIDDEN, latent_dim=LATENT, activation="tanh", **how)
         network = Sequential(Dense(6), Tanh(), Dense(2 * LATENT)) if prior else None
-        return ConditionalVAE.like(plain, pixels, condition, network)
+        return ConditionalVAE(plain, pixels, condition, network)
 
     entry = _model(name, new)
     return replace(entry, covers=(*entry.covers, ConditionalVAE, BoundConditionalVAE))
@@ -217,7 +217,7 @@ def _two_layers(name: str, **how: Any) -> Entry:
         )
         encoder = Sequential(Dense(5), Tanh(), Dense(6))
         decoder = Sequential(Dense(4), Tanh(), Dense(PIXELS))
-        return TwoLayerVAE(PIXELS, encoder, decoder, second, first=3, **how)
+        return TwoLayerVAE(VAE(PIXELS, encoder, decoder, latent_dim=3, **how), second)
 
     entry = _model(name, new)
     covers = (*entry.covers, TwoLayerVAE, BoundTwoLayerVAE, SecondLayer, BoundSecondLayer)

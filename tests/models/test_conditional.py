@@ -58,7 +58,7 @@ def trained(vae: VAE, rows: np.ndarray, start: dict, steps: int = 30) -> dict:
 
 def test_e220_with_a_constant_condition_it_trains_as_the_plain_model_to_the_bit() -> None:
     vae, condition = plain(samples=3), Label(4)
-    conditional = ConditionalVAE.like(vae, D, condition)
+    conditional = ConditionalVAE(vae, D, condition)
     x = np.random.default_rng(0).uniform(size=(9, D)).astype(np.float32)
     start = vae.initial_parameters(get_backend("cpu"), seed=1).to_host()
     more = conditional.initial_parameters(get_backend("cpu"), seed=2).to_host()
@@ -76,7 +76,7 @@ def test_e220_with_a_constant_condition_it_trains_as_the_plain_model_to_the_bit(
 def test_with_nothing_given_a_whole_run_has_the_bits_of_the_plain_one() -> None:
     config, data = TrainConfig(epochs=2, batch_size=10, seed=4, workers=1), labelled()
     runs = [train(config, data, vae=vae, verbose=False)
-            for vae in (plain(), ConditionalVAE.like(plain(), D, Condition()))]  # fmt: skip
+            for vae in (plain(), ConditionalVAE(plain(), D, Condition()))]  # fmt: skip
     assert runs[0].model.params.flat.tobytes() == runs[1].model.params.flat.tobytes()
     assert [m["test_loss"] for m in runs[0].metrics] == [m["test_loss"] for m in runs[1].metrics]
 
@@ -113,7 +113,7 @@ def test_quadrants_of_colour_images_keep_their_channels_together() -> None:
 @pytest.mark.parametrize("condition", [Label(3), Quadrants(2, (3, 4))], ids=repr)
 def test_two_workers_compute_the_gradient_of_one(condition: Condition) -> None:
     vae = plain(pixels=condition.modelled(condition.row_size(D)))
-    vae = ConditionalVAE.like(vae, D, condition, prior())
+    vae = ConditionalVAE(vae, D, condition, prior())
     data = labelled().train
     rows = condition.rows(data.images, data.labels, 255)
     gradients = []
@@ -128,7 +128,7 @@ def test_two_workers_compute_the_gradient_of_one(condition: Condition) -> None:
 
 
 def test_what_is_given_decides_what_is_decoded_and_what_is_seen_stays() -> None:
-    model = Model(ConditionalVAE.like(plain(), D, Label(3), prior()), seed=1)
+    model = Model(ConditionalVAE(plain(), D, Label(3), prior()), seed=1)
     a, b = model.decode([[0.3, -1.0]], given=0), model.decode([[0.3, -1.0]], given=[2])
     assert a.shape == (1, D)
     assert np.abs(a - b).max() > 1e-3
@@ -136,7 +136,7 @@ def test_what_is_given_decides_what_is_decoded_and_what_is_seen_stays() -> None:
     both = model.decode([[0.3, -1.0]] * 2, given=rows)
     np.testing.assert_allclose(both, np.vstack([a, b]), atol=1e-6)
     image = np.random.default_rng(1).uniform(size=(3, 4))
-    half = Model(ConditionalVAE.like(plain(pixels=6), D, Quadrants(2, (3, 4))))
+    half = Model(ConditionalVAE(plain(pixels=6), D, Quadrants(2, (3, 4))))
     for drawn in half.sample(5, seed=1, given=image):
         np.testing.assert_array_equal(drawn.reshape(5, 3, 4)[:, :, :2],
                                       np.repeat(image[None, :, :2].astype("f4"), 5, 0))  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_run_is_resumed_to_the_same_bytes_and_loaded(condition: str, kind: str
 @pytest.mark.parametrize("condition", [Label(3), Quadrants(1, (3, 4))], ids=repr)
 def test_a_model_is_saved_and_made_again(condition: Condition, tmp_path) -> None:
     vae = plain(pixels=condition.modelled(condition.row_size(D)))
-    model = Model(ConditionalVAE.like(vae, D, condition, prior()), seed=3)
+    model = Model(ConditionalVAE(vae, D, condition, prior()), seed=3)
     model.save(tmp_path / "model.npz")
     again = Model.load(tmp_path / "model.npz")
     assert repr(again.vae) == repr(model.vae)
@@ -184,7 +184,7 @@ def test_a_number_names_what_was_given() -> None:
         (Quadrants(1, (3, 4)), "of the hidden pixels given 1 quadrant"),
     ):
         vae = plain(pixels=condition.modelled(condition.row_size(D)))
-        assert words in evaluate(Model(ConditionalVAE.like(vae, D, condition)), data.test).protocol
+        assert words in evaluate(Model(ConditionalVAE(vae, D, condition)), data.test).protocol
 
 
 def labels(split: Split, values) -> Split:
@@ -207,14 +207,14 @@ BAD = {
 
 @pytest.mark.parametrize(("change", "words"), BAD.values(), ids=BAD)
 def test_data_that_the_condition_does_not_fit_are_refused(change, words) -> None:
-    model = Model(ConditionalVAE.like(plain(), D, Label(3)))
+    model = Model(ConditionalVAE(plain(), D, Label(3)))
     with pytest.raises(DataError, match=words):
         evaluate(model, change(labelled().test))
 
 
 def test_what_is_not_given_is_asked_for() -> None:
-    model = Model(ConditionalVAE.like(plain(), D, Label(3)))
-    hidden = Model(ConditionalVAE.like(plain(pixels=8), D, Quadrants(1, (3, 4))))
+    model = Model(ConditionalVAE(plain(), D, Label(3)))
+    hidden = Model(ConditionalVAE(plain(pixels=8), D, Quadrants(1, (3, 4))))
     with pytest.raises(DataError, match="conditional on the label"):
         model.decode([[0.0, 0.0]])
     with pytest.raises(DataError, match="pass images of which they are seen as given"):
@@ -231,7 +231,7 @@ def test_what_is_not_given_is_asked_for() -> None:
     with pytest.raises(DataError, match="quadrants are those of images, but arrays is a table"):
         train(TrainConfig(epochs=1, condition="quadrants:1"), Dataset.from_arrays(np.eye(N)))
     with pytest.raises(ConfigError, match=r"prior's output has shape \(3,\)"):
-        ConditionalVAE.like(plain(), D, Label(3), Sequential(Dense(3)))
+        ConditionalVAE(plain(), D, Label(3), Sequential(Dense(3)))
     for text in ("labels", "quadrants", "quadrants:5", "quadrants:1:2", "label:0", "label:x"):
         with pytest.raises(ConfigError):
             parse_condition(text, (4, 4))
@@ -239,7 +239,7 @@ def test_what_is_not_given_is_asked_for() -> None:
 
 def test_a_unit_that_is_cut_out_tells_the_decoder_nothing() -> None:
     for network in (None, prior()):
-        model = Model(ConditionalVAE.like(plain(), D, Label(3), network), seed=1)
+        model = Model(ConditionalVAE(plain(), D, Label(3), network), seed=1)
         cut = without_units(model, np.array([True, False]))
         a, b = cut.decode([[5.0, 0.3], [-5.0, 0.3]], given=1)
         np.testing.assert_array_equal(a, b)

@@ -22,7 +22,7 @@ def test_e220_e222_loss_and_gradients_equal_those_of_pytorch_with_z_itself(cpu64
     normal = torch.distributions.Normal
     plain = VAE.mlp(D, (5,), latent_dim=Z, activation="tanh", samples=K, beta=BETA)
     prior = Sequential(Dense(4), Tanh(), Dense(2 * Z))
-    model = Model(ConditionalVAE.like(plain, D, Label(3), prior), cpu64, seed=2)
+    model = Model(ConditionalVAE(plain, D, Label(3), prior), cpu64, seed=2)
     rng = np.random.default_rng(0)
     labels, eps = rng.integers(0, 3, N), rng.normal(size=(N, K, Z))
     rows = Label(3).rows(rng.uniform(size=(N, D)), labels)

@@ -11,7 +11,7 @@ from scratchvae.errors import CheckpointError, ConfigError
 from scratchvae.latent import ESTIMATORS, FreeBits
 from scratchvae.layers import Dense, ReLU, Sequential, Tanh
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian
-from scratchvae.models import VAE, Model, TwoLayerVAE
+from scratchvae.models import VAE, Model, SecondLayer, TwoLayerVAE
 from scratchvae.runs import RunFolder
 
 X = np.random.default_rng(0).random((5, 16))
@@ -34,7 +34,9 @@ MODELS = {
     ).make_vae(16),
     "categorical": VAE.mlp(16, (8,), likelihood=Categorical(5)),
     "gaussian": VAE.mlp(16, (8,), likelihood=Gaussian(0.3, "identity")),
-    "two layers": TwoLayerVAE.of_dense(16, (8,), (6, 5), units=(3, 2), samples=2),
+    "two layers": TwoLayerVAE(
+        VAE.mlp(16, (8,), latent_dim=3, activation="tanh", samples=2), SecondLayer.mlp(3, 2, (6, 5))
+    ),
     "learned": VAE.mlp(16, (8,), likelihood=LearnedGaussian(True, 0.1), estimator=FreeBits(0.3)),
     **{name: VAE.mlp(16, (8,), samples=4, estimator=kind()) for name, kind in ESTIMATORS.items()},
 }

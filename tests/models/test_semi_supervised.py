@@ -46,7 +46,7 @@ def log_q(params: FlatBuffer, x: np.ndarray) -> np.ndarray:
 def given_label(vae: M2, params: FlatBuffer) -> Model:
     """The conditional model, made anew from the same layers and parameters."""
     plain = VAE.mlp(D, (7,), latent_dim=Z, activation="tanh", beta=vae.beta)
-    model = Model(ConditionalVAE.like(plain, D, Label(C)), get_backend("cpu", "float64"))
+    model = Model(ConditionalVAE(plain, D, Label(C)), get_backend("cpu", "float64"))
     own = {name: a for name, a in params.to_host().items() if not name.startswith("classifier")}
     model.params.load(own)
     return model

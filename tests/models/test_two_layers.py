@@ -8,10 +8,10 @@ from scratchvae import Dataset, TrainConfig, evaluate, load, train
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation import importance_sampled, log_likelihood, without_units
 from scratchvae.evaluation.units import layer_means
-from scratchvae.latent import DoublyReparameterized, ImportanceWeighted
+from scratchvae.latent import DoublyReparameterized, ImportanceWeighted, Planar
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Gaussian
-from scratchvae.models import BoundPosterior, Model, SecondLayer, TwoLayerVAE
+from scratchvae.models import VAE, BoundPosterior, Model, SecondLayer, TwoLayerVAE
 from scratchvae.optim import Adam
 from scratchvae.runs import RunFolder
 from scratchvae.training.step import Batches, TrainingStep
@@ -21,12 +21,17 @@ D, S = 4, 0.7
 
 def linear(first: int, second: int, samples: int = 1) -> TwoLayerVAE:
     """Every network a single dense layer; p(x|z_1) is Gaussian of deviation S."""
-    estimator = ImportanceWeighted()
-    up, down = Sequential(Dense(2 * second)), Sequential(Dense(2 * first))
-    return TwoLayerVAE(
-        D, Sequential(Dense(2 * first)), Sequential(Dense(D)), SecondLayer(up, down, second),
-        Gaussian(S, "identity"), first=first, samples=samples, estimator=estimator,
+    vae = VAE.mlp(
+        D, (), latent_dim=first, likelihood=Gaussian(S, "identity"), samples=samples,
+        estimator=ImportanceWeighted(),
     )  # fmt: skip
+    return TwoLayerVAE(vae, SecondLayer.mlp(first, second, ()))
+
+
+def small(samples: int = 1) -> TwoLayerVAE:
+    """Networks of one hidden layer."""
+    vae = VAE.mlp(9, (7,), latent_dim=3, activation="tanh", samples=samples)
+    return TwoLayerVAE(vae, SecondLayer.mlp(3, 2, (5,)))
 
 
 def log_p(model: Model, first: int, x: np.ndarray) -> np.ndarray:
@@ -84,7 +89,7 @@ def test_e231_images_drawn_from_the_prior_have_the_moments_of_the_closed_form(cp
 
 
 def test_e232_two_workers_compute_the_gradient_of_one(cpu64):
-    vae = TwoLayerVAE.of_dense(9, (7,), (5,), units=(3, 2), samples=2)
+    vae = small(samples=2)
     gradients = []
     rows = np.random.default_rng(0).uniform(size=(11, 9)).astype(np.float32)
     for workers in (1, 2):
@@ -125,16 +130,19 @@ def test_e34_a_second_layers_means_are_those_at_the_means_of_the_first(cpu64):
 
 
 def test_what_does_not_fit_is_refused():
-    model = Model(TwoLayerVAE.of_dense(9, (7,), (5,), units=(3, 2)))
+    model = Model(small())
     with pytest.raises(ConfigError, match="none can be cut out"):
         without_units(model, np.zeros(5, bool))
     with pytest.raises(ConfigError, match="has two stochastic layers: take a model with one"):
         BoundPosterior(model.vae, model.params, np.zeros((1, 9)), np.ones(9), 1)
-    up, down = Sequential(Dense(4)), Sequential(Dense(6))
-    parts = Sequential(Dense(6)), Sequential(Dense(9))
+    up, down, plain = Sequential(Dense(4)), Sequential(Dense(6)), VAE.mlp(9, latent_dim=3)
     with pytest.raises(ConfigError, match=r"network 'down' has shape \(6,\), but its"):
-        TwoLayerVAE(9, Sequential(Dense(4)), parts[1], SecondLayer(up, down, 2), first=2)
+        TwoLayerVAE(VAE.mlp(9, latent_dim=2), SecondLayer(up, down, 2))
     with pytest.raises(ConfigError, match="at least one unit each, not 3 and 0"):
-        TwoLayerVAE(9, *parts, SecondLayer(up, down, 0), first=3)
+        TwoLayerVAE(plain, SecondLayer(up, down, 0))
     with pytest.raises(ConfigError, match="choose monte-carlo or iwae"):
-        TwoLayerVAE(9, *parts, SecondLayer(up, down, 2), first=3, estimator=DoublyReparameterized())
+        TwoLayerVAE(plain.with_estimator(DoublyReparameterized()), SecondLayer(up, down, 2))
+    with pytest.raises(ConfigError, match="takes the place of a flow"):
+        TwoLayerVAE(VAE.mlp(9, latent_dim=3, flow=Planar()), SecondLayer(up, down, 2))
+    with pytest.raises(ConfigError, match="initialization 'zeros' is not one of"):
+        SecondLayer.mlp(3, 2, init="zeros")

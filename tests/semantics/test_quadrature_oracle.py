@@ -139,7 +139,7 @@ def test_e50_e59_the_weighted_bound_is_its_integral_and_rises_to_log_p_of_x(cpu6
 def test_e220_e221_the_conditional_bound_and_its_gap_add_up_to_log_p_of_x_given_c(cpu64):
     """z itself, not u: NumPy's networks and SciPy's densities, over the plane of z."""
     condition, hidden = Label(3), 7
-    vae = ConditionalVAE.like(
+    vae = ConditionalVAE(
         VAE.mlp(D, (hidden,), latent_dim=2, activation="tanh", init="torch"), D, condition,
         Sequential(Dense(5), Tanh(), Dense(4)),
     )  # fmt: skip
