@@ -451,7 +451,7 @@ def test_e252_given_a_label_that_moves_images_the_gaps_are_those_without_it(prio
     x, labels = SLANTED.images(8), np.arange(8) % 2
     plain = SLANTED.model(0.3)
     moves, means, s = np.array([[0.5] * D, [-1.0] * D]), np.array([[0.2, -1.0], [2.0, 0.7]]), 1.5
-    model = Model(ConditionalVAE.like(plain.vae, D, Label(2), prior), CPU)
+    model = Model(ConditionalVAE(plain.vae, D, Label(2), prior), CPU)
     arrays = plain.params.to_host()
     W = arrays["decoder.0.W"]
     if prior is not None:
