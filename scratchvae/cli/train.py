@@ -70,13 +70,18 @@ def run(args: argparse.Namespace) -> int:
     bk = open_backend(args, config.dtype)
     prepared = prepare(config, dataset)  # all that can be wrong with them is found before a folder
     metadata = run_metadata(prepared, bk, args.data_dir, args.checkpoint_every, not args.no_figures)
-    with results_folder(args.out, re.sub(r"\W+", "-", Path(dataset.name).stem)) as out:
+    with results_folder(args.out, run_stem(dataset.name)) as out:
         folder = RunFolder.create(out, metadata)
         where = (config.data, args.data_dir and str(args.data_dir))
         note = partial(print_message, quiet=args.quiet)
         exchange = lead_training(args.ranks, prepared, bk, where, note)
         training = train_in_folder(prepared, folder, bk, args.quiet, exchange=exchange)
     return report(args, out, prepared.config, training)
+
+
+def run_stem(data: str) -> str:
+    """What the name of a run's folder begins with: that of its data, in letters that files have."""
+    return re.sub(r"\W+", "-", Path(data).stem).strip("-") or "data"
 
 
 def with_pieces(config: TrainConfig) -> TrainConfig:

@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         "--data",
         default=d.data,
-        help=f"{', '.join(DATASETS)}, a .npy, .npz, IDX "
-        "or CSV file, or a folder of PNG or JPEG files",
+        help=f"{', '.join(DATASETS)}, a .npy, .npz, IDX or CSV file, a folder of PNG, JPEG or "
+        ".npy files, or a quoted pattern of .npy files: 'shards/*.npy'",
     )
     parser.add_argument("--image-shape", type=int, nargs="+", default=[], metavar="SIZE",
                         help="height and width of flattened images, and their channels "

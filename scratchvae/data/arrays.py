@@ -5,14 +5,26 @@ imported: what they hand over is told by its methods.
 """
 
 import math
+import mmap
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Real
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scratchvae.data.mapped import (
+    FileRows,
+    Images,
+    Index,
+    MappedRows,
+    blocks,
+    range_of_blocks,
+    read_file,
+)
 from scratchvae.data.reading import Reading
 from scratchvae.errors import DataError
 from scratchvae.types import Values
@@ -30,13 +42,23 @@ class Pixels(NamedTuple):
     guessed.
     """
 
-    parts: list[Array]
+    parts: list[Images]
     max_level: int | None
     image_shape: tuple[int, ...] | None
     notes: list[str]
 
 
 # ---- numbers ------------------------------------------------------------------------------------
+
+
+def as_images(value: object, what: str) -> tuple[Images, tuple[str, ...]]:
+    """As :func:`as_numbers`; but rows that lie in files stay there.
+
+    So do those of a whole .npy file, which ``np.load`` has mapped.
+    """
+    if isinstance(value, np.memmap) and is_whole_file(value):
+        return FileRows([read_file(Path(str(value.filename)))]), ()
+    return (value, ()) if isinstance(value, MappedRows) else as_numbers(value, what)
 
 
 def as_numbers(value: object, what: str) -> tuple[Array, tuple[str, ...]]:
@@ -70,6 +92,12 @@ def as_numbers(value: object, what: str) -> tuple[Array, tuple[str, ...]]:
     return array, names
 
 
+def is_whole_file(value: "np.memmap[Any, Any]") -> bool:
+    """Whether ``value`` is what ``np.load(path, mmap_mode="r")`` returns, and no part of it."""
+    whole = isinstance(getattr(value, "base", None), mmap.mmap) and value.mode == "r"
+    return whole and Path(str(value.filename)).suffix == ".npy"
+
+
 def on_host(value: Values) -> Values:
     """``value`` as NumPy can read it: tensors are detached, device arrays copied to the host."""
     for method in ("detach", "cpu", "to_numpy", "toarray"):
@@ -94,7 +122,7 @@ def numbers_of(array: Array, what: str) -> Array:
 # ---- pixels -------------------------------------------------------------------------------------
 
 
-def as_pixels(arrays: Sequence[Array], named: bool, reading: Reading, what: str) -> Pixels:
+def as_pixels(arrays: Sequence[Images], named: bool, reading: Reading, what: str) -> Pixels:
     """Convert the arrays (one, or train and test) to (N, D) uint8 or float32, all by the same rule.
 
     ``named``: the columns have names, so the rows are a table unless ``reading`` says otherwise
@@ -105,7 +133,7 @@ def as_pixels(arrays: Sequence[Array], named: bool, reading: Reading, what: str)
     Raises DataError for ranks, shapes, dtypes and ranges that neither images nor tables have.
     """
     shape, notes = image_shape_of(arrays, named, reading, what)
-    flat = [array.reshape(len(array), -1) for array in arrays]
+    flat = [flattened(array) for array in arrays]
     kinds = {"float" if array.dtype.kind == "f" else "whole" for array in flat}
     if len(kinds) > 1:
         raise DataError(
@@ -145,15 +173,44 @@ def as_pixels(arrays: Sequence[Array], named: bool, reading: Reading, what: str)
                 f"{high} means white, say --full-scale {high}"
             )
     if scale > 255:
-        return Pixels([as_float32(array / scale, what) for array in flat], None, shape, notes)
-    return Pixels([np.array(array, np.uint8) for array in flat], scale, shape, notes)
+        return Pixels(as_float32(flat, scale, what), None, shape, notes)
+    return Pixels([each_row(to_levels, array, np.uint8) for array in flat], scale, shape, notes)
+
+
+def flattened(array: Images) -> Images:
+    """Images (N, …) as (N, D)."""
+    return array.flat() if isinstance(array, FileRows) else array[:].reshape(len(array), -1)
+
+
+def each_row(function: Callable[[Array], Array], array: Images, dtype: Values) -> Images:
+    """``function``, which keeps the order of numbers, of all rows, perhaps when they are read."""
+    if not isinstance(array, MappedRows):
+        return function(array)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        low, high = function(np.array([array.bounds], array.dtype))[0].tolist()
+    return array.made(partial(_of_rows, function), dtype, (low, high))
+
+
+def _of_rows(function: Callable[[Array], Array], rows: Array, numbers: Index) -> Array:
+    return function(rows)
+
+
+def to_levels(array: Array) -> Array:
+    """Whole numbers up to 255 as uint8."""
+    return np.array(array, np.uint8)
+
+
+def to_floats(divisor: float, array: Array) -> Array:
+    """array / divisor as float32."""
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is reported
+        return np.array(array / divisor, dtype=np.float32, order="C")
 
 
 def as_floats(
-    flat: list[Array], shape: tuple[int, ...] | None, reading: Reading, notes: list[str], what: str
+    flat: list[Images], shape: tuple[int, ...] | None, reading: Reading, notes: list[str], what: str
 ) -> Pixels:
     """Arrays (N, D) as float32, divided by ``reading.full_scale`` if one is set."""
-    parts = [as_float32(array / (reading.full_scale or 1), what) for array in flat]
+    parts = as_float32(flat, reading.full_scale or 1, what)
     low, high = range_of(parts)
     if max(-low, high) > LARGE:
         remedy = (
@@ -169,7 +226,7 @@ def as_floats(
 
 
 def image_shape_of(
-    arrays: Sequence[Array], named: bool, reading: Reading, what: str
+    arrays: Sequence[Images], named: bool, reading: Reading, what: str
 ) -> tuple[tuple[int, ...] | None, list[str]]:
     """The shape of one image, or None for the rows of a table; and a note if it was guessed.
 
@@ -185,7 +242,7 @@ def image_shape_of(
                 f"{what}: an array of shape {array.shape}; expected (N, H, W) or (N, H, W, C) for "
                 f"images, (N, D) for flattened images and tables. Reshape it."
             )
-        if array.size == 0:
+        if 0 in array.shape:
             raise DataError(f"{what}: is empty: an array of shape {array.shape}")
     shapes = sorted({array.shape[1:] for array in arrays})
     if len(shapes) != 1:
@@ -231,19 +288,19 @@ def without_one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[:2] if shape[2:] == (1,) else shape
 
 
-def range_of(arrays: Sequence[Array]) -> tuple[float, float]:
+def range_of(arrays: Sequence[Images]) -> tuple[float, float]:
     """The smallest and the largest value, as Python numbers; both NaN if the arrays hold a NaN."""
-    low = [array.min().item() for array in arrays]
-    high = [array.max().item() for array in arrays]
-    return min(low), max(high)
+    return range_of_blocks(
+        np.array(array.range) if isinstance(array, MappedRows) else array for array in arrays
+    )
 
 
-def as_float32(array: Array, what: str) -> NDArray[np.float32]:
-    """``array`` as float32; raises DataError for values that are not finite in float32."""
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is reported
-        values = np.array(array, dtype=np.float32, order="C")
-    require_finite(values, what)
-    return values
+def as_float32(arrays: Sequence[Images], divisor: float, what: str) -> list[Images]:
+    """The arrays / divisor as float32; raises DataError for values that are not finite then."""
+    parts = [each_row(partial(to_floats, divisor), array, np.float32) for array in arrays]
+    for part in parts:
+        require_finite(part, what)
+    return parts
 
 
 def require_array(array: object, what: str) -> None:
@@ -254,17 +311,34 @@ def require_array(array: object, what: str) -> None:
         raise DataError(f"{what} are a masked array; fill what is masked, or leave it out")
 
 
-def require_finite(images: NDArray[np.floating], what: str) -> None:
+def require_finite(images: Images, what: str) -> None:
     """Raise DataError if ``images`` hold NaN or infinity; it gives their number and first index."""
-    finite = np.isfinite(images)
-    if finite.all():
+    if isinstance(images, MappedRows) and np.isfinite(images.bounds).all():
         return
-    count = images.size - int(np.count_nonzero(finite))
-    first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), finite.shape))
+    found = first_that(images, lambda block: ~np.isfinite(block))
+    if found is None:
+        return
+    count, first, value = found
     raise DataError(
-        f"{what}: {count} of {images.size} values are NaN or infinite as float32, the first at "
-        f"index {first} ({images[first]}). Repair or drop these images."
+        f"{what}: {count} of {math.prod(images.shape)} values are NaN or infinite as float32, the "
+        f"first at index {first} ({value}). Repair or drop these images."
     )
+
+
+def first_that(
+    images: Images, test: Callable[[Array], Array]
+) -> tuple[int, tuple[int, ...], float] | None:
+    """For how many values ``test`` is true, and index and value of the first; None if for none."""
+    count, value = 0, 0.0
+    first: tuple[int, ...] = ()
+    for start, block in blocks(images):
+        true = test(block)
+        here = int(np.count_nonzero(true))
+        if here and not count:
+            index = tuple(int(i) for i in np.unravel_index(int(np.argmax(true)), true.shape))
+            first, value = (start + index[0], *index[1:]), block[index]
+        count += here
+    return (count, first, value) if count else None
 
 
 # ---- labels -------------------------------------------------------------------------------------

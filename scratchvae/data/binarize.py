@@ -4,18 +4,23 @@ Numbers measured under different protocols differ by tens of nats on MNIST, so e
 number carries :func:`describe`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream, fill_uniform
+from scratchvae.data.arrays import range_of
 from scratchvae.data.dataset import (
     Split,
     require_protocol,
     require_unit_interval,
     stream_of,
 )
+from scratchvae.data.mapped import Images, Index, MappedRows
 from scratchvae.errors import ConfigError, DataError
 
 BLOCK = 1 << 20  # uniforms drawn at a time: 8 MiB, however many images there are
@@ -46,11 +51,10 @@ def binarize(split: Split, protocol: str, *, seed: int = 0, lane: int = 0) -> Sp
     if protocol == "threshold":
         # 2k > max_level without leaving uint8: k > floor(max_level / 2) is the same, k being whole
         half = 0.5 if split.max_level is None else split.max_level // 2
-        pixels = (split.images > half).view(np.uint8)
-        require_both_values(pixels, split)
-        return Split(pixels, split.labels, 1, protocol)
-    pixels = bernoulli(split, stream_of(seed, Purpose.STATIC, lane))
-    return Split(pixels, split.labels, 1, protocol, seed)
+        require_both_values(split, half)
+        return Split(made(partial(above, half), split.images), split.labels, 1, protocol)
+    draw = partial(drawn, split.max_level, stream_of(seed, Purpose.STATIC, lane))
+    return Split(made(draw, split.images), split.labels, 1, protocol, seed)
 
 
 def require_binarized(split: Split, protocol: str, seed: int) -> None:
@@ -70,23 +74,48 @@ def bernoulli(split: Split, stream: Stream, block: int = BLOCK) -> NDArray[np.ui
     Element e of the flattened images uses word e of ``stream``; ``block``, the images drawn at a
     time, bounds the memory without changing a bit.
     """
-    source = split.images.reshape(-1)
-    pixels = np.empty(source.size, dtype=np.uint8)
-    u = np.empty(min(block, source.size))
-    for start in range(0, source.size, block):
-        part = slice(start, min(start + block, source.size))
-        here = u[: part.stop - part.start]
-        fill_uniform(here, stream, position=start)
-        # float32, as the model sees it: the same greys give the same bits however they are stored
-        x = source[part] if split.max_level is None else source[part] / np.float32(split.max_level)
-        np.less(here, x, out=pixels[part].view(np.bool_))
-    return pixels.reshape(split.images.shape)
+    return drawn(split.max_level, stream, split.images[:], np.arange(len(split)), block)
 
 
-def require_both_values(pixels: NDArray[np.uint8], split: Split) -> None:
-    """Raise DataError if a threshold has turned grey images all black or all white."""
-    if pixels.size and pixels.min() == pixels.max() and np.ptp(split.images) > 0:
-        left = "white" if pixels.any() else "black"
+def drawn(
+    max_level: int | None, stream: Stream, images: NDArray, numbers: Index, block: int = BLOCK
+) -> NDArray[np.uint8]:
+    """As :func:`bernoulli`, of the images (n, D) that have these numbers in the whole split."""
+    pixels = np.empty(images.shape, dtype=np.uint8)
+    u = np.empty(min(block, images.size))
+    cuts = {0, len(images), *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist()}
+    for first, end in pairwise(sorted(cuts)):  # images that follow each other
+        source, found = images[first:end].reshape(-1), pixels[first:end].reshape(-1)
+        position = int(numbers[first]) * images.shape[1]
+        for start in range(0, source.size, block):
+            part = slice(start, min(start + block, source.size))
+            here = u[: part.stop - part.start]
+            fill_uniform(here, stream, position=position + start)
+            # float32, as a model sees it: the same greys give the same bits however they are stored
+            x = source[part] if max_level is None else source[part] / np.float32(max_level)
+            np.less(here, x, out=found[part].view(np.bool_))
+    return pixels
+
+
+def above(half: float, images: NDArray, numbers: Index) -> NDArray[np.uint8]:
+    """1 where a pixel exceeds ``half``, else 0."""
+    return (images > half).view(np.uint8)
+
+
+def made(function: Callable[[NDArray, Index], NDArray], images: Images) -> Images:
+    """Binary pixels, now or, of images in files, whenever they are read."""
+    if isinstance(images, MappedRows):
+        return images.made(function, np.uint8, (0, 1))
+    return function(images, np.arange(len(images)))
+
+
+def require_both_values(split: Split, half: float) -> None:
+    """Raise DataError if a threshold turns grey images all black or all white."""
+    if not len(split):
+        return
+    low, high = range_of([split.images])
+    if low < high and (low > half) == (high > half):
+        left = "white" if low > half else "black"
         low, high = split.range
         raise DataError(
             f"a threshold of 1/2 leaves every pixel {left}: the grey values lie from {low:g} to "

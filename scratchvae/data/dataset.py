@@ -8,24 +8,29 @@ import hashlib
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data.arrays import (
+    as_images,
     as_labels,
-    as_numbers,
     as_pixels,
+    first_that,
+    range_of,
     require_array,
     require_finite,
 )
+from scratchvae.data.mapped import Images, MappedRows, blocks, chosen
 from scratchvae.data.reading import Reading, choose_test_rows, is_whole
 from scratchvae.errors import ConfigError, DataError, did_you_mean
 from scratchvae.types import Values
 
 PROTOCOLS = ("none", "threshold", "dynamic", "static")  # of binarization, see data.binarize
+SAMPLED = 1000  # rows by which two copies of files are compared
 FEW = 1000  # images by which the ground of a data set is judged: black, or none
 
 
@@ -33,8 +38,9 @@ FEW = 1000  # images by which the ground of a data set is judged: black, or none
 class Split:
     """Images (or rows of a table) and, if known, their labels.
 
-    ``images``: (N, D), uint8 levels or float32 values. ``max_level``: a uint8 pixel k means the
-    grey value k / max_level; None if the images are float32, whose values are the grey values.
+    ``images``: (N, D), uint8 levels or float32 values, in memory or in files. ``max_level``: a
+    uint8 pixel k means the grey value k / max_level; None if the images are float32, whose values
+    are the grey values.
     ``labels``: (N,) int64 from 0, with −1 for an image without a label; or None.
     ``binarized``: the protocol under which a model sees the images, one of ``PROTOCOLS``.
     :func:`~scratchvae.data.binarize` sets it, and ``static_seed``, the seed of a static draw.
@@ -45,7 +51,7 @@ class Split:
     that are not finite; ConfigError for an unknown protocol.
     """
 
-    images: NDArray
+    images: Images
     labels: NDArray[np.int64] | None
     max_level: int | None
     binarized: str = "none"
@@ -53,7 +59,9 @@ class Split:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        require_array(images, "a split's images")
+        mapped = isinstance(images, MappedRows)
+        if not mapped:
+            require_array(images, "a split's images")
         if images.ndim != 2:
             raise DataError(f"a split's images have the shape (N, D), not {images.shape}")
         if self.max_level is not None:
@@ -65,10 +73,12 @@ class Split:
             )
         if self.max_level is None:
             require_finite(images, "a split's images")
-        elif int(images.max(initial=0)) > self.max_level:
-            raise DataError(
-                f"max_level={self.max_level} cannot be: the brightest pixel is {int(images.max())}"
-            )
+        else:
+            most = int(largest_possible(images))
+            if most > self.max_level:
+                raise DataError(
+                    f"max_level={self.max_level} cannot be: the brightest pixel is {most}"
+                )
         if labels is not None:
             require_array(labels, "a split's labels")
             if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
@@ -82,7 +92,8 @@ class Split:
                     f"and −1 for an image without one"
                 )
         self._check_protocol()
-        object.__setattr__(self, "images", np.ascontiguousarray(images))
+        if not mapped:
+            object.__setattr__(self, "images", np.ascontiguousarray(images))
 
     def _check_protocol(self) -> None:
         require_protocol(self.binarized)
@@ -111,16 +122,17 @@ class Split:
 
     def values(self, rows: Values = slice(None)) -> NDArray[np.float32]:
         """A copy of the grey values of ``rows`` (a slice or an index array): (n, D) float32."""
-        chosen = self.images[rows]
+        found = self.images[rows]
         if self.max_level is None:
-            return np.array(chosen, dtype=np.float32)
-        return np.divide(chosen, np.float32(self.max_level), dtype=np.float32)
+            return np.array(found, dtype=np.float32)
+        return np.divide(found, np.float32(self.max_level), dtype=np.float32)
 
     @property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest grey value."""
+        low, high = range_of([self.images])
         scale = self.max_level or 1
-        return float(self.images.min() / scale), float(self.images.max() / scale)
+        return low / scale, high / scale
 
     def spread(self) -> float:
         """The root mean square of x − (mean image), over all images and pixels.
@@ -139,7 +151,7 @@ class Split:
     def take(self, index: Values) -> "Split":
         """The images (and labels) selected by ``index``: a slice, an index array or a mask."""
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, images=self.images[index], labels=labels)
+        return replace(self, images=chosen(self.images, index), labels=labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +178,6 @@ class Dataset:
     feature_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     colormap: str = ""
-    fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
         name, train, test = self.name, self.train, self.test
@@ -198,7 +209,6 @@ class Dataset:
             raise DataError(f"{name}: {len(self.feature_names)} names for {features} features")
         if not self.colormap:
             object.__setattr__(self, "colormap", default_colormap(train))
-        object.__setattr__(self, "fingerprint", fingerprint(train, test))
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.row_shape))
@@ -206,6 +216,21 @@ class Dataset:
         return (
             f"<Dataset {self.name!r}: {len(self.train)} training and {len(self.test)} test {what}>"
         )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex), on every machine the same, of images in memory or in files."""
+        return fingerprint(self.train, self.test)
+
+    @property
+    def in_files(self) -> bool:
+        """Whether the images stay in their files and are read when they are asked for."""
+        return isinstance(self.train.images, MappedRows)
+
+    def sampled(self) -> str:
+        """As :attr:`fingerprint`, of about a thousand rows of each part, evenly spread."""
+        parts = (self.train, self.test)
+        return fingerprint(*(s.take(slice(None, None, -(-len(s) // SAMPLED))) for s in parts))
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -233,7 +258,9 @@ class Dataset:
         table. They may be NumPy arrays of booleans, integers or floats of any size, nested lists,
         DataFrames (column names are kept) or tensors; with ``channels_first``, images are
         (N, C, H, W). ``labels``, ``test_labels``: (N,) whole numbers from 0, −1 for an image
-        without a label, or strings; or None. All are copied.
+        without a label, or strings; or None. All are copied, but for what
+        ``np.load("images.npy", mmap_mode="r")`` returns, whose rows stay in the file and are read
+        when they are needed (docs/scaling.md).
 
         In images, whole numbers 0..255 are grey levels out of 255 (out of 1 if none exceeds 1),
         and booleans are 0 and 1; floats and the numbers of a table are taken as they are. Guesses
@@ -253,12 +280,12 @@ class Dataset:
         reading = Reading(shape, full_scale, split, colormap=colormap)
         given = [train] if test is None else [train, test]
         titles = [name] if test is None else [f"{name}, train part", f"{name}, test part"]
-        read = [as_numbers(value, title) for value, title in zip(given, titles, strict=True)]
+        read = [as_images(value, title) for value, title in zip(given, titles, strict=True)]
         arrays, names = [array for array, _ in read], read[0][1]
         if any(other != names for _, other in read):
             raise DataError(f"{name}: train and test have columns of different names")
         if channels_first:
-            arrays = [np.moveaxis(a, 1, -1) if a.ndim == 4 else a for a in arrays]
+            arrays = [channels_last(array, name) for array in arrays]
         pixels = as_pixels(arrays, bool(names), reading, name)
         known, class_names = as_labels(
             [labels] if test is None else [labels, test_labels],
@@ -288,6 +315,13 @@ class Dataset:
         )
 
 
+def largest_possible(images: Images) -> float:
+    """A number that no value exceeds: the largest or, of images in files, a known one."""
+    if isinstance(images, MappedRows):
+        return images.bounds[1]
+    return float(images.max(initial=0))
+
+
 def require_protocol(protocol: str) -> None:
     """Raise ConfigError, suggesting the nearest name, unless ``protocol`` is one of PROTOCOLS."""
     if protocol in PROTOCOLS:
@@ -303,6 +337,16 @@ def require_max_level(max_level: object) -> int:
     if not is_whole(max_level, 1) or max_level > 255:
         raise DataError(f"max_level={max_level!r} cannot be: a whole number from 1 to 255, or None")
     return int(max_level)
+
+
+def channels_last(array: Images, what: str) -> Images:
+    """Images (N, C, H, W) as (N, H, W, C), all others as they are.
+
+    ``DataError`` for images in files, which only their owner can save so.
+    """
+    if isinstance(array, MappedRows):
+        raise DataError(f"{what}: images that stay in their file have channels last: save them so")
+    return np.moveaxis(array, 1, -1) if array.ndim == 4 else array
 
 
 def require_image_shape(shape: object, name: str) -> tuple[int, ...] | None:
@@ -340,10 +384,11 @@ def fingerprint(*splits: Split) -> str:
             if array is None:
                 digest.update(b"none;")
                 continue
-            if sys.byteorder == "big":
-                array = array.astype(array.dtype.newbyteorder("<"))
             digest.update(f"{array.dtype.newbyteorder('<').str} {array.shape};".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            for _, block in blocks(array):
+                if sys.byteorder == "big":
+                    block = block.astype(block.dtype.newbyteorder("<"))
+                digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 
 
@@ -355,15 +400,17 @@ def require_unit_interval(split: Split, name: str) -> None:
     """
     if split.max_level is not None:
         return  # k / max_level with 0 <= k <= max_level: a Split has checked it
-    outside = ~((split.images >= 0) & (split.images <= 1))
-    if not outside.any():
+    images = split.images
+    if isinstance(images, MappedRows) and images.bounds[0] >= 0 and images.bounds[1] <= 1:
         return
-    count = int(np.count_nonzero(outside))
-    image, pixel = divmod(int(np.argmax(outside)), outside.shape[1])
+    found = first_that(images, lambda block: ~((block >= 0) & (block <= 1)))
+    if found is None:
+        return
+    count, (image, pixel), value = found
     raise DataError(
-        f"{name}: {count} of {outside.size} pixels lie outside [0, 1], the first in image {image}, "
-        f"pixel {pixel} (value {split.images[image, pixel]:g}). Grey values between 0 and 1 are "
-        f"needed here: rescale the images, store them as uint8, or use a Gaussian likelihood."
+        f"{name}: {count} of {math.prod(images.shape)} pixels lie outside [0, 1], the first in "
+        f"image {image}, pixel {pixel} (value {value:g}). Grey values between 0 and 1 are needed "
+        f"here: rescale the images, store them as uint8, or use a Gaussian likelihood."
     )
 
 

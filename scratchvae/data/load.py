@@ -13,13 +13,13 @@ from scratchvae.data.mirrors import ARCHIVES
 from scratchvae.data.mnist import load_archive
 from scratchvae.data.reading import Reading
 from scratchvae.data.sprites import load_sprites
-from scratchvae.data.user_files import load_file
+from scratchvae.data.user_files import is_pattern, load_file
 from scratchvae.errors import DataError, did_you_mean
 
 DATASETS = ("digits", "sprites", "mnist", "fashion-mnist")
 KINDS = (
-    f"there are: {', '.join(DATASETS)}; the path of a .npy, .npz, IDX or CSV file of your own, or "
-    f"of a folder of PNG or JPEG files, works too"
+    f"there are: {', '.join(DATASETS)}; the path of a .npy, .npz, IDX or CSV file of your own, "
+    f"of a folder of PNG, JPEG or .npy files, or a pattern as shards/*.npy, works too"
 )
 
 
@@ -34,7 +34,9 @@ def load_dataset(
     """Load a named data set (one of DATASETS), or a file or folder of your own.
 
     Images are .npy, .npz or IDX files, or a folder of PNG or JPEG files; tables are .csv, .tsv or
-    .txt files. ``reading`` settles what the files leave open, such as the shape of an image.
+    .txt files. Several .npy files, of a folder or a pattern such as ``shards/*.npy``, and one of a
+    gigabyte or more, stay where they are, and their rows are read when they are needed.
+    ``reading`` settles what the files leave open, such as the shape of an image.
 
     ``digits`` and ``sprites`` need neither files nor network. ``mnist`` and ``fashion-mnist`` are
     looked for in ``data_dir`` (default: the folder in SCRATCHVAE_DATA), then in the cache, and
@@ -59,7 +61,8 @@ def load_dataset(
             named = load_archive(ARCHIVES[source], data_dir, download=download, quiet=quiet)
         return replace(named, colormap=reading.colormap or named.colormap)
     path = Path(os.path.expanduser(source))
-    if isinstance(source, str) and not looks_like_a_path(source) and not os.path.exists(path):
+    known = looks_like_a_path(os.fspath(source)) or os.path.exists(path) or is_pattern(path)
+    if isinstance(source, str) and not known:
         raise unknown_name(source)
     return load_file(path, reading)
 

@@ -55,6 +55,25 @@ def read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, NDArray], l
 
 def read_array(stream: Bytes, size: int, path: Path) -> NDArray:
     """The array in ``size`` bytes of .npy; its header must agree with the size."""
+    shape, fortran, dtype = read_layout(stream, size, path)
+    count = math.prod(shape) * dtype.itemsize
+    require_size(count, None, path)
+    data = read_exactly(stream, count, path)
+    if dtype.kind == "b":  # NumPy would take any byte but 0 for a 1
+        largest = int(np.frombuffer(data, dtype=np.uint8).max())
+        if largest > 1:
+            raise DataError(
+                f"{path}: holds the byte {largest} where only 0 and 1 can be (bool); it is "
+                f"damaged. Write the file again."
+            )
+    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def read_layout(stream: Bytes, size: int, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, whether in Fortran order, dtype) of the numbers that follow in ``size`` bytes.
+
+    ``DataError`` if there are none, other than plain numbers, or more or fewer than declared.
+    """
     shape, fortran, dtype = read_header(stream, path)
     if dtype.hasobject:
         raise DataError(
@@ -69,18 +88,11 @@ def read_array(stream: Bytes, size: int, path: Path) -> NDArray:
             f"most {MAX_BYTES} bytes are read, and the file is damaged or should be split"
         )
     count = math.prod(shape) * dtype.itemsize
-    require_size(count, size - stream.tell(), path)
+    if size - stream.tell() != count:
+        require_size(count, size - stream.tell(), path)
     if count == 0:
         raise DataError(f"{path}: is empty: its header declares the shape {shape}")
-    data = read_exactly(stream, count, path)
-    if dtype.kind == "b":  # NumPy would take any byte but 0 for a 1
-        largest = int(np.frombuffer(data, dtype=np.uint8).max())
-        if largest > 1:
-            raise DataError(
-                f"{path}: holds the byte {largest} where only 0 and 1 can be (bool); it is "
-                f"damaged. Write the file again."
-            )
-    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    return shape, fortran, dtype
 
 
 def read_header(stream: Bytes, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:

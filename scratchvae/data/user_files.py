@@ -1,5 +1,6 @@
-"""A user's own images: a .npy, .npz, IDX or CSV file, or a folder of pictures, as a Dataset."""
+"""A user's own images: .npy, .npz, IDX or CSV files, or a folder of pictures, as a Dataset."""
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.files import open_binary
 from scratchvae.data.idx import read_idx
+from scratchvae.data.mapped import FileRows, read_file
 from scratchvae.data.npy import read_npy, read_npz
 from scratchvae.data.pictures import read_folder
 from scratchvae.data.reading import Reading
@@ -29,6 +31,8 @@ ONE_OF_EACH = (  # of each line at most one array: two would leave it open which
     (*LABEL_KEYS, "y_test"),
 )
 DEFAULT = Reading()
+LARGE = 1 << 30  # bytes from which a .npy file is not read as a whole
+NPY = ".npy"
 ALL_KEYS = (*TRAIN_KEYS, *TEST_KEYS, "y_train", "y_test", *SINGLE_KEYS, *LABEL_KEYS)
 
 
@@ -37,11 +41,19 @@ def load_file(path: Path, reading: Reading = DEFAULT) -> Dataset:
 
     A folder holds PNG and JPEG files (:func:`read_folder`), a .csv, .tsv or .txt file a table
     (:func:`read_table`), a .npy, .npz or IDX file arrays, read as :meth:`Dataset.from_arrays`
-    says. If there is no test part, ``reading.split`` chooses a tenth of the images for it, and a
-    note says which.
+    says. The images of a .npy file of a gigabyte or more stay there and are read when they are
+    needed, as do those of several .npy files: all of a folder, or those whose names fit a pattern
+    such as ``shards/*.npy``, in the order of their names. If there is no test part,
+    ``reading.split`` chooses a tenth of the images for it, and a note says which.
 
     Raises DataError for any other file.
     """
+    several = shards_of(path)
+    if several:
+        data = from_arrays([FileRows([read_file(each) for each in several])], [None], path, reading)
+        first, last = several[0].name, several[-1].name
+        note = f"{path}: the images of {len(several)} files, from {first} to {last}, stay in them"
+        return replace(data, notes=(note, *data.notes))
     if os.path.isdir(path):  # Path's question raises for a name that is too long
         folder = read_folder(path)
         data = from_arrays(folder.images, folder.labels, path, reading)
@@ -53,17 +65,46 @@ def load_file(path: Path, reading: Reading = DEFAULT) -> Dataset:
     with open_binary(path) as stream:
         magic = stream.read(6)
     if magic == b"\x93NUMPY":
-        return from_arrays([read_npy(path)], [None], path, reading)
+        large = os.path.getsize(path) >= LARGE
+        images = FileRows([read_file(path)]) if large else read_npy(path)
+        return from_arrays([images], [None], path, reading)
     if magic[:2] == b"PK":
         return from_npz(path, reading)
     if magic[:2] in (b"\0\0", b"\x1f\x8b"):
-        images = read_idx(path, rank=3).array
-        return from_arrays([images], [idx_labels_beside(path)], path, reading)
+        levels = read_idx(path, rank=3).array
+        return from_arrays([levels], [idx_labels_beside(path)], path, reading)
     raise DataError(
         f"{path}: neither .npy, .npz nor IDX (it begins with {magic.hex(' ') or 'nothing'}), nor "
         f"named as a table (.csv, .tsv, .txt); save the images with np.save, shape (N, H, W) or "
         f"(N, D), or name their folder"
     )
+
+
+def shards_of(path: Path) -> list[Path]:
+    """The .npy files of a folder without pictures, or whose names fit a pattern, by name; or [].
+
+    ``DataError`` for a pattern that fits no file, or one of another kind.
+    """
+    if is_pattern(path):
+        found = [Path(name) for name in glob.glob(str(path))]
+        if not found:
+            raise DataError(f"{path}: there is no file of such a name; check the pattern")
+        other = next((each for each in found if each.suffix.lower() != NPY), None)
+        if other is not None:
+            raise DataError(f"{other}: is no .npy file, but fits {path}: a pattern names shards")
+    elif os.path.isdir(path):
+        entries = [each for each in path.iterdir() if not each.name.startswith(".")]
+        found = [each for each in entries if each.suffix.lower() == NPY]
+        if len(found) < len(entries):  # pictures, with their own notes and errors
+            return []
+    else:
+        return []
+    return sorted(found, key=lambda each: each.name)
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path that does not exist has the ``*``, ``?`` or ``[…]`` of a pattern."""
+    return glob.has_magic(str(path)) and not os.path.exists(path)
 
 
 def from_arrays(

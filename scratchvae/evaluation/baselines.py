@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.data import Split
+from scratchvae.data.mapped import blocks
 from scratchvae.errors import ConfigError
 from scratchvae.evaluation.nll import Float64, Score, draw_z
 from scratchvae.likelihoods import ContinuousBernoulli, GaussianLikelihood
@@ -21,10 +22,12 @@ def histogram_nll(train: Split, split: Split) -> Float64:
         raise ConfigError("a histogram needs pixels of whole levels, the same in both splits")
     levels, pixels = train.max_level + 1, train.images.shape[1]
     counts = np.ones((levels, pixels))
-    for level in range(levels):
-        counts[level] += np.count_nonzero(train.images == level, axis=0)
+    for _, block in blocks(train.images):
+        for level in range(levels):
+            counts[level] += np.count_nonzero(block == level, axis=0)
     nll = -np.log(counts / (len(train) + levels))
-    return nll[split.images, np.arange(pixels)].sum(axis=1)
+    each = [nll[block, np.arange(pixels)].sum(axis=1) for _, block in blocks(split.images)]
+    return np.concatenate(each)
 
 
 def mass_of_levels(max_level: int) -> Score:

@@ -11,7 +11,7 @@ from typing import Any
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
-from scratchvae.data import load_dataset, select
+from scratchvae.data import Dataset, load_dataset, select
 from scratchvae.errors import ConfigError
 from scratchvae.mpi.exchange import FastExchange, MessageExchange
 from scratchvae.mpi.ranks import Ranks
@@ -65,8 +65,10 @@ def lead_training(
 ) -> Exchange:
     """Let the other ranks make the same training, and compare; the way to them.
 
-    ``where``: the data's source and folder; ``note`` is told of ranks that have no work.
-    ``ConfigError`` where a rank has other data, and for more ranks than images in a batch.
+    ``where``: the data's source and folder, for data that each rank reads as a whole. Data in
+    files are sent as what rank 0 knows of the files, which the others then open, too. ``note`` is
+    told of ranks that have no work. ``ConfigError`` where a rank has other data, and for more
+    ranks than images in a batch.
     """
     if ranks is None:
         return ALONE
@@ -75,16 +77,20 @@ def lead_training(
     if trouble is not None:
         note(trouble)
     ranks.announce("train")
-    ranks.broadcast((prepared.given.to_json(), bk.name, bk.compiled, where))
+    data = prepared.dataset if prepared.dataset.in_files else where
+    ranks.broadcast((prepared.given.to_json(), bk.name, bk.compiled, data))
     return meet(ranks, prepared, bk)
 
 
 def follow_training(ranks: Ranks) -> None:
     """Take part in a training until rank 0 has nothing more to announce about its step."""
-    settings, device, compiled, (source, data_dir) = ranks.broadcast()
+    settings, device, compiled, data = ranks.broadcast()
     config = TrainConfig.from_json(settings)
-    whole = load_dataset(source, data_dir and Path(data_dir), quiet=True, reading=config.reading)
-    prepared = prepare(config, select(whole, config.subset))
+    if not isinstance(data, Dataset):
+        source, folder = data
+        whole = load_dataset(source, folder and Path(folder), quiet=True, reading=config.reading)
+        data = select(whole, config.subset)
+    prepared = prepare(config, data)
     bk = get_backend(device, config.dtype, compiled=compiled)
     follow(ranks, make_piece_step(prepared, bk, meet(ranks, prepared, bk)))
 
@@ -103,8 +109,13 @@ def follow(ranks: Ranks, step: PieceStep) -> None:
 
 
 def meet(ranks: Ranks, prepared: Prepared, bk: Backend) -> Exchange:
-    """The exchange of a training, once all ranks are known to have the same data and device."""
-    facts = ranks.gather({"data": prepared.dataset.fingerprint, "device": bk.name})
+    """The exchange of a training, once all ranks are known to have the same data and device.
+
+    Of data in files, which only rank 0 has read as a whole, a sample is compared.
+    """
+    dataset = prepared.dataset
+    known = dataset.sampled() if dataset.in_files else dataset.fingerprint
+    facts = ranks.gather({"data": known, "device": bk.name})
     if facts is not None:
         ranks.require_same(facts)
     kind = MessageExchange if prepared.config.sum_order == "fixed" else FastExchange

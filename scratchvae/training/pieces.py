@@ -19,7 +19,7 @@ from scratchvae.optim.base import BoundOptimizer
 from scratchvae.training.clock import StepInputs
 from scratchvae.training.partition import Partition, row_ranges
 from scratchvae.training.prepared import Prepared, make_batches
-from scratchvae.training.step import Batches, BoundBatch, TrainingStep, Weighting
+from scratchvae.training.step import Batches, BoundBatch, Gather, TrainingStep, Weighting
 
 Node = tuple[int, int]  # of the tree: the sum of the pieces start … stop − 1
 
@@ -102,7 +102,7 @@ class Piece(NamedTuple):
     start: int
     stop: int
     bound: BoundVAE
-    raw: Array  # scratch for images, as they lie in the data set
+    gather: Gather
     uniform: Array | None  # scratch for dynamic binarization
     scratch: Array  # for noise
     blocks: list[Block]  # in the order of their computation, from the end of the network
@@ -255,7 +255,7 @@ class PieceStep(TrainingStep):
             start,
             stop,
             bound,
-            raw=workspace.buffer("raw", pixels, dtype=self.batches.images.dtype),
+            gather=Gather(self.bk, self.batches, workspace),
             uniform=workspace.buffer("uniform", pixels) if dynamic else None,
             scratch=self.bk.noise_scratch(numbers if dynamic else bound.eps.size),
             blocks=blocks,
@@ -335,7 +335,7 @@ class PieceStep(TrainingStep):
         """Write the images and the noise of a piece into ``x`` and ``eps``."""
         bk, batches = self.bk, self.batches
         index = now.index[piece.start : piece.stop]
-        bk.gather(batches.images, index, batches.max_level, x, piece.raw)
+        piece.gather(index, x)
         if piece.uniform is not None:
             stream = Stream(batches.seed, Purpose.BINARIZE, now.t, piece.number)
             bk.binarize(x, stream, piece.uniform, piece.scratch)
@@ -406,9 +406,9 @@ class PieceStep(TrainingStep):
         for piece in batch.pieces:
             rows = slice(piece.start, piece.stop)
             self._load(piece, now, bound.x[rows], bound.eps[rows])
-        nothing = self.bk.empty((0,))
+        nothing, gather = self.bk.empty((0,)), batch.pieces[0].gather
         return BoundBatch(
-            bound, bound.objective.reshape(1, -1), [bound], [], nothing, None, nothing, nothing
+            bound, bound.objective.reshape(1, -1), [bound], [], gather, None, nothing, nothing
         )
 
 

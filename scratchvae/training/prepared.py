@@ -1,6 +1,7 @@
 """What a training works with, prepared once and handed on: settings, model, splits, order."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,11 @@ from scratchvae.data import (
     keep_labels,
     require_unit_interval,
 )
+from scratchvae.data.arrays import range_of
+from scratchvae.data.mapped import Images, Index, MappedRows, blocks
 from scratchvae.errors import ConfigError, DataError, require_instance
 from scratchvae.likelihoods import GaussianLikelihood
-from scratchvae.models import VAE
+from scratchvae.models import VAE, Condition
 from scratchvae.optim import Optimizer
 from scratchvae.runs.checkpoint import Checkpoint
 from scratchvae.training.partition import require_pieces
@@ -122,12 +125,33 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     config = resolve_max_level(config, train.max_level)
     if not issubclass(config.likelihood_class, GaussianLikelihood):
         return config
-    values, scale = train.images, 1.0 if train.max_level is None else 1.0 / train.max_level
+    scale = 1.0 if train.max_level is None else 1.0 / train.max_level
     with np.errstate(all="ignore"):
-        spread = values.std(dtype=np.float64)
-    return resolve_gaussian(
-        config, *(float(scale * n) for n in (values.min(), values.max(), spread))
-    )
+        numbers = (*range_of([train.images]), standard_deviation(train.images))
+    return resolve_gaussian(config, *(float(scale * n) for n in numbers))
+
+
+def standard_deviation(images: Images) -> float:
+    """The standard deviation of all values, float64.
+
+    Of images in files it is summed in blocks, so that its last bits may differ.
+    """
+    if not isinstance(images, MappedRows):
+        return float(images.std(dtype=np.float64))
+    count = len(images) * images.shape[1]
+    mean = sum(float(block.sum(dtype=np.float64)) for _, block in blocks(images)) / count
+    square = sum(float(((block - mean) ** 2).sum()) for _, block in blocks(images))
+    return float(np.sqrt(square / count))
+
+
+def mean_row(images: Images) -> NDArray[np.float64]:
+    """The mean image (D,), float64, added up image by image."""
+    total = np.zeros(images.shape[1])
+    for _, block in blocks(images):
+        rows = block.astype(np.float64)
+        rows[0] += total
+        total = rows.sum(axis=0)
+    return total / len(images)
 
 
 def logits_of_mean(vae: VAE, train: Split) -> NDArray[np.float64]:
@@ -136,7 +160,7 @@ def logits_of_mean(vae: VAE, train: Split) -> NDArray[np.float64]:
     Raises ``ConfigError`` for a likelihood that does not define them.
     """
     scale = 1.0 if train.max_level is None else 1.0 / train.max_level
-    mean = vae.condition.modelled_of(scale * train.images.mean(axis=0, dtype=np.float64))
+    mean = vae.condition.modelled_of(scale * mean_row(train.images))
     logits = np.empty_like(mean)
     vae.likelihood.logits(get_backend("cpu", "float64"), mean, logits)
     return logits
@@ -153,13 +177,29 @@ def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int6
 
 
 def make_batches(prepared: Prepared, bk: Backend) -> Batches:
-    """The training images on the device, and how batches are made of them."""
-    config, split = prepared.config, prepared.train
-    rows = prepared.vae.condition.rows(split.images, split.labels, split.max_level or 1)
+    """The training images on the device, or in their files, and how batches are made of them."""
+    config, split, condition = prepared.config, prepared.train, prepared.vae.condition
+    one = split.max_level or 1
+    if isinstance(split.images, MappedRows):
+        rows = split.images
+        if condition.kind:
+            low, high = rows.bounds
+            labelled = partial(_with_condition, condition, split.labels, one)
+            rows = rows.made(labelled, rows.dtype, (min(low, 0), max(high, one)))
+    else:
+        values = condition.rows(split.images, split.labels, one)
+        rows = bk.array(values, dtype=values.dtype)
     return Batches(
-        bk.array(rows, dtype=rows.dtype),
+        rows,
         split.max_level,
         config.batch_size,
         config.seed,
         dynamic=config.binarize == "dynamic",
     )
+
+
+def _with_condition(
+    condition: Condition, labels: NDArray | None, one: int, images: NDArray, numbers: Index
+) -> NDArray:
+    """The rows of a conditional model, of images that have these numbers."""
+    return condition.rows(images, None if labels is None else labels[numbers], one)

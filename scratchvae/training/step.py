@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scratchvae.backend import Array, HostArray
+from scratchvae.backend import Array, Backend, HostArray
 from scratchvae.backend.noise import Purpose, Stream
+from scratchvae.data.mapped import MappedRows
 from scratchvae.errors import ConfigError, WorkerError
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import BoundVAE, Model
@@ -30,12 +31,12 @@ MAX_STEPS_PER_LAUNCH = 50  # launching takes no time beside this many recorded s
 class Batches:
     """Where the batches of a run come from.
 
-    ``images`` (N, D) lie on the device: uint8 levels 0 … ``max_level`` or, if that is None, the
-    values themselves as floats. ``seed`` determines the noise of every batch. ``dynamic``: each
-    pixel is drawn at every visit, 1 with its grey value as probability.
+    ``images`` (N, D) lie on the device or in files: uint8 levels 0 … ``max_level`` or, if that is
+    None, the values themselves as floats. ``seed`` determines the noise of every batch.
+    ``dynamic``: each pixel is drawn at every visit, 1 with its grey value as probability.
     """
 
-    images: Array
+    images: Array | MappedRows
     max_level: int | None
     batch_size: int
     seed: int
@@ -124,7 +125,8 @@ class TrainingStep:
         self.last = self._bind(workspace.rows(0, rest)) if rest else self.full
         self.optimizer = self._bind_optimizer(optimizer, self.full.partitions)
 
-        captured = captured and bk.records_steps and self.optimizer.recordable
+        in_files = isinstance(batches.images, MappedRows)  # what is recorded cannot read them
+        captured = captured and bk.records_steps and self.optimizer.recordable and not in_files
         whole = max(n // batch_size, 1)  # batches, in launches of the same length
         self.steps_per_launch = whole // -(-whole // MAX_STEPS_PER_LAUNCH) if captured else 1
         self.clock = Clock(bk, order, self.losses) if captured else None
@@ -145,7 +147,7 @@ class TrainingStep:
             bound.objective.reshape(1, -1),
             parts,
             [partition.on(own) for partition, own in zip(partitions, self._private, strict=True)],
-            raw=workspace.buffer("raw", vae.pixels, dtype=self.batches.images.dtype),
+            gather=Gather(bk, self.batches, workspace),
             uniform=workspace.buffer("uniform", vae.pixels) if dynamic else None,
             pixel_scratch=bk.noise_scratch(workspace.n_rows * vae.pixels) if dynamic else None,
             scratch=bk.noise_scratch(bound.eps.size),
@@ -333,7 +335,7 @@ class TrainingStep:
         each visit.
         """
         bk, x = self.bk, batch.bound.x
-        bk.gather(self.batches.images, now.index, self.batches.max_level, x, batch.raw)
+        batch.gather(now.index, x)
         if batch.uniform is not None:
             stream = Stream(self.batches.seed, Purpose.BINARIZE, now.t)
             bk.binarize(x, stream, batch.uniform, batch.pixel_scratch)
@@ -349,14 +351,34 @@ class BoundBatch:
     """The buffers of a batch: the whole (``bound``), each worker's rows (``parts``) and parameters.
 
     There is one of ``partitions`` per worker, and one of ``parts`` per worker that has rows.
-    ``raw``, ``uniform`` and ``pixel_scratch`` are scratch for images, ``scratch`` for noise.
+    ``uniform`` and ``pixel_scratch`` are scratch for images, ``scratch`` for noise.
     """
 
     bound: BoundVAE
     objective: Array  # (1, B): the estimator's objective of each image, in a row, to be summed
     parts: list[BoundVAE]
     partitions: list[Partition]
-    raw: Array
+    gather: "Gather"
     uniform: Array | None
     pixel_scratch: Array
     scratch: Array
+
+
+class Gather:
+    """Brings the images of a batch together: from the device's memory, or from their files."""
+
+    def __init__(self, bk: Backend, batches: Batches, workspace: Workspace) -> None:
+        self.bk, self.images, self.max_level = bk, batches.images, batches.max_level
+        pixels, dtype = self.images.shape[1], self.images.dtype
+        self.raw = workspace.buffer("raw", pixels, dtype=dtype)
+        if isinstance(self.images, MappedRows):
+            self.read = workspace.buffer("read", pixels, dtype=dtype)
+            self.all = bk.array(list(range(workspace.n_rows)), dtype="int64")
+
+    def __call__(self, index: Array, x: Array) -> None:
+        """Write the images of these numbers, (B,) int64, as grey values into ``x`` (B, D)."""
+        if isinstance(self.images, MappedRows):
+            self.bk.load(self.images[self.bk.to_host(index)], self.read)
+            self.bk.gather(self.read, self.all, self.max_level, x, self.raw)
+        else:
+            self.bk.gather(self.images, index, self.max_level, x, self.raw)

@@ -1,6 +1,7 @@
 """Binarization: each protocol does what its phrase says, bit for bit."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from scratchvae.backend.noise import Purpose, Stream, uniform
 from scratchvae.data import PROTOCOLS, Split, binarize, describe, hold_out
 from scratchvae.data.binarize import bernoulli
+from scratchvae.data.mapped import FileRows, MappedRows, read_file
 from scratchvae.errors import ConfigError, DataError
 
 
@@ -168,3 +170,23 @@ def test_a_threshold_that_leaves_nothing_is_refused(split: Split, left: str) -> 
 
 def test_images_that_are_black_already_may_be_thresholded() -> None:
     assert binarize(levels([0, 0], of=255), "threshold").images.max() == 0
+
+
+@pytest.mark.parametrize("protocol", ["threshold", "static"])
+def test_images_in_a_file_are_binarized_whenever_they_are_read(
+    tmp_path: Path, protocol: str
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (30, 7), dtype=np.uint8)
+    np.save(tmp_path / "grey.npy", grey)
+    mapped = FileRows([read_file(tmp_path / "grey.npy")])
+    there, here = (binarize(Split(x, None, 255), protocol, seed=5) for x in (mapped, grey))
+    assert isinstance(there.images, MappedRows)
+    assert (there.images.bounds, there.images.dtype) == ((0, 1), np.uint8)
+    for rows in (slice(None), np.array([4, 5, 6, 29, 28, 3, 3, 0])):
+        np.testing.assert_array_equal(there.images[rows], here.images[rows])
+
+
+def test_a_split_without_images_has_nothing_to_binarize() -> None:
+    empty = Split(np.empty((0, 7), np.uint8), None, 255)
+    for protocol in ("threshold", "static"):
+        assert binarize(empty, protocol).images.shape == (0, 7)

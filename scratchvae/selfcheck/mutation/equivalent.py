@@ -175,9 +175,6 @@ IN_PROGRAMS: dict[str, str] = {
     "backend.noise.permutation: an argument ignored: np.argsort(": MEASURE_ZERO,
     # binarization
     "data.subset.select: a constant: 3 -> 4": "the text of a draw has both groups or neither",
-    "data.binarize.require_both_values: a comparison: pixels.min() == pixels.max() -> ": (
-        "the smallest is never greater than the largest"
-    ),
     # initializers
     "layers.initializers.TruncatedNormal.__call__: a comparison: abs(z) > 2.0": MEASURE_ZERO,
     "layers.initializers.Constant.__call__: arithmetic: 0.0 * uniform(shape, stream)": (
