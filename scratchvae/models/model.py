@@ -310,23 +310,33 @@ class Model:
 
     # ---- image by image ----------------------------------------------------------------------
 
-    def terms(self, images: Values, eps: Values = None, *, stream: Stream = FIRST_DRAW) -> Terms:
+    def terms(
+        self,
+        images: Values,
+        eps: Values = None,
+        *,
+        stream: Stream = FIRST_DRAW,
+        workspace: Workspace | None = None,
+    ) -> Terms:
         """The terms of E2 for every image as :meth:`for_evaluation` has them.
 
         ``eps`` (N, K, Z) by default comes from ``stream``, for the block of images that starts at
         image i from its lane + i, so it does not depend on the number of images or their contents.
+        ``workspace``: the buffers of an earlier call with as many images and samples, used again.
         Raises ``DataError`` for noise of another shape.
         """
-        return self.for_evaluation()._evaluate(images, eps, stream)[0]
+        return self.for_evaluation()._evaluate(images, eps, stream, workspace)[0]
 
-    def _evaluate(self, images: Values, eps: Values, stream: Stream) -> tuple[Terms, HostArray]:
+    def _evaluate(
+        self, images: Values, eps: Values, stream: Stream, workspace: Workspace | None = None
+    ) -> tuple[Terms, HostArray]:
         """The terms, and the estimator's objective (N,)."""
         x, vae = grey_values(images, self.vae), self.vae.evaluated
         n, K, Z = len(x), vae.samples, vae.latent_dim
         given = None if eps is None else noise(eps, (n, K, Z))
         shapes = ((n, K), (n, Z), (n, Z), (n,))
         nll, kl, mu, objective = (self.bk.host_empty(shape) for shape in shapes)
-        for start, stop, bound in self._blocks(n):
+        for start, stop, bound in self._blocks(n, workspace):
             self.bk.load(x[start:stop], bound.x)
             here = None if given is None else given[start:stop]
             self._load_noise(bound, here, stream._replace(lane=stream.lane + start))
@@ -352,14 +362,14 @@ class Model:
         total = self.vae.estimator.total(terms.nll, terms.kl, objective, self.vae.beta)
         return Loss(total, reconstruction, kl)
 
-    def _blocks(self, n: int) -> Iterator[tuple[int, int, BoundVAE]]:
+    def _blocks(
+        self, n: int, workspace: Workspace | None = None
+    ) -> Iterator[tuple[int, int, BoundVAE]]:
         """The bound model for images start:stop, over and over, on one workspace."""
-        workspace: Workspace | None = None
-        vae = self.vae.evaluated
+        vae, workspace = self.vae.evaluated, workspace or Workspace(self.bk, min(n, BLOCK))
         for start in range(0, n, BLOCK):
             stop = min(start + BLOCK, n)
-            if workspace is None:
-                workspace = Workspace(self.bk, stop - start)
+            if start == 0:
                 bound = vae.bind(workspace, self.params)
             elif stop - start < workspace.n_rows:
                 bound = vae.bind(workspace.rows(0, stop - start), self.params)
