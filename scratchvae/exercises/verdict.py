@@ -19,6 +19,7 @@ from scratchvae.gradcheck.diagnose import diagnose
 from scratchvae.gradcheck.report import Report
 
 TOLERANCE = 1e-9  # relative: any order of the operations passes, and no constant such as 1e-7
+OF_GRADIENT = 1e-8  # the same of a gradient, in which more operations may cancel
 
 
 class WrongAnswerError(Exception):
@@ -139,23 +140,42 @@ def compare(
     label: str,
     sizes: Mapping[str, int] | None = None,
     mistakes: Mapping[str, Any] | None = None,
-    noun: str = "value",
     tolerance: float = TOLERANCE,
-    base: NDArray | float = 0.0,
 ) -> None:
-    """``WrongAnswerError`` unless the arrays are equal up to rounding.
+    """``WrongAnswerError`` unless the values are equal up to rounding.
 
     ``sizes``: what a constant factor might be; ``mistakes``: what typical mistakes come to, by what
-    the verdict says of them; ``noun``: what is compared, a value or a gradient; ``base``: what was
-    there before, where something is added to it.
+    the verdict says of them.
     """
-    if close(found, right, tolerance):
-        return
-    for words, wrong in (mistakes or {}).items():
+    if not close(found, right, tolerance):
+        require_no_mistake(found, mistakes or {}, what, label, tolerance)
+        words = diagnose(found, right, sizes or {}, {}, precision=1e-8)
+        raise WrongAnswerError(f"{what}: {discreet(words, 'value')}", label)
+
+
+def compare_gradient(
+    found: NDArray,
+    right: NDArray,
+    what: str,
+    label: str,
+    sizes: Mapping[str, int],
+    mistakes: Mapping[str, Any] | None = None,
+    base: NDArray | float = 0.0,
+) -> None:
+    """:func:`compare` for a gradient; ``base``: what was there before, where it is added to it."""
+    if not close(found, right, OF_GRADIENT):
+        require_no_mistake(found, mistakes or {}, what, label, OF_GRADIENT)
+        words = diagnose(found - base, right - base, sizes, {}, precision=1e-8)
+        raise WrongAnswerError(f"{what}: {discreet(words)}", label)
+
+
+def require_no_mistake(
+    found: NDArray, mistakes: Mapping[str, Any], what: str, label: str, tolerance: float
+) -> None:
+    """``WrongAnswerError`` for the result of a typical mistake, with what ``mistakes`` call it."""
+    for words, wrong in mistakes.items():
         if close(found, np.asarray(wrong), tolerance):
             raise WrongAnswerError(f"{what}: {words}", label)
-    words = diagnose(found - base, right - base, sizes or {}, {}, precision=1e-8)
-    raise WrongAnswerError(f"{what}: {discreet(words, noun)}", label)
 
 
 def close(found: NDArray, right: NDArray, tolerance: float = TOLERANCE) -> bool:

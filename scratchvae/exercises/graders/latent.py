@@ -8,7 +8,14 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 from scipy import special
 
-from scratchvae.exercises.verdict import array, call, compare, require_right, several
+from scratchvae.exercises.verdict import (
+    array,
+    call,
+    compare,
+    compare_gradient,
+    require_right,
+    several,
+)
 from scratchvae.gradcheck import check_gradient
 
 B, Z = 5, 3
@@ -67,8 +74,8 @@ def reparameterize_grad(student: ModuleType) -> None:
     }
     exact = DZ * EPS * np.sqrt(np.exp(LOGVAR)) / 2
     dmu, dlogvar = gradients(LOGVAR, DZ)
-    compare(dmu, DZ, "dμ", "E13", SIZES, {"it is scaled by σ": DZ * SIGMA}, "gradient")
-    compare(dlogvar, exact, "d log σ²", "E13", SIZES, mistakes, "gradient")
+    compare_gradient(dmu, DZ, "dμ", "E13", SIZES, {"it is scaled by σ": DZ * SIGMA})
+    compare_gradient(dlogvar, exact, "d log σ²", "E13", SIZES, mistakes)
     report = check_gradient(
         lambda mu, logvar: mu + np.exp(logvar / 2) * EPS, MU, LOGVAR,
         vjp=lambda mu, logvar, dz: gradients(logvar, dz),
@@ -131,7 +138,7 @@ def kl_grad(student: ModuleType) -> None:
         "this is the term of the KL itself, not its derivative": DZ + c * MU**2 / 2,
         "nothing is added": DZ,
     }
-    compare(dmu, DZ + c * MU, "dμ", "E17", SIZES, mistakes, "gradient", base=DZ)
+    compare_gradient(dmu, DZ + c * MU, "dμ", "E17", SIZES, mistakes, base=DZ)
     one = (s2 - 1) / 2
     mistakes = {
         lost: c * one,
@@ -150,7 +157,7 @@ def kl_grad(student: ModuleType) -> None:
         "the derivative of −log σ² is missing": EPS + c * s2 / 2,
         "nothing is added": EPS,
     }
-    compare(dlogvar, EPS + c * one, "d log σ²", "E17", SIZES, mistakes, "gradient", base=EPS)
+    compare_gradient(dlogvar, EPS + c * one, "d log σ²", "E17", SIZES, mistakes, base=EPS)
     report = check_gradient(
         lambda mu, logvar: np.sum(DZ * mu + EPS * logvar + c * divergence(mu, logvar)), MU, LOGVAR,
         vjp=lambda mu, logvar, dy: gradients(mu, logvar),

@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from scratchvae.exercises.verdict import array, call, compare, require_right, several
+from scratchvae.exercises.verdict import (
+    array,
+    call,
+    compare,
+    compare_gradient,
+    require_right,
+    several,
+)
 from scratchvae.gradcheck import check_gradient
 
 B, I, O = 5, 4, 3  # noqa: E741 — as in the docstrings: images, inputs, outputs; all different
@@ -39,10 +46,10 @@ def dense_grad_params(student: ModuleType) -> None:
         return several(value, {"dW": (I, O), "db": (O,)}, "dense_grad_params", "E5")
 
     dw, db = vjp(W, BIAS, DY)
-    compare(dw, np.einsum("ni,nj->ij", X, DY), "dW", "E5", SIZES, {}, "gradient")
+    compare_gradient(dw, np.einsum("ni,nj->ij", X, DY), "dW", "E5", SIZES, {})
     mistakes = {"each output's bias gets the sum over all outputs": np.full(O, DY.sum())}
     mistakes |= {"one image counts, not all": DY[0], "one image counts, the last": DY[-1]}
-    compare(db, np.einsum("nj->j", DY), "db", "E5", SIZES, mistakes, "gradient")
+    compare_gradient(db, np.einsum("nj->j", DY), "db", "E5", SIZES, mistakes)
     report = check_gradient(lambda w, b: X @ w + b, W, BIAS, vjp=vjp)
     require_right(report, "dense_grad_params", "E5")
 
@@ -53,13 +60,13 @@ def dense_grad_input(student: ModuleType) -> None:
     def vjp(x: NDArray, dy: NDArray) -> NDArray:
         return array(call(student, "dense_grad_input", "E4", dy, W), (B, I), "dx", "E4")
 
-    compare(vjp(X, DY), np.einsum("nj,ij->ni", DY, W), "dx", "E4", SIZES, {}, "gradient")
+    compare_gradient(vjp(X, DY), np.einsum("nj,ij->ni", DY, W), "dx", "E4", SIZES, {})
     require_right(check_gradient(lambda x: x @ W, X, vjp=vjp), "dense_grad_input", "E4")
     square = RNG.normal(size=(I, I))
     dy = RNG.normal(size=(B, I))
     found = array(call(student, "dense_grad_input", "E4", dy, square), (B, I), "dx", "E4")
     mistakes = {"W is used as it is: which of its two axes is summed over?": dy @ square}
-    compare(found, np.einsum("nj,ij->ni", dy, square), "dx", "E4", SIZES, mistakes, "gradient")
+    compare_gradient(found, np.einsum("nj,ij->ni", dy, square), "dx", "E4", SIZES, mistakes)
 
 
 def relu(student: ModuleType) -> None:
@@ -89,7 +96,7 @@ def relu_grad(student: ModuleType) -> None:
         "open and shut are exchanged": np.where(zero, dx, 0.0),
         "x multiplies dx: it is a slope of 1 that should": x * dx,
     }
-    compare(found, np.where(zero, 0.0, dx), "dy", "E11", {}, mistakes, "gradient")
+    compare_gradient(found, np.where(zero, 0.0, dx), "dy", "E11", {}, mistakes)
 
     def vjp(y: NDArray, dx: NDArray) -> NDArray:
         return array(call(student, "relu_grad", "E11", np.maximum(y, 0), dx), (B, O), "dy", "E11")

@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from scratchvae.exercises.verdict import WrongAnswerError, array, call, compare, require_right
+from scratchvae.exercises.verdict import (
+    WrongAnswerError,
+    array,
+    call,
+    compare,
+    compare_gradient,
+    require_right,
+)
 from scratchvae.gradcheck import check_gradient
 
 B, D = 5, 7
@@ -68,7 +75,7 @@ def bernoulli_grad(student: ModuleType) -> None:
         "s is rounded to 0 or 1": WEIGHT * ((s > 0.5) - X),
     }
     right = WEIGHT * (s - X)
-    compare(gradient(A), right, "da", "E19", SIZES, mistakes, "gradient", 1e-8)
+    compare_gradient(gradient(A), right, "da", "E19", SIZES, mistakes)
     report = check_gradient(
         lambda a: WEIGHT * np.sum(np.log1p(np.exp(a)) - X * a), A, vjp=lambda a, dy: gradient(a)
     )

@@ -13,6 +13,7 @@ from scratchvae.exercises.verdict import (
     array,
     call,
     compare,
+    compare_gradient,
     function_of,
     guarded,
     require_right,
@@ -65,7 +66,7 @@ def sigmoid_grad_input(student: ModuleType) -> None:
         "the factor y is missing": dy * (1 - y),
         "this is the derivative of tanh": dy * (1 - y**2),
     }
-    compare(dx, dy * y * (1 - y), "dx", label, {}, mistakes, "gradient")
+    compare_gradient(dx, dy * y * (1 - y), "dx", label, {}, mistakes)
     report = guarded(student, "grad_input", label, lambda: gradcheck(layer, X, raises=False))
     require_right(report, "Sigmoid", label)
 

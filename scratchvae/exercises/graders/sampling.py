@@ -15,6 +15,7 @@ from scratchvae.exercises.verdict import (
     call,
     close,
     compare,
+    compare_gradient,
     function_of,
     guarded,
     require_right,
@@ -203,7 +204,7 @@ def path_grad(student: ModuleType) -> None:
         "half of it: log p": start + weight * (z / 2 - eps / s),
     }
     right = start + weight * right
-    compare(gradient(z), right, "dz", label, SIZES, mistakes, "gradient", base=start)
+    compare_gradient(gradient(z), right, "dz", label, SIZES, mistakes, base=start)
     report = check_gradient(
         lambda z: np.sum(weight * log_ratio(z)), z, vjp=lambda z, dy: gradient(z) - start
     )

@@ -10,7 +10,7 @@ from scipy import special
 from scratchvae import reference
 from scratchvae.exercises.graders.latent import divergence
 from scratchvae.exercises.graders.likelihood import cross_entropy
-from scratchvae.exercises.verdict import WrongAnswerError, array, call, compare
+from scratchvae.exercises.verdict import WrongAnswerError, array, call, compare, compare_gradient
 
 B, D, H, Z, BETA = 6, 5, 4, 2, 1.7
 RNG = np.random.default_rng(10)
@@ -73,14 +73,14 @@ def loss_and_gradient(student: ModuleType) -> None:
     _da(found[-1], right[-1], a)
     for i in (6, 5, 4):
         what = f"the decoder's array {i - 3} of 4 (W, b, W, b)"
-        compare(found[i], right[i], what, "E5", SIZES, noun="gradient")
+        compare_gradient(found[i], right[i], what, "E5", SIZES)
     if np.array_equal(found[HEAD][:Z], found[HEAD][Z:]):
         raise WrongAnswerError("dμ and d log σ² are the same: one stands twice", "E13 + E17")
     for part, what in ((slice(0, Z), "dμ"), (slice(Z, 2 * Z), "d log σ²")):
         _head(what, found[HEAD][part], of_nll[HEAD][part], of_kl[HEAD][part])
     for i in (2, 1, 0):
         what = f"the encoder's array {i + 1} of 4 (W, b, W, b)"
-        compare(found[i], right[i], what, "E5", SIZES, noun="gradient")
+        compare_gradient(found[i], right[i], what, "E5", SIZES)
 
 
 def _values(loss: object, nll: object) -> NDArray:
@@ -121,7 +121,7 @@ def _da(found: NDArray, right: NDArray, a: NDArray) -> None:
         "the logits are taken for probabilities": (a - X).mean(axis=0),
     }
     what = "da, seen in the decoder's last bias"
-    compare(found, right, what, "E19", SIZES, mistakes, "gradient")
+    compare_gradient(found, right, what, "E19", SIZES, mistakes)
 
 
 def _head(what: str, found: NDArray, n: NDArray, k: NDArray) -> None:
@@ -137,4 +137,4 @@ def _head(what: str, found: NDArray, n: NDArray, k: NDArray) -> None:
         "β multiplies the part of the likelihood as well": BETA * (n + k),
     }
     where = f"{what}, seen in the encoder's last bias"
-    compare(found, n + BETA * k, where, "E13 + E17", SIZES, mistakes, "gradient")
+    compare_gradient(found, n + BETA * k, where, "E13 + E17", SIZES, mistakes)
