@@ -45,15 +45,15 @@ def prior_samples(
     shape: Sequence[int],
     caption: str = "",
     *,
-    rows: int = 10,
-    columns: int = 10,
+    side: int = 10,
     colormap: str = "Greys",
     given: str = "",
 ) -> "Figure":
     """Decoder means (N, H·W) for z ~ p(z), beside draws (N, H·W) from p(x | z) for the same z.
 
     A mean is not a sample: what the model generates is the right panel. Without `draws` the left
-    one stands alone. `given`: of a conditional model, what each row has, as in "given the label".
+    one stands alone. Each is a square of at most the first `side`² images. `given`: of a
+    conditional model, what each row has, as in "given the label".
     """
     panels = [(f"Decoder means{given and ' ' + given}, z ~ p(z)", means)]
     if draws is not None:
@@ -62,7 +62,8 @@ def prior_samples(
                 "means and draws show the same z: hand in as many of one as of the other"
             )
         panels.append(("Draws from p(x | z), same z", draws))
-    return _panels(panels, shape, caption, rows, columns, colormap)
+    side = whole("side", side)
+    return _panels(panels, shape, caption, side, side, colormap)
 
 
 @house_style()

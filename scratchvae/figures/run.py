@@ -121,8 +121,7 @@ def draw_images(
     means, draws = (as_drawn(a) for a in model.sample(side**2, seed=config.seed, given=given))
     keep(
         prior_samples(
-            means, draws, shape, caption, rows=side, columns=side, colormap=colours,
-            given=condition.describe(),
+            means, draws, shape, caption, side=side, colormap=colours, given=condition.describe()
         ),
         "prior_samples",
     )  # fmt: skip

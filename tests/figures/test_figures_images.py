@@ -176,6 +176,8 @@ def test_wrong_images_get_a_clear_sentence():
         data_samples(good, (H, W), colormap="grays of my own")
     with pytest.raises(ConfigError, match="columns must be a whole number"):
         reconstructions(good, good, (H, W), columns=0)
+    with pytest.raises(ConfigError, match="side must be a whole number of at least 1, got 0"):
+        prior_samples(good, good, (H, W), side=0)
 
 
 @pytest.mark.parametrize("shape", [6, (6,), (3, 2, 0), (3, 2, 1, 1), (0, 6), (-3, -2), (1.5, 4)])
