@@ -24,6 +24,7 @@ from scratchvae.data import PROTOCOLS, Dataset, Split
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import (
     Diagnosis,
+    DiagnosisSettings,
     Evaluation,
     LogLikelihood,
     accuracy,
@@ -237,10 +238,10 @@ def under(
     if not all(map(math.isfinite, (result.loss, *numbers.draws))):
         raise NonFiniteError(f"the loss on the {args.split} images is not finite")
     if args.diagnose:
+        settings = DiagnosisSettings(args.images or IMAGES, seed=config.seed)
         diagnosis = diagnose(
-            model, prepared.train, images, images=args.images or IMAGES, seed=config.seed,
-            draw=draw, epochs=epochs,
-        )  # fmt: skip
+            model, prepared.train, images, settings=settings, draw=draw, epochs=epochs
+        )
         numbers = replace(numbers, diagnosis=diagnosis)
     return numbers
 

@@ -3,7 +3,7 @@
 from scratchvae.evaluation.baselines import histogram_nll, mass_of_levels
 from scratchvae.evaluation.classifier import accuracy, classify
 from scratchvae.evaluation.completion import Completion, CompletionSettings, complete, log_joint
-from scratchvae.evaluation.diagnosis import Diagnosis, Gaps, diagnose
+from scratchvae.evaluation.diagnosis import Diagnosis, DiagnosisSettings, Gaps, diagnose
 from scratchvae.evaluation.disentanglement import Disentanglement, measure_disentanglement
 from scratchvae.evaluation.elbo import (
     Evaluation,
@@ -29,6 +29,7 @@ __all__ = [
     "Completion",
     "CompletionSettings",
     "Diagnosis",
+    "DiagnosisSettings",
     "Disentanglement",
     "Estimate",
     "Evaluation",

@@ -45,6 +45,34 @@ RECENT = 5  # the training loss of at least so many epochs, or of the last fifth
 
 
 @dataclass(frozen=True)
+class DiagnosisSettings:
+    """How much a diagnosis computes. Its errors fall with images and samples, its bias with steps.
+
+    Raises ``ConfigError`` for numbers that are not whole or below 1, one image, and an odd number
+    of ``samples``.
+    """
+
+    images: int = 100  # of each split, drawn by seed, that q(z) is fitted to
+    steps: int = 300  # updates of that fit by Adam, from the encoder's q(z|x)
+    samples: int = 10  # z per image in each
+    final_samples: int = 1_000  # z per image of the results; rounded up to a multiple of samples
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("images", "steps", "samples", "final_samples"):
+            value, least = getattr(self, name), 2 if name == "images" else 1  # one has no error
+            if not is_whole(value, least) or value >= 2**63:
+                raise ConfigError(
+                    f"{name} is {value!r}, but it must be a whole number of at least {least}, at "
+                    "most 2⁶³ − 1"
+                )
+        if self.samples % 2:
+            raise ConfigError(
+                f"samples is {self.samples}, but noise is drawn in pairs: take an even number"
+            )
+
+
+@dataclass(frozen=True)
 class Gaps:
     """From log p(x) down to the encoder's bound, over some images of a split (E252).
 
@@ -107,11 +135,7 @@ def diagnose(
     train: Split,
     test: Split,
     *,
-    images: int = 100,
-    steps: int = 300,
-    samples: int = 10,
-    final_samples: int = 1_000,
-    seed: int = 0,
+    settings: DiagnosisSettings = DiagnosisSettings(),
     draw: int = 0,
     epochs: Sequence[JsonView] = (),
 ) -> Diagnosis:
@@ -124,13 +148,9 @@ def diagnose(
     train, test : Split
         The images that the model was trained on, and others, as ``evaluate`` takes them. Those
         without a label do not count where the label is the condition.
-    images : int
-        How many of each, drawn by ``seed``, q(z) is fitted to.
-    steps, samples : int
-        Updates of that fit by Adam, and z per image in each; from the encoder's q(z|x).
-    final_samples : int
-        z per image for the bounds and log p(x); rounded up to a multiple of ``samples``.
-    seed, draw : int
+    settings : DiagnosisSettings
+        How many images, steps and samples, and the seed of ``evaluate``.
+    draw : int
         As in ``evaluate``.
     epochs : sequence of dict
         The lines of metrics.jsonl up to the model's epoch (``RunFolder.metrics``), which tell since
@@ -139,14 +159,13 @@ def diagnose(
     Raises
     ------
     ConfigError
-        For numbers that are not whole or below 1, one image, an odd number of ``samples``, and a
-        model with a flow or a second layer.
+        For a model with a flow or a second layer.
     DataError
         For splits of fewer than two images, or images that the model cannot score.
     NonFiniteError
         If the fit, or the model itself, has diverged.
     """
-    _require_counts(images=images, steps=steps, samples=samples, final_samples=final_samples)
+    seed = settings.seed
     condition = model.vae.evaluated.condition
     for split in (train, test):
         require_images(split)
@@ -164,12 +183,9 @@ def diagnose(
         some = permutation(len(seen), Stream.named(seed, Purpose.SPLIT, "codes"))[:MOST]
         some_q = Encoding(q.mu[some], q.logvar[some])
         of_test, of_train = (
-            gaps_of(
-                model, rows(choose(split, images, seed)), steps=steps, samples=samples,
-                final_samples=final_samples, seed=seed,
-            )
+            gaps_of(model, rows(choose(split, settings.images, seed)), settings)
             for split in (test, train)
-        )  # fmt: skip
+        )
         inactive = tuple(int(unit) for unit in np.flatnonzero(~is_active(q.mu)))
         likelihood = model.vae.likelihood
         return Diagnosis(
@@ -185,24 +201,11 @@ def diagnose(
             std=likelihood.fixed if isinstance(likelihood, Gaussian) else None,
             protocol=str(
                 describe_protocol(model, test.binarized, test.static_seed)._replace(
-                    estimate=f"q(z) fitted in {steps} steps of {per_image(samples)}, its bound and "
-                    f"log p(x) with {per_image(of_test.samples)}"
+                    estimate=f"q(z) fitted in {settings.steps} steps of "
+                    f"{per_image(settings.samples)}, its bound and log p(x) with "
+                    f"{per_image(of_test.samples)}"
                 )
             ),
-        )
-
-
-def _require_counts(**numbers: int) -> None:
-    for name, value in numbers.items():
-        least = 2 if name == "images" else 1  # one image has no standard error
-        if not is_whole(value, least) or value >= 2**63:
-            raise ConfigError(
-                f"{name} is {value!r}, but it must be a whole number of at least {least}, at most "
-                "2⁶³ − 1"
-            )
-    if numbers["samples"] % 2:
-        raise ConfigError(
-            f"samples is {numbers['samples']}, but noise is drawn in pairs: take an even number"
         )
 
 
@@ -260,14 +263,13 @@ def use_of_z(model: Model, x: NDArray, q: Encoding, seed: int) -> Estimate:
 # ---- gaps ----------------------------------------------------------------------------------------
 
 
-def gaps_of(
-    model: Model, images: NDArray, *, steps: int, samples: int, final_samples: int, seed: int = 0
-) -> Gaps:
+def gaps_of(model: Model, images: NDArray, settings: DiagnosisSettings) -> Gaps:
     """log p(x), the bound of q fitted image by image and the encoder's, of images (N, D)  (E252).
 
-    The rest as in :func:`diagnose`.
+    All of them, whatever ``settings.images`` says. ``NonFiniteError`` if a bound is not finite.
     """
     x, parts = grey_values(images, model.vae), []
+    steps, samples, seed = settings.steps, settings.samples, settings.seed
     rule = Adam(f"cosine:{RATE}:{RATE / 100}:{steps}")
     for start in range(0, len(x), BATCH):
         block = x[start : start + BATCH]
@@ -276,9 +278,9 @@ def gaps_of(
         mu, logvar = model.encode(block)
         model.bk.load(mu, bound.mu)
         model.bk.load(0.5 * logvar, bound.logstd)
-        encoder = score(bound, final_samples, seed, start)
+        encoder = score(bound, settings.final_samples, seed, start)
         fit(bound, rule, steps, seed, range(start, start + len(block)))
-        parts.append((encoder.elbo, *score(bound, final_samples, seed, start)))
+        parts.append((encoder.elbo, *score(bound, settings.final_samples, seed, start)))
     elbo, refitted, log_p, half, effective = (np.concatenate(p) for p in zip(*parts, strict=True))
     if not (np.isfinite(refitted).all() and np.isfinite(elbo).all()):
         raise NonFiniteError(
@@ -293,7 +295,7 @@ def gaps_of(
         log_p_of_half=float(half.mean()),
         effective_samples=float(effective.mean()),
         images=len(x),
-        samples=-(-final_samples // samples) * samples,
+        samples=-(-settings.final_samples // samples) * samples,
     )
 
 

@@ -176,7 +176,7 @@ def _about_fit(d: Diagnosis) -> list[Finding]:
                     "fit not finished",
                     f"On {which} images the fit ends {-gaps.amortization} nats below the encoder, "
                     "so that it has not found the best q",
-                    "more steps of the fit, in Python: diagnose(..., steps=1000)",
+                    "more steps of the fit, in Python: DiagnosisSettings(steps=1000)",
                 )
             )
         if gaps.effective_samples < RELIABLE_SAMPLES:
@@ -185,7 +185,7 @@ def _about_fit(d: Diagnosis) -> list[Finding]:
                     "log p(x) too low",
                     f"Only {gaps.effective_samples:.1f} samples of {gaps.samples} count for "
                     f"log p(x) of {which} images, which is too low, as the approximation gap is",
-                    "more samples, in Python: diagnose(..., final_samples=10_000)",
+                    "more samples, in Python: DiagnosisSettings(final_samples=10_000)",
                 )
             )
     return found

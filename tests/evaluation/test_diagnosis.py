@@ -15,6 +15,7 @@ from scratchvae.data import Split, load_dataset
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import (
     Diagnosis,
+    DiagnosisSettings,
     Estimate,
     Gaps,
     Information,
@@ -40,7 +41,8 @@ from scratchvae.models.model import Encoding
 
 CPU = get_backend("cpu", "float64")
 D, Z, S = 6, 2, 0.6
-QUICK = {"steps": 150, "samples": 4, "final_samples": 400}
+LEAST = DiagnosisSettings(images=2, steps=1, samples=2, final_samples=2)
+QUICK = DiagnosisSettings(steps=150, samples=4, final_samples=400)
 
 
 @dataclass
@@ -109,7 +111,7 @@ def split(images):
 def test_e252_both_gaps_are_those_in_closed_form(truth, away, wider):
     x = truth.images(8)
     model = truth.model(away, wider * truth.best)
-    found = gaps_of(model, x, steps=200, samples=10, final_samples=1000)
+    found = gaps_of(model, x, DiagnosisSettings(steps=200, samples=10, final_samples=1000))
     approximation = truth.gap(np.zeros(Z), truth.best)
     amortization = truth.gap(np.full(Z, away), wider * truth.best) - approximation
     for gap, exact in ((found.amortization, amortization), (found.approximation, approximation)):
@@ -127,7 +129,7 @@ def still(monkeypatch):
 
 def test_e252_at_the_exact_posterior_there_is_no_gap_at_all(still):
     x = ORTHOGONAL.images(5)
-    found = gaps_of(ORTHOGONAL.model(), x, steps=1, samples=2, final_samples=4)
+    found = gaps_of(ORTHOGONAL.model(), x, DiagnosisSettings(steps=1, samples=2, final_samples=4))
     assert found.log_p.value == pytest.approx(ORTHOGONAL.log_p(x).mean(), rel=1e-10)
     assert found.effective_samples == pytest.approx(4.0, rel=1e-9)
     assert found.log_p_of_half == pytest.approx(found.log_p.value, rel=1e-10)
@@ -136,7 +138,7 @@ def test_e252_at_the_exact_posterior_there_is_no_gap_at_all(still):
 def test_before_the_fit_the_numbers_are_those_of_importance_sampling(still):
     """The encoder's bound has the noise of importance_sampled; the fit starts from the encoder."""
     x, model = SLANTED.images(60), SLANTED.model(0.2)
-    found = gaps_of(model, x, steps=1, samples=4, final_samples=400, seed=5)
+    found = gaps_of(model, x, DiagnosisSettings(steps=1, samples=4, final_samples=400, seed=5))
     expected = importance_sampled(model, x, samples=400, seed=5, prefixes=[200])
     assert found.log_p.value == pytest.approx(expected.log_p.mean(), rel=1e-10)
     assert found.log_p.error == pytest.approx(stats.sem(expected.log_p), rel=1e-9)
@@ -149,17 +151,17 @@ def test_before_the_fit_the_numbers_are_those_of_importance_sampling(still):
 def test_the_samples_are_rounded_up_and_half_of_them_are_the_first():
     truth, x = SLANTED, SLANTED.images(3)
     model = truth.model()
-    found = gaps_of(model, x, steps=1, samples=4, final_samples=13)
-    eight = gaps_of(model, x, steps=1, samples=4, final_samples=8)
+    found = gaps_of(model, x, DiagnosisSettings(steps=1, samples=4, final_samples=13))
+    eight = gaps_of(model, x, DiagnosisSettings(steps=1, samples=4, final_samples=8))
     assert found.samples == 16
     assert found.log_p_of_half == eight.log_p.value
 
 
 def test_the_fit_of_an_image_does_not_depend_on_the_others(monkeypatch):
     x, model = SLANTED.images(5), SLANTED.model(0.4)
-    whole = gaps_of(model, x, **QUICK)
+    whole = gaps_of(model, x, QUICK)
     monkeypatch.setattr("scratchvae.evaluation.diagnosis.BATCH", 2)
-    parts = gaps_of(model, x, **QUICK)
+    parts = gaps_of(model, x, QUICK)
     assert parts.refitted.value == pytest.approx(whole.refitted.value, rel=1e-12)
 
 
@@ -168,7 +170,9 @@ def test_the_fit_of_an_image_does_not_depend_on_the_others(monkeypatch):
 
 def test_a_sound_model_is_told_so():
     truth = ORTHOGONAL
-    found = diagnose(truth.model(), split(truth.images(40)), split(truth.images(41, 4)), **QUICK)
+    found = diagnose(
+        truth.model(), split(truth.images(40)), split(truth.images(41, 4)), settings=QUICK
+    )
     assert [finding.kind for finding in interpret(found)] == ["sound"]
     assert found.inactive == ()
     assert (found.test.images, found.train.images, found.information.images) == (41, 40, 41)
@@ -179,7 +183,7 @@ def test_the_mutual_information_of_the_linear_gaussian_is_that_of_its_channels()
     """I(x; z) = ½ log det(I + WWᵀ/s²), for the exact posterior."""
     truth = ORTHOGONAL
     x = split(truth.images(1500, 5))
-    found = diagnose(truth.model(), x, x, images=2, steps=1, samples=2, final_samples=2)
+    found = diagnose(truth.model(), x, x, settings=LEAST)
     exact = 0.5 * math.log(np.linalg.det(truth.precision))
     info = found.information
     assert info.images == 1000
@@ -192,7 +196,7 @@ def test_an_overfitted_encoder_is_told_from_an_overfitted_decoder():
     truth, c, off = ORTHOGONAL, 0.5, 2.0
     train, test = truth.images(60), truth.images(60, 4)
     train[:, -1], test[:, -1] = 0, c
-    found = diagnose(truth.model(by_last_pixel=off), split(train), split(test), **QUICK)
+    found = diagnose(truth.model(by_last_pixel=off), split(train), split(test), settings=QUICK)
     exact = truth.gap(np.full(Z, off * c), truth.best)
     assert found.encoder_overfitting.value == pytest.approx(exact, abs=0.05)
     assert found.train.amortization.value == pytest.approx(0, abs=0.02)
@@ -209,7 +213,7 @@ def test_e253_a_decoder_that_ignores_z_makes_nothing_of_it_exactly():
     arrays = model.params.to_host() | {"decoder.0.W": deaf.W}
     model.params.load(arrays)
     x = split(SLANTED.images(50))
-    found = diagnose(model, x, x, **QUICK)
+    found = diagnose(model, x, x, settings=QUICK)
     assert found.use_of_z == Estimate(0.0, 0.0)
     assert found.test.refitted.value == pytest.approx(deaf.log_p(x.images).mean(), abs=1e-3)
     assert found.test.approximation.value == pytest.approx(0, abs=1e-3)
@@ -222,7 +226,7 @@ def test_e253_a_decoder_that_ignores_z_makes_nothing_of_it_exactly():
 def test_a_collapsed_posterior_has_no_information_exactly():
     model = Linear(np.zeros((Z, D))).model()
     x = split(SLANTED.images(50))
-    found = diagnose(model, x, x, epochs=[line(1, [0]), line(2, [0, 1])], **QUICK)
+    found = diagnose(model, x, x, epochs=[line(1, [0]), line(2, [0, 1])], settings=QUICK)
     assert found.information.mutual_information.value == pytest.approx(0, abs=1e-14)
     assert [unit.value for unit in found.kl_per_unit] == [0.0, 0.0]
     assert found.inactive_since == {0: 1, 1: 2}
@@ -245,8 +249,7 @@ def test_e253_what_z_is_worth_by_hand():
 def test_units_and_kl_are_those_of_the_evaluation():
     digits = load_dataset("digits")
     model = Model(VAE.mlp(64, (8,), latent_dim=3), CPU, seed=2)
-    found = diagnose(model, digits.train, digits.test, images=2, steps=1, samples=2,
-                     final_samples=2)  # fmt: skip
+    found = diagnose(model, digits.train, digits.test, settings=LEAST)
     expected = evaluate(model, digits.test)
     kl = [unit.value for unit in found.kl_per_unit]
     np.testing.assert_allclose(kl, expected.kl_per_unit, rtol=1e-12)
@@ -257,25 +260,25 @@ def test_units_and_kl_are_those_of_the_evaluation():
 
 def test_a_diagnosis_is_a_function_of_its_seed():
     model, x = SLANTED.model(0.2), split(SLANTED.images(12))
-    quick = {"images": 3, "steps": 3, "samples": 2, "final_samples": 4}
-    found = diagnose(model, x, x, seed=1, **quick)
-    assert diagnose(model, x, x, seed=1, **quick) == found
-    assert diagnose(model, x, x, seed=2, **quick) != found
+    first, other = (DiagnosisSettings(3, 3, 2, 4, seed=seed) for seed in (1, 2))
+    found = diagnose(model, x, x, settings=first)
+    assert diagnose(model, x, x, settings=first) == found
+    assert diagnose(model, x, x, settings=other) != found
     strict = model.to(get_backend("strict", "float64"))
-    assert diagnose(strict, x, x, seed=1, **quick).test == found.test
+    assert diagnose(strict, x, x, settings=first).test == found.test
 
 
 def test_pixels_that_are_drawn_are_those_of_the_seed_and_the_draw():
     digits = load_dataset("digits")
     few = Split(digits.test.images[:9], None, 16, "dynamic")
     model = Model(VAE.mlp(64, (8,), latent_dim=2), CPU, seed=2)
-    quick = {"steps": 2, "samples": 2, "final_samples": 2, "seed": 7}
-    found = diagnose(model, few, few, images=9, draw=3, **quick)
+    settings = DiagnosisSettings(images=9, steps=2, samples=2, final_samples=2, seed=7)
+    found = diagnose(model, few, few, settings=settings, draw=3)
     seen = as_seen_by_model(few, seed=7, draw=3)
     np.testing.assert_array_equal(
         [unit.value for unit in found.kl_per_unit], kl_of(model.encode(seen)).mean(axis=0)
     )
-    assert found.test == found.train == gaps_of(model, seen, **quick)
+    assert found.test == found.train == gaps_of(model, seen, settings)
 
 
 def test_a_diagnosis_is_what_json_can_hold():
@@ -440,9 +443,8 @@ def test_an_encoder_trained_for_another_beta_is_not_blamed_without_saying_so():
     ],
 )
 def test_numbers_that_say_nothing_end_in_a_sentence(changed, words):
-    x = split(SLANTED.images(4))
     with pytest.raises(ConfigError, match=words):
-        diagnose(SLANTED.model(), x, x, **changed)
+        DiagnosisSettings(**changed)
 
 
 @pytest.mark.parametrize("prior", [None, Sequential(Dense(2 * Z))], ids=["N(0, I)", "p(z|c)"])
@@ -464,7 +466,7 @@ def test_e252_given_a_label_that_moves_images_the_gaps_are_those_without_it(prio
     model.params.load(arrays)
     rows = Label(2).rows(x.astype(np.float64) + moves[labels], labels)
     found, expected = (
-        gaps_of(m, images, steps=20, samples=4, final_samples=40)
+        gaps_of(m, images, DiagnosisSettings(steps=20, samples=4, final_samples=40))
         for m, images in ((model, rows), (plain, x))
     )
     for name in ("elbo", "refitted", "log_p", "amortization", "approximation"):
@@ -490,7 +492,7 @@ def test_a_posterior_that_mixes_its_units_is_refused_with_a_sentence(setting, wh
     vae = TrainConfig(hidden=(4,), **setting).make_vae(D)
     x = split(SLANTED.images(4))
     with pytest.raises(ConfigError, match=f"{what}, which mixes the units and is computed in one"):
-        diagnose(Model(vae, CPU), x, x, **QUICK)
+        diagnose(Model(vae, CPU), x, x, settings=QUICK)
 
 
 def test_images_that_are_not_there_and_a_model_that_has_diverged_end_in_a_sentence():
@@ -502,4 +504,4 @@ def test_images_that_are_not_there_and_a_model_that_has_diverged_end_in_a_senten
     model = SLANTED.model()
     model.params["decoder.0.b"][:] = np.inf
     with pytest.raises(NonFiniteError, match="a bound is not finite"):
-        diagnose(model, x, x, **QUICK)
+        diagnose(model, x, x, settings=QUICK)
