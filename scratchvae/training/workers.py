@@ -21,7 +21,10 @@ from weakref import finalize
 from scratchvae.backend.allocation import SharedMemory, dumps, loads
 from scratchvae.errors import WorkerError
 
-SPINS = 400  # attempts, about 0.1 ms, before a process that waits leaves its core to others
+# Attempts before a process that waits leaves its core to others: about 1 ms of them where waits are
+# short, and 0.1 ms where they are not, because another program has one of the cores.
+SPINS, FEW_SPINS = 4_000, 400
+SHORT, LONG = 5e-4, 5e-3  # seconds: a short wait, and what a longer one counts as
 PATIENCE = 0.1  # seconds that it then sleeps at most before it checks that the others are alive
 LONGEST_WAIT = 600.0  # seconds until a process that is alive but does not arrive counts as lost
 START_SECONDS = 60.0  # until a process that has been started must be ready
@@ -96,13 +99,16 @@ class Barrier:
             keeping.sem_post, keeping.sem_trywait, releasing.sem_timedwait,
         )  # fmt: skip
         take_within.argtypes = [ctypes.c_void_p, ctypes.POINTER(Timespec)]
+        usual = 0.0  # seconds that a wait takes, on average over the last ones
 
         def wait() -> None:
+            nonlocal usual
+            arrived = time.monotonic()
             for semaphore in arrivals:
                 post(semaphore)
             for semaphore in awaited:
                 # Trying again is sooner than sleeping if the wait is short.
-                for _ in range(SPINS):
+                for _ in range(SPINS if usual < SHORT else FEW_SPINS):
                     if not try_to_take(semaphore):
                         break
                 else:
@@ -115,6 +121,7 @@ class Barrier:
                         # A signal wakes it early, and a stopped process has not waited.
                         waited += min(time.monotonic() - begun, PATIENCE)
                         check(waited)
+            usual += (min(time.monotonic() - arrived, LONG) - usual) / 8
 
         return wait
 
