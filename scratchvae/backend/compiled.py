@@ -35,7 +35,8 @@ def adam(
         return cpu_updates.adam(rule, bk, p, g, buffers, lr, t)
     m, v, _ = buffers
     eps, rate = cpu_updates.adam_numbers(rule, lr, t)
-    loops.adam_loop(p, g, m, v, *_typed(bk, rule.beta1, rule.beta2, eps, rate))
+    numbers = loops.AdamNumbers(*_typed(bk, rule.beta1, rule.beta2, eps, rate))
+    loops.adam_loop(p, g, m, v, numbers)
 
 
 def rmsprop(
@@ -210,7 +211,7 @@ class CompiledBackend(NumpyBackend):
         """Calls that use every loop, on arrays of a few numbers."""
         kind, one = self.dtype.type, self.dtype.type(1)
         p, g, m, v = (np.zeros(4, kind) for _ in range(4))
-        yield lambda: loops.adam_loop(p, g, m, v, one, one, one, one)
+        yield lambda: loops.adam_loop(p, g, m, v, loops.AdamNumbers(one, one, one, one))
         yield lambda: loops.rmsprop_loop(p, g, m, one, one, one, one)
         yield lambda: loops.sgd_loop(p, g, one)
         yield lambda: loops.momentum_loop(p, g, m, one, one)

@@ -11,7 +11,7 @@ imports numba.
 """
 
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -39,9 +39,19 @@ any_order = numba.njit(error_model="numpy", fastmath={"reassoc"})
 # ---- the optimizers' updates -----------------------------------------------------------------
 
 
+class AdamNumbers(NamedTuple):
+    """The numbers of one step of Adam, of the arrays' own type: ε beside √v, and the rate."""
+
+    beta1: np.floating
+    beta2: np.floating
+    eps: np.floating
+    rate: np.floating
+
+
 @loop
-def adam_loop(p, g, m, v, beta1, beta2, eps, rate):  # type: ignore[no-untyped-def]
+def adam_loop(p, g, m, v, numbers):  # type: ignore[no-untyped-def]
     """E24."""
+    beta1, beta2, eps, rate = numbers
     for i in range(p.size):
         m[i] = m[i] * beta1 + g[i]
         v[i] = v[i] * beta2 + g[i] * g[i]

@@ -41,7 +41,7 @@ Float64 = NDArray[np.float64]
 
 MOST = 1_000  # images that the mutual information is estimated from: its time grows like N²
 RATE = 0.05  # of the fit's first steps; it falls to a hundredth, so that the noise dies out
-RECENT = 5  # the training loss of at least so many epochs, or of the last fifth, has a trend
+RECENT = 5  # epochs at least, or the last fifth of them, whose training loss has a trend
 
 
 @dataclass(frozen=True)

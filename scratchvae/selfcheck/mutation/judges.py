@@ -58,7 +58,7 @@ class EntrySuite:
         return PlainBackend() if self.plain else NaNBackend()
 
     def gradient(self) -> Arrays:
-        """The gradient by the code as it is now."""
+        """The gradient as the code computes it now."""
         return self.subject.bind(self.backend()).gradient(self.subject.args, self.w)
 
     def failure(self) -> str | None:
