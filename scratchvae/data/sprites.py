@@ -2,7 +2,7 @@
 
 All combinations of shape, size and place are there once, so that the factors are independent, and
 what a code says about one of them can be computed exactly. The idea is that of dSprites (Matthey
-et al. 2017), whose images are larger and more.
+et al. 2017), which has larger images, and more.
 """
 
 import math

@@ -16,8 +16,8 @@ from scratchvae.types import Values
 def classify(model: Model, images: Values) -> HostArray:
     """q(y|x) of every image (N, D): (N, C) probabilities, in the model's float type.
 
-    Rows (N, D + C), whose labels count for nothing here, are images, too. Raises ``ConfigError``
-    for a model without a classifier, ``DataError`` as :class:`Model` does.
+    Rows (N, D + C) are taken, too, and their labels ignored. Raises ``ConfigError`` for a model
+    without a classifier, ``DataError`` as :class:`Model` does.
     """
     vae, bk = model.vae, model.bk
     if not isinstance(vae, M2):

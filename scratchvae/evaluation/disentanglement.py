@@ -39,7 +39,7 @@ def measure_disentanglement(
     """The information of every unit about every factor, and the mutual information gap  (E254).
 
     ``mu``, ``logvar``: q(z|x) of N images, (N, Z) each. ``factors``: whole numbers (N, F), the
-    values of what the images were made from. The images are taken for all that there are; if they
+    values of what the images were made from. The images are taken to be all there are; if they
     are a sample, the information is too high, more so the fewer images a value has.
 
     Raises ``DataError`` for arrays of unlike shapes, for factors that are not whole numbers, and

@@ -50,15 +50,15 @@ class Condition:
     def rows(self, images: HostArray, labels: HostArray | None = None, one: int = 1) -> HostArray:
         """The rows (N, row) of images (N, D) and their labels (N,).
 
-        ``one``: what the images' dtype has for the value 1, which is ``max_level`` for levels.
-        Raises ``DataError`` for a label that is missing or unknown to the condition.
+        ``one``: the number that stands for 1 in the images' dtype, which is ``max_level`` for
+        levels. Raises ``DataError`` for a label that is missing or unknown to the condition.
         """
         return images
 
     def rows_given(self, given: Values, n: int, row: int) -> HostArray:
         """``n`` rows with the condition ``given`` and no image, for sampling and decoding.
 
-        Raises ``DataError`` if nothing, or what is no condition, is given.
+        Raises ``DataError`` if ``given`` is missing, or is no such condition.
         """
         raise DataError("nothing is given to this model, which has no condition: leave out given")
 

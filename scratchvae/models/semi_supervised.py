@@ -61,7 +61,7 @@ class M2(GivenLabel):
     Raises
     ------
     ConfigError
-        For sizes that do not fit each other, and an α or estimator that cannot be.
+        For sizes that do not fit each other, and for an α or estimator that M2 does not allow.
     """
 
     def __init__(

@@ -194,7 +194,7 @@ class Ranks:
     # ---- what to do --------------------------------------------------------------------------
 
     def announce(self, action: str, *numbers: int) -> None:
-        """Rank 0 tells the others what to do, which they are told by :meth:`next_action`."""
+        """Tell the other ranks, from rank 0, what :meth:`next_action` returns to them."""
         words = np.zeros(NUMBERS, np.int64)
         words[0] = ACTIONS.index(action)
         words[1 : 1 + len(numbers)] = numbers
