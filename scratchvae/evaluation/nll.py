@@ -51,7 +51,7 @@ class LogLikelihood:
     log_p: float
     standard_error: float  # of the mean over images
     sample_error: float  # of the same, by the samples of z
-    by_samples: dict[int, float]  # log_p from the first k samples by k, half of all among them
+    by_samples: dict[int, float]  # log_p from the first k samples, by k: a tenth and half of all
     effective_samples: float  # (Σ w)² / Σ w², averaged over images; near 1: too few samples
     samples: int  # z per image
     images: int
@@ -64,7 +64,12 @@ class LogLikelihood:
     @property
     def half(self) -> float:
         """The estimate from the first half of the samples (of one sample: from that one)."""
-        return self.by_samples[max(self.samples // 2, 1)]
+        return self.by_samples[part_of(self.samples, 2)]
+
+    @property
+    def tenth(self) -> float:
+        """The estimate from the first tenth of the samples (of less than ten: from one)."""
+        return self.by_samples[part_of(self.samples, 10)]
 
     @property
     def is_settled(self) -> bool:
@@ -80,21 +85,19 @@ def log_likelihood(
     seed: int = 0,
     draw: int = 0,
     score: Score | None = None,
-    prefixes: Sequence[int] = (),
     over: Over | None = None,
 ) -> LogLikelihood:
     """The mean importance-sampled log p(x) (E59) over a split, in nats, with its standard error.
 
     ``split``, ``seed`` and ``draw`` as in :func:`~scratchvae.evaluation.evaluate`; both draw the
     same pixels of a "dynamic" split. ``samples``: K, the draws of z per image. ``score`` replaces
-    the model's −log p(x|z). ``prefixes``: further numbers of samples, up to K, of which the result
-    has the estimate, too. ``over`` as in ``evaluate``, for a ``score`` that can be pickled; without
-    it, NumPy's backend computes images in as many threads as BLAS has. Raises
-    what ``evaluate`` raises, and ``ConfigError`` for samples that are not a whole number from 1 to
+    the model's −log p(x|z). ``over`` as in ``evaluate``, for a ``score`` that can be pickled;
+    without it, NumPy's backend computes images in as many threads as BLAS has. Raises what
+    ``evaluate`` raises, and ``ConfigError`` for samples that are not a whole number from 1 to
     2⁶³ − 1.
     """
     require_images(split)
-    prefixes = sorted({max(samples // 2, 1), *prefixes})
+    prefixes = sorted({part_of(samples, 10), part_of(samples, 2)})
     parts: list[ImportanceSampled] = []
     for start in range(0, len(split), CHUNK):
         chunk = split.take(slice(start, start + CHUNK))
@@ -126,6 +129,11 @@ def log_likelihood(
         images=n,
         protocol=str(protocol._replace(estimate=estimate)),
     )
+
+
+def part_of(samples: int, divisor: int) -> int:
+    """The number of samples in a half or a tenth of all, at least one."""
+    return max(samples // divisor, 1)
 
 
 def _sampled_part(

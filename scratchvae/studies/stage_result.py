@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from scratchvae.evaluation import LogLikelihood, is_active, log_likelihood, without_units
 from scratchvae.evaluation.elbo import as_seen_by_model
+from scratchvae.evaluation.nll import part_of
 from scratchvae.evaluation.units import layer_means
 from scratchvae.models import Model
 from scratchvae.studies.staged import StagedStudy
@@ -60,10 +61,10 @@ def measure_stage(
     −log p(x) of the test images, and with the inactive units of a single layer cut out; with a
     tenth of the samples of the first training images, and of other draws of the test pixels.
     """
-    few = max(samples * study.few_samples // study.samples, 1)
+    few = part_of(samples, 10)
     seed, test = prepared.config.seed, prepared.test
     train = prepared.train.take(slice(0, study.images))
-    whole = log_likelihood(model, test, samples=samples, seed=seed, draw=DRAW, prefixes=(few,))
+    whole = log_likelihood(model, test, samples=samples, seed=seed, draw=DRAW)
     others = range(DRAW + 1, DRAW + study.draws)
     draws = [
         log_likelihood(model, test, samples=few, seed=seed, draw=draw).log_p for draw in others
@@ -77,9 +78,9 @@ def measure_stage(
     return StageResult(
         test=whole,
         cut=cut,
-        few=whole.by_samples[few],
+        few=whole.tenth,
         train=log_likelihood(model, train, samples=few, seed=seed, draw=DRAW),
-        draws=(whole.by_samples[few], *draws),
+        draws=(whole.tenth, *draws),
         active_units=tuple(int(layer.sum()) for layer in active),
     )
 

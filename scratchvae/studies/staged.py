@@ -48,7 +48,6 @@ class StagedStudy:
     small: Changes  # of a version that takes seconds
     ks: tuple[int, ...] = (1, 5, 50)
     samples: int = 5_000  # z per test image
-    few_samples: int = 500  # per training image, and of other draws of the test pixels
     draws: int = 3  # of the test pixels, to see how log p(x) differs among them
     images: int = 10_000  # training images whose log p(x) is measured
 

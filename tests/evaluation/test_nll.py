@@ -335,6 +335,7 @@ def test_half_of_the_samples_tell_whether_they_are_enough() -> None:
     enough, too_few = (log_likelihood(m, split, samples=20) for m in (close, far))
     assert enough.is_settled
     assert enough.half == enough.by_samples[10]
+    assert enough.tenth == enough.by_samples[2]
     assert not too_few.is_settled
     assert too_few.half < too_few.log_p - 0.3
 
