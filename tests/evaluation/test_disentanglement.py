@@ -52,7 +52,7 @@ def test_e254_a_unit_for_each_factor_has_the_gap_one_in_any_order_and_scale():
 
 def test_e254_two_units_that_share_a_factor_have_no_gap():
     shape = SPRITES[:, [0]]
-    found = measured(np.hstack([shape, 2 * shape]), shape)
+    found = measured(np.hstack([shape, 2 * shape]), shape.tolist())
     assert found.mig == pytest.approx(0.0, abs=1e-12)
     np.testing.assert_allclose(found.information, [[math.log(3)] * 2], rtol=1e-12)
 
@@ -110,6 +110,7 @@ def test_how_many_samples_are_held_at_a_time_does_not_matter(monkeypatch):
     ("factors", "words"),
     [
         (np.zeros((4, 1), int), "factor 0 is the same for all images"),
+        (np.stack([np.arange(4), np.ones(4, int)], axis=1), "factor 1 is the same for all images"),
         (np.zeros((4, 0), int), "there is no factor to measure a code by"),
         (np.arange(3)[:, None], "factors of 4 images are whole numbers"),
         (np.arange(4), r"\(N, F\), not int64 of shape \(4,\)"),

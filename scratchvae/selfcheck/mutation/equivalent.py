@@ -311,6 +311,30 @@ IN_PROGRAMS: dict[str, str] = {
     "_require_finite(settings, mu, logstd) -> _require_finite(settings, ": INFINITE,
     "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
+    # disentanglement
+    **{
+        f"evaluation.disentanglement.measure_disentanglement: a constant: 1 -> -1{number}": (
+            LAST_AXIS
+        )
+        for number in ("", " (#4)", " (#6)")
+    },
+    "evaluation.disentanglement.measure_disentanglement: a constant: 1 -> -1 (#7)": (
+        "of two results the second is the last"
+    ),
+    **{
+        f"evaluation.disentanglement.measure_disentanglement: a dropped term: {term}": BLOCKS
+        for term in ("TERMS // (n * units) -> TERMS", "n * units -> units")
+    },
+    "evaluation.disentanglement.Disentanglement.gaps: an argument ignored: np.sort(": LAST_AXIS,
+    **{
+        f"evaluation.disentanglement.Disentanglement.gaps: a constant: 1 -> -1{number}": LAST_AXIS
+        for number in ("", " (#2)")
+    },
+    "data.sprites.draw_sprites: a dropped term: SIDE - PLACES": "16 − 8 is 8",
+    "data.sprites.draw_sprites: swapped operands: np.arange(SIDE) - (first + x)": (
+        "every shape is the same from left to right as from right to left"
+    ),
+    "data.sprites.draw_sprites: a comparison: np.maximum(": "no pixel lies on the edge of a square",
     # resume
     "training.prepared.epoch_order: an argument ignored: np.arange(n, dtype=np.int64) -> ": (
         "NumPy's own integer has 64 bits on the systems where the tests run"
