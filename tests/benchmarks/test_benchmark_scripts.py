@@ -180,13 +180,42 @@ def test_the_sweep_of_beta_prints_writes_and_draws(tmp_path, monkeypatch, capsys
     assert {path.name for path in tmp_path.iterdir()} == {"out.json", "f.png", "f.svg"}
 
 
-def test_a_draw_of_labels_trains_m2_and_its_classifier_alone():
+@pytest.fixture
+def few_labels(monkeypatch):
+    """The script with small networks and the digits in place of MNIST."""
     digits = load_dataset("digits")
-    config = replace(
-        semi_supervised.SETTINGS, data="digits", hidden=(16,), latent_dim=2, labels=100, epochs=3,
-        lr=1e-2,
-    )  # fmt: skip
-    found = semi_supervised.one_draw(digits, config)
-    assert 0.4 < found["accuracy"] < 1
-    assert 0.4 < found["alone"] < 1
-    assert found["loss"] < 40
+    small = {"hidden": (32,), "latent_dim": 6, "batch_size": 50}
+    monkeypatch.setattr(semi_supervised, "load_dataset", lambda name: digits)
+    for name in ("M1", "CODES", "PIXELS"):
+        settings = replace(getattr(semi_supervised, name), **small, evaluate_at=())
+        monkeypatch.setattr(semi_supervised, name, settings)
+    monkeypatch.setattr(semi_supervised, "ALONE", 20)
+    return digits
+
+
+def test_few_labels_are_measured_draw_by_draw_and_never_twice(few_labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(semi_supervised, "classifier_alone", lambda *_: 0.5)
+    out, codes = tmp_path / "out.json", tmp_path / "m1.npz"
+    argv = ["--labels", "50", "--epochs", "4", "--codes", str(codes), "--json", str(out)]
+    assert semi_supervised.main([*argv, "--draws", "1"]) == 0
+    first = json.loads(out.read_text())
+    (draw,) = first["draws"]["50"]
+    assert 0.2 < draw["accuracy"] < 1
+    kept = codes.stat().st_mtime_ns
+    assert semi_supervised.main([*argv, "--draws", "2"]) == 0
+    content = json.loads(out.read_text())
+    assert content["draws"]["50"][0] == draw
+    found = [each["accuracy"] for each in content["draws"]["50"]]
+    assert content["rows"]["50"]["accuracy"]["values"] == found
+    assert len(found) == 2
+    assert codes.stat().st_mtime_ns == kept
+    assert semi_supervised.main([*argv, "--draws", "1", "--pixels"]) == 0  # other settings
+    assert list(json.loads(out.read_text())["draws"]) == ["50"]
+    assert json.loads(out.read_text())["draws"]["50"] != content["draws"]["50"]
+
+
+def test_a_classifier_alone_learns_from_the_labels_that_are_kept(few_labels):
+    config = replace(semi_supervised.PIXELS, labels=100)
+    found = semi_supervised.classifier_alone(few_labels, config, steps=200)
+    assert 0.6 < found < 0.95
+    assert found > semi_supervised.classifier_alone(few_labels, config, steps=4)
