@@ -10,11 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import beta_sweep, check, data, evaluation, scaling, semi_supervised, step
+from benchmarks import (
+    beta_sweep,
+    check,
+    conditional,
+    data,
+    evaluation,
+    scaling,
+    semi_supervised,
+    step,
+)
 from benchmarks.contenders.common import Job
 from benchmarks.harness import ContenderError, MissingPeerError, Process
 from benchmarks.models import MODELS
+from scratchvae.backend import get_backend
 from scratchvae.data import load_dataset
+from scratchvae.models import Model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,6 +189,31 @@ def test_the_sweep_of_beta_prints_writes_and_draws(tmp_path, monkeypatch, capsys
     assert (content["settings"]["data"], content["settings"]["epochs"]) == ("sprites", 1)
     assert "total correlation" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"out.json", "f.png", "f.svg"}
+
+
+def test_a_network_of_the_seen_part_completes_the_hidden_one_without_its_z(
+    tmp_path, monkeypatch, capsys
+):
+    digits, out = load_dataset("digits"), tmp_path / "out.json"
+    model = Model(conditional.network((8, 8), 1, (20,)), get_backend("cpu", "float64"))
+    x = digits.test.values()[:5]
+    some = [model.decode(np.full((5, 1), z), given=x) for z in (-3.0, 2.0)]
+    np.testing.assert_array_equal(*some)
+    gradient = model.loss_and_gradient(x).gradient
+    assert np.abs(gradient["decoder.1.W"]).max() > 0
+    monkeypatch.setattr(conditional, "load_dataset", lambda name: digits)
+    assert conditional.main(["--epochs", "2", "--seeds", "1", "--json", str(out)]) == 0
+    first = json.loads(out.read_text())
+    assert 3 < first["values"]["3"][0] < first["values"]["2"][0] < first["values"]["1"][0] < 35
+    capsys.readouterr()
+    assert conditional.main(["--epochs", "2", "--seeds", "1", "--json", str(out)]) == 0
+    assert capsys.readouterr().out == ""  # nothing is trained again
+
+
+def test_a_conditional_step_is_timed_beside_its_products():
+    small = replace(conditional.DENSE, hidden=(8,), condition="label:10", prior="conditional")
+    ours, floor = conditional.step_times(small, compiled=False, times=2)
+    assert ours > 0 < floor
 
 
 @pytest.fixture
