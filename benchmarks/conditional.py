@@ -81,7 +81,9 @@ def network(image_shape: Shape, seen: int, hidden: Sequence[int]) -> VAE:
 def complete(dataset: Any, seen: int, seed: int, epochs: int) -> float:
     """Train the network; −log p of the hidden pixels of the test images."""
     study = declare(seen).config
-    config = replace(study, prior="standard", epochs=epochs, evaluate_at=(epochs,), seed=seed)
+    config = replace(
+        study, prior="standard", epochs=epochs, evaluate_at=(epochs,), seed=seed, workers=1
+    )
     vae = network(dataset.image_shape, seen, study.hidden)
     trained = train(config, dataset, vae=vae, verbose=False)
     return float(trained.metrics[-1]["test_reconstruction"])
