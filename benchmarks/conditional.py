@@ -1,4 +1,4 @@
-"""What z adds where a part of the image is seen, and what a conditional step costs.
+"""What z adds where a part is seen, and what a conditional step costs. Takes half an hour.
 
     python -m benchmarks.conditional [--seeds 3] [--epochs 10] [--json FILE]
     python -m benchmarks.conditional --steps 60
@@ -6,7 +6,7 @@
 A network completes the hidden quadrants of MNIST's digits from those that are seen, 500-500, with
 the settings of the studies `quadrants-1`, `-2` and `-3`, which put a z between them: their own
 baseline. Nats per image of the hidden pixels, on all test images after the last epoch. What is in
-``--json FILE`` is not trained again, so that a call that was stopped can be repeated. Half an hour.
+``--json FILE`` is not trained again, so that a call that was stopped can be repeated.
 
 ``--steps``: nothing is learned. A training step of batch 100 on one thread, plain and conditional,
 by NumPy alone and with compiled loops, beside its matrix products and one pass over the parameters
