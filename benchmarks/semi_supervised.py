@@ -1,4 +1,4 @@
-"""How well few labels suffice: M1 + M2, which sums out the others, and a classifier. Takes half an hour.
+"""How well few labels suffice: M1 + M2, and the classifier alone. Takes half an hour.
 
     python -m benchmarks.semi_supervised [--labels 100 1000] [--draws 5] [--epochs 10]
                                          [--codes FILE] [--json FILE]
