@@ -78,9 +78,9 @@ class Contender:
             Batches(images, job.max_level, job.spec.batch, job.seed),
             workers=self.workers, captured=job.options.get("captured", True),
         )  # fmt: skip
-        trouble = step.start_workers()
-        if trouble is not None:
-            raise RuntimeError(trouble)
+        step.start_workers()
+        if step.trouble is not None:
+            raise RuntimeError(step.trouble)
         return step
 
     @property

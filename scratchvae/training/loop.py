@@ -134,9 +134,8 @@ class Loop:
 
     def __enter__(self) -> "Loop":
         self.started = time.perf_counter()
-        trouble = self.step.start_workers()
-        if trouble is not None:
-            self.progress.note(trouble)
+        self.step.start_workers(wait=False)
+        self.note_trouble()
         begun = self.state.epoch * self.step.steps_per_epoch + self.state.position
         self.progress.start(self.config.epochs, self.step.steps_per_epoch, begun)
         self.interruption.__enter__()
@@ -167,6 +166,12 @@ class Loop:
         if ended is not None:
             self.result.stopped = ended
         return ended is not None
+
+    def note_trouble(self) -> None:
+        """Say why fewer processes than workers compute, once."""
+        trouble, self.step.trouble = self.step.trouble, None
+        if trouble is not None:
+            self.progress.note(trouble)
 
     # ---- an epoch ----------------------------------------------------------------------------
 
@@ -247,6 +252,7 @@ class Loop:
 
     def close_epoch(self, epoch: int, before: float) -> None:
         """Evaluate the model, append the epoch's metrics and save the checkpoint."""
+        self.note_trouble()
         losses = self.bk.to_host(self.step.losses)
         metrics: Json = {
             "epoch": epoch,

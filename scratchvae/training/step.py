@@ -132,6 +132,7 @@ class TrainingStep:
         self.clock = Clock(bk, order, self.losses) if captured else None
         self._recorded: dict[tuple[bool, int], Callable[[], None]] = {}
         self.pool: WorkerPool | None = None
+        self.trouble: str | None = None  # why there are fewer processes than workers: slower
 
     def _bind(self, workspace: Workspace) -> "BoundBatch":
         bk, vae, dynamic = self.bk, self.vae, self.batches.dynamic
@@ -172,27 +173,40 @@ class TrainingStep:
     def leave_ranks(self) -> None:
         """Compute alone from now on, without other ranks; there are none."""
 
-    def start_workers(self) -> str | None:
+    def start_workers(self, wait: bool = True) -> None:
         """Start the processes of several workers, one per worker if there are enough cores.
 
-        If there are fewer processes than workers, returns a sentence that says why: the results
-        are the same bits, but take longer.
+        With ``wait`` they are ready afterwards. Without it, the steps that come before they are
+        ready are computed by this process alone: the same bits.
         """
         processes, memory = min(self.workers, cores()), self.bk.shared_memory
-        why = f"there are {processes} cores" if processes > 1 else "there is one core"
+        if processes < self.workers:
+            few = f"there are {processes} cores" if processes > 1 else "there is one core"
+            self._compute_by(processes, few)
         if processes > 1 and (memory is None or not can_share()):
-            processes, why = 1, "this system has no memory that processes can share"
-        if processes > 1 and memory is not None:
+            self._compute_by(1, "this system has no memory that processes can share")
+        elif processes > 1 and memory is not None:
             pool = WorkerPool(memory, self.workers, processes, self._part)
             try:
-                pool.start()
+                (pool.start if wait else pool.begin)()
                 self.pool = pool
             except WorkerError as error:
-                processes, why = 1, str(error)
-        if processes == self.workers:
-            return None
+                self._compute_by(1, str(error))
+
+    def _compute_by(self, processes: int, why: str) -> None:
+        """Note that there are fewer processes than workers, and why."""
+        if processes == 1:
+            self.pool = None
         together = f"{processes} processes compute" if processes > 1 else "one process computes"
-        return f"{together} the parts of {self.workers} workers, because {why}"
+        self.trouble = f"{together} the parts of {self.workers} workers, because {why}"
+
+    def _has_processes(self) -> bool:
+        """Whether other processes take part in the next step."""
+        try:
+            return self.pool is not None and self.pool.is_ready()
+        except WorkerError as error:
+            self._compute_by(1, str(error))
+            return False
 
     def close(self) -> None:
         """End the processes that :meth:`start_workers` has started; this one computes alone."""
@@ -220,7 +234,7 @@ class TrainingStep:
             self._replay_steps(self.clock, t, i, count)
             return
         for k in range(count):
-            if self.pool is not None:
+            if self._has_processes() and self.pool is not None:
                 self.pool.run(t + k, i + k, True)
                 continue
             parts = (self._part(worker, t + k, i + k, True) for worker in range(self.workers))

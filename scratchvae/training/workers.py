@@ -7,6 +7,7 @@ ever. They receive the task pickled; its arrays in ``Backend.shared_memory`` are
 """
 
 import ctypes
+import mmap
 import os
 import pickle
 import signal
@@ -30,7 +31,7 @@ LONGEST_WAIT = 600.0  # seconds until a process that is alive but does not arriv
 START_SECONDS = 60.0  # until a process that has been started must be ready
 READY = b"ready"
 WORDS = 1000  # bytes that a process says of its error at most
-HEADER = 64  # bytes before the pickled task: the process's number, the caller and the task's length
+HEADER = 64  # bytes: the process's number, the caller, and the length of the pickled task
 NUMBERS = 8  # the numbers of a run: how many there are, then they
 SEMAPHORE = 64  # bytes; at least a sem_t, and a cache line of its own
 # Every process of a pool multiplies on one core, with whichever BLAS NumPy has.
@@ -139,43 +140,66 @@ class WorkerPool:
         self.workers, self.processes, self.task = workers, processes, task
         self.numbers = memory.zeros(8 * NUMBERS).view("int64")
         self._sockets: dict[int, socket.socket] = {}  # by process
+        self._not_ready: set[int] = set()
         finalize(self, _end, os.getpid(), self._sockets)
 
     @property
     def pids(self) -> list[int]:
-        """The ids of the other processes; none before :meth:`start` and after :meth:`close`."""
+        """The ids of the other processes; none before :meth:`begin` and after :meth:`close`."""
         return list(self._sockets)
 
     def start(self) -> None:
-        """Start the other processes and wait until they are ready.
+        """Start the other processes and wait until they are ready; raises what these two raise."""
+        self.begin()
+        while not self.is_ready():
+            time.sleep(1e-3)
 
-        ``WorkerError`` if the system refuses a process, the task cannot be pickled, or a process
-        fails or is not ready within a minute.
+    def begin(self) -> None:
+        """Start the other processes, which get ready by themselves.
+
+        ``WorkerError`` if the system refuses a process, or the task cannot be pickled.
         """
         try:
             self._barrier = barrier = Barrier(self.memory, self.processes)  # keeps its memory
             self._wait = barrier.join(0, self._raise_if_worker_died)
             share = (self.workers, self.processes, self.task, self.numbers, barrier)
             content, files = dumps(share, self.memory)
-            for number in range(1, self.processes):
-                self._start(number, content, files)
-            until = time.monotonic() + START_SECONDS
-            for ours in self._sockets.values():
-                ours.settimeout(max(until - time.monotonic(), 1e-3))
-                answer = ours.recv(WORDS)
-                if answer != READY:
-                    raise WorkerError(answer.decode(errors="replace") or "a process ended at once")
-        except TimeoutError:
-            self.close()
-            raise WorkerError(f"no process was ready within {START_SECONDS:.0f} s") from None
+            # In a file, because a socket takes no more than its buffer before anyone reads.
+            with open(os.memfd_create("task"), "wb") as task:
+                task.write(content)
+                task.flush()
+                for number in range(1, self.processes):
+                    self._start(number, len(content), [task.fileno(), *files])
         except (OSError, MemoryError, *UNPICKLABLE) as error:
             self.close()
             raise WorkerError(str(error)) from error
         except BaseException:
             self.close()
             raise
+        self._not_ready = set(self._sockets)
+        self._until = time.monotonic() + START_SECONDS
 
-    def _start(self, number: int, content: bytes, files: list[int]) -> None:
+    def is_ready(self) -> bool:
+        """Whether all processes that :meth:`begin` has started can run the task.
+
+        ``WorkerError``, and no process is left, if one fails or is not ready within a minute.
+        """
+        for pid in list(self._not_ready):
+            try:
+                answer = self._sockets[pid].recv(WORDS)
+            except BlockingIOError:
+                if time.monotonic() < self._until:
+                    return False
+                answer = f"no process was ready within {START_SECONDS:.0f} s".encode()
+            except OSError as error:
+                answer = str(error).encode()
+            if answer != READY:
+                self.close()
+                raise WorkerError(answer.decode(errors="replace") or "a process ended at once")
+            self._not_ready.remove(pid)
+        return True
+
+    def _start(self, number: int, length: int, files: list[int]) -> None:
         path = [entry for entry in sys.path if isinstance(entry, str)]
         ours, theirs = socket.socketpair()
         # Not subprocess: where the system refuses vfork it forks, and OpenBLAS ends its threads
@@ -193,10 +217,8 @@ class WorkerPool:
                 ours.close()
                 raise
         self._sockets[pid] = ours
-        ours.settimeout(START_SECONDS)
-        header = b"%d %d %d" % (number, os.getpid(), len(content))
-        socket.send_fds(ours, [header.ljust(HEADER)], files)
-        ours.sendall(content)
+        ours.setblocking(False)
+        socket.send_fds(ours, [(b"%d %d %d" % (number, os.getpid(), length)).ljust(HEADER)], files)
 
     def run(self, *numbers: int) -> None:
         """Run the task with these numbers in all workers, and return when all are done.
@@ -227,7 +249,6 @@ class WorkerPool:
                 words = (
                     f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
                 )
-                ours.setblocking(False)
                 with suppress(OSError):
                     words = ours.recv(WORDS).decode(errors="replace") or words
                 self._sockets.pop(pid).close()
@@ -258,10 +279,8 @@ def serve() -> NoReturn:
     try:
         header, files, _, _ = socket.recv_fds(pool, HEADER, 253)
         number, caller, length = map(int, header.split())
-        content = b""
-        while len(content) < length:
-            content += pool.recv(length - len(content)) or os._exit(1)
-        workers, processes, task, numbers, barrier = loads(content, files)
+        with mmap.mmap(files[0], length, access=mmap.ACCESS_READ) as content:
+            workers, processes, task, numbers, barrier = loads(content.read(), files[1:])
 
         def exit_if_orphaned(waited: float) -> None:
             if os.getppid() != caller:

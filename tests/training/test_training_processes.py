@@ -332,6 +332,55 @@ def test_a_limit_of_processes_neither_stops_a_training_nor_disturbs_blas() -> No
 
 
 @pytest.mark.parametrize(
+    "changes", [{}, {"clip": 0.01, "optimizer": "sgd"}, {"binarize": "dynamic"}]
+)
+@pytest.mark.parametrize("alone", [0, 3, 7])
+def test_processes_that_are_late_join_at_any_step_and_change_no_bit(
+    alone: int, changes, monkeypatch
+) -> None:
+    """Until they are ready, the calling process computes the parts of all workers."""
+    config = settings(workers=2, epochs=2, **changes)
+    monkeypatch.setattr(step_module, "cores", lambda: 1)
+    wanted = trained(config).model.params.flat.tobytes()
+    monkeypatch.setattr(step_module, "cores", lambda: 2)
+    asked, together = 0, 0
+
+    def is_ready(self: WorkerPool) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked <= alone:
+            return False
+        while not ready(self):
+            time.sleep(1e-3)
+        return True
+
+    def run_together(self: WorkerPool, *numbers: int) -> None:
+        nonlocal together
+        together += 1
+        run(self, *numbers)
+
+    ready, run = WorkerPool.is_ready, WorkerPool.run
+    monkeypatch.setattr(WorkerPool, "is_ready", is_ready)
+    monkeypatch.setattr(WorkerPool, "run", run_together)
+    assert trained(config).model.params.flat.tobytes() == wanted
+    assert together == asked - alone > 0
+
+
+@pytest.mark.parametrize("program", ["", "import time; time.sleep(60)"])
+def test_a_training_whose_processes_never_come_goes_on_and_says_so(program, monkeypatch) -> None:
+    config, notes = settings(workers=2), Notes()
+    monkeypatch.setattr(step_module, "cores", lambda: 2)
+    wanted = trained(config).model.params.flat.tobytes()
+    monkeypatch.setattr(workers_module, "PROGRAM", program + " # {}")
+    monkeypatch.setattr(workers_module, "START_SECONDS", 0.0)
+    ready = WorkerPool.is_ready
+    monkeypatch.setattr(WorkerPool, "is_ready", lambda self: time.sleep(0.05) or ready(self))
+    assert trained(config, progress=notes).model.params.flat.tobytes() == wanted
+    (note,) = notes.seen
+    assert note.startswith("one process computes the parts of 2 workers, because ")
+
+
+@pytest.mark.parametrize(
     "changes", [{}, {"clip": 0.01, "optimizer": "sgd"}, {"binarize": "dynamic"}, {"batch_size": 13}]
 )
 def test_the_number_of_processes_changes_no_bit(changes, monkeypatch) -> None:
@@ -343,13 +392,13 @@ def test_the_number_of_processes_changes_no_bit(changes, monkeypatch) -> None:
 
 
 def test_no_process_is_left_when_a_training_is_over(monkeypatch) -> None:
-    started, start = [], WorkerPool.start
+    started, begin = [], WorkerPool.begin
 
     def remembered(self: WorkerPool) -> None:
-        start(self)
+        begin(self)
         started.extend(self.pids)
 
-    monkeypatch.setattr(WorkerPool, "start", remembered)
+    monkeypatch.setattr(WorkerPool, "begin", remembered)
     monkeypatch.setattr(step_module, "cores", lambda: 3)
     trained(settings(workers=3, epochs=2))
     assert len(started) == 2  # once per training, not once per epoch
