@@ -72,10 +72,11 @@ def network(image_shape: Shape, seen: int, hidden: Sequence[int]) -> VAE:
     pixels = int(np.prod(image_shape))
     layers = [layer for units in hidden for layer in (Dense(units, start), ReLU())]
     modelled = Dense(condition.modelled(pixels), start)
-    return ConditionalVAE(
-        pixels, Sequential(Dense(2)), Sequential(WithoutZ(), *layers, modelled),
-        condition=condition, latent_dim=1,
+    plain = VAE(
+        condition.modelled(pixels), Sequential(Dense(2)),
+        Sequential(WithoutZ(), *layers, modelled), latent_dim=1,
     )  # fmt: skip
+    return ConditionalVAE(plain, pixels, condition)
 
 
 def complete(dataset: Any, seen: int, seed: int, epochs: int) -> float:
