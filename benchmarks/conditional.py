@@ -52,7 +52,7 @@ class WithoutZ(Layer):
     """[z | c] without z, of one unit: what follows is a network of the condition alone."""
 
     def infer_shape(self, shape: Shape) -> Shape:
-        return (shape[0] - 1,)
+        return (max(shape[0] - 1, 1),)  # a decoder of z alone, as in a plain VAE, is never run
 
     def forward(self, bk: Backend, p: Views, x: Array, y: Array) -> None:
         """y = c."""
