@@ -1,6 +1,7 @@
 """Ranks that die, stop or differ: the whole job ends, soon, in a sentence, with whole files."""
 
 import random
+import resource
 import signal
 import time
 from pathlib import Path
@@ -131,12 +132,46 @@ def test_more_ranks_than_images_in_a_batch_are_refused(tmp_path):
     assert "there are 3 ranks, but a batch has only 2 images" in err
 
 
+# ---- no memory, no disk -------------------------------------------------------------------------
+
+WIDE = ("train", *SMALL[2:], "--hidden", "1000", "1000", "--pieces", "4", "--quiet")
+
+
 @pytest.mark.long
-def test_a_rank_that_runs_out_of_memory_ends_the_job(tmp_path):
-    scarce = ["prlimit", f"--data={250 << 20}"]
-    code, _, err = run(
-        2, "train", "--hidden", "2000", "2000", "--out", "run", cwd=tmp_path, before=[[], scarce]
-    )
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_without_memory_ends_the_job_which_is_then_resumed_to_the_same_bits(rank, tmp_path):
+    code, _, err = run(2, *WIDE, "--epochs", "1", "--out", "run", cwd=tmp_path)
+    assert code == 0, err
+    before = checkpoint(tmp_path / "run")
+    more = ("train", "--resume", "run", "--epochs", "2", "--change-settings", "--quiet")
+    scarce: list[list[str]] = [[], []]
+    scarce[rank] = ["prlimit", f"--data={150 << 20}"]
+    begun = time.monotonic()
+    code, _, err = run(2, *more, cwd=tmp_path, before=scarce)
+    assert time.monotonic() - begun < SOON
     assert code == 2
-    assert "rank 1 on " in err
     assert "memory" in err
+    assert err.count("scratchvae: ") == 1
+    assert rank == 0 or "rank 1 on " in err
+    assert checkpoint(tmp_path / "run") == before
+    assert run(1, "verify", "run", cwd=tmp_path)[0] == 0
+    code, _, err = run(3, *more, cwd=tmp_path)
+    assert code == 0, err
+    assert run(1, *WIDE, "--epochs", "2", "--out", "whole", cwd=tmp_path)[0] == 0
+    assert checkpoint(tmp_path / "run") == checkpoint(tmp_path / "whole")
+
+
+def test_a_full_disk_ends_the_job_which_is_then_resumed_to_the_same_bits(uninterrupted, tmp_path):
+    job = start(2, *LONG_RUN, "--out", "run", cwd=tmp_path)
+    wait_for(tmp_path / "run" / "checkpoint.npz", job)
+    resource.prlimit(computing(job)[0], resource.RLIMIT_FSIZE, (4096, 4096))  # bytes of a file
+    full = time.monotonic()
+    code, _, err = finish(job)
+    assert time.monotonic() - full < SOON
+    assert code == 2
+    assert "run/checkpoint.npz cannot be written: File too large" in err
+    assert err.count("scratchvae: ") == 1
+    assert run(1, "verify", "run", cwd=tmp_path)[0] == 0
+    code, _, err = run(3, "train", "--resume", "run", "--quiet", cwd=tmp_path)
+    assert code == 0, err
+    assert checkpoint(tmp_path / "run") == uninterrupted
