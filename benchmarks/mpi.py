@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -283,7 +283,7 @@ NETWORKS = {  # of docs/scaling.md, beside what was measured: latency in µs, ra
     "10 Gbit/s": Link(20.0, 4 / 1_180),
     "100 Gbit/s": Link(2.0, 4 / 11_800),
 }
-RANKS = (1, 2, 8, 32, 128, 1_024)
+RANKS = tuple(8 << k for k in range(8))  # 8 to 1,024
 PREDICTED = {  # name: model, images in a batch of all ranks
     "gluon, batch 1,000": (GLUON.vae(), 1_000),
     "4,096 wide, batch 4,096": (VAE.mlp(784, (4_096, 4_096), latent_dim=32), 4_096),
@@ -291,21 +291,38 @@ PREDICTED = {  # name: model, images in a batch of all ranks
 }  # fmt: skip
 
 
-def predict(content: dict[str, Any]) -> None:
-    """The speed-up that the model expects of more ranks, on each network."""
-    machine = machine_of(content["strong"], content["update_ms"])
+def speed_up(
+    vae: VAE, batch: int, ranks: int, machine: Machine, link: Link, whole: bool
+) -> float | None:
+    """How many times the images of one rank all compute per second; None if some have no image.
+
+    ``whole``: every rank has a batch, instead of its part of one.
+    """
+    if ranks > batch and not whole:
+        return None
+    rows = batch if whole else batch / ranks
+    one, step = (step_time(vae, n, r, machine, link) for n, r in ((batch, 1), (rows, ranks)))
+    return (ranks if whole else 1) * one / step
+
+
+def predict(content: dict[str, Any]) -> list[tuple[list[str], list[list[str]]]]:
+    """Of each model, head and rows of a table: the speed-up that is expected of more ranks.
+
+    The last column has the most ranks, as a power of two, that do half of what as many lone ones
+    would.
+    """
+    machine, tables = machine_of(content["strong"], content["update_ms"]), []
     for name, (vae, batch) in PREDICTED.items():
         rows = []
-        for network, link in NETWORKS.items():
-            one = step_time(vae, batch, 1, machine, link)
-            times = [step_time(vae, batch / r, r, machine, link) if r <= batch else None
-                     for r in RANKS]  # fmt: skip
-            weak = [step_time(vae, batch, r, machine, link) for r in RANKS]
-            rows.append([network, *("" if t is None else f"{one / t:.1f}" for t in times)])
-            rows.append(["… a whole batch each", *(f"{r * one / t:.1f}"
-                         for r, t in zip(RANKS, weak, strict=True))])  # fmt: skip
-        about = f"{name}: {vae.layout.n_parameters / 1e6:.1f} M, {one / 1e3:.0f} ms"
-        print(table([about, *(f"× {r}" for r in RANKS)], rows))
+        for (network, link), whole in product(NETWORKS.items(), (False, True)):
+            gains = {1 << k: speed_up(vae, batch, 1 << k, machine, link, whole) for k in range(11)}
+            most = max(r for r, gain in gains.items() if gain is not None and 2 * gain >= r)
+            cells = ["" if gains[r] is None else f"{gains[r]:.1f}" for r in RANKS]
+            rows.append(["… a whole batch each" if whole else network, *cells, f"{most:,}"])
+        one = step_time(vae, batch, 1, machine, NETWORKS["1 Gbit/s"]) / 1e3
+        about = f"{name}: {vae.layout.n_parameters / 1e6:.1f} M parameters, {one:.0f} ms"
+        tables.append(([about, *(f"× {r:,}" for r in RANKS), "half from"], rows))
+    return tables
 
 
 # ---- the table -----------------------------------------------------------------------------------
@@ -323,12 +340,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="print what the numbers of an earlier run predict")  # fmt: skip
     args = parser.parse_args(argv)
     if args.predict:
-        predict(json.loads(args.predict.read_text()))
+        content: dict[str, Any] = json.loads(args.predict.read_text())
+        print("\n\n".join(table(*each) for each in predict(content)))
         return 0
     if args.job:
         serve(Job(**json.loads(args.job)))
         return 0
-    content: dict[str, Any] = {"conditions": own_conditions(), "strong": {}, "networks": {}}
+    content = own_conditions() | {"strong": {}, "networks": {}}
     content["update_ms"] = update_time()
     for batch in (100, 1_000):
         steps = args.steps if batch == 100 else max(args.steps // 5, 10)
@@ -347,7 +365,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() == 0:
         measure_networks(content, [int(rate) for rate in args.rates.split(",")], args.steps // 4)
     write_json(args.json, content)
-    predict(content)
+    print("\n\n".join(table(*each) for each in predict(content)))
     return 0
 
 

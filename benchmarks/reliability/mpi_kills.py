@@ -136,8 +136,8 @@ def main() -> int:
                                                                     "same_bits")}  # fmt: skip
     longest = max(each["seconds"] for each in killed)
     print(f"{len(killed)} kills: {counts}, the longest {longest:.1f} s until the job had ended")
-    write_json(args.json, {"conditions": own_conditions(), "kills": len(killed), **counts,
-                           "longest_seconds": longest})  # fmt: skip
+    write_json(args.json, own_conditions() | {"kills": len(killed), **counts,
+                                              "longest_seconds": longest})  # fmt: skip
     return 0 if all(count == len(killed) for count in counts.values()) else 1
 
 

@@ -60,7 +60,7 @@ def test_two_ranks_compare_estimators_to_the_numbers_of_one(tmp_path):
 @pytest.mark.long
 @pytest.mark.mnist
 def test_two_ranks_reproduce_two_seeds_to_the_numbers_of_one(tmp_path, mnist_folder):
-    words = ("reproduce", "gluon", "--epochs", "1", "--seeds", "2", "--no-figures")
+    words = ("reproduce", "flux", "--epochs", "1", "--seeds", "2", "--no-figures")
     one = numbers_of(1, *words, "--out", "one", cwd=tmp_path)
     two = numbers_of(2, *words, "--out", "two", cwd=tmp_path)
     for name in ("rows", "test", "verdict"):
