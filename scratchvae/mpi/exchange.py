@@ -2,11 +2,12 @@
 
 Every rank updates a stretch of the parameters, and holds the moments of that stretch alone. It
 receives the others' gradients of its stretch, adds them in the order of the tree, updates, and
-gives the new parameters to all. MPI sees arrays of the host: those of a device are copied there and
-back. Each number of the gradient and of the parameters so travels once
-per rank, and no rank adds or updates what another does.
+gives the new parameters to all. An MPI that knows CUDA is handed the arrays of a device; for any
+other, they are copied to the host and back. Each number of the gradient and of the parameters so
+travels once per rank, and no rank adds or updates what another does.
 """
 
+import ctypes
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -43,7 +44,10 @@ class MessageExchange(Exchange):
         self._plans: dict[int, Plan] = {}
 
     def bind(self, step: PieceStep) -> None:
-        self.step = step
+        self.step, name = step, step.bk.name
+        aware = name == "cuda" and takes_device_arrays(self.ranks.mpi.__file__)
+        self.direct = name == "cpu" or aware
+        self.xp = step.bk.xp if self.direct else np  # of the arrays that messages fill
         self.stretch = [step.stretch_of_rank(rank) for rank in range(self.size)]
         self.counts = [stop - start for start, stop in self.stretch]
         self.starts = [start for start, _ in self.stretch]
@@ -67,13 +71,18 @@ class MessageExchange(Exchange):
     # ---- host and device -----------------------------------------------------------------------
 
     def _host(self, a: Array) -> Any:
-        """An array that MPI can read: ``a`` itself on a CPU, else a copy of it on the host."""
-        return a if self.step.bk.name == "cpu" else self.step.bk.to_host(a)
+        """An array that MPI can read: ``a`` itself if it can, else a copy of it on the host."""
+        if not self.direct:
+            return self.step.bk.to_host(a)
+        self.step.bk.synchronize()  # MPI does not wait for the device
+        return a
 
-    def _load(self, host: Any, a: Array) -> None:
-        """Bring what has arrived in ``host`` into ``a``, of which :meth:`_host` made it."""
-        if host is not a:
-            self.step.bk.load(host, a)
+    def _load(self, arrived: Any, a: Array) -> None:
+        """Bring what has arrived into ``a``, from where MPI could write it."""
+        if self.direct and arrived is not a:
+            a[...] = arrived
+        elif not self.direct:
+            self.step.bk.load(arrived, a)
 
     def announce(self, action: str, *numbers: int) -> None:
         if self.rank == 0:
@@ -126,10 +135,10 @@ class MessageExchange(Exchange):
         gradient = self.step.grads.flat[start:stop]
         result = self._host(gradient)
         for left, right in plan.additions[:-1]:
-            np.add(known[left], known[right], out=known[left])
+            self.xp.add(known[left], known[right], out=known[left])
         if plan.additions:
             left, right = plan.additions[-1]
-            np.add(known[left], known[right], out=result)
+            self.xp.add(known[left], known[right], out=result)
         elif plan.first not in plan.nodes[self.rank]:  # where it is, it is in its place
             result[...] = known[plan.first]
         self._load(result, gradient)
@@ -145,7 +154,8 @@ class MessageExchange(Exchange):
     def _buffer(self, rank: int, k: int) -> Array:
         """Where node ``k`` of another rank arrives, this rank's stretch of it."""
         if (rank, k) not in self._received:
-            self._received[rank, k] = self.step.bk.host_empty((self.counts[self.rank],))
+            empty = self.step.bk.empty if self.direct else self.step.bk.host_empty
+            self._received[rank, k] = empty((self.counts[self.rank],))
         return self._received[rank, k]
 
     def _complete(self) -> None:
@@ -182,15 +192,16 @@ class MessageExchange(Exchange):
             own = flat if self.rank else self.ranks.mpi.IN_PLACE
             self._messages.append(self.comm.Igatherv(own, whole))
         self._complete()
-        mine, columns = self.step.mine, self._host(losses)
+        mine, columns = self.step.mine, self.step.bk.to_host(losses)
         found = self.ranks.gather(np.ascontiguousarray(columns[:, mine.start : mine.stop]))
         if found is None:
             return
         for rank, share in enumerate(self.step.shares):
             if rank:
                 columns[:, share.start : share.stop] = found[rank]
-        for copy, a in zip((*copies, columns), (*moments, losses), strict=True):
+        for copy, a in zip(copies, moments, strict=True):
             self._load(copy, a)
+        self.step.bk.load(columns, losses)
 
     def spread(self, params: Array, moments: Sequence[Array]) -> None:
         copies = [self._host(a) for a in (params, *moments)]
@@ -228,7 +239,18 @@ class FastExchange(MessageExchange):
         own = self._buffer(self.rank, 0)
         self._messages.append(self.comm.Ireduce_scatter(self._host(flat), own, self.counts))
         self._complete()
-        self.step.bk.load(own, flat[slice(*self.stretch[self.rank])])
+        self._load(own, flat[slice(*self.stretch[self.rank])])
+
+
+def takes_device_arrays(library: str) -> bool:
+    """Whether the MPI of a library sends what lies on a CUDA device, as Open MPI and MPICH tell.
+
+    ``library``: the file of mpi4py's module, through which the functions of its MPI are found.
+    """
+    found = ctypes.CDLL(library)
+    if hasattr(found, "MPIX_Query_cuda_support"):
+        return bool(found.MPIX_Query_cuda_support())
+    return False
 
 
 def _common(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:

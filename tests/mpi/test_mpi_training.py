@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jobs import NETWORK, SMALL, checkpoint, ip, namespaces, run
+
+from scratchvae.mpi.exchange import takes_device_arrays
 
 pytestmark = pytest.mark.mpi
 # 230 images in batches of 50: the last batch of an epoch has 30.
@@ -45,6 +48,15 @@ def test_a_device_with_memory_of_its_own_computes_the_same_bits(alone, tmp_path)
     code, _, err = run(3, *words, cwd=tmp_path)
     assert code == 0, err
     assert checkpoint(tmp_path / "strict") == alone
+
+
+@pytest.mark.parametrize("answer", [0, 1, None])
+def test_mpi_itself_says_whether_it_sends_what_lies_on_a_device(answer, monkeypatch):
+    library = SimpleNamespace() if answer is None else SimpleNamespace(
+        MPIX_Query_cuda_support=lambda: answer
+    )  # fmt: skip
+    monkeypatch.setattr("scratchvae.mpi.exchange.ctypes.CDLL", {"MPI.so": library}.get)
+    assert takes_device_arrays("MPI.so") is bool(answer)
 
 
 @pytest.mark.gpu
