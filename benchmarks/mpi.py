@@ -188,14 +188,16 @@ def network(rate: int) -> Iterator[list[list[str]]]:
                 ip("-n", name, "link", "set", device, "up")
             limit = f"tc qdisc add dev net0 root tbf rate {rate}mbit burst 64kb latency 100ms"
             ip("netns", "exec", name, *limit.split())
+        while not all(" UP " in ip("-n", name, "-br", "link", "show", "net0") for name in names):
+            time.sleep(0.01)  # MPI would find no network
         yield [["ip", "netns", "exec", name] for name in names]
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
 # ---- the model -----------------------------------------------------------------------------------
@@ -362,6 +364,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     content["weak"] = in_turn(weak, args.rounds)
     print(table(["weak scaling", "ms"], [[k, f"{v:.2f}"] for k, v in content["weak"].items()]))
     measure_messages(content)
+    write_json(args.json, content)
     if os.geteuid() == 0:
         measure_networks(content, [int(rate) for rate in args.rates.split(",")], args.steps // 4)
     write_json(args.json, content)
