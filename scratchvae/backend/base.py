@@ -14,6 +14,7 @@ a float type.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import MethodType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -153,6 +154,17 @@ class Backend:
             form = self._forms[equation] = self.fused(equation) or equation
         if form(self, *args) is NotImplemented:
             equation(self, *args)
+
+    def perform(self, method: Callable[..., None], *args: Any) -> None:
+        """method(*args) of an object that states equations, in this backend's own form of it.
+
+        As :meth:`compute` does; the form takes the object first.
+        """
+        if isinstance(method, MethodType):
+            form = self.fused(method.__func__)
+            if form is not None and form(method.__self__, *args) is not NotImplemented:
+                return
+        method(*args)
 
     def fused(self, equation: Function) -> Function | None:
         """This backend's form of an equation marked :func:`fusible`; None where it has none.

@@ -170,6 +170,57 @@ def reparameterize_grad(
     loops.reparameterize_grad_loop(std, eps, dz, dhead)
 
 
+def planar(maps: Any) -> None:
+    """The maps' z and log |det|  (E205, E206)."""
+    latent, of_maps = maps.latent, (maps.t, maps.q, maps.shift, maps.square)
+    first = 2 * latent.latent
+    loops.planar_loop(latent.output, first, maps.inner, latent.z, *of_maps, latent.log_det)
+
+
+def planar_grad(maps: Any, weight: Weight) -> None:
+    """dz and the gradient of the maps' numbers  (E207)."""
+    latent, of_maps = maps.latent, (maps.t, maps.q, maps.shift, maps.square)
+    first, sent = 2 * latent.latent, (_of_samples(maps.bk, weight), latent.dz, latent.doutput)
+    loops.planar_grad_loop(latent.output, first, maps.inner, *of_maps, *sent)
+
+
+def radial(maps: Any) -> None:
+    """The maps' z and log |det|  (E208, E209)."""
+    latent, first = maps.latent, 2 * maps.latent.latent
+    loops.radial_loop(latent.output, first, maps.inner, latent.z, maps.r, latent.log_det)
+
+
+def radial_grad(maps: Any, weight: Weight) -> None:
+    """dz and the gradient of the maps' numbers  (E210)."""
+    latent, first = maps.latent, 2 * maps.latent.latent
+    sent = _of_samples(maps.bk, weight), latent.dz, latent.doutput
+    loops.radial_grad_loop(latent.output, first, maps.inner, maps.r, *sent)
+
+
+def gate(
+    bk: Backend, z: Array, output: Array, after: Array, sigma: Array, log_det: Array, tmp: Any
+) -> Any:
+    """after = m + σ (z − m)  (E211), log_det += Σ log σ  (E212)."""
+    if not _rows_of_float32(z, output, after, sigma, log_det):
+        return NotImplemented
+    loops.gate_loop(z, output, after, sigma, log_det)
+
+
+def gate_grad(
+    bk: Backend, z: Array, output: Array, sigma: Array, weight: Weight, dz: Array, doutput: Array,
+    tmp: Array,
+) -> Any:  # fmt: skip
+    """[dm | ds] of a map, and its own part of dz  (E213)."""
+    if not _rows_of_float32(z, output, sigma, dz, doutput):
+        return NotImplemented
+    loops.gate_grad_loop(z, output, sigma, _of_samples(bk, weight), dz, doutput)
+
+
+def _of_samples(bk: Backend, weight: Weight) -> Array:
+    """The weights of the samples in a row; a single one if all have the same."""
+    return np.asarray(weight, bk.dtype).reshape(-1)
+
+
 class CompiledBackend(NumpyBackend):
     """NumPy, with compiled loops for what takes several passes over memory there."""
 
@@ -188,6 +239,12 @@ class CompiledBackend(NumpyBackend):
         "monte carlo kl": monte_carlo_kl,
         "log ratio": log_ratio,
         "reparameterize grad": reparameterize_grad,
+        "planar": planar,
+        "planar grad": planar_grad,
+        "radial": radial,
+        "radial grad": radial_grad,
+        "gate": gate,
+        "gate grad": gate_grad,
         # NumPy's tanh with AVX-512 is thrice as fast as the loop, and any other a third as fast.
         **({} if numpy_has_avx512() else {"tanh": tanh}),
     }
@@ -228,6 +285,15 @@ class CompiledBackend(NumpyBackend):
         yield lambda: loops.monte_carlo_kl_loop(head, z, z, std, one)
         yield lambda: loops.log_ratio_loop(head, z, z, m[:1].reshape(1, 1))
         yield lambda: loops.reparameterize_grad_loop(std, z, z, p.reshape(1, 4))
+        # Maps of one unit: the encoder says [μ | log σ² | u | w | b], or [… | c | α̃ | β̃].
+        said, sends, inner, unit = *np.zeros((2, 1, 5), kind), *np.zeros((2, 1, 1, 1, 1), kind)
+        of_sample, of_map, weights = np.zeros((1, 1, 1), kind), p[:1].reshape(1, 1), g[:1]
+        numbers = of_sample, of_map, of_map, of_map
+        sent = weights, unit[0], sends
+        yield lambda: loops.planar_loop(said, 2, inner, unit[0], *numbers, of_map)
+        yield lambda: loops.planar_grad_loop(said, 2, inner, *numbers, *sent)
+        yield lambda: loops.radial_loop(said, 2, inner, unit[0], of_sample, of_map)
+        yield lambda: loops.radial_grad_loop(said, 2, inner, of_sample, *sent)
         if kind is np.float32:
             rows = p.reshape(1, 4), g.reshape(1, 4)
             yield lambda: loops.tanh_loop(p)
@@ -235,6 +301,8 @@ class CompiledBackend(NumpyBackend):
             yield lambda: loops.tanh_grad_loop(p, g)
             yield lambda: loops.bernoulli_loop(*rows, 1, m[:1], v)
             yield lambda: loops.bernoulli_grad_loop(*rows, 1, m[:1], m.reshape(1, 4), v)
+            yield lambda: loops.gate_loop(std, head, std, std, m[:1])
+            yield lambda: loops.gate_grad_loop(std, head, std, weights, std, head)
 
     def gather(
         self, images: Array, index: Array, max_level: int | None, out: Array, raw: Array

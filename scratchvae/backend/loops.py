@@ -10,7 +10,7 @@ that calls the C library cannot be vectorized.
 imports numba.
 """
 
-from math import sqrt
+from math import exp, expm1, log, log1p, sqrt, tanh
 from typing import Any, NamedTuple
 
 import numba
@@ -274,6 +274,247 @@ def reparameterize_grad_loop(std, eps, dz, dhead):  # type: ignore[no-untyped-de
                 dlogvar[j] += dz[i, k, j] * eps[i, k, j]
         for j in range(latent):
             dlogvar[j] *= HALF * std[i, j]
+
+
+# ---- flows, in any float type ----------------------------------------------------------------
+
+# A number that is computed once for a map is float64, whatever the arrays are: log1p and expm1 of
+# it lose nothing that the arrays keep.
+E = np.e
+TINY = 1e-30  # keeps a quotient finite whose numerator vanishes with its denominator
+
+
+@inline
+def of_sample(weights, n):  # type: ignore[no-untyped-def]
+    """The weight of sample n: the same for all where there is one."""
+    return weights[min(n, weights.size - 1)]
+
+
+@any_order
+def product_and_square(u, w):  # type: ignore[no-untyped-def]
+    """uᵀw and wᵀw."""
+    product, square = ZERO, ZERO
+    for j in range(u.size):
+        product += u[j] * w[j]
+        square += w[j] * w[j]
+    return product, square
+
+
+@any_order
+def two_products(d, u, w):  # type: ignore[no-untyped-def]
+    """dᵀu and dᵀw."""
+    along_u, along_w = ZERO, ZERO
+    for j in range(d.size):
+        along_u += d[j] * u[j]
+        along_w += d[j] * w[j]
+    return along_u, along_w
+
+
+@any_order
+def inner_product(w, z):  # type: ignore[no-untyped-def]
+    """wᵀz."""
+    total = ZERO
+    for j in range(w.size):
+        total += w[j] * z[j]
+    return total
+
+
+@inline
+def constrained(s):  # type: ignore[no-untyped-def]
+    """q = log(1 + (e − 1) eˢ), and q − 1 − s, without a difference of large numbers  (E205)."""
+    e, e_less_1 = exp(-abs(s)), expm1(-abs(s))
+    if s > 0:
+        return s + log1p(E - 2 + e), log1p(e_less_1 / E)
+    return log1p((E - 1) * e), log1p((1 - 1 / E) * e_less_1) - s
+
+
+@loop
+def planar_loop(output, first, inner, z, t, q, shift, square, log_det):  # type: ignore[no-untyped-def]
+    """E205 and E206: in ``output`` each image has [L u | w | b] of every map from ``first`` on."""
+    images, samples, length, latent = inner.shape
+    kind = output.dtype.type
+    part = kind(1.0 / length)
+    for i in range(images):
+        for k in range(samples):
+            log_det[i, k] = ZERO
+        for step in range(length):
+            start = first + step * (2 * latent + 1)
+            middle, end = start + latent, start + 2 * latent
+            u, w, b = output[i, start:middle], output[i, middle:end], output[i, end]
+            product, square_of_w = product_and_square(u, w)
+            square[i, step] = square_of_w + TINY
+            of_map, above = constrained(np.float64(product * part))
+            along = kind(above / square[i, step])
+            q[i, step], shift[i, step] = of_map, along
+            for k in range(samples):
+                before = inner[i, k, step]
+                after = z[i, k] if step + 1 == length else inner[i, k, step + 1]
+                far = kind(tanh(np.float64(inner_product(w, before) + b)))
+                t[i, k, step] = far
+                for j in range(latent):
+                    after[j] = before[j] + (u[j] * part + along * w[j]) * far
+                log_det[i, k] += log(of_map * (1.0 - far * far) + far * far)
+
+
+@loop
+def planar_grad_loop(  # type: ignore[no-untyped-def]
+    output, first, inner, t, q, shift, square, weights, dz, doutput
+):
+    """E207: dz is of what the maps make before, and of what they are given after."""
+    images, samples, length, latent = inner.shape
+    kind = output.dtype.type
+    part = kind(1.0 / length)
+    for i in range(images):
+        for step in range(length - 1, -1, -1):
+            start = first + step * (2 * latent + 1)
+            middle, end = start + latent, start + 2 * latent
+            u, w, du, dw = (
+                output[i, start:middle],
+                output[i, middle:end],
+                doutput[i, start:middle],
+                doutput[i, middle:end],
+            )
+            along, of_map = shift[i, step], np.float64(q[i, step])
+            dq, db, along_w = 0.0, 0.0, 0.0
+            for j in range(latent):
+                du[j], dw[j] = ZERO, ZERO
+            for k in range(samples):
+                before, d, far = inner[i, k, step], dz[i, k], t[i, k, step]
+                slope = 1.0 - far * far
+                share = of_sample(weights, i * samples + k) * slope / (of_map * slope + far * far)
+                d_u, d_w = two_products(d, u, w)
+                dphi = (d_u * part + along * d_w) * slope + 2.0 * far * (of_map - 1.0) * share
+                dq -= share
+                db += dphi
+                along_w += far * d_w
+                da = kind(dphi)
+                for j in range(latent):
+                    du[j] += far * d[j]
+                    dw[j] += before[j] * da
+                    d[j] += w[j] * da
+            kept = exp(-of_map)
+            along_w /= square[i, step]
+            ds, both = kind(dq * (1.0 - kept) - along_w * kept), kind(2.0 * along_w * along)
+            for j in range(latent):
+                du_hat = du[j]
+                du[j] = (du_hat + w[j] * ds) * part
+                dw[j] += u[j] * part * ds + along * du_hat - both * w[j]
+            doutput[i, end] = db
+
+
+@any_order
+def square_of_distance(z, c):  # type: ignore[no-untyped-def]
+    """‖z − c‖²."""
+    total = ZERO
+    for j in range(z.size):
+        total += (z[j] - c[j]) * (z[j] - c[j])
+    return total
+
+
+@any_order
+def along_offset(d, z, c):  # type: ignore[no-untyped-def]
+    """dᵀ(z − c)."""
+    total = ZERO
+    for j in range(z.size):
+        total += d[j] * (z[j] - c[j])
+    return total
+
+
+@inline
+def softplus(a):  # type: ignore[no-untyped-def]
+    """log(1 + eᵃ)."""
+    return max(a, 0.0) + log1p(exp(-abs(a)))
+
+
+@loop
+def radial_loop(output, first, inner, z, r, log_det):  # type: ignore[no-untyped-def]
+    """E208 and E209: in ``output`` each image has [c | α̃ | β̃] of every map from ``first`` on."""
+    images, samples, length, latent = inner.shape
+    kind = output.dtype.type
+    for i in range(images):
+        for k in range(samples):
+            log_det[i, k] = ZERO
+        for step in range(length):
+            start = first + step * (latent + 2)
+            c = output[i, start : start + latent]
+            alpha = softplus(np.float64(output[i, start + latent]))
+            total = softplus(np.float64(output[i, start + latent + 1]))
+            for k in range(samples):
+                before = inner[i, k, step]
+                after = z[i, k] if step + 1 == length else inner[i, k, step + 1]
+                far = sqrt(square_of_distance(before, c) + TINY)
+                r[i, k, step] = far
+                h = 1.0 / (alpha + far)
+                factor = kind((total - alpha) * h)
+                for j in range(latent):
+                    after[j] = before[j] + factor * (before[j] - c[j])
+                along = far * far + 2.0 * alpha * far + alpha * total
+                log_det[i, k] += (latent - 1) * log((far + total) * h) + log(along * h * h)
+
+
+@loop
+def radial_grad_loop(output, first, inner, r, weights, dz, doutput):  # type: ignore[no-untyped-def]
+    """E210: dz is of what the maps make before, and of what they are given after."""
+    images, samples, length, latent = inner.shape
+    kind = output.dtype.type
+    for i in range(images):
+        for step in range(length - 1, -1, -1):
+            start = first + step * (latent + 2)
+            c, dc = output[i, start : start + latent], doutput[i, start : start + latent]
+            alpha = softplus(np.float64(output[i, start + latent]))
+            total = softplus(np.float64(output[i, start + latent + 1]))
+            dalpha, dtotal = 0.0, 0.0
+            for j in range(latent):
+                dc[j] = ZERO
+            for k in range(samples):
+                before, d, far = inner[i, k, step], dz[i, k], np.float64(r[i, k, step])
+                h, along = 1.0 / (alpha + far), along_offset(d, before, c)
+                share = of_sample(weights, i * samples + k)
+                of_ray = share / (far * far + 2.0 * alpha * far + alpha * total)
+                across = share * (latent - 1) / (far + total)
+                dh = (total - alpha) * along - share * (latent + 1) / h
+                dr = -h * h * dh - 2.0 * (far + alpha) * of_ray - across
+                dtotal += h * along - alpha * of_ray - across
+                dalpha -= h * along + h * h * dh + (2.0 * far + total) * of_ray
+                factor, pull = kind((total - alpha) * h), kind(dr / far)
+                for j in range(latent):
+                    dy = factor * d[j] + pull * (before[j] - c[j])
+                    dc[j] -= dy
+                    d[j] += dy
+            doutput[i, start + latent] = -expm1(-alpha) * dalpha
+            doutput[i, start + latent + 1] = -expm1(-total) * dtotal
+
+
+@loop
+def gate_loop(z, output, after, sigma, log_det):  # type: ignore[no-untyped-def]
+    """E211 of rows (B · K, Z), and log_det += Σ log σ  (E212): for float32."""
+    rows, latent = z.shape
+    for row in range(rows):
+        m, s = output[row, :latent], output[row, latent:]
+        for j in range(latent):
+            e = exp_of_negative(-abs(s[j] + TWO))
+            sigma[row, j] = (ONE if s[j] + TWO > ZERO else e) / (ONE + e)
+            after[row, j] = m[j] + sigma[row, j] * (z[row, j] - m[j])
+        product = 1.0
+        for j in range(latent):
+            product *= sigma[row, j]
+            if j % 8 == 7 or j + 1 == latent:  # of more, the product might be zero
+                log_det[row] += log(product)
+                product = 1.0
+
+
+@loop
+def gate_grad_loop(z, output, sigma, weights, dz, doutput):  # type: ignore[no-untyped-def]
+    """E213 up to [dm | ds]: dz is of what the map makes before, and its own part after."""
+    rows, latent = z.shape
+    for row in range(rows):
+        m, dm, ds = output[row, :latent], doutput[row, :latent], doutput[row, latent:]
+        share = of_sample(weights, row)
+        for j in range(latent):
+            kept = sigma[row, j] * dz[row, j]
+            dm[j] = dz[row, j] - kept
+            ds[j] = (ONE - sigma[row, j]) * (kept * (z[row, j] - m[j]) - share)
+            dz[row, j] = kept
 
 
 # ---- batches and noise, in float64 -----------------------------------------------------------

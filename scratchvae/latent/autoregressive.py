@@ -5,12 +5,14 @@ Kingma et al. 2016, with the masks of Germain et al. 2015 (MADE).
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from scratchvae.backend import Array, Backend, Weight
+from scratchvae.backend import Array, Backend, Weight, fusible
 from scratchvae.errors import ConfigError, whole_number
-from scratchvae.latent.buffers import LatentBuffers
-from scratchvae.latent.flows import AmortizedFlow, BoundMaps, FlowSettings
+from scratchvae.latent.buffers import BoundFlow, LatentBuffers
+from scratchvae.latent.flows import AmortizedFlow, FlowSettings
 from scratchvae.layers import Constant, GlorotUniform, Layer, Parameter, sigmoid
+from scratchvae.layers.activations import tanh, tanh_grad
 from scratchvae.layers.base import WHOLE
 from scratchvae.layers.initializers import Initializer
 from scratchvae.layers.sequential import BoundLayer
@@ -157,12 +159,80 @@ class MaskedDense(Layer):
             bk.sum_rows(dy, g.b)
 
 
-class BoundAutoregressive(BoundMaps):
-    """Autoregressive maps on their buffers; see :class:`InverseAutoregressive`.
+@fusible("gate")
+def gate(
+    bk: Backend, z: Array, output: Array, after: Array, sigma: Array, log_det: Array,
+    tmp: tuple[Array, Array],
+) -> None:  # fmt: skip
+    """after = m + σ (z − m), σ = sigmoid(s + 2)  (E211); log_det += Σ log σ  (E212).
 
-    Of each map and sample: hidden (B, K, L, H), output = [m | s] (B, K, L, 2Z), sigma and less_m =
-    z − m (B, K, L, Z).
+    A row for each sample: output = [m | s] (N, 2Z); z, after and sigma (N, Z), log_det (N,).
+    ``tmp``: two buffers, like z and like log_det.
     """
+    xp, latent, (logs, total) = bk.xp, z.shape[1], tmp
+    m, s = output[:, :latent], output[:, latent:]
+    xp.add(s, KEEP, out=sigma)
+    sigmoid(bk, sigma, sigma)
+    xp.subtract(z, m, out=after)
+    after *= sigma
+    after += m
+    xp.log(sigma, out=logs)
+    xp.sum(logs, axis=1, out=total)
+    log_det += total
+
+
+@fusible("gate grad")
+def gate_grad(
+    bk: Backend, z: Array, output: Array, sigma: Array, weight: Weight, dz: Array, doutput: Array,
+    tmp: Array,
+) -> None:  # fmt: skip
+    """dm = (1 − σ) dz, ds = (1 − σ) (σ (z − m) dz − weight); then dz ← σ dz  (E213).
+
+    As in :func:`gate`; doutput = [dm | ds]; ``weight``: that of −log_det, a number or (N, 1).
+    """
+    xp, latent = bk.xp, z.shape[1]
+    dm, ds = doutput[:, :latent], doutput[:, latent:]
+    xp.multiply(sigma, dz, out=tmp)
+    xp.subtract(dz, tmp, out=dm)
+    dz[...] = tmp
+    xp.subtract(z, output[:, :latent], out=ds)
+    ds *= dz
+    ds -= weight
+    xp.subtract(1.0, sigma, out=tmp)
+    ds *= tmp
+
+
+class BoundMap(NamedTuple):
+    """One autoregressive map on its buffers, with a row for each of the B · K samples.
+
+    z and after (B · K, Z), hidden (B · K, H), output = [m | s] (B · K, 2Z), sigma (B · K, Z);
+    ``biases`` (B, 1, H) is what the encoder says.
+    """
+
+    into: BoundLayer
+    out: BoundLayer
+    biases: Array
+    after: Array
+    sigma: Array
+
+    @property
+    def z(self) -> Array:
+        """What the map is given."""
+        return self.into.x
+
+    @property
+    def hidden(self) -> Array:
+        """g, the hidden layer of its network."""
+        return self.out.x
+
+    @property
+    def output(self) -> Array:
+        """[m | s], what its network says."""
+        return self.out.y
+
+
+class BoundAutoregressive(BoundFlow):
+    """Autoregressive maps on their buffers; see :class:`InverseAutoregressive`."""
 
     def __init__(
         self,
@@ -172,84 +242,70 @@ class BoundAutoregressive(BoundMaps):
         params: FlatBuffer,
         grads: FlatBuffer | None,
     ) -> None:
-        super().__init__(workspace, latent, flow.length)
-        Z, H = latent.latent, flow.hidden
-        self.hidden, self.output = self.per_sample("hidden", H), self.per_sample("output", 2 * Z)
-        self.sigma, self.less_m = self.per_sample("sigma", Z), self.per_sample("less_m", Z)
-        self.logs = self.per_sample("logs", Z)
-        dhidden = doutput = None
-        if grads is not None:
-            dhidden, doutput = self.per_sample("dhidden", H), self.per_sample("doutput", 2 * Z)
-            self.dhidden, self.doutput, K = dhidden, doutput, latent.samples
-            self.by_unit = workspace.buffer("flow.by_unit", Z, per=K).reshape(-1, K, Z)
-            self.by_hidden = workspace.buffer("flow.by_hidden", H, per=K).reshape(-1, K, H)
+        super().__init__(latent)
+        bk, K, Z, H, L = workspace.bk, latent.samples, latent.latent, flow.hidden, flow.length
+        self.bk = bk
+
+        def rows(name: str, *shape: int) -> Array:
+            return workspace.buffer(f"flow.{name}", *shape, per=K)
 
         def slot(
-            step: int, name: str, layer: MaskedDense, x: Array, y: Array, dy: Array | None
+            step: int, name: str, layer: MaskedDense, x: Array, y: Array, dy: Array
         ) -> BoundLayer:
             label, row = f"flow.{step}.{name}", (len(layer.inputs_at),)
             p, g = params.namespace(label), Views() if grads is None else grads.namespace(label)
-            x, y, dy = (None if a is None else _rows(a, step) for a in (x, y, dy))
             return BoundLayer(label, layer.bound_to(workspace, row), p, g, x, y, dy, None, None)
 
-        self.pairs = [
-            (
-                slot(step, "in", into, self.inner, self.hidden, dhidden),
-                slot(step, "out", out, self.hidden, self.output, doutput),
+        z = [*(rows(f"{step}.z", Z) for step in range(L)), latent.z.reshape(-1, Z)]
+        latent.z0 = z[0].reshape(latent.z.shape)
+        self.maps = []
+        for step in range(L):
+            hidden, output = rows(f"{step}.hidden", H), rows(f"{step}.output", 2 * Z)
+            dhidden: Array = None
+            doutput: Array = None
+            if grads is not None:
+                dhidden, doutput = rows(f"{step}.dhidden", H), rows(f"{step}.doutput", 2 * Z)
+            into, out = flow.layers(Z, step)
+            self.maps.append(
+                BoundMap(
+                    slot(step, "in", into, z[step], hidden, dhidden),
+                    slot(step, "out", out, hidden, output, doutput),
+                    latent.flow_inputs[:, None, step * H : (step + 1) * H],
+                    after=z[step + 1],
+                    sigma=rows(f"{step}.sigma", Z),
+                )
             )
-            for step in range(flow.length)
-            for into, out in [flow.layers(Z, step)]
-        ]
-        self.layers = tuple(layer for pair in self.pairs for layer in pair)
+        self.layers = tuple(layer for each in self.maps for layer in (each.into, each.out))
+        self.tmp, self.log_det = (rows("tmp", Z), rows("total")), latent.log_det.reshape(-1)
+        if grads is not None:
+            self.dz, self.by_unit = latent.dz.reshape(-1, Z), rows("by_unit", Z)
+            self.by_hidden = rows("by_hidden", H)
+            self.dbiases = latent.dflow_inputs.reshape(-1, L, H)
 
     def forward(self) -> None:
-        """z ← m + σ (z − m)  (E211); log_det = Σ log σ  (E212)."""
-        bk, xp, latent, Z = self.bk, self.bk.xp, self.latent, self.latent.latent
-        for step, (into, out) in enumerate(self.pairs):
-            z, hidden = self.inner[:, :, step], self.hidden[:, :, step]
-            into.layer.forward(bk, into.p, into.x, into.y)
-            hidden += self.maps[:, None, step]
-            xp.tanh(hidden, out=hidden)
-            out.layer.forward(bk, out.p, out.x, out.y)
-            m, s = self.output[:, :, step, :Z], self.output[:, :, step, Z:]
-            sigma, less_m = self.sigma[:, :, step], self.less_m[:, :, step]
-            s += KEEP
-            sigmoid(bk, s, sigma)
-            xp.subtract(z, m, out=less_m)
-            xp.multiply(sigma, less_m, out=latent.tmp)
-            xp.add(m, latent.tmp, out=self.after(step))
-        xp.log(self.sigma, out=self.logs)
-        xp.sum(self.logs, axis=(2, 3), out=latent.log_det)
+        """z ← m + σ (z − m), [m | s] = tanh(z (W ∘ M) + c) (V ∘ N) + b  (E211, E212)."""
+        bk = self.bk
+        self.log_det.fill(0)
+        for each in self.maps:
+            into, out, hidden = each.into, each.out, each.hidden
+            into.layer.forward(bk, into.p, each.z, hidden)
+            of_images = hidden.reshape(len(each.biases), -1, hidden.shape[1])
+            of_images += each.biases
+            bk.compute(tanh, hidden, hidden)
+            out.layer.forward(bk, out.p, hidden, each.output)
+            bk.compute(gate, each.z, each.output, each.after, each.sigma, self.log_det, self.tmp)
 
     def grad_inputs(self, weight: Weight) -> None:
         """Back through the maps: to z0, and to the hidden biases of each image  (E213)."""
-        xp, latent, Z = self.bk.xp, self.latent, self.latent.latent
-        self.dafter[:, :, self.length - 1] = latent.dz
-        for step, (into, out) in reversed(list(enumerate(self.pairs))):
-            dz, before = self.dafter[:, :, step], self.dbefore(step)
-            sigma, hidden = self.sigma[:, :, step], self.hidden[:, :, step]
-            dm, ds = self.doutput[:, :, step, :Z], self.doutput[:, :, step, Z:]
-            xp.multiply(dz, sigma, out=latent.tmp)
-            xp.subtract(dz, latent.tmp, out=dm)
-            xp.multiply(latent.tmp, self.less_m[:, :, step], out=ds)
-            ds -= weight
-            before[...] = latent.tmp
-            xp.subtract(1.0, sigma, out=latent.tmp)
-            ds *= latent.tmp
-            self.send_back(out, self.by_hidden)
-            dhidden = self.dhidden[:, :, step]
-            xp.multiply(hidden, hidden, out=dhidden)
-            xp.subtract(1.0, dhidden, out=dhidden)
-            dhidden *= self.by_hidden
-            self.send_back(into, self.by_unit)
-            before += self.by_unit
-        xp.sum(self.dhidden, axis=1, out=self.dmaps)
-
-    def send_back(self, s: BoundLayer, dx: Array) -> None:
-        """Write dx (B, K, …), the gradient with respect to what a layer was given."""
-        s.layer.grad_input(self.bk, s.p, s.x, s.y, s.dy, dx.reshape(-1, dx.shape[2]), None)
-
-
-def _rows(a: Array, step: int) -> Array:
-    """(B, K, L, N) -> (B · K, N): one map's numbers, a row for each sample."""
-    return a.reshape(-1, *a.shape[2:])[:, step]
+        bk, dz, (tmp, _) = self.bk, self.dz, self.tmp
+        of_rows = weight if isinstance(weight, float) else weight.reshape(-1, 1)
+        for step, each in reversed(list(enumerate(self.maps))):
+            into, out = each.into, each.out
+            dhidden: Array = into.dy
+            bk.compute(gate_grad, each.z, each.output, each.sigma, of_rows, dz, out.dy, tmp)
+            out.layer.grad_input(bk, out.p, out.x, out.y, out.dy, dhidden, None)
+            bk.compute(tanh_grad, each.hidden, dhidden, dhidden, self.by_hidden)
+            into.layer.grad_input(bk, into.p, into.x, into.y, dhidden, self.by_unit, None)
+            dz += self.by_unit
+            of_images = dhidden.reshape(len(each.biases), -1, dhidden.shape[1])
+            bk.xp.sum(of_images, axis=1, out=self.dbiases[:, step])

@@ -14,8 +14,8 @@ class LatentBuffers:
 
     With a flow, z0 = μ + σ ε is another buffer than z, to which the flow carries it; log_det
     (B, K) is what its maps together do to volumes, and ``flow_inputs`` (B, M) are the columns of
-    the encoder's output beyond the first 2Z, ``dflow_inputs`` their gradient. Without one, z0 is z,
-    and log_det None.
+    the encoder's ``output`` beyond the first 2Z, ``dflow_inputs`` their gradient. Without one, z0
+    is z, and log_det None.
     """
 
     def __init__(
@@ -33,8 +33,9 @@ class LatentBuffers:
             )
 
         self.bk, self.samples, self.latent = workspace.bk, samples, latent
-        self.head: Array = head
+        self.head = self.output = head  # with a flow, head is a part of output
         self.dhead: Array = dhead
+        self.doutput: Array = dhead
         self.flow_inputs: Array = None
         self.dflow_inputs: Array = None
         if has_flow:

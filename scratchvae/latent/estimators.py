@@ -154,7 +154,7 @@ def grad_through_z(latent: LatentBuffers, weight: Weight) -> None:
 
     ``weight``, a number or (B, K, 1): that of each sample's log q in the objective.
     """
-    latent.flow.grad_inputs(weight)
+    latent.bk.perform(latent.flow.grad_inputs, weight)
     latent.bk.compute(
         reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp
     )

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scratchvae.backend import Array, Weight
+from scratchvae.backend import Array, Weight, fusible
 from scratchvae.errors import whole_number
 from scratchvae.latent.buffers import BoundFlow, LatentBuffers
 from scratchvae.layers import Parameter
@@ -139,14 +139,16 @@ TINY = 1e-30  # keeps a quotient finite whose numerator vanishes with its denomi
 class Planar(AmortizedFlow):
     """z ← z + û tanh(wᵀz + b): steps along û, by a distance from a plane.
 
-    The encoder gives [u | w | b] for each map. û is u moved along w so that wᵀû > −1: only then
-    has the map an inverse. Where u is zero the map is the identity.
+    The encoder gives [L u | w | b] for each map. û is u moved along w so that wᵀû > −1: only then
+    has the map an inverse. Where u is zero the map is the identity. L, the number of maps, is
+    there because they all learn at once: a change of what the encoder says moves z no further with
+    many maps than with one.
     """
 
     name = "planar"
 
     def numbers(self, latent: int) -> int:
-        """u and w (Z) and b."""
+        """L u and w (Z) and b."""
         return 2 * latent + 1
 
     def bind(
@@ -170,8 +172,9 @@ class BoundPlanar(BoundMaps):
     def __init__(self, workspace: Workspace, latent: LatentBuffers, length: int) -> None:
         super().__init__(workspace, latent, length)
         Z = latent.latent
-        self.u, self.w, self.b = self.maps[:, :, :Z], self.maps[:, :, Z:-1], self.maps[:, :, -1]
-        self.u_hat, self.product = self.per_image("u_hat", Z), self.per_image("product", Z)
+        self.w, self.b = self.maps[:, :, Z:-1], self.maps[:, :, -1]
+        self.u, self.u_hat = self.per_image("u", Z), self.per_image("u_hat", Z)
+        self.product = self.per_image("product", Z)
         names = ("dot", "square", "q", "shift", "low", "right", "each")
         self.dot, self.square, self.q, self.shift, self.low, self.right, self.each = map(
             self.per_image, names
@@ -186,6 +189,7 @@ class BoundPlanar(BoundMaps):
         self.du_hat = self.per_image("du_hat", Z)
         self.along, self.dq = self.per_image("along"), self.per_image("dq")
 
+    @fusible("planar")
     def forward(self) -> None:
         """z ← z + û t, t = tanh(wᵀz + b)  (E205); log_det = Σ log (q (1 − t²) + t²)  (E206).
 
@@ -216,6 +220,7 @@ class BoundPlanar(BoundMaps):
         forms of their own, between which ``right`` (1 where s > 0, else 0) chooses.
         """
         xp, s, low, right, each = self.bk.xp, self.dot, self.low, self.right, self.each
+        xp.multiply(self.maps[:, :, : self.latent.latent], 1 / self.length, out=self.u)
         xp.multiply(self.w, self.u, out=self.product)
         xp.sum(self.product, axis=2, out=s)
         xp.multiply(self.w, self.w, out=self.product)
@@ -251,6 +256,7 @@ class BoundPlanar(BoundMaps):
         xp.multiply(self.w, self.shift[:, :, None], out=self.u_hat)
         self.u_hat += self.u
 
+    @fusible("planar grad")
     def grad_inputs(self, weight: Weight) -> None:
         """Back through the maps, then through û  (E207)."""
         xp, latent, tmp = self.bk.xp, self.latent, self.latent.tmp
@@ -284,7 +290,7 @@ class BoundPlanar(BoundMaps):
         self.constrain_grad()
 
     def constrain_grad(self) -> None:
-        """From dû and dq: du, and what û adds to dw  (E207)."""
+        """From dû and dq: the gradient of L u, and what û adds to dw  (E207)."""
         xp, each, ds, along = self.bk.xp, self.each, self.dq, self.along
         xp.multiply(self.du_hat, self.w, out=self.product)
         xp.sum(self.product, axis=2, out=along)
@@ -299,6 +305,7 @@ class BoundPlanar(BoundMaps):
 
         xp.multiply(self.w, ds[:, :, None], out=self.du)
         self.du += self.du_hat
+        self.du *= 1 / self.length
         xp.multiply(self.u, ds[:, :, None], out=self.product)
         self.dw += self.product
         self.du_hat *= self.shift[:, :, None]
@@ -358,6 +365,7 @@ class BoundRadial(BoundMaps):
             self.dsoft = self.per_image("dsoft", 2)
             self.dalpha, self.dtotal = self.dsoft[:, :, 0], self.dsoft[:, :, 1]
 
+    @fusible("radial")
     def forward(self) -> None:
         """z ← z + β h y, y = z − c  (E208); log_det = Σ log |det|  (E209).
 
@@ -408,6 +416,7 @@ class BoundRadial(BoundMaps):
         self.soft += low
         xp.subtract(self.total, self.alpha, out=self.beta)
 
+    @fusible("radial grad")
     def grad_inputs(self, weight: Weight) -> None:
         """Back through the maps, then to [c | α̃ | β̃]  (E210)."""
         xp, latent, tmp = self.bk.xp, self.latent, self.latent.tmp

@@ -340,7 +340,7 @@ class BoundVAE:
     def draw_z(self) -> None:
         """Compute std and z from head and eps  (E12), and carry z on if there is a flow."""
         reparameterize(self.bk, self.head, self.std, self.eps, self.latent.z0)
-        self.flow.forward()
+        self.bk.perform(self.flow.forward)
 
     def centres(self) -> Array:
         """μ (B, Z) of every image; with a flow where it carries μ, which overwrites eps and z."""

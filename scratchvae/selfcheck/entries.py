@@ -48,7 +48,7 @@ from scratchvae.latent import (
     reparameterize_grad,
     standard_deviation,
 )
-from scratchvae.latent.autoregressive import BoundAutoregressive, MaskedDense
+from scratchvae.latent.autoregressive import BoundAutoregressive, MaskedDense, gate, gate_grad
 from scratchvae.latent.estimators import grad_through_z, sampled_kl
 from scratchvae.latent.flows import BoundPlanar, BoundRadial
 from scratchvae.latent.gaussian import (
@@ -279,12 +279,12 @@ def _mlp(**how: Any) -> Callable[[], VAE]:
     return lambda: VAE.mlp(PIXELS, HIDDEN, latent_dim=LATENT, **how)
 
 
-def _flow(name: str, flow: Flow, bound: type[BoundFlow]) -> Entry:
+def _flow(name: str, flow: Flow, bound: type[BoundFlow], *functions: Function) -> Entry:
     """A model whose posterior has a flow; several samples share the numbers of a map."""
     units = LATENT + 1  # with two, Z − 1 would be 1
     how: dict[str, Any] = {"flow": flow, "samples": 2, "beta": 0.7, "activation": "tanh"}
     of_model = _model(f"ELBO {name} flow", lambda: VAE.mlp(PIXELS, HIDDEN, latent_dim=units, **how))
-    covers = (*of_model.covers, type(flow), bound, sampled_kl, grad_through_z)
+    covers = (*of_model.covers, type(flow), bound, *functions, sampled_kl, grad_through_z)
     return replace(of_model, covers=covers)
 
 
@@ -365,7 +365,7 @@ ENTRIES: tuple[Entry, ...] = (
     _model("ELBO Monte-Carlo KL", _mlp(estimator=MonteCarloKL(), samples=SAMPLES, beta=0.7)),
     _flow("planar", Planar(4), BoundPlanar),
     _flow("radial", Radial(4), BoundRadial),
-    _flow("autoregressive", InverseAutoregressive(4, 5), BoundAutoregressive),
+    _flow("autoregressive", InverseAutoregressive(4, 5), BoundAutoregressive, gate, gate_grad),
     _model(
         "importance-weighted bound, planar flow",
         _mlp(estimator=ImportanceWeighted(), samples=SAMPLES, flow=Planar(2), activation="tanh"),

@@ -12,9 +12,18 @@ from scratchvae import TrainConfig, load_dataset, train
 from scratchvae.backend import get_backend
 from scratchvae.backend.cpu import NumpyBackend
 from scratchvae.backend.noise import Purpose, Stream
-from scratchvae.latent import gaussian
+from scratchvae.latent import (
+    InverseAutoregressive,
+    LatentBuffers,
+    Planar,
+    Radial,
+    autoregressive,
+    gaussian,
+)
+from scratchvae.latent.flows import BoundPlanar, BoundRadial
 from scratchvae.layers.activations import relu_grad, tanh, tanh_grad
 from scratchvae.likelihoods.bernoulli import bernoulli_nll, bernoulli_nll_and_grad
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.optim import SGD, Adagrad, Adam, RMSprop
 from scratchvae.runs import RunFolder
 from scratchvae.training.state import used_compiled
@@ -137,6 +146,46 @@ def test_e17_a_weight_for_each_latent_unit_is_left_to_numpy():
         bk.compute(gaussian.kl_grad, head, std, weight, added, np.empty_like(std))
         found.append(added)
     np.testing.assert_array_equal(*found)
+
+
+FLOWS = [Planar(3), Radial(3), InverseAutoregressive(3, 4)]
+
+
+def carried_and_sent_back(bk, flow, scale, weight, latent=21):
+    """What a flow makes of two samples for each of four images, and the gradient, by name."""
+    rng = np.random.default_rng(7)
+    shapes = {f"flow.{p.name}": p.shape for p in flow.parameters(latent)}
+    params, grads = (FlatBuffer(bk, Layout(shapes)) for _ in range(2))
+    params.load({name: rng.normal(size=shape) for name, shape in shapes.items()})
+    head = scale * rng.normal(size=(4, 2 * latent + flow.inputs(latent))) / latent**0.5
+    head, dhead = head.astype(bk.dtype), np.full(head.shape, np.nan, bk.dtype)
+    node = LatentBuffers(Workspace(bk, 4), 2, latent, head, dhead, has_flow=True)
+    bound = flow.bind(Workspace(bk, 4), node, params, grads)
+    node.z0[...], node.dz[...] = rng.normal(size=(2, 4, 2, latent))
+    bk.perform(bound.forward)
+    bk.perform(bound.grad_inputs, weight)
+    found = {"z": node.z, "log_det": node.log_det, "dz": node.dz, "numbers": node.dflow_inputs}
+    return found | {s.label: s.dy for s in bound.layers}
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=repr)
+@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("each", [False, True], ids=["one weight", "a weight for each sample"])
+@each_dtype
+def test_e205_to_e213_flows_are_the_same_numbers(dtype, each, scale, flow):
+    weight = np.linspace(-0.5, 1, 8, dtype=dtype).reshape(4, 2, 1) if each else 0.3
+    plain, loops = (carried_and_sent_back(bk, flow, scale, weight) for bk in both(dtype))
+    for name, numpy in plain.items():
+        atol = 100 * np.finfo(dtype).eps * max(1.0, np.abs(numpy).max())
+        np.testing.assert_allclose(loops[name], numpy, rtol=0, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=repr)
+def test_e205_to_e213_the_loops_of_flows_are_used(flow, monkeypatch):
+    for owner, name in ((BoundPlanar, "constrain"), (BoundRadial, "constrain")):
+        monkeypatch.delattr(owner, name)
+    monkeypatch.delattr(autoregressive, "sigmoid")
+    carried_and_sent_back(both()[1], flow, 1.0, 0.3)  # without what NumPy's forms call
 
 
 def with_gaps(a):
@@ -345,6 +394,8 @@ def use_every_loop(bk):
     bk.compute(gaussian.monte_carlo_kl, head, z, eps, kl, tmp)
     bk.compute(gaussian.log_ratio, head, z, eps, ratio, tmp)
     bk.compute(gaussian.reparameterize_grad, std, eps, z, head.copy(), tmp)
+    for flow in FLOWS:
+        carried_and_sent_back(bk, flow, 1.0, 0.3)
     for equation, _, given in calls() if kind == "float32" else ():
         bk.compute(equation, *given)
 

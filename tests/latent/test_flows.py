@@ -28,6 +28,7 @@ H = 2.0**-80
 IAF = InverseAutoregressive
 FLOWS = [Planar(1), Planar(3), Radial(1), Radial(3), IAF(1, 5), IAF(3, 4)]
 flows = pytest.mark.parametrize("flow", FLOWS, ids=repr)
+loops_too = pytest.mark.parametrize("compiled", [False, True], ids=["NumPy", "loops"])
 
 
 def noise(*shape, seed=0):
@@ -52,7 +53,7 @@ def carry(flow, numbers, z0, bk=None):
     node = LatentBuffers(workspace, samples, latent, head, None, has_flow=True)
     bound = flow.bind(workspace, node, params, None)
     node.z0[...] = bk.array(z0)
-    bound.forward()
+    bk.perform(bound.forward)
     return bk.to_host(node.z), bk.to_host(node.log_det)
 
 
@@ -71,11 +72,13 @@ def jacobian(flow, numbers, z):
 
 @flows
 @pytest.mark.parametrize("latent", [2, 3, 4, 5, 6])
-def test_e206_e209_e212_log_det_is_that_of_the_jacobian_by_complex_step(flow, latent):
+@loops_too
+def test_e206_e209_e212_log_det_is_that_of_the_jacobian_by_complex_step(compiled, flow, latent):
+    bk = get_backend("cpu", "float64", compiled=compiled)
     for seed in range(3):
         numbers, z = numbers_of(flow, latent, seed=seed, scale=1.5), noise(latent, seed=9 + seed)
         sign, expected = np.linalg.slogdet(jacobian(flow, numbers, z))
-        _, found = carry(flow, numbers, z.reshape(1, 1, -1))
+        _, found = carry(flow, numbers, z.reshape(1, 1, -1), bk)
         assert sign == 1
         assert found[0, 0] == pytest.approx(expected, rel=0, abs=1e-13 * max(1, abs(expected)))
 
@@ -136,23 +139,27 @@ def test_e205_a_planar_map_is_the_one_of_the_paper_with_another_u():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("push", [-60.0, -20.0, -1.0, 0.0, 30.0])
-def test_e205_at_the_edge_of_the_constraint_a_planar_map_still_has_an_inverse(push, dtype):
+@loops_too
+def test_e205_at_the_edge_of_the_constraint_a_planar_map_still_has_an_inverse(
+    compiled, push, dtype
+):
     w = np.array([1.0, 0.0])
     inputs = np.concatenate([push * w, w, [0.0]])[None]
     line = np.zeros((1, 2001, 2))
     line[0, :, 0] = np.linspace(-1, 1, 2001)  # through the plane, where the map is steepest
-    z, log_det = carry(Planar(1), (inputs, {}), line, get_backend("cpu", dtype))
+    z, log_det = carry(Planar(1), (inputs, {}), line, get_backend("cpu", dtype, compiled=compiled))
     assert np.isfinite(log_det).all()
     assert (np.diff(z[0, :, 0].astype("float64")) >= 0).all()
     if push <= -20:  # wᵀû = −1 but for e^push: the volume at the plane is all but lost
         assert log_det.min() == pytest.approx(push + np.log(np.e - 1), rel=1e-5)
 
 
-def test_e205_where_u_or_w_is_zero_a_planar_map_is_what_it_says(cpu64):
-    z0 = noise(1, 3, 2)
+@loops_too
+def test_e205_where_u_or_w_is_zero_a_planar_map_is_what_it_says(compiled):
+    z0, bk = noise(1, 3, 2), get_backend("cpu", "float64", compiled=compiled)
     for u, w in (([0.0, 0.0], [1.0, 2.0]), ([0.5, 0.1], [0.0, 0.0])):
         inputs = np.array([[*u, *w, 0.7]])
-        z, log_det = carry(Planar(1), (inputs, {}), z0)
+        z, log_det = carry(Planar(1), (inputs, {}), z0, bk)
         shift = np.tanh(0.7) * np.array(u)
         np.testing.assert_allclose(z, z0 + shift if any(u) else z0, rtol=0, atol=1e-15)
         np.testing.assert_allclose(log_det, 0, atol=1e-15)
@@ -168,10 +175,12 @@ def test_e208_a_radial_map_by_hand():
 
 
 @pytest.mark.parametrize("beta", [-700.0, -30.0, 0.0, 30.0])
-def test_e209_a_radial_map_has_an_inverse_however_strong_it_is(beta):
+@loops_too
+def test_e209_a_radial_map_has_an_inverse_however_strong_it_is(compiled, beta):
+    bk = get_backend("cpu", "float64", compiled=compiled)
     line = np.zeros((1, 2001, 2))
     line[0, :, 0] = np.linspace(-3, 3, 2001)
-    z, log_det = carry(Radial(1), (np.array([[0.0, 0.0, 1.0, beta]]), {}), line)
+    z, log_det = carry(Radial(1), (np.array([[0.0, 0.0, 1.0, beta]]), {}), line, bk)
     assert (np.diff(z[0, :, 0]) >= 0).all()
     away = np.abs(line[0, :, 0]) > 0.1  # at the centre of β = −α the volume is zero
     assert np.isfinite(log_det[0, away]).all()

@@ -71,7 +71,7 @@ def no_constraint() -> list[Replacement]:
         self.latent.log_det[...] = 0.5 * self.bk.xp.sum(self.bk.xp.log(self.det * self.det), axis=2)
 
     def constrain_grad(real: Real, self: BoundPlanar) -> None:
-        self.du[...] = self.du_hat + self.w * self.dq[:, :, None]
+        self.du[...] = (self.du_hat + self.w * self.dq[:, :, None]) / self.length
         self.dw += self.u * self.dq[:, :, None]
 
     return planted(constrain=constrain, forward=forward, constrain_grad=constrain_grad)
@@ -128,7 +128,7 @@ def all_at_z0() -> list[Replacement]:
         share = weight * slope / det
         along = 2 * t * (self.q[:, None] - 1) * share
         ds = -np.sum(share, axis=1) * (1 - np.exp(-self.q))
-        self.du += self.w * ds[:, :, None]
+        self.du += self.w * ds[:, :, None] / self.length
         self.dw += self.u * ds[:, :, None]
         self.dw += np.sum(self.latent.z0[:, :, None] * along[..., None], axis=1)
         self.db += np.sum(along, axis=1)

@@ -18,7 +18,7 @@ from scratchvae.latent import (
     kl_grad,
     reparameterize_grad,
 )
-from scratchvae.latent.autoregressive import BoundAutoregressive, MaskedDense
+from scratchvae.latent.autoregressive import BoundAutoregressive, MaskedDense, gate_grad
 from scratchvae.latent.estimators import grad_through_z
 from scratchvae.latent.flows import BoundPlanar, BoundRadial
 from scratchvae.latent.gaussian import log_ratio_grad, path_grad, score_grad
@@ -153,6 +153,7 @@ TARGETS: tuple[Target, ...] = (
     Target(BoundPlanar.constrain_grad, "flows", (PLANAR, IWAE_FLOW), PLANAR, every=13),
     Target(BoundRadial.grad_inputs, "flows", (RADIAL,), RADIAL, every=13),
     Target(BoundAutoregressive.grad_inputs, "flows", (IAF,), IAF, every=13),
+    Target(gate_grad, "flows", (IAF,), IAF, every=13),
     Target(MaskedDense.grad_input, "flows", MASKED, IAF),
     Target(MaskedDense.grad_params, "flows", MASKED, IAF),
     Target(grad_through_z, "flows", (PLANAR, MONTE), PLANAR),
