@@ -1,49 +1,67 @@
-"""What a flow as posterior is worth on MNIST, and what a step with it costs. Takes 15 minutes.
+"""What a flow as posterior is worth on MNIST, and what a step with it costs. Takes hours.
 
-    python -m benchmarks.flows [--stage 3] [--samples 500] [--images 500] [--json FILE]
-    python -m benchmarks.flows --steps 300
+    python -m benchmarks.flows --runs DIR [--stage 5] [--seeds 3] [--flows gaussian,planar,iaf]
+                               [--minutes 15] [--samples 500] [--images 10000] [--json FILE]
+    python -m benchmarks.flows --steps 30 [--json FILE]
     python -m benchmarks.flows --figure FILE
 
 The model 784-200-200-50 of the study `iwae`, trained with one sample to the end of a stage of its
 schedule, with a Gaussian posterior, with 40 planar maps and with 4 inverse autoregressive ones; all
 with one head, on which the numbers of a flow follow. −log p(x) is by importance sampling on the
-first test images, drawn once. A few passes are no end of training: the whole schedule takes hours
-(``--stage 8``). With ``--steps`` nothing is learned: a step of batch 100 is timed instead, beside
-the matrix products that it cannot do without. ``--figure``: the digits with two latent units, and
-of one of them p(x, z) and q(z|x), with a Gaussian and with 16 planar maps (a minute).
+first test images, drawn once. Each training has a folder in DIR. The command goes on where it was
+interrupted, or ended after ``--minutes``, and leaves out what stands in FILE already; its exit
+status is 75 while something is left to do. Seed 0 comes first for all posteriors, or ``--seed``
+alone. A training to stage 5, of 121 passes, takes from 10 to 30 minutes on a core of its own.
+
+With ``--steps`` nothing is learned: so many steps of batch 100 are timed in turn with the floor of
+`benchmarks.step`, all on one thread: the products of the step, those of the masked networks among
+them, and one pass over the parameters, their gradients and moments. What planar maps compute is no
+product of matrices, so that all of it counts as above the floor. ``--figure``: the digits with two
+latent units, and of one of them p(x, z) and q(z|x), with a Gaussian and with 16 planar maps (a
+minute).
 """
 
 import argparse
+import json
+import os
+import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import own_conditions, write_json
-from benchmarks.step import at_least_one
+from benchmarks.contenders.floor import Contender
+from benchmarks.harness import own_conditions, ratio, summarize, write_json
+from benchmarks.step import at_least_one, names
 from scratchvae.backend import get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import load_dataset
 from scratchvae.evaluation import log_likelihood
 from scratchvae.evaluation.nll import draw_z
 from scratchvae.figures import Plane, posterior_draws
-from scratchvae.models import Model
+from scratchvae.models import VAE, Model
 from scratchvae.optim import Adam
+from scratchvae.runs import RunFolder
 from scratchvae.studies.iwae import STUDY
 from scratchvae.training import prepare, train
 from scratchvae.training.step import Batches, TrainingStep
 
+LEFT_TO_DO = 75  # an exit status: of what may be tried again
+BATCH, ROUNDS = 100, 15
+
 FLOWS: dict[str, dict[str, Any]] = {
     "gaussian": {},
-    "iaf": {"posterior": "iaf", "flow_length": 4},
     "planar": {"posterior": "planar", "flow_length": 40},
+    "iaf": {"posterior": "iaf", "flow_length": 4},
 }
 
 
-def settings(flow: str, stage: int, images: int) -> TrainConfig:
+def settings(flow: str, stage: int, images: int, seed: int = 0) -> TrainConfig:
     """The study's settings to the end of a stage, with a posterior."""
     config = STUDY.variants["code"].config
     return replace(
@@ -54,17 +72,23 @@ def settings(flow: str, stage: int, images: int) -> TrainConfig:
         lr=STUDY.schedule("code", -(-images // config.batch_size)),
         epochs=STUDY.ends[stage - 1],
         evaluate_at=(STUDY.ends[stage - 1],),
+        seed=seed,
         **FLOWS[flow],
     )
 
 
-def score(flow: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Train, then measure on test images; nats per image."""
-    dataset = load_dataset("mnist")
-    config = settings(flow, args.stage, 59_600)
-    begun = time.perf_counter()
-    trained = train(config, dataset)
-    seconds = time.perf_counter() - begun
+def score(flow: str, seed: int, args: argparse.Namespace) -> dict[str, Any] | None:
+    """Train, or go on training, then measure on test images; None if it was interrupted.
+
+    In nats per image.
+    """
+    dataset, folder = load_dataset("mnist"), args.runs / f"{flow}-stage{args.stage}-seed{seed}"
+    config = settings(flow, args.stage, 59_600, seed)
+    begun = (folder / "config.json").exists()
+    run = RunFolder(folder) if begun else RunFolder.create(folder, {"config": config.to_json()})
+    trained = train(config, dataset, run=run, resume=begun, return_on_signal=True)
+    if trained.stopped != "completed":
+        return None
     test = prepare(config, dataset).test.take(slice(0, args.images))
     elbo = log_likelihood(trained.model, test, samples=1)
     found = log_likelihood(trained.model, test, samples=args.samples)
@@ -72,51 +96,83 @@ def score(flow: str, args: argparse.Namespace) -> dict[str, Any]:
         "negative_elbo": -elbo.log_p,
         "nll": -found.log_p,
         "standard_error": found.standard_error,
+        "sample_error": found.sample_error,
+        "nll_by_half": -found.half,
         "effective_samples": found.effective_samples,
         "protocol": found.protocol,
-        "training_seconds": seconds,
         "parameters": trained.model.vae.layout.n_parameters,
         "passes": config.epochs,
     }
 
 
-def step_times(flow: str, steps: int, batch: int = 100) -> dict[str, float]:
-    """Milliseconds of a training step, and of its matrix products alone; medians."""
+def scores(args: argparse.Namespace) -> int:
+    """All that the arguments ask for and FILE lacks, seed by seed; the exit status."""
+    asked = {"stage": args.stage, "images": args.images, "samples": args.samples}
+    rows: dict[str, dict[str, Any]] = {}
+    if args.json and args.json.exists():
+        before = json.loads(args.json.read_text())
+        rows = before["rows"] if all(before.get(k) == v for k, v in asked.items()) else {}
+    if args.minutes:  # as at Ctrl-C, a training then ends with a checkpoint
+        timer = threading.Timer(60 * args.minutes, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.daemon = True
+        timer.start()
+    for seed in range(args.seeds) if args.seed is None else [args.seed]:
+        for flow in args.flows:
+            if str(seed) in rows.get(flow, {}):
+                continue
+            found = score(flow, seed, args)
+            if found is None:
+                return LEFT_TO_DO
+            rows.setdefault(flow, {})[str(seed)] = found
+            print(flow, seed, found, flush=True)
+            write_json(args.json, own_conditions() | asked | {"rows": rows})
+    return 0
+
+
+# ---- what a step costs ---------------------------------------------------------------------------
+
+
+def floor_of(vae: VAE) -> Contender:
+    """The products of a step, a sample per image, and its pass over the parameters; one thread."""
+    products = [
+        (name, BATCH, *shape)
+        for part in ("encoder", "flow", "decoder")
+        for name, shape in vae.layout.shapes.items()
+        if name.startswith(f"{part}.") and name.endswith(".W")
+    ]
+    weighted = [SimpleNamespace(name=name, kind="dense") for name, *_ in products]
+    flops = 6 * BATCH * vae.layout.n_parameters
+    spec = SimpleNamespace(products=products, weighted=weighted, flops=flops)
+    job: Any = SimpleNamespace(spec=spec, threads=1, seed=0)
+    return Contender(job)
+
+
+def step_times(flow: str, steps: int) -> dict[str, float]:
+    """Milliseconds of a training step and of its floor, medians of turns, and their ratio."""
     bk = get_backend("cpu").with_compiled(True)
     vae = settings(flow, 1, 60_000).make_vae(784)
     images = bk.array(np.random.default_rng(0).random((1000, 784)) < 0.5)
-    step = TrainingStep(Model(vae, bk), Adam(), Batches(images, None, batch, 0))
+    step = TrainingStep(Model(vae, bk), Adam(), Batches(images, None, BATCH, 0), blas_threads=1)
     bk.load(np.arange(1000), step.order)
-    products = [
-        (a, b)
-        for network, rows in ((vae.encoder, (784,)), (vae.decoder, (50,)))
-        for layer, shape in zip(network.layers, network.shapes(rows), strict=False)
-        for a, b in [(bk.empty((batch, *shape)), layer.parameters(shape).get("W"))]
-        if b is not None
-    ]
-    pairs = [(x, bk.zeros(b[0]), bk.zeros((batch, b[0][1]))) for x, b in products]
-
-    def floor() -> None:
-        for i, (x, W, y) in enumerate(pairs):
-            np.matmul(x, W, out=y)
-            np.matmul(x.T, y, out=W)
-            if i:  # nothing is sent back to the images
-                np.matmul(y, W.T, out=x)
-
+    floor = floor_of(vae)
+    times: dict[str, list[float]] = {"step": [], "floor": []}
     with step:
-        return {
-            "step_ms": _median(lambda t: step(t + 1, t % 10), steps),
-            "floor_ms": _median(lambda t: floor(), steps),
-        }
-
-
-def _median(call: Any, times: int) -> float:
-    found = []
-    for t in range(times):
-        begun = time.perf_counter()
-        call(t)
-        found.append(time.perf_counter() - begun)
-    return 1e3 * float(np.median(found[times // 5 :]))
+        for turn in range(ROUNDS + 1):
+            begun = time.perf_counter()
+            for t in range(turn * steps, (turn + 1) * steps):
+                step(t + 1, t % 10)
+            between = time.perf_counter()
+            floor.run(steps)
+            if turn:  # the first warms caches up
+                times["step"].append((between - begun) / steps)
+                times["floor"].append((time.perf_counter() - between) / steps)
+    return {
+        "step_ms": 1e3 * summarize(times["step"]).median,
+        "floor_ms": 1e3 * summarize(times["floor"]).median,
+        "spread": summarize(times["step"]).spread,
+        "ratio": ratio(times["step"], times["floor"]),
+        "parameters": vae.layout.n_parameters,
+    }
 
 
 def draw(path: Path) -> None:
@@ -141,9 +197,15 @@ def draw(path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure as the arguments say; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--stage", type=at_least_one, default=3, help="of the schedule, 1 to 8")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="where the trainings are kept")
+    parser.add_argument("--stage", type=at_least_one, default=5, help="of the schedule, 1 to 8")
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seeds", type=at_least_one, default=3, help="0 to N − 1", metavar="N")
+    seeds.add_argument("--seed", type=int, help="one alone")
+    parser.add_argument("--flows", type=names(FLOWS), default=tuple(FLOWS), help=", ".join(FLOWS))
+    parser.add_argument("--minutes", type=at_least_one, help="then end, to be continued")
     parser.add_argument("--samples", type=at_least_one, default=500, help="for −log p(x)")
-    parser.add_argument("--images", type=at_least_one, default=500, help="of the test set")
+    parser.add_argument("--images", type=at_least_one, default=10_000, help="of the test set")
     parser.add_argument("--steps", type=at_least_one, help="time steps instead of training")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw, and measure nothing")
@@ -151,13 +213,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.figure:
         draw(args.figure)
         return 0
-    about = own_conditions() | {"stage": args.stage, "images": args.images, "samples": args.samples}
-    rows: dict[str, Any] = {}
-    for flow in FLOWS:
-        rows[flow] = step_times(flow, args.steps) if args.steps else score(flow, args)
-        print(flow, rows[flow], flush=True)
-        write_json(args.json, about | {"rows": rows})
-    return 0
+    if args.steps:
+        rows = {}
+        for flow in args.flows:
+            rows[flow] = step_times(flow, args.steps)
+            print(flow, rows[flow], flush=True)
+        write_json(args.json, own_conditions() | {"threads": 1, "batch": BATCH, "rows": rows})
+        return 0
+    if args.runs is None:
+        parser.error("name the folder for the trainings: --runs DIR")
+    return scores(args)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ STEP = {
     "contenders": {"torch": {"versions": {"torch": "2.13.0"}}},
 }  # fmt: skip
 SIZE = {"step_ms": 3.25, "image_us": 32.5, "gflops": 150.2, "peak_mb": 60.1, "own_mb": 50.2}
+SCORE = {
+    "parameters": 12345, "negative_elbo": 99.5, "nll": 98.25, "nll_by_half": 98.75,
+    "standard_error": 0.5, "sample_error": 0.0625, "effective_samples": 3.25, "passes": 4,
+    "protocol": "drawn",
+}  # fmt: skip
 FILES = {
     "study_gluon": STUDY,
     "all": {"studies": [STUDY, STUDY | {"study": "flux", "seconds": 30.0}]},
@@ -68,9 +73,12 @@ FILES = {
         }}},
     "flows": {"command": "c", "date": "2026-01-02", "versions": {}, "stage": 2, "images": 1000,
         "samples": 50, "rows": {"gaussian": {
-            "parameters": 12345, "negative_elbo": 99.5, "nll": 98.25, "standard_error": 0.5,
-            "effective_samples": 3.25, "training_seconds": 61.0, "passes": 4, "protocol": "drawn",
+            "0": SCORE, "1": SCORE | {"negative_elbo": 100.5, "effective_samples": 4.25},
         }}},
+    "flow_steps": {"command": "c", "date": "2026-01-02", "versions": {}, "batch": 100, "rows": {
+        "iaf": {"parameters": 12345, "step_ms": 3.0, "floor_ms": 2.4, "ratio": 1.25,
+                "spread": 0.04},
+    }},
     "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "rows": {
         "noise": {"bugs": 234, "found": 231, "explained": {"a": "why", "b": "why"},
                   "not_found": ["c"], "seconds": 9.6},
@@ -116,9 +124,11 @@ EXPECTED = {
     ],
     "program_bugs": ["| noise | 234 | 231 | 2 | 1 | 10 |", "| all | 1,034 | 1,031 | 2 | 1 | 70 |"],
     "flows": [
-        "| gaussian | 12,345 | 99.50 | 98.25 ± 0.50 | 3.2 | 61 |",
-        "stage 2 of its 8 (4 passes)", "Not yet run: iaf, planar.",
+        "| gaussian | 12,345 | 2 | 100.00 ± 0.71 | 98.25 ± 0.00 | 98.75 | 0.06 | 3.8 |",
+        "stage 2 of its 8 (4 passes)", "images, which all rows share, is 0.50.",
+        "Not yet run: planar, iaf.",
     ],
+    "flow_steps": ["| iaf | 12,345 | 3.00 | 2.40 | 1.25 | 4% |"],
     "study_gluon": [
         "### gluon", "Meets the figure.", "One note.", "Another note.",
         "| test loss, epoch 3 | 9.50 | 9.25 ± 0.12 | 9.75 ± 0.12 |",
