@@ -217,11 +217,20 @@ class VAE:
         return once + self.samples * (flow + decoder.macs_per_row((code,)))
 
     def initial_parameters(self, bk: Backend, seed: int = 0) -> FlatBuffer:
-        """New parameters on ``bk``, each drawn on the host from a stream named after it (E25)."""
+        """New parameters on ``bk``, each drawn on the host from a stream named after it (E25).
+
+        Behind a head [μ | log σ²] the numbers of a flow do not change how it starts.
+        """
         params = FlatBuffer(bk, self.layout)
+        head, last = 2 * self.latent_dim, f"encoder.{len(self.encoder.layers) - 1}."
+        columns = head + self.flow.inputs(self.latent_dim)
         for p in self._parameters():
             stream = Stream.named(seed, Purpose.INITIAL_WEIGHTS, p.name)
-            bk.load(p.init(p.shape, *p.fans, stream), params[p.name])
+            values = p.init(p.shape, *p.fans, stream)
+            if columns > head and p.name.startswith(last) and p.shape[-1] == columns:
+                of_head = *p.shape[:-1], head
+                values[..., :head] = p.init(of_head, p.fans[0], head, stream)
+            bk.load(values, params[p.name])
         if self.first_logits is not None:
             bk.load(self.first_logits, params[self._output_bias])
         return params

@@ -265,6 +265,28 @@ def test_e212_jacobians_are_triangular_and_every_second_map_takes_the_other_orde
     assert (np.abs(second[np.triu_indices(5, 1)]) > 1e-9).all()
 
 
+@flows
+def test_the_head_starts_with_a_flow_as_it_does_without_one(flow):
+    how = {"latent_dim": 3, "init": "torch"}
+    plain, bent = Model(VAE.mlp(7, (5,), **how)), Model(VAE.mlp(7, (5,), flow=flow, **how))
+    expected, found = plain.params.to_host(), bent.params.to_host()
+    for name in ("encoder.2.W", "encoder.2.b"):
+        np.testing.assert_array_equal(found[name][..., :6], expected[name])
+        assert np.ptp(found[name][..., 6:]) > 0
+    np.testing.assert_array_equal(found["decoder.0.W"], expected["decoder.0.W"])
+
+
+@pytest.mark.parametrize("length", [1, 7])
+def test_e205_many_planar_maps_move_z_no_further_than_one_at_the_start(length):
+    latent, rows = 5, 400
+    inputs, own = numbers_of(Planar(length), latent, rows, scale=0.01)
+    z0 = np.ones((rows, 1, latent))
+    inputs = np.tile(inputs[:, : 2 * latent + 1], length)  # the same for all maps
+    moved = carry(Planar(length), (inputs, own), z0)[0] - z0
+    alone = carry(Planar(1), (inputs[:, : 2 * latent + 1], own), z0)[0] - z0
+    np.testing.assert_allclose(moved, alone, rtol=0, atol=0.02 * np.abs(alone).max())
+
+
 def test_what_is_no_flow_is_refused_in_a_sentence():
     with pytest.raises(ConfigError, match="the length of a flow must be a whole number of at lea"):
         Planar(0)
