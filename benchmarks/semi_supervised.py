@@ -44,7 +44,7 @@ M1 = TrainConfig(
     epochs=15, evaluate_at=(15,), workers=1,
 )  # fmt: skip
 CODES = TrainConfig(
-    data="codes of MNIST", condition="some-labels:10", classifier_weight=100.0, hidden=(300,),
+    data="codes of MNIST", condition="some-labels:10", classifier_weight=20.0, hidden=(600,),
     latent_dim=10, likelihood="gaussian-learned", mean="identity", start_std=1.0, batch_size=100,
     workers=1,
 )  # fmt: skip
@@ -67,10 +67,10 @@ def codes_of(model: Model, dataset: Dataset) -> Dataset:
 
 
 def settings_of(base: TrainConfig, images: int, labels: int, epochs: int, seed: int) -> TrainConfig:
-    """Of M2; its learning rate falls along a cosine, if it does not stay, to a hundredth."""
+    """Of M2; of codes its learning rate falls along a cosine."""
     config = replace(base, labels=labels, epochs=epochs, evaluate_at=(epochs,), seed=seed)
     steps = epochs * -(-images // base.batch_size)
-    return replace(config, lr=f"cosine:1e-3:1e-5:{steps}") if base is CODES else config
+    return replace(config, lr=f"cosine:2e-3:1e-5:{steps}") if base is CODES else config
 
 
 def one_draw(dataset: Dataset, config: TrainConfig) -> dict[str, float]:
