@@ -273,6 +273,18 @@ def program_bugs(c: Content) -> list[str]:
     ]
 
 
+def ranks_killed(c: Content) -> list[str]:
+    """Jobs of MPI that lose a rank."""
+    counts = [f"{c[name]} of {c['kills']}" for name in ("soon", "told", "gone", "same_bits")]
+    head = ["ended within 10 s", "said which rank", "left no process", "resumed to the same bits",
+            "longest, s"]  # fmt: skip
+    return [
+        f"{c['kills']} trainings by two or three ranks, of which one is killed at a random moment; "
+        "each is then resumed by another number of ranks.",
+        table(head, [[*counts, f"{c['longest_seconds']:.1f}"]]),
+    ]
+
+
 def checkers(c: Content) -> list[str]:
     """Gradient checkers on bugs and on right functions."""
     rows = [
@@ -323,6 +335,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("Import", "startup", startup),
     ("Gradient checkers", "checkers", checkers),
     ("Bugs planted in the code around the gradients", "program_bugs", program_bugs),
+    ("Ranks killed", "mpi_kills", ranks_killed),
 )
 
 

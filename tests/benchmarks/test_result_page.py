@@ -84,6 +84,8 @@ FILES = {
                   "not_found": ["c"], "seconds": 9.6},
         "model": {"bugs": 800, "found": 800, "explained": {}, "not_found": [], "seconds": 60.2},
     }},
+    "mpi_kills": {"command": "c", "date": "2026-01-02", "versions": {}, "kills": 20, "soon": 20,
+        "told": 19, "gone": 18, "same_bits": 17, "longest_seconds": 0.75},
     "likelihoods": {"command": "c", "date": "2026-01-02", "versions": {}, "settings": {
         "hidden": [200], "latent_dim": 8, "epochs": 30, "validation": 100,
     }, "data": "digits", "images": 1000, "samples": 50, "rows": {
@@ -123,6 +125,7 @@ EXPECTED = {
         "| ours | 38 of 38 | 0 of 54 | 2 | 189 of 190 | 1 of 200 |",
     ],
     "program_bugs": ["| noise | 234 | 231 | 2 | 1 | 10 |", "| all | 1,034 | 1,031 | 2 | 1 | 70 |"],
+    "mpi_kills": ["| 20 of 20 | 19 of 20 | 18 of 20 | 17 of 20 | 0.8 |"],
     "flows": [
         "| gaussian | 12,345 | 2 | 100.00 ± 0.71 | 98.25 ± 0.00 | 98.75 | 0.06 | 3.8 |",
         "stage 2 of its 8 (4 passes)", "images, which all rows share, is 0.50.",
@@ -167,6 +170,12 @@ def test_a_file_becomes_a_section(name, tmp_path, make_results):
     if "cpu" in FILES[name]:
         assert "Medians of 7 rounds" in page
         assert "2 threads on 2 cores, a processor; load before the run 0.2" in page
+
+
+def test_the_page_of_many_ranks_is_that_of_its_result_file(make_results):
+    import make_scaling
+
+    assert make_scaling.is_current(), f"docs/scaling.md is out of date; run: {make_scaling.COMMAND}"
 
 
 def test_the_page_is_that_of_the_result_files(make_results):
