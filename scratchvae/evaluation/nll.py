@@ -251,7 +251,7 @@ def draw_z(model: Model, x: NDArray, eps: NDArray) -> LatentBuffers:
     params = model.params if flow.length == 0 else model.params.to(HOST)
     carried = flow.bind(workspace, drawn, params, None)
     reparameterize(HOST, drawn.head, drawn.std, drawn.eps, drawn.z0)
-    carried.forward()
+    HOST.with_compiled(model.bk.compiled).perform(carried.forward)
     return drawn
 
 

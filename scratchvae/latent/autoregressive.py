@@ -202,16 +202,19 @@ def gate_grad(
     ds *= tmp
 
 
-class BoundMap(NamedTuple):
-    """One autoregressive map on its buffers, with a row for each of the B · K samples.
+class AutoregressiveMap(NamedTuple):
+    """One map on its buffers, with a row for each of the B · K samples.
 
-    z and after (B · K, Z), hidden (B · K, H), output = [m | s] (B · K, 2Z), sigma (B · K, Z);
-    ``biases`` (B, 1, H) is what the encoder says.
+    z and after (B · K, Z), hidden (B · K, H), output = [m | s] (B · K, 2Z), sigma (B · K, Z).
+    Image by image: ``biases`` (B, 1, H) is what the encoder says, ``by_image`` (B, K, H) the hidden
+    layer and ``dby_image`` its gradient.
     """
 
     into: BoundLayer
     out: BoundLayer
     biases: Array
+    by_image: Array
+    dby_image: Array
     after: Array
     sigma: Array
 
@@ -267,10 +270,12 @@ class BoundAutoregressive(BoundFlow):
                 dhidden, doutput = rows(f"{step}.dhidden", H), rows(f"{step}.doutput", 2 * Z)
             into, out = flow.layers(Z, step)
             self.maps.append(
-                BoundMap(
+                AutoregressiveMap(
                     slot(step, "in", into, z[step], hidden, dhidden),
                     slot(step, "out", out, hidden, output, doutput),
                     latent.flow_inputs[:, None, step * H : (step + 1) * H],
+                    hidden.reshape(-1, K, H),
+                    None if grads is None else dhidden.reshape(-1, K, H),
                     after=z[step + 1],
                     sigma=rows(f"{step}.sigma", Z),
                 )
@@ -289,8 +294,7 @@ class BoundAutoregressive(BoundFlow):
         for each in self.maps:
             into, out, hidden = each.into, each.out, each.hidden
             into.layer.forward(bk, into.p, each.z, hidden)
-            of_images = hidden.reshape(len(each.biases), -1, hidden.shape[1])
-            of_images += each.biases
+            bk.xp.add(each.by_image, each.biases, out=each.by_image)
             bk.compute(tanh, hidden, hidden)
             out.layer.forward(bk, out.p, hidden, each.output)
             bk.compute(gate, each.z, each.output, each.after, each.sigma, self.log_det, self.tmp)
@@ -301,11 +305,13 @@ class BoundAutoregressive(BoundFlow):
         of_rows = weight if isinstance(weight, float) else weight.reshape(-1, 1)
         for step, each in reversed(list(enumerate(self.maps))):
             into, out = each.into, each.out
-            dhidden: Array = into.dy
             bk.compute(gate_grad, each.z, each.output, each.sigma, of_rows, dz, out.dy, tmp)
-            out.layer.grad_input(bk, out.p, out.x, out.y, out.dy, dhidden, None)
-            bk.compute(tanh_grad, each.hidden, dhidden, dhidden, self.by_hidden)
-            into.layer.grad_input(bk, into.p, into.x, into.y, dhidden, self.by_unit, None)
+            self.send_back(out, into.dy)
+            bk.compute(tanh_grad, each.hidden, into.dy, into.dy, self.by_hidden)
+            self.send_back(into, self.by_unit)
             dz += self.by_unit
-            of_images = dhidden.reshape(len(each.biases), -1, dhidden.shape[1])
-            bk.xp.sum(of_images, axis=1, out=self.dbiases[:, step])
+            bk.xp.sum(each.dby_image, axis=1, out=self.dbiases[:, step])
+
+    def send_back(self, s: BoundLayer, dx: Array) -> None:
+        """Write dx, the gradient with respect to what a layer was given."""
+        s.layer.grad_input(self.bk, s.p, s.x, s.y, s.dy, dx, None)

@@ -370,6 +370,15 @@ ENTRIES: tuple[Entry, ...] = (
         "importance-weighted bound, planar flow",
         _mlp(estimator=ImportanceWeighted(), samples=SAMPLES, flow=Planar(2), activation="tanh"),
     ),
+    _model(
+        "importance-weighted bound, autoregressive flow",
+        _mlp(
+            estimator=ImportanceWeighted(),
+            samples=SAMPLES,
+            flow=InverseAutoregressive(2, 5),
+            activation="tanh",
+        ),
+    ),
     _model("ELBO free bits", _mlp(estimator=FreeBits(0.2), activation="tanh")),
     replace(
         _model("importance-weighted bound", _mlp(estimator=ImportanceWeighted(), samples=SAMPLES)),

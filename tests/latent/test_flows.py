@@ -214,6 +214,17 @@ def test_e204_the_divergence_is_log_q_less_log_p_of_what_the_decoder_reads(flow)
 
 
 @flows
+def test_e203_log_p_is_the_same_number_with_loops(flow):
+    vae, x = VAE.mlp(7, (5,), latent_dim=3, activation="tanh", flow=flow), noise(5, 7) > 0
+    found = [
+        importance_sampled(Model(vae, get_backend("cpu", "float64", compiled=c), seed=2), x,
+                           samples=8).log_p
+        for c in (False, True)
+    ]  # fmt: skip
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+@flows
 def test_the_code_of_an_image_is_where_the_flow_carries_its_mean(flow):
     vae = VAE.mlp(7, (5,), latent_dim=3, samples=2, activation="tanh", flow=flow)
     model, x = Model(vae, get_backend("cpu", "float64"), seed=2), noise(5, 7) > 0

@@ -96,6 +96,7 @@ CONTINUOUS_BERNOULLI = ("ContinuousBernoulli", CONTINUOUS)
 PLANAR, RADIAL, IAF = "ELBO planar flow", "ELBO radial flow", "ELBO autoregressive flow"
 MASKED = ("MaskedDense", "MaskedDense, no bias", IAF)
 IWAE_FLOW = "importance-weighted bound, planar flow"
+IWAE_IAF = "importance-weighted bound, autoregressive flow"
 IWAE, FREE, MONTE = "importance-weighted bound", "ELBO free bits", "ELBO Monte-Carlo KL"
 
 
@@ -152,8 +153,8 @@ TARGETS: tuple[Target, ...] = (
     Target(BoundPlanar.grad_inputs, "flows", (PLANAR, IWAE_FLOW), PLANAR, every=13),
     Target(BoundPlanar.constrain_grad, "flows", (PLANAR, IWAE_FLOW), PLANAR, every=13),
     Target(BoundRadial.grad_inputs, "flows", (RADIAL,), RADIAL, every=13),
-    Target(BoundAutoregressive.grad_inputs, "flows", (IAF,), IAF, every=13),
-    Target(gate_grad, "flows", (IAF,), IAF, every=13),
+    Target(BoundAutoregressive.grad_inputs, "flows", (IAF, IWAE_IAF), IAF, every=13),
+    Target(gate_grad, "flows", (IAF, IWAE_IAF), IAF, every=13),
     Target(MaskedDense.grad_input, "flows", MASKED, IAF),
     Target(MaskedDense.grad_params, "flows", MASKED, IAF),
     Target(grad_through_z, "flows", (PLANAR, MONTE), PLANAR),
