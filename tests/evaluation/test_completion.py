@@ -9,8 +9,10 @@ from scipy import stats
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.config import TrainConfig
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import CompletionSettings, complete, find_mask, log_joint
+from scratchvae.latent import Planar
 from scratchvae.layers import Dense, Sequential
 from scratchvae.likelihoods import Bernoulli, Categorical, Gaussian, LearnedGaussian
 from scratchvae.models import VAE, Model
@@ -403,6 +405,28 @@ def test_less_than_one_sample_and_unknown_divergences_are_refused_below_too() ->
         BoundPosterior(model.vae, model.params, x, observed, 0)
     with pytest.raises(ConfigError, match="'exact' is not one of analytic, sampled"):
         BoundPosterior(model.vae, model.params, x, observed, 2, "exact")
+
+
+@pytest.mark.parametrize("kl", ["analytic", "sampled"])
+def test_a_flow_of_the_encoders_has_no_part_in_the_fit(kl) -> None:
+    plain = a_model()
+    vae = plain.vae
+    encoder = Sequential(Dense(2 * Z + Planar(3).inputs(Z)))
+    model = Model(VAE(D, encoder, vae.decoder, latent_dim=Z, flow=Planar(3)), CPU)
+    for name, array in plain.params.to_host().items():
+        if name.startswith("decoder"):
+            model.params[name][...] = array
+    x, observed, *_ = inputs()
+    settings = CompletionSettings(steps=4, final_samples=2, kl=kl)
+    found, expected = (complete(m, x, observed, settings=settings) for m in (model, plain))
+    np.testing.assert_array_equal(found.mu, expected.mu)
+    np.testing.assert_array_equal(found.filled, expected.filled)
+
+
+def test_two_stochastic_layers_are_refused_below_too() -> None:
+    model = Model(TrainConfig(hidden=(4,), second_units=1, second_hidden=(3,)).make_vae(D))
+    with pytest.raises(ConfigError, match="has two stochastic layers: take a model with one"):
+        BoundPosterior(model.vae, model.params, np.zeros((1, D)), np.ones(D), 1)
 
 
 def test_a_fit_that_diverges_says_so() -> None:

@@ -158,6 +158,10 @@ def test_information_is_a_function_of_its_seed_and_blocks_do_not_matter(monkeypa
         assert (there.value, there.error) == pytest.approx((here.value, here.error), rel=1e-12)
 
 
+def test_a_mean_of_float32_loses_no_small_value_beside_large_ones():
+    assert mean_of(np.array([1e8, 1.0, -1e8], np.float32)).value == pytest.approx(1 / 3, rel=1e-12)
+
+
 def test_e251_the_mean_of_exponentials_far_out_and_its_shares():
     a = np.array([[-1e4, -1e4 - 1.0], [800.0, 800.0]])
     value, shares = log_mean_exp(a)

@@ -303,14 +303,17 @@ IN_PROGRAMS: dict[str, str] = {
         )
     },
     # completion
-    "models.posterior.BoundPosterior.__init__: a wrong name: K -> samples": ALIAS,
-    "models.posterior.BoundPosterior.__init__: a constant: 1 -> -1 (#7)": REST,
     "models.posterior.BoundPosterior.value: done twice: self.pixel_nll *=": "0² = 0 and 1² = 1",
     "evaluation.completion.log_joint: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.completion._fit: an argument ignored: "
     "_require_finite(settings, mu, logstd) -> _require_finite(settings, ": INFINITE,
     "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
+    # diagnosis
+    **{
+        f"evaluation.information.decompose_kl: a dropped term: {term}": BLOCKS
+        for term in ("TERMS // (n * units) -> TERMS", "n * units -> units")
+    },
     # disentanglement
     **{
         f"evaluation.disentanglement.measure_disentanglement: a constant: 1 -> -1{number}": (
