@@ -158,6 +158,21 @@ def test_information_is_a_function_of_its_seed_and_blocks_do_not_matter(monkeypa
         assert (there.value, there.error) == pytest.approx((here.value, here.error), rel=1e-12)
 
 
+def test_codes_in_float32_are_decomposed_in_float64():
+    rng = np.random.default_rng(2)
+    codes = [rng.normal(size=(6, 2)).astype(np.float32) for _ in range(2)]
+    found, expected = decompose_kl(*codes), decompose_kl(*(c.astype(np.float64) for c in codes))
+    assert found == expected
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_mean_or_a_variance_that_is_not_finite_is_refused(which):
+    codes = np.zeros((2, 3, 2))
+    codes[which, 1, 1] = np.inf
+    with pytest.raises(DataError, match="mu or logvar is not finite"):
+        decompose_kl(*codes)
+
+
 def test_a_mean_of_float32_loses_no_small_value_beside_large_ones():
     assert mean_of(np.array([1e8, 1.0, -1e8], np.float32)).value == pytest.approx(1 / 3, rel=1e-12)
 
