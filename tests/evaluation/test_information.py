@@ -9,7 +9,7 @@ from scipy import integrate, special, stats
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.evaluation import decompose_kl
-from scratchvae.evaluation.information import absences, log_mean_exp, mean_of
+from scratchvae.evaluation.information import absences, log_mean_exp, log_normal, mean_of
 
 PARTS = ("mutual_information", "total_correlation", "dimensionwise_kl", "kl", "leave_one_out")
 
@@ -156,6 +156,17 @@ def test_information_is_a_function_of_its_seed_and_blocks_do_not_matter(monkeypa
     for part in PARTS:
         here, there = getattr(found, part), getattr(again, part)
         assert (there.value, there.error) == pytest.approx((here.value, here.error), rel=1e-12)
+
+
+def test_the_log_density_of_a_normal_is_that_of_scipy():
+    z, mu, logvar = np.random.default_rng(4).normal(size=(3, 5))
+    expected = stats.norm.logpdf(z, mu, np.exp(logvar / 2))
+    np.testing.assert_allclose(log_normal(z, mu, logvar), expected, rtol=1e-13)
+
+
+def test_where_one_other_image_has_the_whole_share_its_absence_is_finite():
+    found = absences(np.array([[1.0, 0.0]]), (np.arange(1), np.array([1])))
+    np.testing.assert_allclose(found, [[math.log(np.finfo(np.float64).tiny), 0.0]], rtol=1e-15)
 
 
 def test_codes_in_float32_are_decomposed_in_float64():

@@ -314,6 +314,14 @@ IN_PROGRAMS: dict[str, str] = {
         f"evaluation.information.decompose_kl: a dropped term: {term}": BLOCKS
         for term in ("TERMS // (n * units) -> TERMS", "n * units -> units")
     },
+    "evaluation.information.log_normal: swapped operands: z - mu": SQUARED,
+    **{
+        f"evaluation.information._Sums.add: a constant: 1 -> -1{number}": LAST_AXIS
+        for number in ("", " (#2)")
+    },
+    "evaluation.information._Sums.result: a dropped term: Float64 | float": (
+        "an annotation computes nothing"
+    ),
     # disentanglement
     **{
         f"evaluation.disentanglement.measure_disentanglement: a constant: 1 -> -1{number}": (
