@@ -217,7 +217,8 @@ part gpu noise "${tests[@]}" ${cuda}_noise.py
 part gpu kernels "${tests[@]}" ${cuda}_kernels.py
 part gpu parity "${tests[@]}" ${cuda}_parity.py -k "not $few"
 part gpu steps "${tests[@]}" ${cuda}_training.py -k "fifty"
-part gpu captured "${tests[@]}" ${cuda}_training.py tests/mpi/test_mpi_training.py -k "not fifty"
+part gpu captured "${tests[@]}" ${cuda}_training.py tests/mpi/test_mpi_training.py \
+    tests/training/test_data_in_files.py -k "not fifty"
 
 no_device=$reason
 [ "$device" = strict ] && no_device=""
