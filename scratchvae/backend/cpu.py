@@ -19,7 +19,6 @@ from scratchvae.backend.allocation import ALIGNMENT, SharedMemory, checked_nbyte
 from scratchvae.backend.base import FUSIBLE, Array, ArrayModule, Backend, Note, below_one, ignore
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
 from scratchvae.types import Function
-from scratchvae.versions import cores
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -128,6 +127,8 @@ class NumpyBackend(Backend):
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         from concurrent.futures import ThreadPoolExecutor
+
+        from scratchvae.versions import cores
 
         # As many threads as BLAS has, which then computes each product by one: what is no product
         # is divided, too, and the last bits depend on no number of threads.

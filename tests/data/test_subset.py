@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scratchvae.data import is_subset, load_dataset, select
+from scratchvae.data import Split, is_subset, keep_labels, load_dataset, select
 from scratchvae.errors import ConfigError
 
 DIGITS = load_dataset("digits")
@@ -54,3 +54,45 @@ def test_parts_that_cannot_be_are_refused(text):
 @pytest.mark.parametrize("text", ["first", "first:", "first:0", "draw:1:0:1", "first:٣", "last:-1"])
 def test_texts_that_name_nothing_are_no_subsets(text):
     assert not is_subset(text)
+
+
+def labelled(n: int) -> Split:
+    """Images of one number that tells them apart, with the labels 0, 1, 2, 0, …, some unknown."""
+    labels = np.arange(n) % 3
+    labels[5::50] = -1
+    return Split(np.arange(n, dtype=np.uint8)[:, None], labels, 255)
+
+
+def test_as_many_labels_are_kept_of_each_class_and_their_images_are_repeated():
+    train = labelled(200)
+    kept = keep_labels(train, 7, 0, 3)
+    own = kept.labels[:200]
+    chosen = np.flatnonzero(own >= 0)
+    np.testing.assert_array_equal(own[chosen], train.labels[chosen])
+    assert np.bincount(own[chosen]).tolist() == [3, 2, 2]
+    np.testing.assert_array_equal(kept.images[:200], train.images)
+    # 193 without a label: 22 with one are a tenth of all, so 28 in four copies of the seven
+    np.testing.assert_array_equal(kept.images[200:, 0], np.tile(chosen, 3))
+    np.testing.assert_array_equal(kept.labels[200:], np.tile(own[chosen], 3))
+
+
+def test_where_many_labels_are_known_no_image_is_repeated():
+    kept = keep_labels(labelled(200), 60, 0, 3)
+    assert len(kept) == 200
+    assert np.bincount(kept.labels[kept.labels >= 0]).tolist() == [20, 20, 20]
+
+
+def test_another_seed_keeps_other_labels():
+    kept, same, other = (keep_labels(labelled(200), 7, seed, 3).labels for seed in (0, 0, 1))
+    np.testing.assert_array_equal(kept, same)
+    assert not np.array_equal(kept, other)
+
+
+@pytest.mark.parametrize("labels", [None, np.array([0, -1, 2])])
+def test_no_more_labels_are_kept_than_there_are(labels):
+    train = Split(np.zeros((3, 1), np.uint8), labels, 255)
+    have = 0 if labels is None else 2
+    with pytest.raises(
+        ConfigError, match=f"3 labels cannot be kept: the training images have {have}"
+    ):
+        keep_labels(train, 3, 0, 3)

@@ -170,7 +170,7 @@ def test_e59_the_number_of_threads_changes_no_bit() -> None:
 
 
 def test_e59_images_are_computed_in_threads_and_each_product_by_one(monkeypatch) -> None:
-    monkeypatch.setattr("scratchvae.backend.cpu.cores", lambda: 2)
+    monkeypatch.setattr("scratchvae.versions.cores", lambda: 2)
     both, seen = threading.Barrier(2, timeout=30), []
 
     def score(model, x, eps):

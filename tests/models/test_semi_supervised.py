@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax, logsumexp
 
 from scratchvae import Dataset, TrainConfig, evaluate, get_backend, train
-from scratchvae.data import Split, keep_labels
+from scratchvae.data import Split
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.evaluation import accuracy, classify, importance_sampled
 from scratchvae.layers import Dense, Sequential, Tanh
@@ -143,16 +143,6 @@ def test_few_labels_suffice_where_the_images_fall_apart(tmp_path) -> None:
     model.save(tmp_path / "m2.npz")
     again = Model.load(tmp_path / "m2.npz")
     np.testing.assert_array_equal(classify(again, data.test.values()), q)
-
-
-def test_as_many_labels_are_kept_of_each_class_and_their_images_are_repeated() -> None:
-    kept = keep_labels(stripes(200), 7, 0, C)
-    known = kept.labels[:200] >= 0
-    assert np.bincount(kept.labels[:200][known]).tolist() == [3, 2, 2]
-    assert (kept.labels[200:] >= 0).all()
-    assert (kept.labels >= 0).mean() >= 0.1
-    other = keep_labels(stripes(200), 7, 1, C)
-    assert not np.array_equal(other.labels[:200], kept.labels[:200])
 
 
 def test_what_cannot_be_is_refused() -> None:
