@@ -1,44 +1,40 @@
 """What z adds where a part is seen, and what a conditional step costs. Takes half an hour.
 
     python -m benchmarks.conditional [--seeds 3] [--epochs 10] [--json FILE]
-    python -m benchmarks.conditional --steps 60
+    python -m benchmarks.conditional --steps 30 [--json FILE]
 
 A network completes the hidden quadrants of MNIST's digits from those that are seen, 500-500, with
 the settings of the studies `quadrants-1`, `-2` and `-3`, which put a z between them: their own
 baseline. Nats per image of the hidden pixels, on all test images after the last epoch. What is in
 ``--json FILE`` is not trained again, so that a call that was stopped can be repeated.
 
-``--steps``: nothing is learned. A training step of batch 100 on one thread, plain and conditional,
-by NumPy alone and with compiled loops, beside its matrix products and one pass over the parameters
-and what Adam keeps of them. A minute.
+``--steps``: nothing is learned. Steps of batch 100 on one thread, plain and conditional, by NumPy
+alone and with compiled loops, are timed in turn with the floor of `benchmarks.step`: their matrix
+products and one pass over the parameters, their gradients and moments. A minute.
 """
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import own_conditions, write_json
 from benchmarks.likelihoods import summary
 from benchmarks.step import at_least_one
-from scratchvae.backend import Array, Backend, get_backend
+from benchmarks.step_and_floor import BATCH, step_and_floor
+from scratchvae.backend import Array, Backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import load_dataset
 from scratchvae.layers import INITIALIZATIONS, Dense, Layer, ReLU, Sequential
 from scratchvae.memory import Shape, Views
-from scratchvae.models import VAE, ConditionalVAE, Model, Quadrants
-from scratchvae.optim import Adam
+from scratchvae.models import VAE, ConditionalVAE, Quadrants
 from scratchvae.studies.quadrants import PUBLISHED, declare
 from scratchvae.training import train
-from scratchvae.training.step import Batches, TrainingStep
 
-BATCH, CHUNK = 100, 32_768
 DENSE = TrainConfig(hidden=(400, 400), latent_dim=20)
 STEPS = {
     "plain": DENSE,
@@ -110,64 +106,16 @@ def write_networks(args: argparse.Namespace) -> None:
 # ---- what a step costs ---------------------------------------------------------------------------
 
 
-def products(vae: VAE, bk: Backend) -> Callable[[], None]:
-    """The matrix products of a step, and one pass over the parameters and Adam's two moments."""
-    rng, parts = np.random.default_rng(0), []
-    for name, (layers, row) in vae.networks().items():
-        pairs = zip(layers.layers, layers.shapes((row,)), strict=False)
-        every = [layer.parameters(shape) for layer, shape in pairs]
-        sizes = [parameters["W"][0] for parameters in every if "W" in parameters]
-        for i, (inputs, outputs) in enumerate(sizes):
-            sent_back = i > 0 or name == "decoder"  # nothing is sent back to images and conditions
-            x, y = bk.empty((BATCH, inputs)), bk.empty((BATCH, outputs))
-            W, dW = bk.empty((inputs, outputs)), bk.empty((inputs, outputs))
-            x[...], W[...] = (rng.uniform(-0.01, 0.01, size=a.shape) for a in (x, W))
-            parts.append((x, W, y, dW, sent_back))
-    p, g, m, v = (np.zeros(vae.layout.n_parameters, np.float32) for _ in range(4))
-
-    def run() -> None:
-        for x, W, y, _, _ in parts:
-            np.matmul(x, W, out=y)
-        for x, W, y, dW, sent_back in parts[::-1]:
-            if sent_back:
-                np.matmul(y, W.T, out=x)
-            np.matmul(x.T, y, out=dW)
-        for start in range(0, p.size, CHUNK):
-            here = slice(start, start + CHUNK)
-            np.minimum(m[here], g[here], out=m[here])
-            np.maximum(v[here], g[here], out=v[here])
-            np.maximum(p[here], m[here], out=p[here])
-
-    return run
-
-
-def step_times(config: TrainConfig, compiled: bool, times: int) -> tuple[float, float]:
-    """Milliseconds of a step and of its products, medians of turns that alternate."""
-    bk = get_backend("cpu", compiled=compiled)
-    vae = config.make_vae(784)
-    images = np.random.default_rng(0).random((10 * BATCH, vae.pixels), dtype=np.float32)
-    step = TrainingStep(Model(vae, bk), Adam(), Batches(images, None, BATCH, 0), workers=1)
-    step.order[...] = np.arange(len(images))
-    floor, found = products(vae, bk), []
-    with step:
-        for t in range(times + 3):
-            begun = time.perf_counter()
-            step(t + 1, t % 10)
-            between = time.perf_counter()
-            floor()
-            found.append((between - begun, time.perf_counter() - between))
-    ours, least = 1e3 * np.median(found[3:], axis=0)
-    return float(ours), float(least)
-
-
-def print_steps(times: int) -> None:
-    """A line for each model and way to compute."""
-    with threadpool_limits(1):
-        for name, config in STEPS.items():
-            for compiled in (False, True):
-                ours, floor = step_times(config, compiled, times)
-                how = "compiled loops" if compiled else "NumPy alone"
-                print(f"{name:<27}{how:<16}{ours:6.2f} ms{ours / floor:6.2f} × its products")
+def time_steps(steps: int, path: Path | None) -> None:
+    """A line for each model and way to compute; to a file, too."""
+    rows = {}
+    for name, config in STEPS.items():
+        for compiled in (False, True):
+            row = step_and_floor(config, compiled, steps)
+            how = "compiled loops" if compiled else "NumPy alone"
+            print(f"{name:<27}{how:<16}{row['step_ms']:6.2f} ms{row['ratio']:6.2f} × its floor")
+            rows[f"{name}; {how}"] = row
+    write_json(path, own_conditions() | {"threads": 1, "batch": BATCH, "rows": rows})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -179,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=at_least_one, metavar="N", help="time N steps instead")
     args = parser.parse_args(argv)
     if args.steps:
-        print_steps(args.steps)
+        time_steps(args.steps, args.json)
     else:
         write_networks(args)
     return 0

@@ -26,33 +26,26 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders.floor import Contender
-from benchmarks.harness import own_conditions, ratio, summarize, write_json
+from benchmarks.harness import own_conditions, write_json
 from benchmarks.step import at_least_one, names
-from scratchvae.backend import get_backend
+from benchmarks.step_and_floor import BATCH, step_and_floor
 from scratchvae.config import TrainConfig
 from scratchvae.data import load_dataset
 from scratchvae.evaluation import log_likelihood
 from scratchvae.evaluation.nll import draw_z
 from scratchvae.figures import Plane, posterior_draws
-from scratchvae.models import VAE, Model
-from scratchvae.optim import Adam
 from scratchvae.runs import RunFolder
 from scratchvae.studies.iwae import STUDY
 from scratchvae.training import prepare, train
-from scratchvae.training.step import Batches, TrainingStep
 
 LEFT_TO_DO = 75  # an exit status: of what may be tried again
-BATCH, ROUNDS = 100, 15
 
 FLOWS: dict[str, dict[str, Any]] = {
     "gaussian": {},
@@ -129,52 +122,6 @@ def scores(args: argparse.Namespace) -> int:
     return 0
 
 
-# ---- what a step costs ---------------------------------------------------------------------------
-
-
-def floor_of(vae: VAE) -> Contender:
-    """The products of a step, a sample per image, and its pass over the parameters; one thread."""
-    products = [
-        (name, BATCH, *shape)
-        for part in ("encoder", "flow", "decoder")
-        for name, shape in vae.layout.shapes.items()
-        if name.startswith(f"{part}.") and name.endswith(".W")
-    ]
-    weighted = [SimpleNamespace(name=name, kind="dense") for name, *_ in products]
-    flops = 6 * BATCH * vae.layout.n_parameters
-    spec = SimpleNamespace(products=products, weighted=weighted, flops=flops)
-    job: Any = SimpleNamespace(spec=spec, threads=1, seed=0)
-    return Contender(job)
-
-
-def step_times(flow: str, steps: int) -> dict[str, float]:
-    """Milliseconds of a training step and of its floor, medians of turns, and their ratio."""
-    bk = get_backend("cpu").with_compiled(True)
-    vae = settings(flow, 1, 60_000).make_vae(784)
-    images = bk.array(np.random.default_rng(0).random((1000, 784)) < 0.5)
-    step = TrainingStep(Model(vae, bk), Adam(), Batches(images, None, BATCH, 0), blas_threads=1)
-    bk.load(np.arange(1000), step.order)
-    floor = floor_of(vae)
-    times: dict[str, list[float]] = {"step": [], "floor": []}
-    with step:
-        for turn in range(ROUNDS + 1):
-            begun = time.perf_counter()
-            for t in range(turn * steps, (turn + 1) * steps):
-                step(t + 1, t % 10)
-            between = time.perf_counter()
-            floor.run(steps)
-            if turn:  # the first warms caches up
-                times["step"].append((between - begun) / steps)
-                times["floor"].append((time.perf_counter() - between) / steps)
-    return {
-        "step_ms": 1e3 * summarize(times["step"]).median,
-        "floor_ms": 1e3 * summarize(times["floor"]).median,
-        "spread": summarize(times["step"]).spread,
-        "ratio": ratio(times["step"], times["floor"]),
-        "parameters": vae.layout.n_parameters,
-    }
-
-
 def draw(path: Path) -> None:
     """Two models of the digits, and the posterior of a test image under each."""
     digits = load_dataset("digits")
@@ -216,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.steps:
         rows = {}
         for flow in args.flows:
-            rows[flow] = step_times(flow, args.steps)
+            rows[flow] = step_and_floor(settings(flow, 1, 60_000), True, args.steps)
             print(flow, rows[flow], flush=True)
         write_json(args.json, own_conditions() | {"threads": 1, "batch": BATCH, "rows": rows})
         return 0

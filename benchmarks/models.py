@@ -65,6 +65,11 @@ class Spec:
         return tuple(layer for part in self.networks for layer in part if layer.weights)
 
     @property
+    def of_data(self) -> set[str]:
+        """The layers that are given data, to which no gradient is sent back: the first."""
+        return {self.weighted[0].name}
+
+    @property
     def layers(self) -> tuple[tuple[str, int, int], ...]:
         """(name, *shape of W) of every layer that has weights, encoder first."""
         return tuple((layer.name, *layer.weights) for layer in self.weighted if layer.weights)

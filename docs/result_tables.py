@@ -197,17 +197,17 @@ def flows(c: Content) -> list[str]:
     ]
 
 
-def flow_steps(c: Content) -> list[str]:
-    """What a step with a flow costs, beside its floor."""
+def steps_and_floors(c: Content) -> list[str]:
+    """What training steps cost, beside their floors."""
     rows = [
         [name, f"{r['parameters']:,}", number(r["step_ms"]), number(r["floor_ms"]),
          number(r["ratio"]), f"{r['spread']:.0%}"]
         for name, r in c["rows"].items()
     ]  # fmt: skip
     return [
-        table(["posterior", "parameters", "ms", "floor, ms", "÷ floor", "spread"], rows),
-        f"Batch {c['batch']}, 784-200-200-50, compiled loops, one thread. The floor is the step's "
-        "own matrix products and one pass over p, g, m, v; the maps themselves are above it.",
+        table(["step", "parameters", "ms", "floor, ms", "÷ floor", "spread"], rows),
+        f"Batch {c['batch']}, one thread. The floor is the step's own matrix products and one pass "
+        "over p, g, m, v.",
     ]
 
 
@@ -219,7 +219,7 @@ def semi_supervised(c: Content) -> list[str]:
         "alone_on_pixels": "of pixels",
     }
     rows = [
-        [count, f"{len(c['draws'][count])}", *(three(found[name]) for name in names)]
+        [count, f"{len(c['draws'][count])}", *(mean(found[name], 3) for name in names)]
         for count, found in c["rows"].items()
     ]
     return [
@@ -230,12 +230,6 @@ def semi_supervised(c: Content) -> list[str]:
         "(Kingma et al. 2014, table 1) for 100 and 1,000 labels: M1 + M2 0.967 and 0.976, a "
         "network of the labelled images alone 0.742 and 0.893.",
     ]
-
-
-def three(found: dict[str, Any]) -> str:
-    """A share with its standard error."""
-    error = found["standard_error"]
-    return f"{found['mean']:.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 
 def conditional(c: Content) -> list[str]:
@@ -323,8 +317,9 @@ SECTIONS: tuple[tuple[str, str, Callable[[Content], list[str]]], ...] = (
     ("Likelihoods of grey levels, MNIST", "likelihoods_mnist", likelihoods),
     ("What β buys and costs", "beta_sweep", beta_sweep),
     ("A flow as posterior", "flows", flows),
-    ("A step with a flow", "flow_steps", flow_steps),
+    ("A step with a flow, 784-200-200-50, compiled loops", "flow_steps", steps_and_floors),
     ("Hidden quadrants without a z", "conditional", conditional),
+    ("A conditional step", "conditional_steps", steps_and_floors),
     ("Few labels", "semi_supervised", semi_supervised),
     ("The training step", "step", step),
     ("The training step, all libraries kept to AVX2", "step_avx2", step),
@@ -365,10 +360,10 @@ def mean_of_seeds(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
 
 
-def mean(found: dict[str, Any]) -> str:
+def mean(found: dict[str, Any], digits: int = 2) -> str:
     """A mean with its standard error, where there is one."""
     error = found["standard_error"]
-    return f"{found['mean']:.2f}" + ("" if error is None else f" ± {error:.2f}")
+    return number(found["mean"], digits) + ("" if error is None else f" ± {number(error, digits)}")
 
 
 def versions(found: dict[str, str]) -> str:

@@ -38,6 +38,7 @@ class Products:
         bk = get_backend("cpu")
         rng = np.random.default_rng(job.seed)
         self.names = [layer.name for layer in job.spec.weighted]
+        self.of_data = job.spec.of_data
         self.transposed = transposed
         products = job.spec.products
         layout = Layout({name: (n, m)[:: -1 if transposed else 1] for name, _, n, m in products})
@@ -73,11 +74,13 @@ class Products:
             yield slice(k * block, k * block + min(block, part.stop - start))
 
     def activations(self, k: int = 0, parts: int = 1) -> None:
-        """Forward through all layers, and the input gradients back through all but the first."""
+        """Forward through all layers, and the input gradients back to all that is not data."""
         for name in self.names:
             for rows in self.blocks(name, k, parts):
                 np.matmul(self.x[name][rows], self.weights(name), out=self.y[name][rows])
-        for name in self.names[:0:-1]:
+        for name in reversed(self.names):
+            if name in self.of_data:
+                continue
             for rows in self.blocks(name, k, parts):
                 np.matmul(self.dy[name][rows], self.weights(name).T, out=self.dx[name][rows])
 

@@ -7,7 +7,8 @@ compiler may add up in any order. Polynomials stand for exp, tanh, log, sin and 
 that calls the C library cannot be vectorized.
 
 ``NUMBA_DISABLE_JIT=1`` leaves them plain Python, for a debugger. This is the one module that
-imports numba.
+imports numba. All loops are in it, because numba keeps a loop's machine code until the loop's own
+file changes, whatever becomes of a function of another file that it calls.
 """
 
 from math import exp, expm1, log, log1p, sqrt, tanh
@@ -291,16 +292,6 @@ def of_sample(weights, n):  # type: ignore[no-untyped-def]
 
 
 @any_order
-def product_and_square(u, w):  # type: ignore[no-untyped-def]
-    """uᵀw and wᵀw."""
-    product, square = ZERO, ZERO
-    for j in range(u.size):
-        product += u[j] * w[j]
-        square += w[j] * w[j]
-    return product, square
-
-
-@any_order
 def two_products(d, u, w):  # type: ignore[no-untyped-def]
     """dᵀu and dᵀw."""
     along_u, along_w = ZERO, ZERO
@@ -341,7 +332,7 @@ def planar_loop(output, first, inner, z, t, q, shift, square, log_det):  # type:
             start = first + step * (2 * latent + 1)
             middle, end = start + latent, start + 2 * latent
             u, w, b = output[i, start:middle], output[i, middle:end], output[i, end]
-            product, square_of_w = product_and_square(u, w)
+            product, square_of_w = two_products(w, u, w)
             square[i, step] = square_of_w + TINY
             of_map, above = constrained(np.float64(product * part))
             along = kind(above / square[i, step])

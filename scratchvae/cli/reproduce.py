@@ -24,7 +24,7 @@ from scratchvae.cli.common import (
 )
 from scratchvae.cli.complete import how
 from scratchvae.cli.parser import PLAIN, Commands, add_command, suggest
-from scratchvae.cli.train_folder import run_metadata, train_in_folder, was_interrupted
+from scratchvae.cli.train_folder import report_interruption, run_metadata, train_in_folder
 from scratchvae.config import TrainConfig, resolve_max_level
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, RunError
@@ -250,7 +250,7 @@ class Seeds:
         prepared = prepare(config, self.dataset)
         run = RunFolder.create(folder, run_metadata(prepared, bk, self.data_dir, 0, self.figures))
         training = train_in_folder(prepared, run, bk, self.quiet, published=self.published)
-        if was_interrupted(training, run, self.quiet):
+        if report_interruption(training, run, self.quiet):
             raise KeyboardInterrupt(training.stopped)
         model = training.model
         draw = training.metrics[-1]["epoch"] if training.metrics else 0

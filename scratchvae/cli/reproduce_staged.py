@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scratchvae.backend import Backend
 from scratchvae.cli.common import open_backend, open_dataset, print_message, print_result
-from scratchvae.cli.train_folder import run_metadata, train_in_folder, was_interrupted
+from scratchvae.cli.train_folder import report_interruption, run_metadata, train_in_folder
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigError, RunError
 from scratchvae.models import Model
@@ -231,7 +231,7 @@ def train_stage(sitting: Sitting, run: StagedRun, stage: int, prepared: Prepared
         training_folder = RunFolder.create(folder, metadata)
     again = f"scratchvae reproduce {sitting.study.name} --resume {shlex.quote(str(sitting.out))}"
     training = train_in_folder(prepared, training_folder, sitting.bk, args.quiet, resume=begun)
-    if was_interrupted(training, training_folder, args.quiet, again):
+    if report_interruption(training, training_folder, args.quiet, again):
         raise KeyboardInterrupt(training.stopped)
     training.model.save(model_path(folder, stage))
 

@@ -18,9 +18,9 @@ from scratchvae.cli.resume import resume
 from scratchvae.cli.train_folder import (
     SIGNAL_EXITS,
     protocol_of,
+    report_interruption,
     run_metadata,
     train_in_folder,
-    was_interrupted,
 )
 from scratchvae.cli.train_options import add_arguments
 from scratchvae.config import TrainConfig
@@ -93,7 +93,7 @@ def with_pieces(config: TrainConfig) -> TrainConfig:
 
 def report(args: argparse.Namespace, out: Path, config: TrainConfig, training: Training) -> int:
     """Say what became of the training; the exit code."""
-    was_interrupted(training, RunFolder.open(out), args.quiet)
+    report_interruption(training, RunFolder.open(out), args.quiet)
     last = training.metrics[-1] if training.metrics else {}
     content = {
         "run": str(out),

@@ -101,8 +101,10 @@ def train_in_folder(
         return training
 
 
-def was_interrupted(training: Training, folder: RunFolder, quiet: bool, again: str = "") -> bool:
-    """Whether a signal has stopped the training; if so, say how to continue.
+def report_interruption(
+    training: Training, folder: RunFolder, quiet: bool, again: str = ""
+) -> bool:
+    """Say how to continue a training that a signal has stopped; whether one has.
 
     ``again``: the command that does, if it is not ``scratchvae train --resume``.
     """

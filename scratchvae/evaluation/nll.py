@@ -36,7 +36,7 @@ Score = Callable[[Model, NDArray, NDArray], NDArray]
 HOST = get_backend("cpu", "float64")  # numbers about samples are float64, whatever the model's type
 IMAGES = 20  # images at a time, and
 ROWS = 4_000  # decoded z at a time; neither changes a number beyond rounding
-PART_OF_SAMPLED = 5 * IMAGES  # that a process takes, where several share the images
+PART_OF_SAMPLED = 5 * IMAGES  # that a thread or process takes at a time
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,10 @@ class MessageExchange(Exchange):
         self.step.bk.synchronize()  # MPI does not wait for the device
         return a
 
+    def _room(self, a: Array) -> Any:
+        """Where MPI can write what ``a`` is to hold: ``a`` itself if it can, else on the host."""
+        return a if self.direct else self.step.bk.host_empty(a.shape)
+
     def _load(self, arrived: Any, a: Array) -> None:
         """Bring what has arrived into ``a``, from where MPI could write it."""
         if self.direct and arrived is not a:
@@ -169,7 +173,7 @@ class MessageExchange(Exchange):
         for rank in self._others:
             theirs = flat[slice(*self.stretch[rank])]
             if theirs.size:
-                into = self._host(theirs)
+                into = self._room(theirs)
                 arrived.append((into, theirs))
                 self._messages.append(self.comm.Irecv(into, rank))
             if own.size:

@@ -200,13 +200,14 @@ class TrainingStep:
         together = f"{processes} processes compute" if processes > 1 else "one process computes"
         self.trouble = f"{together} the parts of {self.workers} workers, because {why}"
 
-    def _has_processes(self) -> bool:
-        """Whether other processes take part in the next step."""
+    def _ready_pool(self) -> WorkerPool | None:
+        """The processes that share the next step; None if this one computes it alone."""
         try:
-            return self.pool is not None and self.pool.is_ready()
+            if self.pool is not None and self.pool.is_ready():
+                return self.pool
         except WorkerError as error:
             self._compute_by(1, str(error))
-            return False
+        return None
 
     def close(self) -> None:
         """End the processes that :meth:`start_workers` has started; this one computes alone."""
@@ -234,8 +235,9 @@ class TrainingStep:
             self._replay_steps(self.clock, t, i, count)
             return
         for k in range(count):
-            if self._has_processes() and self.pool is not None:
-                self.pool.run(t + k, i + k, True)
+            pool = self._ready_pool()
+            if pool is not None:
+                pool.run(t + k, i + k, True)
                 continue
             parts = (self._part(worker, t + k, i + k, True) for worker in range(self.workers))
             for _ in zip(*parts, strict=True):

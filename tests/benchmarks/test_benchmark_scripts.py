@@ -23,6 +23,7 @@ from benchmarks import (
 from benchmarks.contenders.common import Job
 from benchmarks.harness import ContenderError, MissingPeerError, Process
 from benchmarks.models import MODELS
+from benchmarks.step_and_floor import floor_of, step_and_floor
 from scratchvae.backend import get_backend
 from scratchvae.data import load_dataset
 from scratchvae.models import Model
@@ -212,8 +213,23 @@ def test_a_network_of_the_seen_part_completes_the_hidden_one_without_its_z(
 
 def test_a_conditional_step_is_timed_beside_its_products():
     small = replace(conditional.DENSE, hidden=(8,), condition="label:10", prior="conditional")
-    ours, floor = conditional.step_times(small, compiled=False, times=2)
-    assert ours > 0 < floor
+    row = step_and_floor(small, compiled=False, steps=2, rounds=3)
+    assert row["step_ms"] > 0 < row["floor_ms"]
+    assert row["ratio"] > 1
+
+
+def test_the_floor_of_a_conditional_step_sends_nothing_back_to_images_and_conditions():
+    small = replace(conditional.DENSE, hidden=(8,), condition="label:10", prior="conditional")
+    products = floor_of(small.make_vae(784)).products
+    assert products.of_data == {"encoder.0.W", "prior.0.W"}
+    for name in products.names:
+        products.dx[name].fill(0)
+    products.activations()
+    untouched = {name for name in products.names if not products.dx[name].any()}
+    assert untouched == products.of_data
+    sizes = {name: products.p[name].size for name in products.names}
+    assert sizes["decoder.0.W"] == (20 + 10) * 8
+    assert len(sizes) == 6  # two in each of three networks
 
 
 @pytest.fixture

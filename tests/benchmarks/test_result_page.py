@@ -79,6 +79,9 @@ FILES = {
         "iaf": {"parameters": 12345, "step_ms": 3.0, "floor_ms": 2.4, "ratio": 1.25,
                 "spread": 0.04},
     }},
+    "conditional_steps": {"command": "c", "date": "2026-01-02", "versions": {}, "batch": 100,
+        "rows": {"label; NumPy alone": {"parameters": 1234, "step_ms": 2.8, "floor_ms": 2.0,
+                                        "ratio": 1.4, "spread": 0.04}}},
     "program_bugs": {"command": "c", "date": "2026-01-02", "versions": {}, "rows": {
         "noise": {"bugs": 234, "found": 231, "explained": {"a": "why", "b": "why"},
                   "not_found": ["c"], "seconds": 9.6},
@@ -132,6 +135,7 @@ EXPECTED = {
         "Not yet run: planar, iaf.",
     ],
     "flow_steps": ["| iaf | 12,345 | 3.00 | 2.40 | 1.25 | 4% |"],
+    "conditional_steps": ["| label; NumPy alone | 1,234 | 2.80 | 2.00 | 1.40 | 4% |"],
     "study_gluon": [
         "### gluon", "Meets the figure.", "One note.", "Another note.",
         "| test loss, epoch 3 | 9.50 | 9.25 ± 0.12 | 9.75 ± 0.12 |",
