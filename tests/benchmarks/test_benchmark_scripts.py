@@ -215,7 +215,8 @@ def test_a_conditional_step_is_timed_beside_its_products():
     small = replace(conditional.DENSE, hidden=(8,), condition="label:10", prior="conditional")
     row = step_and_floor(small, compiled=False, steps=2, rounds=3)
     assert row["step_ms"] > 0 < row["floor_ms"]
-    assert row["ratio"] > 1
+    assert row["ratio"] > 0 <= row["spread"]
+    assert row["parameters"] == small.make_vae(784).layout.n_parameters
 
 
 def test_the_floor_of_a_conditional_step_sends_nothing_back_to_images_and_conditions():
