@@ -14,7 +14,7 @@ a float type.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from types import MethodType
+from types import MethodType, NotImplementedType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scratchvae.backend.allocation import SharedMemory, checked_nbytes
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform, normal_scratch_size
 from scratchvae.errors import ConfigError
-from scratchvae.types import Function
+from scratchvae.types import Function, Item, Result
 
 HostArray = NDArray  # an array on the host, for modules that must not import NumPy
 Array = Any  # an array of the backend's own device: numpy.ndarray, cupy.ndarray or strict.Array
@@ -31,6 +31,7 @@ Number = Any  # a number of the host, or an array of no dimension that the devic
 Weight = float | Array  # of the terms of a sum: a number, or an array that broadcasts
 Rule = Any  # an optimizer's settings: a class of optim, which stands above the backend
 ArrayModule = Any  # NumPy's functions on such arrays: numpy, cupy or strict.Namespace
+FormResult = NotImplementedType | None  # of a fused form: NotImplemented, or None where it computed
 
 Note = Callable[[str], object]  # takes a sentence for people
 
@@ -143,7 +144,7 @@ class Backend:
 
     # ---- faster forms of equations that stand elsewhere ----------------------------------------
 
-    def compute(self, equation: Function, *args: Any) -> None:
+    def compute(self, equation: Function, *args: object) -> None:
         """equation(self, *args), in this backend's own form where it has one for its float type.
 
         The form is looked up once. Where it answers ``NotImplemented``, as to arrays that it
@@ -155,7 +156,7 @@ class Backend:
         if form(self, *args) is NotImplemented:
             equation(self, *args)
 
-    def perform(self, method: Callable[..., None], *args: Any) -> None:
+    def perform(self, method: Callable[..., None], *args: object) -> None:
         """method(*args) of an object that states equations, in this backend's own form of it.
 
         As :meth:`compute` does; the form takes the object first.
@@ -297,7 +298,7 @@ class Backend:
         """
         return nullcontext()
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterable[Result]:
         """``function(item)`` of every item, in order; several at once where that is faster.
 
         ``function`` may then run in several threads. How many changes no bit.

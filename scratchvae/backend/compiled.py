@@ -16,6 +16,7 @@ from scratchvae.backend.base import (
     FLUSH_EVERY,
     Array,
     Backend,
+    FormResult,
     Note,
     Number,
     Rule,
@@ -25,6 +26,8 @@ from scratchvae.backend.base import (
 )
 from scratchvae.backend.cpu import NumpyBackend, numpy_has_avx512
 from scratchvae.backend.noise import Stream, fill_uniform
+
+Maps = Any  # the planar or radial maps of a flow on their buffers, of latent/flows.py
 
 
 def adam(
@@ -80,13 +83,14 @@ def _typed(bk: Backend, *numbers: float) -> list[np.floating]:
     return [bk.dtype.type(number) for number in numbers]
 
 
-def tanh(bk: Backend, x: Array, y: Array) -> Any:
+def tanh(bk: Backend, x: Array, y: Array) -> FormResult:
     """y = tanh x  (E8)."""
     if not _rows_of_float32(y):
         return NotImplemented
     if x is not y:
         np.copyto(y, x)
     loops.tanh_loop(y.reshape(-1))
+    return None
 
 
 def relu_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
@@ -98,13 +102,14 @@ def relu_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> None:
     loops.relu_grad_loop(y.reshape(-1), dx.reshape(-1))
 
 
-def tanh_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> Any:
+def tanh_grad(bk: Backend, y: Array, dy: Array, dx: Array, tmp: Array) -> FormResult:
     """dx = dy (1 − y) (1 + y)  (E9)."""
     if not _rows_of_float32(y, dx):
         return NotImplemented
     if dx is not dy:
         np.copyto(dx, dy)
     loops.tanh_grad_loop(y.reshape(-1), dx.reshape(-1))
+    return None
 
 
 def bernoulli_nll(bk: Backend, a: Array, x: Array, nll: Array, tmp: Array, tmp2: Array) -> None:
@@ -142,11 +147,14 @@ def kl_per_unit(bk: Backend, head: Array, std: Array, out: Array, tmp: Array) ->
     loops.kl_loop(head, std, out)
 
 
-def kl_grad(bk: Backend, head: Array, std: Array, weight: Weight, dhead: Array, tmp: Array) -> Any:
+def kl_grad(
+    bk: Backend, head: Array, std: Array, weight: Weight, dhead: Array, tmp: Array
+) -> FormResult:
     """dμ += w μ, d log σ² += w ½ (σ² − 1)  (E17), for a weight that is one number."""
     if not isinstance(weight, float):
         return NotImplemented
     loops.kl_grad_loop(head, std, *_typed(bk, weight), dhead)
+    return None
 
 
 def monte_carlo_kl(
@@ -170,27 +178,28 @@ def reparameterize_grad(
     loops.reparameterize_grad_loop(std, eps, dz, dhead)
 
 
-def planar(maps: Any) -> None:
+def planar(maps: Maps) -> None:
     """The maps' z and log |det|  (E205, E206)."""
-    latent, of_maps = maps.latent, (maps.t, maps.q, maps.shift, maps.square)
-    first = 2 * latent.latent
-    loops.planar_loop(latent.output, first, maps.inner, latent.z, *of_maps, latent.log_det)
+    latent, first = maps.latent, 2 * maps.latent.latent
+    factors = loops.PlanarFactors(maps.t, maps.q, maps.shift, maps.square)
+    loops.planar_loop(latent.output, first, maps.inner, latent.z, factors, latent.log_det)
 
 
-def planar_grad(maps: Any, weight: Weight) -> None:
+def planar_grad(maps: Maps, weight: Weight) -> None:
     """dz and the gradient of the maps' numbers  (E207)."""
-    latent, of_maps = maps.latent, (maps.t, maps.q, maps.shift, maps.square)
-    first, sent = 2 * latent.latent, (_of_samples(maps.bk, weight), latent.dz, latent.doutput)
-    loops.planar_grad_loop(latent.output, first, maps.inner, *of_maps, *sent)
+    latent, first = maps.latent, 2 * maps.latent.latent
+    factors = loops.PlanarFactors(maps.t, maps.q, maps.shift, maps.square)
+    sent = _of_samples(maps.bk, weight), latent.dz, latent.doutput
+    loops.planar_grad_loop(latent.output, first, maps.inner, factors, *sent)
 
 
-def radial(maps: Any) -> None:
+def radial(maps: Maps) -> None:
     """The maps' z and log |det|  (E208, E209)."""
     latent, first = maps.latent, 2 * maps.latent.latent
     loops.radial_loop(latent.output, first, maps.inner, latent.z, maps.r, latent.log_det)
 
 
-def radial_grad(maps: Any, weight: Weight) -> None:
+def radial_grad(maps: Maps, weight: Weight) -> None:
     """dz and the gradient of the maps' numbers  (E210)."""
     latent, first = maps.latent, 2 * maps.latent.latent
     sent = _of_samples(maps.bk, weight), latent.dz, latent.doutput
@@ -198,22 +207,25 @@ def radial_grad(maps: Any, weight: Weight) -> None:
 
 
 def gate(
-    bk: Backend, z: Array, output: Array, after: Array, sigma: Array, log_det: Array, tmp: Any
-) -> Any:
+    bk: Backend, arrays: tuple[Array, ...], log_det: Array, tmp: tuple[Array, Array]
+) -> FormResult:
     """after = m + σ (z − m)  (E211), log_det += Σ log σ  (E212)."""
+    z, output, sigma, after = arrays
     if not _rows_of_float32(z, output, after, sigma, log_det):
         return NotImplemented
     loops.gate_loop(z, output, after, sigma, log_det)
+    return None
 
 
 def gate_grad(
-    bk: Backend, z: Array, output: Array, sigma: Array, weight: Weight, dz: Array, doutput: Array,
-    tmp: Array,
-) -> Any:  # fmt: skip
-    """[dm | ds] of a map, and its own part of dz  (E213)."""
+    bk: Backend, arrays: tuple[Array, ...], weight: Weight, dz: Array, doutput: Array, tmp: Array
+) -> FormResult:
+    """[dm | ds] of a map; then dz ← σ dz  (E213)."""
+    z, output, sigma, _ = arrays
     if not _rows_of_float32(z, output, sigma, dz, doutput):
         return NotImplemented
     loops.gate_grad_loop(z, output, sigma, _of_samples(bk, weight), dz, doutput)
+    return None
 
 
 def _of_samples(bk: Backend, weight: Weight) -> Array:
@@ -288,10 +300,10 @@ class CompiledBackend(NumpyBackend):
         # Maps of one unit: the encoder says [μ | log σ² | u | w | b], or [… | c | α̃ | β̃].
         said, sends, inner, unit = *np.zeros((2, 1, 5), kind), *np.zeros((2, 1, 1, 1, 1), kind)
         of_sample, of_map, weights = np.zeros((1, 1, 1), kind), p[:1].reshape(1, 1), g[:1]
-        numbers = of_sample, of_map, of_map, of_map
+        factors = loops.PlanarFactors(of_sample, of_map, of_map, of_map)
         sent = weights, unit[0], sends
-        yield lambda: loops.planar_loop(said, 2, inner, unit[0], *numbers, of_map)
-        yield lambda: loops.planar_grad_loop(said, 2, inner, *numbers, *sent)
+        yield lambda: loops.planar_loop(said, 2, inner, unit[0], factors, of_map)
+        yield lambda: loops.planar_grad_loop(said, 2, inner, factors, *sent)
         yield lambda: loops.radial_loop(said, 2, inner, unit[0], of_sample, of_map)
         yield lambda: loops.radial_grad_loop(said, 2, inner, of_sample, *sent)
         if kind is np.float32:

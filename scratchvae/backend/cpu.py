@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -18,7 +18,7 @@ from scratchvae.backend import cpu_elementwise, cpu_updates
 from scratchvae.backend.allocation import ALIGNMENT, SharedMemory, checked_nbytes
 from scratchvae.backend.base import FUSIBLE, Array, ArrayModule, Backend, Note, below_one, ignore
 from scratchvae.backend.noise import Stream, fill_normal, fill_uniform
-from scratchvae.types import Function
+from scratchvae.types import Function, Item, Result
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -125,7 +125,7 @@ class NumpyBackend(Backend):
     def limit_blas(self, count: int | None) -> AbstractContextManager[object]:
         return _blas().limit(limits=count) if count else nullcontext()
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         from concurrent.futures import ThreadPoolExecutor
 
         from scratchvae.versions import cores

@@ -319,9 +319,23 @@ def constrained(s):  # type: ignore[no-untyped-def]
     return log1p((E - 1) * e), log1p((1 - 1 / E) * e_less_1) - s
 
 
+class PlanarFactors(NamedTuple):
+    """What planar maps compute on the way to z, and their gradients read again.
+
+    t = tanh(wᵀz + b) of each sample and map, (B, K, L); of each image and map, (B, L):
+    q = 1 + wᵀû, the shift of û = u + shift w, and square = ‖w‖².
+    """
+
+    t: np.ndarray
+    q: np.ndarray
+    shift: np.ndarray
+    square: np.ndarray
+
+
 @loop
-def planar_loop(output, first, inner, z, t, q, shift, square, log_det):  # type: ignore[no-untyped-def]
+def planar_loop(output, first, inner, z, factors, log_det):  # type: ignore[no-untyped-def]
     """E205 and E206: in ``output`` each image has [L u | w | b] of every map from ``first`` on."""
+    t, q, shift, square = factors
     images, samples, length, latent = inner.shape
     kind = output.dtype.type
     part = kind(1.0 / length)
@@ -348,10 +362,9 @@ def planar_loop(output, first, inner, z, t, q, shift, square, log_det):  # type:
 
 
 @loop
-def planar_grad_loop(  # type: ignore[no-untyped-def]
-    output, first, inner, t, q, shift, square, weights, dz, doutput
-):
-    """E207: dz is of what the maps make before, and of what they are given after."""
+def planar_grad_loop(output, first, inner, factors, weights, dz, doutput):  # type: ignore[no-untyped-def]
+    """E207: dz is the gradient with respect to z before, and to z0 after."""
+    t, q, shift, square = factors
     images, samples, length, latent = inner.shape
     kind = output.dtype.type
     part = kind(1.0 / length)
@@ -445,7 +458,7 @@ def radial_loop(output, first, inner, z, r, log_det):  # type: ignore[no-untyped
 
 @loop
 def radial_grad_loop(output, first, inner, r, weights, dz, doutput):  # type: ignore[no-untyped-def]
-    """E210: dz is of what the maps make before, and of what they are given after."""
+    """E210: dz is the gradient with respect to z before, and to z0 after."""
     images, samples, length, latent = inner.shape
     kind = output.dtype.type
     for i in range(images):
@@ -496,7 +509,7 @@ def gate_loop(z, output, after, sigma, log_det):  # type: ignore[no-untyped-def]
 
 @loop
 def gate_grad_loop(z, output, sigma, weights, dz, doutput):  # type: ignore[no-untyped-def]
-    """E213 up to [dm | ds]: dz is of what the map makes before, and its own part after."""
+    """E213 up to [dm | ds]: dz is the gradient with respect to ``after`` before, and σ dz after."""
     rows, latent = z.shape
     for row in range(rows):
         m, dm, ds = output[row, :latent], doutput[row, :latent], doutput[row, latent:]

@@ -159,16 +159,25 @@ class MaskedDense(Layer):
             bk.sum_rows(dy, g.b)
 
 
+class Gate(NamedTuple):
+    """The arrays of one map, with a row for each of the N = B · K samples.
+
+    z, sigma and after (N, Z), output = [m | s] (N, 2Z): after = m + σ (z − m).
+    """
+
+    z: Array
+    output: Array
+    sigma: Array
+    after: Array
+
+
 @fusible("gate")
-def gate(
-    bk: Backend, z: Array, output: Array, after: Array, sigma: Array, log_det: Array,
-    tmp: tuple[Array, Array],
-) -> None:  # fmt: skip
+def gate(bk: Backend, arrays: Gate, log_det: Array, tmp: tuple[Array, Array]) -> None:
     """after = m + σ (z − m), σ = sigmoid(s + 2)  (E211); log_det += Σ log σ  (E212).
 
-    A row for each sample: output = [m | s] (N, 2Z); z, after and sigma (N, Z), log_det (N,).
-    ``tmp``: two buffers, like z and like log_det.
+    log_det (N,); ``tmp``: two buffers, like z and like log_det.
     """
+    z, output, sigma, after = arrays
     xp, latent, (logs, total) = bk.xp, z.shape[1], tmp
     m, s = output[:, :latent], output[:, latent:]
     xp.add(s, KEEP, out=sigma)
@@ -183,13 +192,14 @@ def gate(
 
 @fusible("gate grad")
 def gate_grad(
-    bk: Backend, z: Array, output: Array, sigma: Array, weight: Weight, dz: Array, doutput: Array,
-    tmp: Array,
-) -> None:  # fmt: skip
+    bk: Backend, arrays: Gate, weight: Weight, dz: Array, doutput: Array, tmp: Array
+) -> None:
     """dm = (1 − σ) dz, ds = (1 − σ) (σ (z − m) dz − weight); then dz ← σ dz  (E213).
 
-    As in :func:`gate`; doutput = [dm | ds]; ``weight``: that of −log_det, a number or (N, 1).
+    dz (N, Z), doutput = [dm | ds] (N, 2Z); ``weight``: that of −log_det, a number or (N, 1);
+    ``tmp``: a buffer like z.
     """
+    z, output, sigma, _ = arrays
     xp, latent = bk.xp, z.shape[1]
     dm, ds = doutput[:, :latent], doutput[:, latent:]
     xp.multiply(sigma, dz, out=tmp)
@@ -203,11 +213,10 @@ def gate_grad(
 
 
 class AutoregressiveMap(NamedTuple):
-    """One map on its buffers, with a row for each of the B · K samples.
+    """One map on its buffers: the two layers of its network, and the gate.
 
-    z and after (B · K, Z), hidden (B · K, H), output = [m | s] (B · K, 2Z), sigma (B · K, Z).
-    Image by image: ``biases`` (B, 1, H) is what the encoder says, ``by_image`` (B, K, H) the hidden
-    layer and ``dby_image`` its gradient.
+    Image by image: ``biases`` (B, 1, H) are the encoder's outputs, ``by_image`` (B, K, H) is the
+    hidden layer and ``dby_image`` its gradient.
     """
 
     into: BoundLayer
@@ -215,23 +224,12 @@ class AutoregressiveMap(NamedTuple):
     biases: Array
     by_image: Array
     dby_image: Array
-    after: Array
-    sigma: Array
-
-    @property
-    def z(self) -> Array:
-        """What the map is given."""
-        return self.into.x
+    gate: Gate
 
     @property
     def hidden(self) -> Array:
-        """g, the hidden layer of its network."""
+        """g, the hidden layer of its network, (B · K, H)."""
         return self.out.x
-
-    @property
-    def output(self) -> Array:
-        """[m | s], what its network says."""
-        return self.out.y
 
 
 class BoundAutoregressive(BoundFlow):
@@ -276,8 +274,7 @@ class BoundAutoregressive(BoundFlow):
                     latent.flow_inputs[:, None, step * H : (step + 1) * H],
                     hidden.reshape(-1, K, H),
                     None if grads is None else dhidden.reshape(-1, K, H),
-                    after=z[step + 1],
-                    sigma=rows(f"{step}.sigma", Z),
+                    Gate(z[step], output, rows(f"{step}.sigma", Z), after=z[step + 1]),
                 )
             )
         self.layers = tuple(layer for each in self.maps for layer in (each.into, each.out))
@@ -293,11 +290,11 @@ class BoundAutoregressive(BoundFlow):
         self.log_det.fill(0)
         for each in self.maps:
             into, out, hidden = each.into, each.out, each.hidden
-            into.layer.forward(bk, into.p, each.z, hidden)
+            into.layer.forward(bk, into.p, into.x, hidden)
             bk.xp.add(each.by_image, each.biases, out=each.by_image)
             bk.compute(tanh, hidden, hidden)
-            out.layer.forward(bk, out.p, hidden, each.output)
-            bk.compute(gate, each.z, each.output, each.after, each.sigma, self.log_det, self.tmp)
+            out.layer.forward(bk, out.p, hidden, out.y)
+            bk.compute(gate, each.gate, self.log_det, self.tmp)
 
     def grad_inputs(self, weight: Weight) -> None:
         """Back through the maps: to z0, and to the hidden biases of each image  (E213)."""
@@ -305,7 +302,7 @@ class BoundAutoregressive(BoundFlow):
         of_rows = weight if isinstance(weight, float) else weight.reshape(-1, 1)
         for step, each in reversed(list(enumerate(self.maps))):
             into, out = each.into, each.out
-            bk.compute(gate_grad, each.z, each.output, each.sigma, of_rows, dz, out.dy, tmp)
+            bk.compute(gate_grad, each.gate, of_rows, dz, out.dy, tmp)
             self.send_back(out, into.dy)
             bk.compute(tanh_grad, each.hidden, into.dy, into.dy, self.by_hidden)
             self.send_back(into, self.by_unit)

@@ -16,6 +16,7 @@ import numpy as np
 from scratchvae.backend import Array
 from scratchvae.mpi.ranks import Message, Ranks
 from scratchvae.training.pieces import BoundPieces, Exchange, Node, PieceStep
+from scratchvae.types import Item, Result
 
 BUCKET = 1 << 16  # numbers of the gradient that are sent at once at least, if it is not the rest
 
@@ -92,7 +93,7 @@ class MessageExchange(Exchange):
         if self.rank == 0:
             self.ranks.announce(action, *numbers)
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterable[Result]:
         return self.ranks.map(function, items)
 
     # ---- the gradient ------------------------------------------------------------------------

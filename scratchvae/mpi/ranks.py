@@ -22,7 +22,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.mpi.guardian import abort
 from scratchvae.mpi.place import Place, place
 from scratchvae.mpi.watch import Tether, Watch
-from scratchvae.types import Json
+from scratchvae.types import Item, Json, Result
 from scratchvae.versions import cores, kernel, versions
 
 SPINS = 200  # tests of a message, about 0.1 ms, before a process that waits leaves its core
@@ -169,7 +169,7 @@ class Ranks:
 
     # ---- work that is divided ----------------------------------------------------------------
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """function(item) of every item, in order; rank r computes every size-th from r on.
 
         Rank 0 calls it, and the others take part in it: function, items and results are pickled.
@@ -179,11 +179,9 @@ class Ranks:
         self.broadcast((function, BLAS.blas_threads()))
         for rank in range(1, self.size):
             self.send(items[rank :: self.size], rank)
-        found: list[Any] = [None] * len(items)
-        found[:: self.size] = [function(item) for item in items[:: self.size]]
-        for rank in range(1, self.size):
-            found[rank :: self.size] = self.receive(rank)
-        return found
+        by_rank = [[function(item) for item in items[:: self.size]]]
+        by_rank += [self.receive(rank) for rank in range(1, self.size)]
+        return [by_rank[i % self.size][i // self.size] for i in range(len(items))]
 
     def take_part_in_map(self) -> None:
         """What the other ranks do in a :meth:`map`."""
