@@ -72,6 +72,7 @@ IN_GRADIENTS: dict[str, str] = {
     "ContinuousBernoulli.write_mean: done twice: out *= w.outside": "a factor of 0 or 1",
     "MaskedDense.grad_params: a constant: 1 -> -1": LAST_AXIS,
     "MaskedDense.grad_params: done twice: dW *= mask[rows]": "a factor of 0 or 1",
+    "gate_grad: a wrong name: dz -> tmp (#3)": "dz has just been copied from tmp",
     "MaskedDense.grad_input: a wrong name: tmp -> dx": (
         "NumPy copies overlapping memory by way of a temporary: dx may be turned around in place"
     ),
