@@ -214,7 +214,7 @@ fi
 
 part gpu verbs "${tests[@]}" ${cuda}_parity.py tests/gradcheck/test_gradcheck_adapters.py -k "$few"
 part gpu noise "${tests[@]}" ${cuda}_noise.py
-part gpu kernels "${tests[@]}" ${cuda}_kernels.py
+part gpu kernels "${tests[@]}" ${cuda}_kernels.py tests/backend/test_page_locked.py
 part gpu parity "${tests[@]}" ${cuda}_parity.py -k "not $few"
 part gpu steps "${tests[@]}" ${cuda}_training.py -k "fifty"
 part gpu captured "${tests[@]}" ${cuda}_training.py tests/mpi/test_mpi_training.py \

@@ -213,6 +213,31 @@ class Backend:
         checked_nbytes(shape, self.dtype)
         return np.empty(shape, dtype=self.dtype)
 
+    def page_locked(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> NDArray:
+        """An uninitialized host array for copies that nothing waits for, of the float type unless
+        given.
+
+        Where the device has memory of its own, the system keeps these pages in their place.
+        """
+        kind = self.dtype if dtype is None else dtype
+        checked_nbytes(shape, kind)
+        return np.empty(shape, kind)
+
+    def start_to_host(self, a: Array, out: NDArray) -> None:
+        """Begin to copy contiguous ``a`` to the page-locked ``out``.
+
+        It is there after :meth:`synchronize`.
+        """
+        out[...] = self.to_host(a)
+
+    def start_load(self, host: NDArray, out: Array) -> None:
+        """Begin to copy the page-locked ``host`` to contiguous ``out``.
+
+        What the device is told to do next finds it there; ``host`` must stay as it is until
+        :meth:`synchronize`.
+        """
+        self.load(host, out)
+
     def synchronize(self) -> None:
         """Wait until the device has finished all work that was launched."""
 

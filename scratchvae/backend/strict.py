@@ -169,6 +169,10 @@ def _operators() -> None:
 _operators()
 
 
+class PageLocked(np.ndarray):
+    """An array of the host for copies that nothing waits for."""
+
+
 class Namespace:
     """NumPy's functions on arrays of one strict device."""
 
@@ -254,6 +258,40 @@ class StrictBackend(NumpyBackend):
     def to_host(self, a: Array) -> NDArray:
         self.device.synchronized("to_host")
         return a._a.copy()
+
+    def page_locked(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> NDArray:
+        host = super().page_locked(shape, dtype).view(PageLocked)
+        self.device.allocated(shape)
+        return host
+
+    def start_to_host(self, a: Array, out: NDArray) -> None:
+        """``out`` is NaN until :meth:`synchronize`."""
+        self._require_page_locked(out)
+        now = a._a.copy()
+        out.fill(np.nan if out.dtype.kind in "fc" else 0x5A)
+        self.device.underway.append(lambda: np.copyto(out, now))
+
+    def start_load(self, host: NDArray, out: Array) -> None:
+        """:meth:`synchronize` raises if ``host`` has changed by then."""
+        self._require_page_locked(host)
+        now = host.copy()
+        super().load(host, out._a)
+        where = caller()
+
+        def compare() -> None:
+            if host.tobytes() != now.tobytes():
+                raise TransferError(
+                    f"{where}: a host array was written to while the device copied it; "
+                    "call synchronize before"
+                )
+
+        self.device.underway.append(compare)
+
+    def _require_page_locked(self, host: NDArray) -> None:
+        if self.device.recording is not None:
+            raise CaptureError(f"{caller()}: the host is copied to or from in a captured step")
+        if not isinstance(host, PageLocked):
+            raise TransferError(f"{caller()}: the host array is not one of page_locked")
 
     def synchronize(self) -> None:
         self.device.synchronized("synchronize")

@@ -44,6 +44,7 @@ class Device:
         self.allocations = 0
         self.synchronizations = 0
         self.recording: list[Launch] | None = None
+        self.underway: list[Launch] = []  # ends of copies that nothing has waited for
 
     def allocated(self, shape: tuple[int, ...]) -> None:
         self.allocations += 1
@@ -60,6 +61,9 @@ class Device:
                 f"{caller()}: {what} waits for the device inside a captured step; "
                 "compute on the device, and read the result after the step"
             )
+        done, self.underway = self.underway, []
+        for end in done:
+            end()
 
     def launch(self, call: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Run a call that writes to memory of the device; while recording, store it instead."""

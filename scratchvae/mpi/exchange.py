@@ -2,9 +2,9 @@
 
 Every rank updates a stretch of the parameters, and holds the moments of that stretch alone. It
 receives the others' gradients of its stretch, adds them in the order of the tree, updates, and
-gives the new parameters to all. An MPI that knows CUDA is handed the arrays of a device; for any
-other, they are copied to the host and back. Each number of the gradient and of the parameters so
-travels once per rank, and no rank adds or updates what another does.
+gives the new parameters to all. Each number of the gradient and of the parameters so travels once
+per rank, and no rank adds or updates what another does. An MPI that knows CUDA is handed the arrays
+of a device; for any other, they pass through page-locked memory of the host.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchvae.backend import Array
+from scratchvae.backend import Array, Backend
 from scratchvae.mpi.ranks import Message, Ranks
 from scratchvae.training.pieces import BoundPieces, Exchange, Node, PieceStep
 from scratchvae.types import Item, Result
@@ -27,6 +27,37 @@ class Plan(NamedTuple):
     nodes: list[list[Node]]  # by rank
     additions: list[tuple[Node, Node]]
     first: Node  # where the sum arises
+
+
+class Staging:
+    """Where MPI reads and writes the numbers of a device's arrays.
+
+    ``reached``: in the arrays themselves. Otherwise each array has page-locked memory of the host
+    beside it, of its shape, allocated when it is first asked for. The device copies between the
+    two while the host goes on; MPI may touch that memory only after ``synchronize``.
+    """
+
+    def __init__(self, bk: Backend, reached: bool) -> None:
+        self.bk, self.reached = bk, reached
+        self._beside: dict[int, tuple[Array, Any]] = {}  # by the identity of an array, which lives
+
+    def of(self, a: Array) -> Any:
+        """What MPI reads and writes in place of ``a``, an array that lasts as long as the step."""
+        if self.reached:
+            return a
+        if id(a) not in self._beside:
+            self._beside[id(a)] = a, self.bk.page_locked(a.shape, a.dtype)
+        return self._beside[id(a)][1]
+
+    def fetch(self, a: Array, start: int = 0, stop: int | None = None) -> None:
+        """Begin to copy the numbers ``start`` … ``stop`` − 1 to where MPI reads them."""
+        if not self.reached:
+            self.bk.start_to_host(a[start:stop], self.of(a)[start:stop])
+
+    def load(self, a: Array, start: int = 0, stop: int | None = None) -> None:
+        """Begin to copy what MPI has written into the array."""
+        if not self.reached:
+            self.bk.start_load(self.of(a)[start:stop], a[start:stop])
 
 
 class MessageExchange(Exchange):
@@ -47,8 +78,7 @@ class MessageExchange(Exchange):
     def bind(self, step: PieceStep) -> None:
         self.step, name = step, step.bk.name
         aware = name == "cuda" and takes_device_arrays(self.ranks.mpi.__file__)
-        self.direct = name == "cpu" or aware
-        self.xp = step.bk.xp if self.direct else np  # of the arrays that messages fill
+        self.staging = Staging(step.bk, reached=name == "cpu" or aware)
         self.stretch = [step.stretch_of_rank(rank) for rank in range(self.size)]
         self.counts = [stop - start for start, stop in self.stretch]
         self.starts = [start for start, _ in self.stretch]
@@ -69,26 +99,6 @@ class MessageExchange(Exchange):
                 stop = start
         return buckets
 
-    # ---- host and device -----------------------------------------------------------------------
-
-    def _host(self, a: Array) -> Any:
-        """An array that MPI can read: ``a`` itself if it can, else a copy of it on the host."""
-        if not self.direct:
-            return self.step.bk.to_host(a)
-        self.step.bk.synchronize()  # MPI does not wait for the device
-        return a
-
-    def _room(self, a: Array) -> Any:
-        """Where MPI can write what ``a`` is to hold: ``a`` itself if it can, else on the host."""
-        return a if self.direct else self.step.bk.host_empty(a.shape)
-
-    def _load(self, arrived: Any, a: Array) -> None:
-        """Bring what has arrived into ``a``, from where MPI could write it."""
-        if self.direct and arrived is not a:
-            a[...] = arrived
-        elif not self.direct:
-            self.step.bk.load(arrived, a)
-
     def announce(self, action: str, *numbers: int) -> None:
         if self.rank == 0:
             self.ranks.announce(action, *numbers)
@@ -104,7 +114,7 @@ class MessageExchange(Exchange):
         own = self.stretch[self.rank]
         for rank in self._others:
             for k in range(len(plan.nodes[rank])):
-                received = self._buffer(rank, k)
+                received = self.staging.of(self._buffer(rank, k))
                 for number, bucket in enumerate(self.buckets):
                     start, stop = _common(bucket, own)
                     if start < stop:
@@ -118,35 +128,38 @@ class MessageExchange(Exchange):
 
     def _send(self, number: int) -> None:
         """Give a bucket of the gradient to the ranks that update it."""
+        staging, sent = self.staging, []
         for k in range(len(self._batch.nodes)):
             flat = self.step.gradient_buffer(k).flat
             for rank in self._others:
                 start, stop = _common(self.buckets[number], self.stretch[rank])
                 if start < stop:
-                    sent = self._host(flat[start:stop])
-                    self._messages.append(self.comm.Isend(sent, rank, _tag(number, k)))
+                    staging.fetch(flat, start, stop)
+                    sent.append((staging.of(flat)[start:stop], rank, _tag(number, k)))
+        self.step.bk.synchronize()
+        self._messages += [self.comm.Isend(*each) for each in sent]
 
     def finish(self) -> None:
         if not self._batch.pieces:  # a short batch has left this rank without rows
             self.ready(0, 0)
         self._complete()
-        plan, known = self._plan, {}
-        start, stop = self.stretch[self.rank]
+        step, plan, known = self.step, self._plan, {}
+        own = slice(*self.stretch[self.rank])
+        gradient = step.grads.flat[own]
         for rank, nodes in enumerate(plan.nodes):
             for k, node in enumerate(nodes):
-                mine = rank == self.rank
-                own = self.step.gradient_buffer(k).flat[start:stop]
-                known[node] = self._host(own) if mine else self._buffer(rank, k)
-        gradient = self.step.grads.flat[start:stop]
-        result = self._host(gradient)
+                if rank == self.rank:
+                    known[node] = step.gradient_buffer(k).flat[own] if k else gradient
+                else:
+                    known[node] = self._buffer(rank, k)
+                    self.staging.load(known[node])
         for left, right in plan.additions[:-1]:
-            self.xp.add(known[left], known[right], out=known[left])
+            step.bk.xp.add(known[left], known[right], out=known[left])
         if plan.additions:
             left, right = plan.additions[-1]
-            self.xp.add(known[left], known[right], out=result)
+            step.bk.xp.add(known[left], known[right], out=gradient)
         elif plan.first not in plan.nodes[self.rank]:  # where it is, it is in its place
-            result[...] = known[plan.first]
-        self._load(result, gradient)
+            gradient[...] = known[plan.first]
 
     def _plan_of(self, batch: BoundPieces) -> Plan:
         if batch.rows not in self._plans:
@@ -159,8 +172,7 @@ class MessageExchange(Exchange):
     def _buffer(self, rank: int, k: int) -> Array:
         """Where node ``k`` of another rank arrives, this rank's stretch of it."""
         if (rank, k) not in self._received:
-            empty = self.step.bk.empty if self.direct else self.step.bk.host_empty
-            self._received[rank, k] = empty((self.counts[self.rank],))
+            self._received[rank, k] = self.step.bk.empty((self.counts[self.rank],))
         return self._received[rank, k]
 
     def _complete(self) -> None:
@@ -169,30 +181,35 @@ class MessageExchange(Exchange):
 
     # ---- parameters, norms, moments, losses --------------------------------------------------
 
+    def _shown(self, *arrays: Array) -> list[Any]:
+        """Where MPI reads the present numbers of these arrays, and may write."""
+        for a in arrays:
+            self.staging.fetch(a)
+        self.step.bk.synchronize()
+        return [self.staging.of(a) for a in arrays]
+
     def share_stretches(self, flat: Array) -> None:
-        own, arrived = self._host(flat[slice(*self.stretch[self.rank])]), []
-        for rank in self._others:
-            theirs = flat[slice(*self.stretch[rank])]
-            if theirs.size:
-                into = self._room(theirs)
-                arrived.append((into, theirs))
-                self._messages.append(self.comm.Irecv(into, rank))
-            if own.size:
-                self._messages.append(self.comm.Isend(own, rank))
+        there, own = self.staging.of(flat), slice(*self.stretch[self.rank])
+        self.staging.fetch(flat, own.start, own.stop)
+        self.step.bk.synchronize()  # also for what has arrived before: its place is free again
+        others = [(rank, *self.stretch[rank]) for rank in self._others if self.counts[rank]]
+        for rank, start, stop in others:
+            self._messages.append(self.comm.Irecv(there[start:stop], rank))
+        if self.counts[self.rank]:
+            self._messages += [self.comm.Isend(there[own], rank) for rank in self._others]
         self._complete()
-        for into, theirs in arrived:
-            self._load(into, theirs)
+        for _, start, stop in others:
+            self.staging.load(flat, start, stop)
 
     def share_norms(self, norms: Sequence[Array]) -> None:
-        in_place, copies = self.ranks.mpi.IN_PLACE, [self._host(a) for a in norms]
-        self._messages += [self.comm.Iallgatherv(in_place, [a, self.per_rank]) for a in copies]
+        in_place, shown = self.ranks.mpi.IN_PLACE, self._shown(*norms)
+        self._messages += [self.comm.Iallgatherv(in_place, [a, self.per_rank]) for a in shown]
         self._complete()
-        for copy, a in zip(copies, norms, strict=True):
-            self._load(copy, a)
+        for a in norms:
+            self.staging.load(a)
 
     def collect(self, moments: Sequence[Array], losses: Array) -> None:
-        copies = [self._host(flat) for flat in moments]
-        for flat in copies:
+        for flat in self._shown(*moments):
             whole = [flat, (self.counts, self.starts)] if self.rank == 0 else None
             own = flat if self.rank else self.ranks.mpi.IN_PLACE
             self._messages.append(self.comm.Igatherv(own, whole))
@@ -204,26 +221,25 @@ class MessageExchange(Exchange):
         for rank, share in enumerate(self.step.shares):
             if rank:
                 columns[:, share.start : share.stop] = found[rank]
-        for copy, a in zip(copies, moments, strict=True):
-            self._load(copy, a)
+        for a in moments:
+            self.staging.load(a)
         self.step.bk.load(columns, losses)
 
     def spread(self, params: Array, moments: Sequence[Array]) -> None:
-        copies = [self._host(a) for a in (params, *moments)]
-        self._messages.append(self.comm.Ibcast(copies[0]))
-        for flat in copies[1:]:
+        there, *shown = self._shown(params, *moments)
+        self._messages.append(self.comm.Ibcast(there))
+        for flat in shown:
             whole = [flat, (self.counts, self.starts)] if self.rank == 0 else None
             own = flat if self.rank else self.ranks.mpi.IN_PLACE
             self._messages.append(self.comm.Iscatterv(whole, own))
         self._complete()
-        for copy, a in zip(copies, (params, *moments), strict=True):
-            self._load(copy, a)
+        for a in (params, *moments):
+            self.staging.load(a)
 
     def broadcast(self, values: Array) -> None:
-        copy = self._host(values)
-        self._messages.append(self.comm.Ibcast(copy))
+        self._messages.append(self.comm.Ibcast(*self._shown(values)))
         self._complete()
-        self._load(copy, values)
+        self.staging.load(values)
 
 
 class FastExchange(MessageExchange):
@@ -241,10 +257,11 @@ class FastExchange(MessageExchange):
             flat.fill(0)
         for k in range(1, len(self._batch.nodes)):
             flat += self.step.gradient_buffer(k).flat
-        own = self._buffer(self.rank, 0)
-        self._messages.append(self.comm.Ireduce_scatter(self._host(flat), own, self.counts))
+        own, (shown,) = self._buffer(self.rank, 0), self._shown(flat)
+        self._messages.append(self.comm.Ireduce_scatter(shown, self.staging.of(own), self.counts))
         self._complete()
-        self._load(own, flat[slice(*self.stretch[self.rank])])
+        self.staging.load(own)
+        flat[slice(*self.stretch[self.rank])] = own
 
 
 def takes_device_arrays(library: str) -> bool:

@@ -42,10 +42,10 @@ def test_the_bits_do_not_depend_on_ranks_that_have_no_piece(ranks, tmp_path):
     assert f"{ranks - 2} of the {ranks} ranks have none" in err
 
 
-@pytest.mark.long
-def test_a_device_with_memory_of_its_own_computes_the_same_bits(alone, tmp_path):
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.long)])
+def test_a_device_with_memory_of_its_own_computes_the_same_bits(alone, ranks, tmp_path):
     words = (*FOUR_PIECES, "--device", "strict", "--out", "strict")
-    code, _, err = run(3, *words, cwd=tmp_path)
+    code, _, err = run(ranks, *words, cwd=tmp_path)
     assert code == 0, err
     assert checkpoint(tmp_path / "strict") == alone
 

@@ -3,6 +3,7 @@
 The only part that imports CuPy, and only when a GPU is asked for.
 """
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from scratchvae.backend.allocation import checked_nbytes
 from scratchvae.backend.base import Array, ArrayModule, Backend
 from scratchvae.backend.cuda.availability import REINSTALL, first_line, load_cublas, unavailable
 from scratchvae.backend.cuda.blas import Blas
@@ -90,6 +92,17 @@ class CupyBackend(CudaOperations):
 
     def to_host(self, a: Array) -> NDArray:
         return a.get()
+
+    def page_locked(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> NDArray:
+        kind = np.dtype(self.dtype if dtype is None else dtype)
+        memory = self.xp.cuda.alloc_pinned_memory(max(checked_nbytes(shape, kind), 1))
+        return np.frombuffer(memory, kind, math.prod(shape)).reshape(shape)
+
+    def start_to_host(self, a: Array, out: NDArray) -> None:
+        a.data.copy_to_host_async(out.ctypes.data, a.nbytes)  # on the current stream
+
+    def start_load(self, host: NDArray, out: Array) -> None:
+        out.data.copy_from_host_async(host.ctypes.data, out.nbytes)
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
