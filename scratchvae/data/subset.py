@@ -62,7 +62,6 @@ def keep_labels(train: Split, count: int, seed: int, classes: int) -> Split:
         have = 0 if known is None else int((known >= 0).sum())
         raise ConfigError(f"{count} labels cannot be kept: the training images have {have}")
     order = permutation(len(train), stream_of(seed, Purpose.SPLIT, 1))
-    order = order[known[order] >= 0]
     of_class = [order[known[order] == k] for k in range(classes)]
     # in turn, the first of each class, the second of each, …
     ranks = np.concatenate([np.arange(len(rows)) for rows in of_class])

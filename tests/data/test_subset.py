@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scratchvae.backend.noise import Purpose, Stream, permutation
 from scratchvae.data import Split, is_subset, keep_labels, load_dataset, select
 from scratchvae.errors import ConfigError
 
@@ -76,6 +77,22 @@ def test_as_many_labels_are_kept_of_each_class_and_their_images_are_repeated():
     np.testing.assert_array_equal(kept.labels[200:], np.tile(own[chosen], 3))
 
 
+@pytest.mark.parametrize("count", [7, 61, 62])
+def test_the_labels_that_are_kept_are_the_first_of_each_class_in_an_order_of_their_own(count):
+    train = labelled(200)
+    order = permutation(200, Stream(5, Purpose.SPLIT, 0, 1))
+    expected = []
+    for k in range(3):  # the classes take turns, the first one first
+        of_class = [row for row in order if train.labels[row] == k]
+        expected += of_class[: -(-(count - k) // 3)]
+    kept = keep_labels(train, count, 5, 3).labels[:200]
+    np.testing.assert_array_equal(np.flatnonzero(kept >= 0), np.sort(expected))
+
+
+def test_labels_that_are_a_tenth_already_are_not_repeated():
+    assert len(keep_labels(labelled(70), 7, 0, 3)) == 70
+
+
 def test_where_many_labels_are_known_no_image_is_repeated():
     kept = keep_labels(labelled(200), 60, 0, 3)
     assert len(kept) == 200
@@ -88,11 +105,15 @@ def test_another_seed_keeps_other_labels():
     assert not np.array_equal(kept, other)
 
 
-@pytest.mark.parametrize("labels", [None, np.array([0, -1, 2])])
-def test_no_more_labels_are_kept_than_there_are(labels):
+@pytest.mark.parametrize(("labels", "have"), [(None, 0), (np.array([0, -1, -1]), 1)])
+def test_no_more_labels_are_kept_than_there_are(labels, have):
     train = Split(np.zeros((3, 1), np.uint8), labels, 255)
-    have = 0 if labels is None else 2
     with pytest.raises(
-        ConfigError, match=f"3 labels cannot be kept: the training images have {have}"
+        ConfigError, match=f"2 labels cannot be kept: the training images have {have}"
     ):
-        keep_labels(train, 3, 0, 3)
+        keep_labels(train, 2, 0, 3)
+
+
+def test_all_labels_that_there_are_may_be_kept():
+    train = Split(np.zeros((3, 1), np.uint8), np.array([0, -1, -1]), 255)
+    np.testing.assert_array_equal(keep_labels(train, 1, 0, 3).labels, [0, -1, -1])

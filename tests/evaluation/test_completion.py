@@ -316,6 +316,21 @@ def test_an_image_is_completed_alike_in_whatever_company(monkeypatch) -> None:
     assert whole.trace.shape == blocks.trace.shape == (2, B)
 
 
+def test_a_map_that_divides_the_images_is_used_and_changes_nothing(monkeypatch) -> None:
+    monkeypatch.setattr("scratchvae.evaluation.completion.BATCH", 3)
+    model, (x, observed, *_) = a_model(), inputs()
+    settings, parts = CompletionSettings(steps=2, final_samples=4), []
+
+    def over(function, items):
+        parts.extend(items)
+        return list(map(function, items))
+
+    found = complete(model, x, observed, settings=settings, over=over)
+    assert [len(images) for images, _, _ in parts] == [3, 1]
+    expected = complete(model, x, observed, settings=settings)
+    np.testing.assert_array_equal(found.filled, expected.filled)
+
+
 def test_the_trace_falls() -> None:
     model, (x, observed, *_) = a_model(), inputs()
     settings = CompletionSettings(steps=200, samples=200, final_samples=10, mu=(3.0,))
@@ -427,6 +442,12 @@ def test_two_stochastic_layers_are_refused_below_too() -> None:
     model = Model(TrainConfig(hidden=(4,), second_units=1, second_hidden=(3,)).make_vae(D))
     with pytest.raises(ConfigError, match="has two stochastic layers: take a model with one"):
         BoundPosterior(model.vae, model.params, np.zeros((1, D)), np.ones(D), 1)
+
+
+def test_a_conditional_model_is_refused() -> None:
+    model = Model(TrainConfig(hidden=(4,), condition="quadrants:1").make_vae(16))
+    with pytest.raises(ConfigError, match="this one needs its condition, too"):
+        complete(model, np.zeros((1, 16)), np.ones(16, bool))
 
 
 def test_a_fit_that_diverges_says_so() -> None:

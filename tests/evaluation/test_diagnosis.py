@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from scratchvae.backend import get_backend
-from scratchvae.backend.noise import Purpose, Stream, normal
+from scratchvae.backend.noise import Purpose, Stream, normal, permutation
 from scratchvae.config import TrainConfig
-from scratchvae.data import Split, load_dataset
+from scratchvae.data import Split, binarize, load_dataset
 from scratchvae.errors import ConfigError, DataError, NonFiniteError
 from scratchvae.evaluation import (
     Diagnosis,
@@ -20,12 +20,14 @@ from scratchvae.evaluation import (
     Gaps,
     Information,
     as_seen_by_model,
+    decompose_kl,
     diagnose,
     evaluate,
     importance_sampled,
     interpret,
 )
 from scratchvae.evaluation.diagnosis import (
+    Scores,
     choose,
     gaps_of,
     inactive_since,
@@ -117,6 +119,8 @@ def test_e252_both_gaps_are_those_in_closed_form(truth, away, wider):
     for gap, exact in ((found.amortization, amortization), (found.approximation, approximation)):
         assert abs(gap.value - exact) < 4 * gap.error + 2e-3
         assert gap.error < 0.05
+    gained = found.refitted.value - found.elbo.value
+    assert gained == pytest.approx(found.amortization.value, abs=1e-12)
     error = math.sqrt(1 / (8 * found.effective_samples))  # of importance sampling
     assert abs(found.log_p.value - truth.log_p(x).mean()) < 4 * error
 
@@ -163,6 +167,30 @@ def test_the_fit_of_an_image_does_not_depend_on_the_others(monkeypatch):
     monkeypatch.setattr("scratchvae.evaluation.diagnosis.BATCH", 2)
     parts = gaps_of(model, x, QUICK)
     assert parts.refitted.value == pytest.approx(whole.refitted.value, rel=1e-12)
+
+
+def test_the_noise_of_the_fit_is_that_of_the_seed(monkeypatch):
+    """With one noise for all results, another seed changes the fit alone."""
+    fixed = normal((4, 4, Z), Stream(0, Purpose.PIXELS))
+    monkeypatch.setattr("scratchvae.evaluation.diagnosis.noise", lambda *_: fixed)
+    x, model = SLANTED.images(4), SLANTED.model(0.4)
+    first, same, other = (
+        gaps_of(model, x, DiagnosisSettings(steps=9, samples=4, final_samples=4, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    assert first == same
+    assert first.elbo == other.elbo
+    assert first.refitted != other.refitted
+
+
+@pytest.mark.parametrize("which", ["the encoder's", "the fitted"])
+def test_a_bound_that_is_not_finite_is_refused(monkeypatch, which):
+    finite = Scores(*np.zeros((4, 5)))
+    infinite = finite._replace(elbo=np.array([0, 0, -np.inf, 0, 0]))
+    results = [infinite, finite] if which == "the encoder's" else [finite, infinite]
+    monkeypatch.setattr("scratchvae.evaluation.diagnosis.score", lambda *_: results.pop(0))
+    with pytest.raises(NonFiniteError, match="a bound is not finite"):
+        gaps_of(SLANTED.model(), SLANTED.images(5), LEAST)
 
 
 # ---- the whole diagnosis -----------------------------------------------------------------------
@@ -238,22 +266,37 @@ def test_a_collapsed_posterior_has_no_information_exactly():
 def test_e253_what_z_is_worth_by_hand():
     truth, x = SLANTED, SLANTED.images(7).astype(np.float64)
     model = truth.model()
-    mu = model.encode(x).mu
-    found = use_of_z(model, x, Encoding(mu, np.full_like(mu, -200.0)), seed=0)
-    other = np.roll(mu, 3, axis=0)
-    worse = ((x - other @ truth.W) ** 2 - (x - mu @ truth.W) ** 2).sum(axis=1) / (2 * S**2)
+    q = model.encode(x)
+    found = use_of_z(model, x, q, seed=5)
+    eps = normal((7, Z), Stream.named(5, Purpose.TEST_LATENT, "use of z"))
+    z = q.mu + np.exp(q.logvar / 2) * eps
+    other = np.roll(z, 3, axis=0)
+    worse = ((x - other @ truth.W) ** 2 - (x - z @ truth.W) ** 2).sum(axis=1) / (2 * S**2)
     assert found.value == pytest.approx(worse.mean(), rel=1e-12)
     assert found.error == pytest.approx(stats.sem(worse), rel=1e-12)
 
 
+def test_e253_a_pixel_of_many_nats_hides_none_of_the_others_in_float32():
+    """The last pixel, which no unit explains, costs 10⁹ nats under either z."""
+    x = SLANTED.images(7).astype(np.float64)
+    far = x.copy()
+    far[:, -1] = 3e4
+    double = SLANTED.model()
+    q = double.encode(x)
+    single = double.to(get_backend("cpu", "float32"))
+    found, expected = use_of_z(single, far, q, seed=5), use_of_z(double, x, q, seed=5)
+    assert found.value == pytest.approx(expected.value, rel=1e-5)
+
+
 def test_units_and_kl_are_those_of_the_evaluation():
     digits = load_dataset("digits")
-    model = Model(VAE.mlp(64, (8,), latent_dim=3), CPU, seed=2)
+    model = Model(VAE.mlp(64, (8,), latent_dim=3, beta=2.5), CPU, seed=2)
     found = diagnose(model, digits.train, digits.test, settings=LEAST)
     expected = evaluate(model, digits.test)
     kl = [unit.value for unit in found.kl_per_unit]
     np.testing.assert_allclose(kl, expected.kl_per_unit, rtol=1e-12)
     assert list(found.inactive) == expected.inactive_units
+    assert found.beta == 2.5
     assert found.protocol.startswith("not binarized; Bernoulli likelihood")
     assert "q(z) fitted in 1 steps of 2 samples per image" in found.protocol
 
@@ -266,6 +309,37 @@ def test_a_diagnosis_is_a_function_of_its_seed():
     assert diagnose(model, x, x, settings=other) != found
     strict = model.to(get_backend("strict", "float64"))
     assert diagnose(strict, x, x, settings=first).test == found.test
+
+
+def test_what_is_drawn_of_many_images_is_a_function_of_the_seed(monkeypatch):
+    module = "scratchvae.evaluation.diagnosis"
+    monkeypatch.setattr(f"{module}.CHUNK", 9)
+    monkeypatch.setattr(f"{module}.MOST", 5)
+    model, x = SLANTED.model(0.2), split(SLANTED.images(12))
+    settings = DiagnosisSettings(4, 3, 2, 4, seed=7)
+    found = diagnose(model, x, x, settings=settings)
+    seen = choose(x, 9, seed=7).images
+    q = model.encode(seen)
+    kl = kl_of(q).mean(axis=0)
+    np.testing.assert_allclose([unit.value for unit in found.kl_per_unit], kl, rtol=1e-12)
+    some = permutation(9, Stream.named(7, Purpose.SPLIT, "codes"))[:5]
+    some_q = Encoding(q.mu[some], q.logvar[some])
+    assert found.information == decompose_kl(*some_q, seed=7)
+    assert found.use_of_z == use_of_z(model, seen[some], some_q, seed=7)
+    assert found.test == found.train == gaps_of(model, choose(x, 4, seed=7).images, settings)
+
+
+def test_two_images_of_each_split_are_enough():
+    x = split(SLANTED.images(2))
+    found = diagnose(SLANTED.model(), x, x, settings=LEAST)
+    assert found.test.images == found.train.images == found.information.images == 2
+
+
+def test_the_protocol_names_the_seed_of_pixels_that_are_drawn_once():
+    digits = load_dataset("digits")
+    few = binarize(digits.test.take(slice(4)), "static", seed=11)
+    found = diagnose(Model(VAE.mlp(64, (8,), latent_dim=2), CPU), few, few, settings=LEAST)
+    assert found.protocol.startswith("one Bernoulli draw, seed 11; ")
 
 
 def test_pixels_that_are_drawn_are_those_of_the_seed_and_the_draw():
@@ -283,6 +357,7 @@ def test_pixels_that_are_drawn_are_those_of_the_seed_and_the_draw():
 
 def test_a_diagnosis_is_what_json_can_hold():
     found = replace(SOUND, inactive=(1,), inactive_since={1: None}).to_json()
+    assert found["inactive_since"] == {"1": None}
     assert json.loads(json.dumps(found, allow_nan=False))["inactive_since"] == {"1": None}
     assert found["encoder_overfitting"] == {"value": 0.0, "error": pytest.approx(0.0141, abs=1e-4)}
     assert found["decoder_overfitting"]["value"] == 0.0
@@ -292,6 +367,8 @@ def test_a_diagnosis_is_what_json_can_hold():
 def test_images_are_drawn_without_repetition_and_all_of_few_are_taken():
     images = split(np.arange(20.0)[:, None])
     drawn = choose(images, 8, seed=0).images[:, 0]
+    order = permutation(20, Stream.named(0, Purpose.SPLIT, "diagnosis"))
+    np.testing.assert_array_equal(drawn, np.sort(order[:8]))
     assert len(set(drawn)) == 8
     assert (np.diff(drawn) > 0).all()
     assert not np.array_equal(drawn, choose(images, 8, seed=1).images[:, 0])
@@ -328,7 +405,8 @@ def test_the_trend_is_the_slope_of_the_last_fifth_with_its_error():
     found = trend(losses)
     assert found.value == pytest.approx(slope.slope, rel=1e-12)
     assert found.error == pytest.approx(slope.stderr, rel=1e-12)
-    assert trend([0.0] * 28 + [7, 6, 5, 4, 3, 2.0, 1]).value == pytest.approx(-1)
+    losses = np.random.default_rng(0).normal(size=40)
+    assert trend(losses).value == pytest.approx(stats.linregress(range(8), losses[-8:]).slope)
     assert trend(losses[-4:]) is None
 
 
@@ -395,10 +473,28 @@ def test_each_ailment_is_found_alone_and_comes_with_advice(kind):
         {"trend": Estimate(0.2, 0.01)},
         {"trend": None},
         {"train": gaps(amortization=Estimate(-0.01, 0.01))},
+        {"test": gaps(amortization=Estimate(1.0, 0.01))},  # one percent of the bound, not more
+        {"use_of_z": Estimate(1.0, 0.1)},  # little, but certain
+        {"test": gaps(effective_samples=10.0)},
     ],
 )
 def test_what_is_uncertain_or_small_is_not_worth_a_word(changed):
     assert [finding.kind for finding in interpret(replace(SOUND, **changed))] == ["sound"]
+
+
+@pytest.mark.parametrize("kind", ["collapse", "inactive units"])
+def test_no_epoch_is_named_where_the_epochs_do_not_tell_it(kind):
+    changed = AILMENTS[kind] | {"inactive_since": dict.fromkeys(AILMENTS[kind]["inactive"])}
+    (found,) = interpret(replace(SOUND, **changed))
+    (partly,) = interpret(replace(SOUND, **AILMENTS["collapse"]))  # unit 0 at no epoch
+    assert "since" not in found.words + partly.words
+
+
+def test_nats_that_are_not_certain_are_not_called_spent():
+    ignored = replace(SOUND, **AILMENTS["decoder ignores z"])
+    little = replace(SOUND.information, kl=Estimate(0.2, 0.1))
+    (told,) = interpret(replace(ignored, information=little))
+    assert told.words.endswith("with the z of another image log p(x|z) falls by 0.100 ± 0.060 nats")
 
 
 def test_the_limit_of_the_mutual_information_is_told_beside_a_sound_model():
@@ -421,12 +517,15 @@ def test_the_advice_for_idle_units_goes_by_the_settings(changed, advice):
     idle = replace(SOUND, **AILMENTS["inactive units"])
     (found,) = interpret(replace(idle, **changed))
     assert advice in found.advice
+    assert ("smaller beta" in found.advice) == ("beta" in changed)
     assert found.words.startswith("Inactive are 1 of 2 units, counted from 0: 1 since epoch 7; ")
 
 
-def test_an_encoder_trained_for_another_beta_is_not_blamed_without_saying_so():
-    (found,) = interpret(replace(SOUND, beta=4.0, **AILMENTS["encoder underfitted"]))
-    assert "trained for a KL of weight 4" in found.words
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_an_encoder_trained_for_another_beta_is_not_blamed_without_saying_so(beta):
+    (found,) = interpret(replace(SOUND, beta=beta, **AILMENTS["encoder underfitted"]))
+    assert (f"trained for a KL of weight {beta:g}" in found.words) == (beta != 1)
+    assert found.advice == "a larger encoder; more epochs" + ("; a beta of 1" if beta != 1 else "")
 
 
 # ---- bad input ---------------------------------------------------------------------------------
@@ -464,15 +563,19 @@ def test_e252_given_a_label_that_moves_images_the_gaps_are_those_without_it(prio
     arrays["decoder.0.W"] = np.vstack([W, by_label])
     arrays["encoder.0.W"] = np.vstack([arrays["encoder.0.W"], -moves @ arrays["encoder.0.W"]])
     model.params.load(arrays)
-    rows = Label(2).rows(x.astype(np.float64) + moves[labels], labels)
+    moved = Split((x + moves[labels]).astype(np.float32), labels, None)
+    settings = DiagnosisSettings(steps=20, samples=4, final_samples=40)
     found, expected = (
-        gaps_of(m, images, DiagnosisSettings(steps=20, samples=4, final_samples=40))
-        for m, images in ((model, rows), (plain, x))
+        diagnose(m, images, images, settings=settings)
+        for m, images in ((model, moved), (plain, split(x)))
     )
     for name in ("elbo", "refitted", "log_p", "amortization", "approximation"):
-        ours, theirs = getattr(found, name), getattr(expected, name)
+        ours, theirs = getattr(found.test, name), getattr(expected.test, name)
         assert ours.value == pytest.approx(theirs.value, abs=1e-5)
         assert ours.error == pytest.approx(theirs.error, abs=1e-5)
+    assert found.use_of_z.value == pytest.approx(expected.use_of_z.value, abs=1e-5)
+    kl = [[unit.value for unit in d.kl_per_unit] for d in (found, expected)]
+    np.testing.assert_allclose(*kl, atol=1e-5)
 
 
 def test_images_without_the_label_that_is_given_do_not_count_nor_do_copies():
@@ -482,6 +585,15 @@ def test_images_without_the_label_that_is_given_do_not_count_nor_do_copies():
     np.testing.assert_array_equal(kept.images, images[[1, 3]])
     np.testing.assert_array_equal(kept.labels, [1, 0])
     assert known_to(Condition(), some) is some
+    whole = Split(images[[0, 1, 1]], np.array([0, 1, 1]), None)
+    assert known_to(Label(2), whole) is whole
+
+
+def test_a_diagnosis_given_the_label_counts_the_images_that_have_one():
+    vae = ConditionalVAE(SLANTED.model().vae, D, Label(2))
+    images = Split(SLANTED.images(5), np.array([0, -1, 1, -1, 0]), None)
+    found = diagnose(Model(vae, CPU), images, images, settings=replace(LEAST, images=5))
+    assert found.test.images == found.train.images == found.information.images == 3
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,9 @@ HALF = "⌊1/2⌋ = ⌊0/2⌋"
 SQUARED = "(a − b)² = (b − a)², and |a − b| = |b − a|"
 ZERO = "zero times a factor is zero"
 
+LAST_OF_TWO = "of two the second is the last"
+SHIFT = "what is added to all numbers alike does not change their variance"
+FIRST_HALF = "there is always a first half, whose estimate replaces what stood there"
 SHAPES_ALIKE = "only its shape is read, which is the same"
 READ_ONLY = "what is only read may be a copy, and a copy has no gaps"
 LENGTHS = "how long the arrays are that a loop is compiled with changes no type"
@@ -175,6 +178,8 @@ IN_PROGRAMS: dict[str, str] = {
     ),
     "backend.noise.permutation: an argument ignored: np.argsort(": MEASURE_ZERO,
     # binarization
+    "data.binarize.drawn: a wrong name: images -> pixels (#2)": ROWS_ONLY,
+    "data.binarize.drawn: a constant: 1 -> -1 (#5)": LAST_AXIS,
     "data.subset.select: a constant: 3 -> 4": "the text of a draw has both groups or neither",
     # initializers
     "layers.initializers.TruncatedNormal.__call__: a comparison: abs(z) > 2.0": MEASURE_ZERO,
@@ -304,11 +309,19 @@ IN_PROGRAMS: dict[str, str] = {
         )
     },
     # completion
+    "models.posterior.require_completing: a constant: 1 -> -1": LAST_OF_TWO,
+    "models.posterior.BoundPosterior.__init__: an argument ignored: BoundFlow(latent)": (
+        "what does nothing needs no buffers"
+    ),
     "models.posterior.BoundPosterior.value: done twice: self.pixel_nll *=": "0² = 0 and 1² = 1",
     "evaluation.completion.log_joint: a constant: 1 -> -1": LAST_AXIS,
     "evaluation.completion._fit: an argument ignored: "
     "_require_finite(settings, mu, logstd) -> _require_finite(settings, ": INFINITE,
     "evaluation.completion._fit: a wrong name: logstd -> trace": INFINITE,
+    "evaluation.completion._fit: a wrong name: mu -> logstd": INFINITE,
+    "evaluation.completion.complete: a wrong name: mask -> observed": (
+        "booleans in a list and in an array spread alike"
+    ),
     "evaluation.completion._report: a constant: 1 -> -1 (#3)": LAST_AXIS,
     # diagnosis
     **{
@@ -323,6 +336,23 @@ IN_PROGRAMS: dict[str, str] = {
     "evaluation.information._Sums.result: a dropped term: Float64 | float": (
         "an annotation computes nothing"
     ),
+    "evaluation.information._Sums.result: a constant: 0.0 -> 0.0001": SHIFT,
+    "evaluation.information._Sums.result: a sum for a mean: values.sum()": SHIFT,
+    "evaluation.information._Sums.result: swapped operands: n - 1 -> 1 - n": (
+        "of numbers and of their negatives the variance is the same"
+    ),
+    "evaluation.information.require_codes: a wrong name: mu -> logvar": SHAPES_ALIKE,
+    "evaluation.diagnosis.kl_of: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.diagnosis.use_of_z: a constant: 1 -> -1 (#2)": LAST_AXIS,
+    "evaluation.diagnosis.use_of_z: a constant: 1 -> -1 (#3)": LAST_AXIS,
+    "evaluation.diagnosis.gaps_of: an argument ignored: np.ones(": "1.0 times a loss is the loss",
+    "evaluation.diagnosis.score: an argument ignored: np.zeros(n)": FIRST_HALF,
+    "evaluation.diagnosis.score: a wrong name: n -> K": FIRST_HALF,
+    "evaluation.diagnosis.score: a comparison: i == (rounds - 1) // 2 -> i <= ": (
+        "of what each round writes the last stays"
+    ),
+    "evaluation.diagnosis.score: a constant: 1 -> -1": LAST_AXIS,
+    "evaluation.diagnosis.trend: swapped operands: y - y.mean() - slope * t": SQUARED,
     # disentanglement
     **{
         f"evaluation.disentanglement.measure_disentanglement: a constant: 1 -> -1{number}": (
@@ -330,9 +360,7 @@ IN_PROGRAMS: dict[str, str] = {
         )
         for number in ("", " (#4)", " (#6)")
     },
-    "evaluation.disentanglement.measure_disentanglement: a constant: 1 -> -1 (#7)": (
-        "of two results the second is the last"
-    ),
+    "evaluation.disentanglement.measure_disentanglement: a constant: 1 -> -1 (#7)": LAST_OF_TWO,
     **{
         f"evaluation.disentanglement.measure_disentanglement: a dropped term: {term}": BLOCKS
         for term in ("TERMS // (n * units) -> TERMS", "n * units -> units")
