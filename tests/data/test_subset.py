@@ -77,7 +77,7 @@ def test_as_many_labels_are_kept_of_each_class_and_their_images_are_repeated():
     np.testing.assert_array_equal(kept.labels[200:], np.tile(own[chosen], 3))
 
 
-@pytest.mark.parametrize("count", [7, 61, 62])
+@pytest.mark.parametrize("count", [4, 7, 10, 62])
 def test_the_labels_that_are_kept_are_the_first_of_each_class_in_an_order_of_their_own(count):
     train = labelled(200)
     order = permutation(200, Stream(5, Purpose.SPLIT, 0, 1))
