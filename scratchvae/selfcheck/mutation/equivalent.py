@@ -180,6 +180,7 @@ IN_PROGRAMS: dict[str, str] = {
     # binarization
     "data.binarize.drawn: a wrong name: images -> pixels (#2)": ROWS_ONLY,
     "data.binarize.drawn: a constant: 1 -> -1 (#5)": LAST_AXIS,
+    "data.subset.keep_labels: a wrong name: train -> known": "each image has a label, or −1",
     "data.subset.select: a constant: 3 -> 4": "the text of a draw has both groups or neither",
     # initializers
     "layers.initializers.TruncatedNormal.__call__: a comparison: abs(z) > 2.0": MEASURE_ZERO,
