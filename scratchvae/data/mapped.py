@@ -1,8 +1,8 @@
 """Images that stay in their files: rows of .npy files, mapped and read when they are asked for.
 
-A Split holds either an array or :class:`MappedRows`, and both are asked for rows in the same way,
-``images[rows]``; what looks at all images goes over :func:`blocks` of them. So nothing else needs
-to know which it is, and no process holds more of a file than the rows that it works on.
+A Split holds either an array or :class:`MappedRows`, and both give rows in the same way,
+``images[rows]``; functions of all images go through :func:`blocks` of them. So no other module
+needs to know which it is, and no process holds more of a file than the rows that it works on.
 """
 
 import mmap
@@ -23,8 +23,8 @@ from scratchvae.data.npy import read_layout
 from scratchvae.errors import DataError
 from scratchvae.types import Values
 
-BLOCK_BYTES = 1 << 23  # of rows that are read at a time, where all are looked at
-MOST_MAPPED = 200  # files at a time: a process may open about a thousand
+BLOCK_BYTES = 1 << 23  # of rows that are read at a time, where all are read
+MAX_MAPPED_FILES = 200  # a process may open about a thousand
 Index = NDArray[np.int64]
 Range = tuple[float, float]
 
@@ -55,7 +55,7 @@ class MappedRows(ABC):
         return len(self.shape)
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """N, the number of rows."""
         return self.shape[0]
 
     def __getitem__(self, rows: Values) -> NDArray:
@@ -68,7 +68,7 @@ class MappedRows(ABC):
     def made(
         self, function: Callable[[NDArray, Index], NDArray], dtype: Values, bounds: Range
     ) -> "MappedRows":
-        """Rows made of these as often as they are read: function(rows, their numbers), (n, D)."""
+        """function(rows, their numbers), (n, D), computed from these whenever they are read."""
         return MadeRows(self, function, np.dtype(dtype), bounds)
 
     def _numbers(self, rows: Values) -> Index:
@@ -143,7 +143,7 @@ class FileRows(MappedRows):
     def _rows_of(self, k: int) -> NDArray:
         """The mapped array of a file; ``DataError`` if the file has changed."""
         file = self.files[k]
-        if state_of(file.path) != self._found[k]:  # a mapping of a shorter file would end us
+        if state_of(file.path) != self._found[k]:  # reading a mapping of a shorter file is a fault
             raise DataError(
                 f"{file.path}: has changed since it was opened; train on a file that stays as it is"
             )
@@ -154,20 +154,20 @@ class FileRows(MappedRows):
             content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         rows = np.frombuffer(content, file.dtype, offset=file.offset).reshape(file.shape)
         self._mapped[k] = content, rows
-        if len(self._mapped) > MOST_MAPPED:
+        if len(self._mapped) > MAX_MAPPED_FILES:
             self._mapped.popitem(last=False)
         return rows
 
     def _survey(self) -> Iterator[NDArray]:
-        """All values in blocks, looked at for what a damaged file could hold."""
+        """All values in blocks; ``DataError`` for bytes that only a damaged file can hold."""
         for start, block in blocks(self):
             if self.dtype.kind == "b":
                 wrong = np.flatnonzero(block.view(np.uint8).reshape(len(block), -1).max(axis=1) > 1)
                 if wrong.size:
                     k = int(np.searchsorted(self.starts, start + wrong[0], side="right")) - 1
                     raise DataError(
-                        f"{self.files[k].path}: holds bytes other than 0 and 1 where only these "
-                        "can be (bool); it is damaged. Write the file again."
+                        f"{self.files[k].path}: holds bytes other than 0 and 1 in an array of "
+                        "bool; it is damaged. Write the file again."
                     )
             yield block
 
@@ -203,7 +203,7 @@ class ChosenRows(MappedRows):
 
 
 class MadeRows(MappedRows):
-    """Rows (N, D) that a function makes of another source's, and of the numbers of these."""
+    """Rows (N, D) that a function computes from another source's rows and their numbers."""
 
     def __init__(
         self,
@@ -246,9 +246,9 @@ def chosen(images: Images, rows: Values) -> Images:
 
 
 def read_file(path: Path) -> NpyFile:
-    """What a .npy file says of its array, whose rows can then be read one by one.
+    """Where a .npy file has its array, so that rows can be read one by one.
 
-    ``DataError`` if it is damaged, empty, holds anything but numbers, or has them by columns.
+    ``DataError`` if it is damaged, empty, holds anything but numbers, or holds them by columns.
     """
     with open_binary(path) as stream:
         size = stream.seek(0, 2)
@@ -272,7 +272,7 @@ def require_alike(files: Sequence[NpyFile]) -> None:
         if file.shape[1:] != first.shape[1:]:
             raise DataError(
                 f"{file.path}: holds images of shape {file.shape[1:]}, but those of "
-                f"{first.path.name} have {first.shape[1:]}; all files of a data set hold alike ones"
+                f"{first.path.name} have {first.shape[1:]}; all files of a data set must agree"
             )
         if file.dtype != first.dtype:
             raise DataError(
@@ -282,7 +282,7 @@ def require_alike(files: Sequence[NpyFile]) -> None:
 
 
 def state_of(path: Path) -> tuple[int, int]:
-    """Size and time of the last change of a file; ``DataError`` where it is no more."""
+    """Size and time of the last change of a file; ``DataError`` if it no longer exists."""
     try:
         found = os.stat(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How a user's own data are read where the data themselves leave it open, and the test part."""
+"""Settings for reading data of one's own, and the choice of their test part."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The inverse autoregressive flow: each unit is moved as the units before it say.
+"""The inverse autoregressive flow: each unit is scaled and shifted by functions of those before it.
 
 Kingma et al. 2016, with the masks of Germain et al. 2015 (MADE).
 """
@@ -18,7 +18,7 @@ from scratchvae.layers.initializers import Initializer
 from scratchvae.layers.sequential import BoundLayer
 from scratchvae.memory import FlatBuffer, Shape, Views, Workspace
 
-KEEP = 2.0  # of the input of the sigmoid: at the start σ = 0.88, and a map nearly keeps z
+KEEP = 2.0  # added to the sigmoid's input: at the start σ = 0.88, so that a map nearly keeps z
 
 
 class InverseAutoregressive(AmortizedFlow):
@@ -52,8 +52,8 @@ class InverseAutoregressive(AmortizedFlow):
                 f"another, not {latent}: raise latent_dim, or choose planar"
             )
 
-    def numbers(self, latent: int) -> int:
-        """The biases of the hidden layer."""
+    def inputs_per_map(self, latent: int) -> int:
+        """H: the biases of the hidden layer."""
         return self.hidden
 
     def layers(self, latent: int, step: int) -> tuple["MaskedDense", "MaskedDense"]:
@@ -87,10 +87,10 @@ class InverseAutoregressive(AmortizedFlow):
 
 
 class MaskedDense(Layer):
-    """y = x (W ∘ M) + b, where an output depends on those inputs alone that come before it.
+    """y = x (W ∘ M) + b, where an output depends only on the inputs before it in an order.
 
-    ``inputs_at`` and ``outputs_at``: the place of each in the order; with ``or_equal`` an output
-    depends on the inputs at its own place, too. Parameters: W (I, O) and, with ``bias``, b (O,).
+    ``inputs_at`` and ``outputs_at``: the place of each in that order; with ``or_equal`` an output
+    also depends on the inputs at its own place. Parameters: W (I, O) and, with ``bias``, b (O,).
     """
 
     scratch_like = "x"
@@ -117,8 +117,8 @@ class MaskedDense(Layer):
     def __repr__(self) -> str:
         return f"MaskedDense({len(self.outputs_at)})"
 
-    def seen(self) -> list[list[float]]:
-        """The mask: 1 where an output may see an input, else 0."""
+    def mask_values(self) -> list[list[float]]:
+        """The mask (I, O): 1 where an output depends on an input, else 0."""
         less = 0 if self.or_equal else 1
         return [[float(o - i >= less) for o in self.outputs_at] for i in self.inputs_at]
 
@@ -126,13 +126,13 @@ class MaskedDense(Layer):
         other, size = copy.copy(self), (len(self.inputs_at), len(self.outputs_at))
         places = f"{self.inputs_at} {self.outputs_at} {self.or_equal}"
         other.mask = workspace.private(f"mask {places}", *size)
-        workspace.bk.load(self.seen(), other.mask)
+        workspace.bk.load(self.mask_values(), other.mask)
         other.masked = workspace.private("masked weights", *size)
         return other
 
     def weights(self, bk: Backend, p: Views) -> Array:
         """W ∘ M  (E212)."""
-        mask = bk.array(self.seen()) if self.mask is None else self.mask
+        mask = bk.array(self.mask_values()) if self.mask is None else self.mask
         masked = bk.empty(mask.shape) if self.masked is None else self.masked
         bk.xp.multiply(p.W, mask, out=masked)
         return masked
@@ -151,7 +151,7 @@ class MaskedDense(Layer):
 
     def grad_params(self, bk: Backend, x: Array, dy: Array, g: Views, rows: slice = WHOLE) -> None:
         """dW = (xᵀ dy) ∘ M, db = Σ_rows dy; only ``rows`` of dW, and db with the last  (E213)."""
-        mask = bk.array(self.seen()) if self.mask is None else self.mask
+        mask = bk.array(self.mask_values()) if self.mask is None else self.mask
         dW = g.W[rows]
         bk.gemm(x.T[rows], dy, dW)
         dW *= mask[rows]
@@ -310,5 +310,5 @@ class BoundAutoregressive(BoundFlow):
             bk.xp.sum(each.dby_image, axis=1, out=self.dbiases[:, step])
 
     def send_back(self, s: BoundLayer, dx: Array) -> None:
-        """Write dx, the gradient with respect to what a layer was given."""
+        """Write dx, the gradient with respect to a layer's input."""
         s.layer.grad_input(self.bk, s.p, s.x, s.y, s.dy, dx, None)

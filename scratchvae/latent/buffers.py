@@ -12,10 +12,10 @@ class LatentBuffers:
     objective (B,) in nats. If gradients are computed, also dz (B, K, Z) and dhead (B, 2Z). All
     have the float type of the backend. ``work`` holds the buffers that an estimator asked for.
 
-    With a flow, z0 = μ + σ ε is another buffer than z, to which the flow carries it; log_det
-    (B, K) is what its maps together do to volumes, and ``flow_inputs`` (B, M) are the columns of
-    the encoder's ``output`` beyond the first 2Z, ``dflow_inputs`` their gradient. Without one, z0
-    is z, and log_det None.
+    With a flow, z0 = μ + σ ε has a buffer of its own, and the flow maps it to z; log_det (B, K) is
+    Σ log |det ∂f/∂z| over its maps; ``flow_inputs`` (B, M) are the columns of the encoder's
+    ``output`` beyond the first 2Z, and ``dflow_inputs`` their gradient. Without one, z0 is z, and
+    log_det None.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LatentBuffers:
 
 
 class BoundFlow:
-    """What carries ``latent.z0`` to ``latent.z``. This one does nothing: z0 is z."""
+    """The map from ``latent.z0`` to ``latent.z``; here the identity: both are one buffer."""
 
     layers: tuple[BoundLayer, ...] = ()  # those with parameters, the same for all images
 
@@ -85,5 +85,5 @@ class BoundFlow:
     def grad_inputs(self, weight: Weight) -> None:
         """Turn dz, the gradient with respect to z, into that with respect to z0, in place.
 
-        And write dflow_inputs. ``weight``, a number or (B, K, 1): of each sample's −log_det.
+        Writes dflow_inputs, too. ``weight``, a number or (B, K, 1): that of −log_det.
         """

@@ -1,8 +1,8 @@
 """Normalizing flows: q(z|x) beyond a Gaussian, by a change of variables from z_0 to z.
 
 z_0 = μ + σ ε is carried by L maps to z, and log q(z) = log q(z_0) − Σ log |det ∂f/∂z| of the maps
-(E203). The numbers that make a map, and differ from image to image, are further outputs of the
-encoder: Rezende and Mohamed 2015. A flow holds sizes and nothing else; bound, it has its buffers.
+(E203). The quantities that define a map are further outputs of the encoder, so every image has maps
+of its own: Rezende and Mohamed 2015. A flow holds sizes alone; once bound, it has buffers, too.
 """
 
 import math
@@ -24,7 +24,7 @@ class FlowSettings(NamedTuple):
 
 
 class Flow:
-    """What carries z_0 to z. This one does nothing: q(z|x) is the Gaussian of the encoder's head.
+    """The map from z_0 to z; here the identity: q(z|x) is the Gaussian of the encoder's head.
 
     A flow of your own is a subclass with ``inputs`` and ``bind``.
     """
@@ -46,7 +46,7 @@ class Flow:
         """``ConfigError`` unless the flow is one of ``latent`` units."""
 
     def inputs(self, latent: int) -> int:
-        """The numbers per image that it takes from the encoder beside [μ | log σ²]."""
+        """How many outputs of the encoder it takes per image, beside [μ | log σ²]."""
         return 0
 
     def parameters(self, latent: int) -> Iterator[Parameter]:
@@ -69,7 +69,7 @@ class Flow:
 
 
 class AmortizedFlow(Flow):
-    """A flow of ``length`` maps, each made of ``numbers(Z)`` outputs of the encoder."""
+    """A flow of ``length`` maps, each made of ``inputs_per_map(Z)`` outputs of the encoder."""
 
     default_length = 10
     settings: tuple[str, ...] = ("length",)
@@ -85,20 +85,20 @@ class AmortizedFlow(Flow):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.length})"
 
-    def numbers(self, latent: int) -> int:
-        """The encoder's outputs that make one map."""
+    def inputs_per_map(self, latent: int) -> int:
+        """How many outputs of the encoder make one map of ``latent`` units."""
         raise NotImplementedError
 
     def inputs(self, latent: int) -> int:
-        return self.length * self.numbers(latent)
+        return self.length * self.inputs_per_map(latent)
 
 
 class BoundMaps(BoundFlow):
     """Maps one after the other, on buffers for all L of them at once.
 
-    ``maps`` (B, L, M) holds the encoder's M numbers of each map and ``dmaps`` their gradient. In
-    float64 or float32 as the backend says: z before each map, ``inner`` (B, K, L, Z), of which the
-    first is z0, and the gradient with respect to z after each map, ``dafter``, like it.
+    ``maps`` (B, L, M): the encoder's M outputs for each map, with the gradient ``dmaps``. ``inner``
+    (B, K, L, Z): z before each map, of which the first is z0. ``dafter`` (B, K, L, Z): the gradient
+    with respect to z after each map. All have the float type of the backend.
     """
 
     def __init__(self, workspace: Workspace, latent: LatentBuffers, length: int) -> None:
@@ -137,18 +137,18 @@ TINY = 1e-30  # keeps a quotient finite whose numerator vanishes with its denomi
 
 
 class Planar(AmortizedFlow):
-    """z ← z + û tanh(wᵀz + b): steps along û, by a distance from a plane.
+    """z ← z + û tanh(wᵀz + b): a step along û that depends on the distance from a plane.
 
     The encoder gives [L u | w | b] for each map. û is u moved along w so that wᵀû > −1: only then
-    has the map an inverse. Where u is zero the map is the identity. L, the number of maps, is
-    there because they all learn at once: a change of what the encoder says moves z no further with
-    many maps than with one.
+    has the map an inverse. Where u is zero the map is the identity. The factor L, the number of
+    maps, is there because a training step changes all of them: a change of the encoder's outputs
+    moves z no further with many maps than with one.
     """
 
     name = "planar"
 
-    def numbers(self, latent: int) -> int:
-        """L u and w (Z) and b."""
+    def inputs_per_map(self, latent: int) -> int:
+        """2Z + 1: L u and w (Z) and b."""
         return 2 * latent + 1
 
     def bind(
@@ -164,8 +164,8 @@ class Planar(AmortizedFlow):
 class BoundPlanar(BoundMaps):
     """Planar maps on their buffers; see :class:`Planar`.
 
-    Of each map and image, (B, L): dot = wᵀu, square = ‖w‖², q = 1 + wᵀû and
-    shift = (wᵀû − wᵀu) / ‖w‖². Of each map and sample, (B, K, L): t = tanh(wᵀz + b), slope = tanh′
+    For each map and image, (B, L): dot = wᵀu, square = ‖w‖², q = 1 + wᵀû and
+    shift = (wᵀû − wᵀu) / ‖w‖². For each map and sample, (B, K, L): t = tanh(wᵀz + b), slope = tanh′
     and det, the determinant.
     """
 
@@ -328,8 +328,8 @@ class Radial(AmortizedFlow):
 
     name = "radial"
 
-    def numbers(self, latent: int) -> int:
-        """c (Z), α̃ and β̃."""
+    def inputs_per_map(self, latent: int) -> int:
+        """Z + 2: c (Z), α̃ and β̃."""
         return latent + 2
 
     def bind(
@@ -345,8 +345,8 @@ class Radial(AmortizedFlow):
 class BoundRadial(BoundMaps):
     """Radial maps on their buffers; see :class:`Radial`.
 
-    Of each map and image, (B, L): alpha, total = α + β and beta. Of each map and sample, (B, K, L):
-    r = ‖z − c‖, h, and outer = r² + 2 α r + α (α + β); offset = z − c is (B, K, L, Z).
+    For each map and image, (B, L): alpha, total = α + β and beta. For each map and sample,
+    (B, K, L): r = ‖z − c‖, h, and outer = r² + 2 α r + α (α + β); offset = z − c is (B, K, L, Z).
     """
 
     def __init__(self, workspace: Workspace, latent: LatentBuffers, length: int) -> None:

@@ -1,4 +1,4 @@
-"""What is given with an image and not modelled: nothing, its label, or some of its quadrants."""
+"""The condition of a model, which is given and not modelled: none, a label, or some quadrants."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ FORMS = "label, some-labels, label:CLASSES, quadrants:N with N from 1 to 3, or e
 
 
 class Condition:
-    """Which numbers of the row that a model takes are modelled, and which are given; here none.
+    """Which numbers of a model's input row are modelled, and which are given; here none are given.
 
     A row holds all that is known about an image: its pixels and, if a condition adds some, columns
-    of its own. The condition c of a row is ``given`` numbers of them, x the other ``modelled``.
+    of its own. ``given`` of these numbers are the condition c, the other ``modelled`` ones are x.
     """
 
     text = ""  # as settings write it
@@ -42,7 +42,7 @@ class Condition:
         return row
 
     def require_data(self, image_shape: Shape | None, labels: Sequence[HostArray | None]) -> None:
-        """``DataError`` for images of another shape, or labels, than the condition is about.
+        """``DataError`` unless the condition fits images of this shape with these labels.
 
         ``labels``: those of each part of the data.
         """
@@ -50,8 +50,8 @@ class Condition:
     def rows(self, images: HostArray, labels: HostArray | None = None, one: int = 1) -> HostArray:
         """The rows (N, row) of images (N, D) and their labels (N,).
 
-        ``one``: the number that stands for 1 in the images' dtype, which is ``max_level`` for
-        levels. Raises ``DataError`` for a label that is missing or unknown to the condition.
+        ``one``: what stands for 1 in the images' dtype, which is ``max_level`` for levels. Raises
+        ``DataError`` for a label that is missing or unknown to the condition.
         """
         return images
 
@@ -91,7 +91,9 @@ class Label(Condition):
 
     def __init__(self, classes: int) -> None:
         if not isinstance(classes, int) or classes < 1:
-            raise ConfigError(f"a label is one of at least 1 class, not of {classes!r}")
+            raise ConfigError(
+                f"classes is {classes!r}, but it must be a whole number of at least 1"
+            )
         self.classes, self.text = classes, f"label:{classes}"
 
     def __repr__(self) -> str:
@@ -213,7 +215,7 @@ class Quadrants(Condition):
         return [(lower, left), (upper, left), (upper, right), (lower, right)]
 
     def columns(self, blocks: Sequence[tuple[slice, slice]]) -> list[int]:
-        """The indices of the numbers of these blocks in a flattened image."""
+        """Where the numbers of these blocks are in a flattened image."""
         width = math.prod(self.image_shape[1:])
         return [
             width * i + j
@@ -296,7 +298,9 @@ def parse_condition(text: object, image_shape: Sequence[int] | None = None) -> C
         return Condition()
     if kind in (Label.kind, SomeLabels.kind) and len(rest) == len(numbers) <= 1:
         if not numbers:
-            raise ConfigError(f"the condition {kind!r} does not say how many there are: {kind}:10")
+            raise ConfigError(
+                f"the condition {kind!r} does not say how many labels there are: write {kind}:10"
+            )
         return Label(*numbers) if kind == Label.kind else SomeLabels(*numbers)
     if kind == Quadrants.kind and len(rest) == len(numbers) and len(numbers) in (1, 3, 4):
         shape = numbers[1:] or image_shape
@@ -307,7 +311,7 @@ def parse_condition(text: object, image_shape: Sequence[int] | None = None) -> C
 
 
 def is_condition(text: object) -> bool:
-    """Whether settings may write this, whatever the data have to add."""
+    """Whether settings may say this, with what the data add (an image shape)."""
     try:
         parse_condition(text, (2, 2))
     except ConfigError:
@@ -316,7 +320,7 @@ def is_condition(text: object) -> bool:
 
 
 def _one_each(rows: HostArray, n: int) -> HostArray:
-    """One row for each of ``n``; a single one counts for all."""
+    """``n`` rows; a single one is repeated."""
     if len(rows) == 1:
         rows = repeated(rows, n)
     if len(rows) != n:

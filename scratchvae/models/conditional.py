@@ -29,12 +29,12 @@ class ConditionalVAE(VAE):
         What is given: ``Label(10)``, or ``Quadrants(1, (28, 28))``.
     prior : Sequential, optional
         Maps c to [μ_p | log σ_p²] of p(z|c) = N(μ_p, diag σ_p²). Unless given, p(z|c) = N(0, I).
-        The encoder says q relative to it (E221): q(z|x, c) = N(μ_p + σ_p μ, diag (σ_p σ)²).
+        The encoder's output is relative to it (E221): q(z|x, c) = N(μ_p + σ_p μ, diag (σ_p σ)²).
 
     Raises
     ------
     ConfigError, DataError
-        For sizes that do not fit each other, or an image that the condition is not about.
+        For sizes that do not fit each other, or images that do not fit the condition.
     """
 
     def __init__(
@@ -144,8 +144,7 @@ class BoundConditionalVAE(BoundVAE):
     def grad_z(self) -> None:
         """du = σ_p ⊙ dz, and to the prior's head dμ_p = Σ_k dz, dℓ_p = ½ σ_p ⊙ Σ_k dz ⊙ u  (E222).
 
-        The last two are E13 once more, with u for ε. Without a prior network du = dz. Nothing is
-        learned through c.
+        The last two are E13 with u for ε. Without a prior network du = dz. c needs no gradient.
         """
         bk, dz = self.bk, self.dz
         self.decoder.grad_inputs()

@@ -1,7 +1,7 @@
-"""M2 of Kingma et al. 2014: a VAE given the label, where the label of most images is not known.
+"""M2 of Kingma et al. 2014: a VAE given the label, where most images have no label.
 
-The conditional model does all that concerns pixels and z. Beside it stands a classifier q(y|x),
-and the label of an image that has none is summed out: every image has a row for each label.
+The conditional model computes all that concerns pixels and z, beside a classifier q(y|x). A missing
+label is summed out, so that every image has a row for each label.
 """
 
 import math
@@ -50,13 +50,14 @@ class M2(GivenLabel):
     classifier : Sequential
         Maps an image to ``classes`` logits of q(y|x).
     classes : int
+        C, the number of labels.
     classifier_weight : float
-        α, the weight of −log q(y|x) of an image whose label is known.
+        α, the weight of −log q(y|x) for an image whose label is known.
 
-    A row of it is an image with its label, or with zeros where that is not known, as
-    ``condition.rows(images, labels)`` makes it from labels of which some are −1. ``samples`` is
+    Its input rows are images, each with its one-hot label, or with zeros where that is missing:
+    ``condition.rows(images, labels)`` makes them, where −1 is a missing label. ``samples`` is
     ``classes``: every image has a sample of z for each label. A :class:`Model` of it encodes,
-    decodes and is evaluated as the conditional model ``evaluated`` in it.
+    decodes and is evaluated as its conditional model, ``evaluated``.
 
     Raises
     ------
@@ -76,12 +77,12 @@ class M2(GivenLabel):
         super().__init__(vae, pixels, classifier, classes, SomeLabels(classes))
         if type(vae.estimator) is not AnalyticKL or vae.samples != 1:
             raise ConfigError(
-                "where the label is summed out there is one sample of z for each label, and the "
-                f"KL is the analytic one, not {vae.samples} and {vae.estimator!r}"
+                "M2 takes one sample of z per label and the analytic KL, but vae has "
+                f"{vae.samples} samples and {vae.estimator!r}: leave out samples and estimator"
             )
         if not 0 <= classifier_weight < math.inf:
             raise ConfigError(
-                f"classifier_weight is {classifier_weight}, but it must be a number, not negative"
+                f"classifier_weight is {classifier_weight}, but it must be a number of at least 0"
             )
         self.samples, self.classifier_weight = classes, float(classifier_weight)
         self._given = GivenLabel(vae, pixels, classifier, classes, Label(classes))
@@ -118,10 +119,10 @@ class M2(GivenLabel):
 class BoundM2:
     """M2 on its buffers: write rows ``x`` and ``eps``, call a method, read ``objective``.
 
-    For B images of D pixels and C labels: x (B, D + C), eps (B, C, Z), log q(y|x) ``log_q`` (B, C)
-    and the ``weight`` (B, C) of each label, which is q(y|x), or 1 at the one that is known. The
-    conditional model ``given`` has B·C rows. In nats: kl (B, Z), averaged over the labels by these
-    weights, and objective (B,), E223 or E224 of each image.
+    For B images of D pixels and C labels: x (B, D + C), eps (B, C, Z), ``log_q`` = log q(y|x)
+    (B, C), and the ``weight`` of each label (B, C): q(y|x), or, for an image with a label, 1 at
+    that one. The conditional model ``given`` has B·C rows. In nats: kl (B, Z), averaged over the
+    labels with these weights, and objective (B,), E223 or E224 of each image.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class BoundM2:
     def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> None:
         """:meth:`loss_and_gradient` without the parameter gradients of the layers.
 
-        Each row of the conditional model counts as much as its label weighs.
+        Each row of the conditional model has the weight of its label.
         """
         bk, given, beta = self.bk, self.given, self._beta(beta)
         latent = given.latent
@@ -191,7 +192,7 @@ class BoundM2:
         return self.vae.beta if beta is None else beta
 
     def classify(self) -> None:
-        """log q(y|x), and the weight of each label: q(y|x), or 1 at the one that is known."""
+        """Compute log q(y|x), and the weight of each label: q(y|x), or 1 at a known one."""
         xp, known, largest = self.bk.xp, self.x[:, self.pixels :], self.row_tmp
         self.image[...] = self.x[:, : self.pixels]
         self.classifier.forward()

@@ -2,7 +2,7 @@
 
 The second layer is a flow. It carries (z_1, ε_2) of the encoder to z = (u_1, z_2), which has a
 standard normal prior: z_2 is reparameterized from z_1, and u_1 is z_1 measured in units of its own
-prior, which z_2 decides. So every estimator that knows flows knows two layers.
+prior, which depends on z_2. So every estimator that supports flows supports two layers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from scratchvae.models.vae import VAE, BoundVAE
 
 
 class FirstLayerHead(Layer):
-    """[μ | log σ²] of the first layer, (B, 2 Z_1), as a head of both: ε_2 is N(0, 1)."""
+    """[μ | log σ²] of z_1, (B, 2 Z_1), widened to that of (z_1, ε_2), where ε_2 is N(0, I)."""
 
     def __init__(self, second: int) -> None:
         self.second = second
@@ -50,7 +50,7 @@ class FirstLayerHead(Layer):
     def grad_input(
         self, bk: Backend, p: Views, x: Array, y: Array, dy: Array, dx: Array, tmp: Array
     ) -> None:
-        """The columns that were copied; the zeros learn nothing  (E232)."""
+        """The columns that were copied; the zeros are constants  (E232)."""
         first = dx.shape[1] // 2
         both = first + self.second
         dx[:, :first] = dy[:, :first]
@@ -83,8 +83,8 @@ class SecondLayer(Flow):
     ) -> "SecondLayer":
         """Dense layers of ``hidden`` sizes above a first layer of ``first`` units.
 
-        The way back has the sizes in reverse. Those by default are the paper's, with 100 units in
-        the first layer and 50 in the second. ``ConfigError`` for unknown names.
+        ``down`` has the sizes in reverse. The defaults are those of the paper, whose layers have
+        100 and 50 units. ``ConfigError`` for unknown names.
         """
         if init not in INITIALIZATIONS:
             raise ConfigError(f"initialization {init!r} is not one of {', '.join(INITIALIZATIONS)}")
@@ -113,7 +113,7 @@ class SecondLayer(Flow):
                 )
 
     def networks(self, latent: int) -> dict[str, tuple[Sequential, int]]:
-        """Its networks by name, each with the numbers per row that it reads."""
+        """Its networks by name, each with the number of its inputs per row."""
         return {"up": (self.up, latent - self.units), "down": (self.down, self.units)}
 
     def parameters(self, latent: int) -> Iterator[Parameter]:
@@ -138,8 +138,8 @@ class SecondLayer(Flow):
 class BoundSecondLayer(BoundFlow):
     """The second layer on its buffers, one row for each sample.
 
-    z_1 and ``code`` (B K, Z_1), z_2 (B K, Z_2). ``code`` is z_1 once more, found from z alone, as
-    the decoder needs it where z was drawn from the prior.
+    z1 and ``code`` (B K, Z_1), z2 (B K, Z_2). ``code`` is z_1 computed from z = (u_1, z_2) alone:
+    the decoder's input, also where z was drawn from the prior.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class BoundSecondLayer(BoundFlow):
         self.log_det *= 0.5
 
     def find_code(self) -> None:
-        """z_1 = μ_p(z_2) + σ_p(z_2) ⊙ u_1, wherever z came from  (E231)."""
+        """Compute ``code``: z_1 = μ_p(z_2) + σ_p(z_2) ⊙ u_1  (E231)."""
         Z1 = self.first
         self.z2[...] = self.z[:, Z1:]
         self.down.forward()
@@ -205,7 +205,7 @@ class BoundSecondLayer(BoundFlow):
         )
 
     def grad_code(self) -> None:
-        """From the decoder's gradient: du_1, and what the head of p(z_1|z_2) receives  (E232)."""
+        """From the decoder's gradient: du_1, and its part in that of p(z_1|z_2)'s head  (E232)."""
         Z1, dcode = self.first, self.dcode[:, None]
         u1 = self.z[:, None, :Z1]
         self.bk.compute(
@@ -222,7 +222,7 @@ class BoundSecondLayer(BoundFlow):
         return self.half
 
     def grad_inputs(self, weight: Weight) -> None:
-        """From d(u_1, z_2) to dz_1, by way of both networks  (E232). Nothing is asked of ε_2."""
+        """From d(u_1, z_2) to dz_1, through both networks  (E232). That of ε_2 is not needed."""
         bk, xp, Z1, Z2 = self.bk, self.bk.xp, self.first, self.second
         half = self.half_of(weight)
         du1, dz2 = self.dz[:, :Z1], self.dz[:, Z1:]
@@ -250,11 +250,11 @@ class TwoLayerVAE(VAE):
     Parameters
     ----------
     vae : VAE
-        A model of one layer: its encoder is q(z_1|x), its decoder p(x|z_1). In place of its prior
-        of z_1 comes ``second``. Its estimator must know flows: by Monte Carlo, by which an analytic
-        KL is replaced, or importance-weighted.
+        A model of one layer: its encoder is q(z_1|x), its decoder p(x|z_1); ``second`` replaces its
+        prior of z_1. Its estimator must support flows: Monte Carlo, which replaces an analytic KL,
+        or an importance-weighted one.
     second : SecondLayer
-        The second layer. ``latent_dim`` is the units of both: z = (u_1, z_2).
+        The second layer. ``latent_dim`` is the number of units of both: z = (u_1, z_2).
 
     Raises
     ------

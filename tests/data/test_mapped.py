@@ -86,7 +86,7 @@ def test_rows_are_chosen_as_from_an_array(tmp_path):
 
 
 def test_more_files_than_a_process_may_open_are_mapped_in_turn(tmp_path, monkeypatch):
-    monkeypatch.setattr("scratchvae.data.mapped.MOST_MAPPED", 2)
+    monkeypatch.setattr("scratchvae.data.mapped.MAX_MAPPED_FILES", 2)
     folder = shards(tmp_path / "some", GREY, tuple(range(5, 50, 5)))
     rows = FileRows([read_file(path) for path in sorted(folder.iterdir())])
     np.testing.assert_array_equal(rows[np.arange(50)[::-1]], GREY[::-1])
