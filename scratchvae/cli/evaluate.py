@@ -81,7 +81,7 @@ def add_parser(commands: Commands) -> None:
                         help="with --nll: also without the latent units that are not "
                         "active")  # fmt: skip
     parser.add_argument("--diagnose", action="store_true",
-                        help="say what ails the model: idle units, a decoder that ignores z, the "
+                        help="diagnose the model: inactive units, a decoder that ignores z, the "
                         "encoder's and the decoder's share of what is lost, overfitting; and what "
                         "to try")  # fmt: skip
     parser.add_argument("--images", type=int, metavar="N",

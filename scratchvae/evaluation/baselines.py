@@ -1,4 +1,4 @@
-"""What a likelihood over grey levels has to beat, scored as probability of whole levels."""
+"""Baselines for likelihoods over grey levels, scored as probability of whole levels."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,8 +1,8 @@
-"""What ails a trained model, in numbers: idle units, a decoder that ignores z, gaps, overfitting.
+"""Diagnosis of a trained model: inactive units, a decoder that ignores z, gaps, overfitting.
 
-The gap between log p(x) and the encoder's bound has two parts (E252). One is closed by fitting
-q(z) to each image, and is the encoder's fault; the other remains, and is that of the family of q.
-The same on training images tells which of the two networks has learned them by heart.
+The gap between log p(x) and the encoder's bound has two parts (E252). Fitting q(z) to each image
+closes the one that is due to the encoder; the other is due to the family of q. The same parts on
+training images tell which of the two networks is overfitted.
 """
 
 import math
@@ -39,9 +39,9 @@ from scratchvae.types import Json, JsonView
 
 Float64 = NDArray[np.float64]
 
-MOST = 1_000  # images that the mutual information is estimated from: its time grows like N²
-RATE = 0.05  # of the fit's first steps; it falls to a hundredth, so that the noise dies out
-RECENT = 5  # epochs at least, or the last fifth of them, whose training loss has a trend
+MAX_CODES = 1_000  # images of the mutual information at most: its time grows like N²
+RATE = 0.05  # the learning rate of the fit's first steps; it falls to a hundredth
+RECENT = 5  # the fewest epochs of a trend, which is that of the last fifth of them
 
 
 @dataclass(frozen=True)
@@ -139,22 +139,22 @@ def diagnose(
     draw: int = 0,
     epochs: Sequence[JsonView] = (),
 ) -> Diagnosis:
-    """Measure what may ail a trained model  (E34, E250, E252), on training and on test images.
+    """Diagnose a trained model on training and on test images  (E34, E250, E252).
 
     Parameters
     ----------
     model : Model
-        Of a conditional one, x is what is modelled: log p(x|c), and q(z|x, c) relative to p(z|c).
+        For a conditional one, x is what is modelled: log p(x|c), and q(z|x, c) relative to p(z|c).
     train, test : Split
-        The images that the model was trained on, and others, as ``evaluate`` takes them. Those
-        without a label do not count where the label is the condition.
+        The images that the model was trained on, and others, as ``evaluate`` takes them. Where the
+        label is the condition, images without one are left out.
     settings : DiagnosisSettings
         How many images, steps and samples, and the seed of ``evaluate``.
     draw : int
         As in ``evaluate``.
     epochs : sequence of dict
         The lines of metrics.jsonl up to the model's epoch (``RunFolder.metrics``), which tell since
-        when a unit is inactive, and how the training loss moves.
+        when a unit is inactive, and the trend of the training loss.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def diagnose(
         require_images(split)
     train, test = (known_to(condition, split) for split in (train, test))
     if min(len(train), len(test)) < 2:
-        raise DataError("an error over images needs at least two of them, training and test")
+        raise DataError("a standard error needs at least two images, for training and test each")
     _require_gaussian(model.vae)
 
     def rows(split: Split) -> NDArray:
@@ -180,7 +180,7 @@ def diagnose(
     with model.bk.ignore_float_errors():
         seen = rows(choose(test, CHUNK, seed))
         q = model.encode(seen)
-        some = permutation(len(seen), Stream.named(seed, Purpose.SPLIT, "codes"))[:MOST]
+        some = permutation(len(seen), Stream.named(seed, Purpose.SPLIT, "codes"))[:MAX_CODES]
         some_q = Encoding(q.mu[some], q.logvar[some])
         of_test, of_train = (
             gaps_of(model, rows(choose(split, settings.images, seed)), settings)
@@ -220,7 +220,7 @@ def _require_gaussian(vae: VAE) -> None:
 
 
 def known_to(condition: Condition, split: Split) -> Split:
-    """The images that have what a model is conditional on: of labels, the known ones, once each."""
+    """The images whose condition is known: where it is the label, those with one, once each."""
     if condition.kind != Label.kind or split.labels is None or (split.labels >= 0).all():
         return split
     known = np.flatnonzero(split.labels >= 0)  # some of which stand there more than once
@@ -248,8 +248,8 @@ def kl_of(q: Encoding) -> Float64:
 def use_of_z(model: Model, x: NDArray, q: Encoding, seed: int) -> Estimate:
     """By how much log p(x|z) falls when z ~ q is that of another image  (E253).
 
-    Images x (N, D) and their q(z|x). The other image is the one half of all further on. 0 for one
-    image, and exactly 0 for a decoder that ignores z.
+    Images x (N, D) and their q(z|x). The other image is the one N/2 further on. 0 for one image,
+    and exactly 0 for a decoder that ignores z.
     """
     eps = normal((len(x), 1, q.mu.shape[1]), Stream.named(seed, Purpose.TEST_LATENT, "use of z"))
     z = reparameterized(np.hstack(q).astype(np.float64), eps)[:, 0].astype(model.bk.dtype)
@@ -348,9 +348,9 @@ def inactive_since(epochs: Sequence[JsonView], unit: int) -> int | None:
 
 
 def trend(losses: Sequence[float]) -> Estimate | None:
-    """The slope of the latest losses, with its standard error, by least squares.
+    """The slope of the latest losses per epoch, with its standard error, by least squares.
 
-    Of the last fifth, and at least ``RECENT``; None where there are fewer.
+    The latest are the last fifth, but at least ``RECENT``; None where there are fewer.
     """
     n = max(RECENT, len(losses) // 5)
     if len(losses) < n:

@@ -1,4 +1,4 @@
-"""Whether single units of a code tell single factors of the images apart: the information gap."""
+"""The mutual information gap: whether one unit of the code carries each factor of the images."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Disentanglement:
-    """What every unit says about every factor of the images, in nats, and the gap (E254)."""
+    """What every unit tells about every factor of the images, in nats, and the gap (E254)."""
 
     information: Float64  # (F, Z): I(z_j; v_k) of factor k and unit j
     entropy: Float64  # (F,): H(v_k), the most that I(z_j; v_k) can be
@@ -53,7 +53,7 @@ def measure_disentanglement(
             f"shape {factors.shape}"
         )
     if factors.shape[1] == 0:
-        raise DataError("there is no factor to measure a code by")
+        raise DataError("factors has no columns: at least one factor is needed")
     constant = np.flatnonzero((factors == factors[:1]).all(axis=0))
     if constant.size:
         raise DataError(

@@ -1,17 +1,17 @@
-"""What the numbers of a diagnosis say, in words, and what to try."""
+"""The findings of a diagnosis, in sentences, and what to try."""
 
 from typing import NamedTuple
 
 from scratchvae.evaluation.diagnosis import Diagnosis
 from scratchvae.evaluation.information import Estimate
 
-CERTAIN = 2.0  # standard errors from which on a number counts, and
-SHARE = 0.01  # the share of the bound's size that it must have to be worth a word
-RELIABLE_SAMPLES = 10.0  # effective ones, below which log p(x) may be far too low
+CERTAIN = 2.0  # standard errors by which a number must exceed zero
+SHARE = 0.01  # of the bound, which a number must exceed to be mentioned
+RELIABLE_SAMPLES = 10.0  # effective samples; with fewer, log p(x) may be far too low
 
 
 class Finding(NamedTuple):
-    """One thing to know about a model: what it is, the sentence, and what to try."""
+    """One thing that stands out in a model, in a sentence, with what to try."""
 
     kind: str  # "inactive units", for programs
     words: str
@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
 
 def interpret(d: Diagnosis) -> list[Finding]:
-    """What is worth a word in a diagnosis, the gravest first; a sound model has one finding."""
+    """What stands out in a diagnosis, the most serious first; a sound model has a finding, too."""
     found = [*_about_units(d), *_about_decoder_and_z(d), *_about_encoder(d), *_about_fit(d)]
     if not any(finding.advice for finding in found):
         found.insert(
@@ -34,7 +34,7 @@ def interpret(d: Diagnosis) -> list[Finding]:
 
 
 def _counts(e: Estimate, d: Diagnosis, share: float = SHARE) -> bool:
-    """Whether a number is above zero for certain, and large enough beside the bound to matter."""
+    """Whether a number is significantly above zero, and not small beside the bound."""
     return e.value > CERTAIN * e.error and e.value > share * abs(d.test.elbo.value)
 
 
@@ -70,8 +70,8 @@ def _since(epoch: int | None) -> str:
 
 
 def _less_pressure(d: Diagnosis) -> str:
-    """What lets z carry more, by the settings that the model has."""
-    ways = ["let the KL's weight grow from 0 (--kl-warmup, of some epochs' steps)"]
+    """Settings with which z carries more information, given those that the model has."""
+    ways = ["let the KL's weight grow from 0 (--kl-warmup, the steps of some epochs)"]
     ways.append("give each unit some nats that cost nothing (--free-bits 0.1)")
     if d.beta > 1:
         ways.append(f"a smaller beta than {d.beta:g}")

@@ -1,7 +1,7 @@
-"""What the KL is spent on: information about the image, correlation of the units, the rest.
+"""The mean KL in three parts: mutual information, total correlation, and the KL of each unit.
 
-Everything follows from q(z) = E_x q(z|x), the aggregate posterior. It is taken over all images
-that are given, not over a batch of them, so that only their number N limits the estimates.
+All follow from q(z) = E_x q(z|x), the aggregate posterior. It is the mean over all images that are
+given, not over a batch of them, so that only their number N limits the estimates.
 """
 
 import math
@@ -17,7 +17,7 @@ from scratchvae.evaluation.nll import reparameterized
 
 Float64 = NDArray[np.float64]
 
-TERMS = 2**20  # log densities in memory at a time; no number depends on it
+TERMS = 2**20  # log densities in memory at a time; no result depends on it
 TINY = np.finfo(np.float64).tiny
 LOG_2PI = math.log(2 * math.pi)
 
@@ -56,7 +56,7 @@ class Information:
     above log N; ``leave_one_out``, in which no image's own q(z|x) counts in q(z), is too high.
     """
 
-    mutual_information: Estimate  # I(x; z), of the image and the code
+    mutual_information: Estimate  # I(x; z) of image and code
     total_correlation: Estimate  # KL(q(z) ‖ Π_j q(z_j))
     dimensionwise_kl: Estimate  # Σ_j KL(q(z_j) ‖ p(z_j))
     kl: Estimate
@@ -114,7 +114,7 @@ def require_codes(mu: NDArray, logvar: NDArray, samples: int) -> tuple[Float64, 
 
 
 class _Sums:
-    """The log densities of every image's samples, summed, and what the jackknife needs of them."""
+    """The log densities of every image's samples, summed, and the sums that the jackknife needs."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -138,10 +138,10 @@ class _Sums:
 
         value, shares = log_mean_exp(joint)
         add(self.joint, value)
-        self.joint_change += absences(shares, own).sum(axis=0)
+        self.joint_change += change_without(shares, own).sum(axis=0)
         value, shares = log_mean_exp(by_unit)
         add(self.marginals, value.sum(axis=1))
-        self.marginals_change += absences(shares, own).sum(axis=(0, 2))
+        self.marginals_change += change_without(shares, own).sum(axis=(0, 2))
 
         joint[own] = -np.inf
         value, _ = log_mean_exp(joint)
@@ -186,8 +186,8 @@ def log_mean_exp(a: NDArray) -> tuple[Float64, Float64]:
     return (largest + np.log(total)).squeeze(1) - math.log(a.shape[1]), shares
 
 
-def absences(shares: Float64, own: tuple[NDArray, NDArray]) -> Float64:
-    """log(1 − share): by what log Σ_m changes when a term is left out; 0 for an image's own.
+def change_without(shares: Float64, own: tuple[NDArray, NDArray]) -> Float64:
+    """log(1 − share): how log Σ_m changes when a term is left out; 0 for an image's own term.
 
     What remains is at least the image's own share, also where 1 − share has lost its digits.
     """

@@ -611,7 +611,7 @@ def test_images_that_are_not_there_and_a_model_that_has_diverged_end_in_a_senten
     x = split(SLANTED.images(4))
     with pytest.raises(DataError, match="no images to evaluate"):
         diagnose(SLANTED.model(), x, x.take(slice(0)))
-    with pytest.raises(DataError, match="an error over images needs at least two of them"):
+    with pytest.raises(DataError, match="a standard error needs at least two images"):
         diagnose(SLANTED.model(), x.take(slice(1)), x)
     model = SLANTED.model()
     model.params["decoder.0.b"][:] = np.inf

@@ -9,7 +9,7 @@ from scipy import integrate, special, stats
 from scratchvae.backend.noise import Purpose, Stream, normal
 from scratchvae.errors import ConfigError, DataError
 from scratchvae.evaluation import decompose_kl
-from scratchvae.evaluation.information import absences, log_mean_exp, log_normal, mean_of
+from scratchvae.evaluation.information import change_without, log_mean_exp, log_normal, mean_of
 
 PARTS = ("mutual_information", "total_correlation", "dimensionwise_kl", "kl", "leave_one_out")
 
@@ -165,7 +165,7 @@ def test_the_log_density_of_a_normal_is_that_of_scipy():
 
 
 def test_where_one_other_image_has_the_whole_share_its_absence_is_finite():
-    found = absences(np.array([[1.0, 0.0]]), (np.arange(1), np.array([1])))
+    found = change_without(np.array([[1.0, 0.0]]), (np.arange(1), np.array([1])))
     np.testing.assert_allclose(found, [[math.log(np.finfo(np.float64).tiny), 0.0]], rtol=1e-15)
 
 
@@ -199,7 +199,7 @@ def test_e251_the_mean_of_exponentials_far_out_and_its_shares():
 def test_what_is_left_without_a_term_that_is_nearly_all_is_the_images_own():
     shares = np.array([[1e-20, 1.0]])
     own = (np.array([0]), np.array([0]))
-    np.testing.assert_allclose(absences(shares, own), [[0.0, math.log(1e-20)]], rtol=1e-14)
+    np.testing.assert_allclose(change_without(shares, own), [[0.0, math.log(1e-20)]], rtol=1e-14)
 
 
 def test_the_mean_of_values_with_its_standard_error():
