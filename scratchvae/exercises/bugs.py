@@ -1,7 +1,7 @@
 """Find the bug: small VAEs with one bug each, of kinds that public repositories really had.
 
-Each is reference.py with one line changed, so that it trains, and the loss says what it says of
-such a bug: often nothing. What it says was measured by bug_losses.py.
+Each is reference.py with one line changed, and still trains. What the loss shows of such a bug,
+often nothing, was measured by bug_losses.py.
 """
 
 import csv
@@ -184,19 +184,19 @@ def correct_code() -> str:
 
 
 def file_of(number: int) -> str:
-    """bug_01.py."""
+    """The name of a bug's file: bug_01.py."""
     return f"bug_{number:02}.py"
 
 
 @cache
 def losses() -> Mapping[str, Any]:
-    """What bug_losses.py measured."""
+    """The losses that bug_losses.py measured."""
     content: dict[str, Any] = json.loads(LOSSES.read_text(encoding="utf-8"))
     return content
 
 
-def said_of(first: float | None, last: float | None) -> str:
-    """Whether a loss falls, in words."""
+def trend_in_words(first: float | None, last: float | None) -> str:
+    """Whether a loss falls, rises or stays, in words."""
     if first is None or last is None:
         return "its loss becomes infinite or NaN"
     if abs(last - first) <= 1e-3 * first:
@@ -211,7 +211,7 @@ def bug_file(number: int) -> str:
     doc = f'''"""Find the bug, {number} of {len(BUGS)}.
 
 A VAE with its gradient by hand; one line is wrong. On {losses()["images"]} digits, in
-{losses()["epochs"]} epochs, {said_of(*measured)}.
+{losses()["epochs"]} epochs, {trend_in_words(*measured)}.
 (Without the bug it goes from {right[0]:.3g} to {right[1]:.3g}.)
 
 Write the line and the equation into {ANSWERS}. Labels, such as E12: docs/derivations.md.

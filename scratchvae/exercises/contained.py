@@ -21,7 +21,7 @@ from scratchvae.exercises.report import GradeReport, Outcome, Status
 
 SECONDS = 60  # for one exercise: the longest takes about five
 OUTPUT = 1_000_000  # bytes that a student's code may print
-SHOWN = 500  # of them, how many a report shows
+SHOWN = 500  # bytes of these that a report shows
 
 
 class Output(threading.Thread):

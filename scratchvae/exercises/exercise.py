@@ -1,4 +1,4 @@
-"""What an exercise is: its text, its code, and the file that a student gets."""
+"""An exercise: its text, its code, and the file that a student gets."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from scratchvae.exercises.source import Code, Given
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise. All that is known of it is declared here; the graders go by its name.
+    """One exercise, declared in one place; its grader is found by its name.
 
     ``text``: what is to be written and what for; ``hint``: shown when asked for; ``labels``: the
     equations, in docs/derivations.md; ``imports``: what the code needs; ``code``: what is to be

@@ -1,4 +1,4 @@
-"""What grading found: for people, and as the JSON that Gradescope takes."""
+"""The results of grading: for people, and as the JSON that Gradescope reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """What there is to say, in one sentence."""
+        """The outcome, in one sentence."""
         if self.broken:
             return self.broken
         wrong = [v for v in self.parts.values() if v not in (None, "right")]

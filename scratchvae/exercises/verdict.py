@@ -35,7 +35,7 @@ class NotWrittenError(Exception):
 
 
 def function_of(module: ModuleType, name: str, label: str) -> Any:
-    """What the student calls ``name``."""
+    """The student's function or class called ``name``."""
     found = getattr(module, name, None)
     if not callable(found):
         raise WrongAnswerError(f"there is no {name} in the file: keep the name of the stub", label)

@@ -198,7 +198,7 @@ def _checked_here(
 
 
 def _rules(watch: Watch | None) -> list[str]:
-    """What a plain complex step would have got wrong, and this one has not."""
+    """The operations that a plain complex step gets wrong, and this one does not."""
     if watch is None or not watch.met:
         return []
     return [f"{', '.join(watch.met)}: by the rules of real numbers, not of complex ones"]

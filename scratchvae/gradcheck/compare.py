@@ -1,4 +1,4 @@
-"""A gradient that is at hand against a method: argument by argument, element by element."""
+"""A given gradient against that of a method: argument by argument, element by element."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ RESOLVED = 0.05  # a limit of more than this part of an element has not checked 
 def compare(
     subject: Subject, gradient: Arrays, w: NDArray, plan: Plan, notes: Sequence[str] = ()
 ) -> Report:
-    """A gradient of ⟨w, f⟩ that is at hand against a method, argument by argument."""
+    """A given gradient of ⟨w, f⟩ against that of a method, argument by argument."""
     probe = Probe(subject, w, plan.method)
     tolerance, directions = plan.limit, plan.directions
     findings, partly = [], False

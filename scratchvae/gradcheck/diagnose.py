@@ -111,7 +111,7 @@ def _order(g: NDArray, reference: NDArray, precision: float) -> str | None:
 def _term(
     g: NDArray, reference: NDArray, near: Mapping[str, NDArray], precision: float
 ) -> str | None:
-    """A difference that is a multiple of something at hand."""
+    """A missing term that is a constant, or a multiple of one of the arrays ``near``."""
     missing = reference - g
     if g.size < 3 or np.ptp(missing) <= precision * norm(reference):
         value = float(np.mean(missing))

@@ -1,4 +1,4 @@
-"""Runs compared: what differs in their settings, what they are worth, and where that says nothing.
+"""A comparison of runs: their settings, their results, and whether the results are comparable.
 
 Every number comes from where it always does: the curves from the runs' metrics.jsonl, the others
 from `evaluation.evaluate`, as ``scratchvae evaluate`` prints them.
@@ -32,7 +32,7 @@ from scratchvae.storage.atomic import write_bytes
 from scratchvae.training import Prepared
 from scratchvae.types import Json
 
-MOST = 6  # runs that one figure can tell apart
+MAX_RUNS = 6  # runs that one figure can tell apart
 CURVES, UNITS, IMAGES = "Curves", "KL of the latent units", "Images"
 ABOUT = {
     "curves": About(
@@ -65,7 +65,7 @@ ABOUT = {
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run with its model, its data, and what it is worth on its test split."""
+    """A run with its model, its data, and its results on its test split."""
 
     run: RunFolder
     model: Model
@@ -116,7 +116,7 @@ class Comparison:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """Why the ELBO of these runs says nothing about which is better; a sentence each."""
+        """Reasons why the ELBO does not tell which of these runs is better; a sentence each."""
         found = []
         datasets = [run.prepared.dataset for run in self.runs]
         if len({d.fingerprint for d in datasets}) > 1:
@@ -193,8 +193,10 @@ def require_runs(paths: Sequence[Path]) -> None:
     """``ConfigError`` unless there are at least two runs, at most six, and none is named twice."""
     if len(paths) < 2:
         raise ConfigError("a comparison needs at least two runs: name another run folder")
-    if len(paths) > MOST:
-        raise ConfigError(f"at most {MOST} runs can be told apart in a figure, not {len(paths)}")
+    if len(paths) > MAX_RUNS:
+        raise ConfigError(
+            f"at most {MAX_RUNS} runs can be told apart in a figure, not {len(paths)}"
+        )
     places = [os.path.realpath(path) for path in paths]  # of a link to itself, too
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:

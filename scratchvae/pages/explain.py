@@ -7,8 +7,8 @@ import scratchvae
 from scratchvae.models import Model
 from scratchvae.pages.microscope import (
     examine,
+    small_specimen,
     source_of,
-    specimen_for_the_purpose,
     specimen_of_run,
 )
 from scratchvae.pages.network import require_plain
@@ -34,7 +34,7 @@ def write_explanation(
     require_new(path)
     require_plain(model.vae)
     specimens = (
-        specimen_for_the_purpose(),
+        small_specimen(),
         specimen_of_run(name, model, checkpoint, prepared, image),
     )
     shown: list[Json] = []

@@ -37,7 +37,7 @@ MEASURED = 500  # test images on which the error of rounded weights is measured
 
 @dataclass(frozen=True)
 class RoundingError:
-    """What float16 weights change on some test images, measured in Python."""
+    """The errors that float16 weights make on some test images, measured in Python."""
 
     weights: float  # the largest relative change of a weight array, ‖ŵ − w‖ / ‖w‖
     means: float  # the largest change of E[x|z] at z = μ, of any pixel
@@ -99,7 +99,7 @@ def write_explorer(
 
 
 def rounding_error(model: Model, weights: Json, prepared: Prepared) -> RoundingError:
-    """What the rounding of the weights changes."""
+    """The errors of rounded weights, on the first test images."""
     exact = model.params.to_host()
     rounded = {name: unpacked(packed_) for name, packed_ in weights.items()}
     bk = get_backend("cpu", str(model.bk.dtype))

@@ -83,5 +83,5 @@ def _picture(plane: NDArray, shape: tuple[int, ...], palette: NDArray) -> str:
     if levels.ndim == 2:
         image.putpalette(palette.tobytes())
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # the page is to be written in a moment
+    image.save(buffer, "PNG", compress_level=1)  # fast, not small
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -24,7 +24,7 @@ from scratchvae.latent import AnalyticKL
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE, BoundVAE, Model
 from scratchvae.optim import Adam, Optimizer
-from scratchvae.pages.network import describe_network, packed, vae_for_the_purpose, why_not_live
+from scratchvae.pages.network import describe_network, packed, small_vae, why_not_live
 from scratchvae.runs import Checkpoint
 from scratchvae.studies.equations import called, source_text
 from scratchvae.training import Prepared
@@ -33,9 +33,10 @@ from scratchvae.training.step import Weighting
 from scratchvae.types import Json
 
 LARGE = 4096  # an array of more numbers is shown as a picture, its gradient rounded to float16
-EVERY = 64  # of a parameter with more numbers, the complex step takes the largest gradients alone,
-WITHIN = 1024  # and of an array within the step with more than these
-SOME = 8
+SMALL = 64  # an array of at most as many numbers is written digit by digit
+# The complex step checks every element of a SMALL parameter, and of another array up to this size;
+# of larger ones it checks those with the largest gradients.
+CHECKED, LARGEST = 1024, 8
 PACKAGE = Path(scratchvae.__file__).parent
 TITLES = {
     "std": "The standard deviation σ",
@@ -50,7 +51,7 @@ BACK = ("dlogits", "dhead", "sample_weight")
 
 @dataclass(frozen=True)
 class Specimen:
-    """A step to be looked at: a model with its numbers, an image, its noise, and the optimizer.
+    """A step to show: a model with its parameters, an image, its noise, and the optimizer.
 
     x (1, D), eps (1, K, Z), parameters and moments in float64.
     """
@@ -68,9 +69,9 @@ class Specimen:
     image_shape: tuple[int, ...] | None = None
 
 
-def specimen_for_the_purpose() -> Specimen:
+def small_specimen() -> Specimen:
     """A 4-3-2 VAE with weights of one decimal, an image of four pixels, and Adam's first step."""
-    vae = vae_for_the_purpose()
+    vae = small_vae()
     weights = vae.initial_parameters(get_backend("cpu", "float64"), seed=3).to_host()
     params = {name: np.round(a, 1) + 0.0 for name, a in weights.items()}
     params["encoder.0.b"][:] = [0.1, -0.2, 0.0]
@@ -277,7 +278,7 @@ class _Wiring:
 
 
 def examine(specimen: Specimen) -> tuple[Json, dict[str, Any]]:
-    """All that a page shows of a step; and the code behind it, functions by name."""
+    """All that a page shows of a step, and the functions that compute it, by name."""
     seen = Microscope(specimen)
     model = Model(specimen.vae, seen.bk, params=seen._buffer(specimen.params))
     network = describe_network(model)
@@ -371,7 +372,7 @@ def _arrays(seen: Microscope) -> Iterator[tuple[str, Json]]:
     for key, a in seen.arrays.items():
         kind, _, name = key.partition(".")
         if a.size <= LARGE:
-            yield key, packed(a, "float64") if a.size > EVERY else listed(a)
+            yield key, packed(a, "float64") if a.size > SMALL else listed(a)
         elif key in params:
             exact = np.array_equal(a.astype(np.float32), a)
             yield key, packed(a, "float32" if exact else "float64")
@@ -403,11 +404,11 @@ def _checks(seen: Microscope, wiring: _Wiring) -> Iterator[tuple[str, Json]]:
     for gradient, key in wiring.of_gradients().items():
         if key == "z" and not through_decoder:
             continue  # the loss depends on z by its KL, too, which is added later
-        elements = _elements(seen.arrays[gradient], WITHIN)
+        elements = _elements(seen.arrays[gradient], CHECKED)
         yield gradient, _check(seen, gradient, elements, _Nudge(key).slopes(specimen, elements))
     for name in specimen.params:
         gradient = f"grad.{name}"
-        elements = _elements(seen.arrays[gradient], EVERY)
+        elements = _elements(seen.arrays[gradient], SMALL)
         slopes = slopes_of_parameter(specimen, name, elements)
         yield gradient, _check(seen, gradient, elements, slopes)
 
@@ -416,7 +417,7 @@ def _elements(g: NDArray, limit: int) -> NDArray[np.int64]:
     """All elements of a gradient; of one with more than ``limit``, the largest."""
     if g.size <= limit:
         return np.arange(g.size)
-    return np.sort(np.argsort(-np.abs(g.ravel()), kind="stable")[:SOME])
+    return np.sort(np.argsort(-np.abs(g.ravel()), kind="stable")[:LARGEST])
 
 
 def _check(seen: Microscope, key: str, elements: NDArray[np.int64], slopes: NDArray) -> Json:

@@ -149,6 +149,6 @@ def unpacked(content: JsonView) -> NDArray[np.float64]:
     return a.reshape(content["shape"]) * content.get("scale", 1.0)
 
 
-def vae_for_the_purpose() -> VAE:
+def small_vae() -> VAE:
     """A VAE small enough that every number of a step fits on a screen: 4 pixels, 3 and 2 units."""
     return VAE.mlp(4, hidden=(3,), latent_dim=2, activation="tanh")

@@ -34,7 +34,7 @@ from scratchvae.types import Values
 
 GAUSSIANS = ("gaussian", "gaussian-learned", "gaussian-per-pixel")
 BATCH = 50  # rows, where batch_size is "auto"
-FARTHEST = 1e140  # standard deviations: the square is a number still, and above LOWEST
+FARTHEST = 1e140  # standard deviations: the square is finite, and below −LOWEST
 FLOATS = (np.float64, np.float32)
 
 _turn = RLock()
@@ -203,8 +203,9 @@ class BaseVAE(BaseEstimator):
             seed=self.seed_,
             validation=held_out,
             patience=int(self.n_iter_no_change) if held_out else 0,
-            workers=1,  # a search runs its own processes, and bits depend on the number of workers
-            compiled=False,  # nor do they depend on whether numba is installed
+            # The last bits depend on both, and a search runs its own processes.
+            workers=1,
+            compiled=False,
         )
         with np.errstate(over="ignore"):  # the split refuses what float32 cannot hold
             split = Split(self._to_model(X).astype(np.float32), None, None)
@@ -237,7 +238,7 @@ class BaseVAE(BaseEstimator):
         return np.asarray(validate_data(self, X, dtype=FLOATS, reset=False))
 
     def _in_float64(self) -> Model:
-        """The model for results: rows then have the same ones, whatever stands beside them."""
+        """The model in float64: a row's results then do not depend on the rows beside it."""
         return self.model_.to(get_backend(self.model_.bk.name, "float64"))
 
     # ---- log p(x) ------------------------------------------------------------------------------

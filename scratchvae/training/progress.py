@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar in a terminal or notebook, lines elsewhere."""
+"""The progress of a training: a bar in a terminal or notebook, lines elsewhere."""
 
 import os
 import sys

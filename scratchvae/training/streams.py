@@ -1,4 +1,4 @@
-"""What a person reads: text that is safe to show, on streams that may go away."""
+"""Output for people: text that is safe to show, on streams that may go away."""
 
 import os
 import re

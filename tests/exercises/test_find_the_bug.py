@@ -15,7 +15,7 @@ from scratchvae.exercises.bugs import (
     file_of,
     line_of,
     losses,
-    said_of,
+    trend_in_words,
 )
 
 NUMBERS = range(1, len(BUGS) + 1)
@@ -64,14 +64,15 @@ def test_a_file_differs_in_one_line_from_the_right_code_and_does_not_say_in_whic
 def test_the_text_says_what_the_loss_was_measured_to_do(number) -> None:
     known = losses()["bugs"][number - 1]
     found = measure(BUGS[number - 1].text(correct_code()))
-    assert said_of(*known).split()[2] == said_of(*found).split()[2]  # falls, rises, stays
+    falls_rises_or_stays = [trend_in_words(*each).split()[2] for each in (known, found)]
+    assert falls_rises_or_stays[0] == falls_rises_or_stays[1]
     if known[1] is not None and known[1] < 1000:  # what explodes has no digits that repeat
         assert found == pytest.approx(known, rel=0.02)
-    assert said_of(*known) in bug_file(number)
+    assert trend_in_words(*known) in bug_file(number)
 
 
 def test_in_most_of_them_the_loss_still_falls_and_the_right_code_was_measured_alike() -> None:
-    said = [said_of(*each).split()[2] for each in losses()["bugs"]]
+    said = [trend_in_words(*each).split()[2] for each in losses()["bugs"]]
     assert said.count("falls") >= 15
     assert measure(correct_code()) == pytest.approx(losses()["right"], rel=0.02)
     assert (losses()["images"], losses()["epochs"]) == (IMAGES, EPOCHS)

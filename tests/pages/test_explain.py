@@ -13,7 +13,7 @@ from scratchvae.cli.main import main
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import Model
 from scratchvae.pages.explain import write_explanation
-from scratchvae.pages.microscope import Specimen, specimen_for_the_purpose, specimen_of_run
+from scratchvae.pages.microscope import Specimen, small_specimen, specimen_of_run
 
 ARRAYS = (
     "return Object.fromEntries(Object.entries(here().arrays).map(([k, a]) => [k, Array.from(a)]))"
@@ -56,7 +56,7 @@ def test_what_the_page_computes_for_other_noise_and_weights_is_what_python_compu
     opened: Browser, small: Run
 ):
     specimens = (
-        specimen_for_the_purpose(),
+        small_specimen(),
         specimen_of_run("run", small.model, small.checkpoint, small.prepared),
     )
     for i, specimen in enumerate(specimens):
@@ -159,7 +159,7 @@ def test_a_chosen_number_is_written_out(opened: Browser):
     opened.run("document.querySelectorAll('#step figure:last-of-type td')[1].focus()")
     opened.run("choose('encoder.0.y', 1)")
     text = opened.run("return document.querySelector('.written').textContent")
-    content = specimen_for_the_purpose()
+    content = small_specimen()
     y = float((content.x @ content.params["encoder.0.W"] + content.params["encoder.0.b"])[0, 1])
     assert text.startswith("encoder.0.y [2]   Σ x W + b = 1 · ")
     assert text.replace("−", "-").endswith(f" = {y:.4g}")

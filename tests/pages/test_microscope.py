@@ -13,14 +13,14 @@ from scratchvae.errors import ConfigError, RunError
 from scratchvae.layers import Dense
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.pages.explain import SCRIPTS, write_explanation
-from scratchvae.pages.microscope import examine, specimen_for_the_purpose, specimen_of_run
+from scratchvae.pages.microscope import examine, small_specimen, specimen_of_run
 from scratchvae.pages.single_file import equations_for
 from scratchvae.training.nonfinite.trace import StepTrace
 
 
 @pytest.fixture(scope="module")
 def made():
-    return examine(specimen_for_the_purpose())[0]
+    return examine(small_specimen())[0]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_complex_step_sees_a_wrong_gradient(monkeypatch):
         g.b *= 2
 
     monkeypatch.setattr(Dense, "grad_params", doubled)
-    checks = examine(specimen_for_the_purpose())[0]["checks"]
+    checks = examine(small_specimen())[0]["checks"]
     assert checks["grad.decoder.0.b"]["difference"] > 1e-3
     assert checks["grad.decoder.0.W"]["difference"] < 1e-13
 

@@ -90,7 +90,7 @@ def pairing_error(student: ModuleType) -> None:
         words = "a right pair has an error: are w and A v paired, and Aᵀ w and v?"
         raise WrongAnswerError(words, "E32")
     for factor in (1.1, 0.5, -1.0):
-        _look_at_size(student, v, y, w, back, factor)
+        _check_size(student, v, y, w, back, factor)
     if _error(student, 0 * v, 0 * y, 0 * w, 0 * back) != 0:
         raise WrongAnswerError("where all is zero the error must be 0", "E32")
     c = matrix + 1j * RNG.normal(size=(3, 2))
@@ -112,7 +112,7 @@ def _error(student: ModuleType, v: NDArray, y: NDArray, w: NDArray, back: NDArra
     return found
 
 
-def _look_at_size(
+def _check_size(
     student: ModuleType, v: NDArray, y: NDArray, w: NDArray, back: NDArray, factor: float
 ) -> None:
     """The error of a pair whose second map is ``factor`` times the adjoint."""

@@ -73,13 +73,13 @@ def train(student: ModuleType) -> None:
         )
     if not np.array_equal(given, images):
         raise WrongAnswerError("the images are changed, which belong to the caller", "E2")
-    _look_at_batches(log, images)
+    _check_batches(log, images)
     if all(np.array_equal(a, b) for a, b in zip(before, vae.arrays(), strict=True)):
         raise WrongAnswerError(
             "no parameter has changed: an update is missing, or one of copies", "E24"
         )
-    _look_at_steps(log, len(before))
-    _look_at_losses(log, losses)
+    _check_steps(log, len(before))
+    _check_losses(log, losses)
     if not losses[-1] < FALLS * losses[0]:
         raise WrongAnswerError(
             f"the loss went from {losses[0]:.4g} to {losses[-1]:.4g} nats per image, and a loop "
@@ -101,7 +101,7 @@ def _losses(yielded: Any) -> list[float]:
     return found
 
 
-def _look_at_batches(log: Log, images: NDArray) -> None:
+def _check_batches(log: Log, images: NDArray) -> None:
     """Every image once an epoch, in a new order, with noise of its own."""
     if not log.batches:
         return  # it has a gradient of its own, and is judged by its loss
@@ -140,7 +140,7 @@ def _look_at_batches(log: Log, images: NDArray) -> None:
         )
 
 
-def _look_at_steps(log: Log, arrays: int) -> None:
+def _check_steps(log: Log, arrays: int) -> None:
     """A step for every array and batch; t counts; the moments last."""
     if not log.steps or not log.batches:
         return
@@ -161,7 +161,7 @@ def _look_at_steps(log: Log, arrays: int) -> None:
         raise WrongAnswerError("Adam's averages m and v are made anew during the training", "E24")
 
 
-def _look_at_losses(log: Log, losses: list[float]) -> None:
+def _check_losses(log: Log, losses: list[float]) -> None:
     """Each is the mean over the images, not over the batches."""
     if not log.batches:
         return

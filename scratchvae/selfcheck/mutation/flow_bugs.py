@@ -1,7 +1,7 @@
 """Seven bugs of flows in public code, planted forward and backward, so that gradients agree.
 
 What finds them are facts about volumes and densities: a Jacobian by complex step, a map that must
-not fold space, and the divergence written out once more.
+not fold space, and the divergence written out again.
 """
 
 from functools import partial
@@ -185,7 +185,7 @@ def carried(numbers: NDArray, z0: NDArray) -> LatentBuffers:
 
 
 def numbers(maps: int) -> NDArray:
-    """Those of planar maps, whose u point against w, as where the constraint matters."""
+    """Outputs of an encoder for planar maps whose u points against w, where the constraint acts."""
     made = 1.5 * point((IMAGES, maps, 2 * UNITS + 1), 0, "planar numbers")
     made[:, :, :UNITS] -= 1.5 * made[:, :, UNITS:-1]
     return np.asarray(made)
@@ -213,7 +213,7 @@ def no_map_folds() -> float:
 
 
 def kl_with_a_flow() -> float:
-    """The sampled KL is log q(z_0) − log |det| − log p(z), written out once more."""
+    """The sampled KL is log q(z_0) − log |det| − log p(z), written out again."""
     latent = carried(numbers(MAPS), point((IMAGES, SAMPLES, UNITS), 0, "z0"))
     latent.head[...] = 0  # q(z_0) = N(0, I)
     estimators.sampled_kl(latent)
