@@ -5,8 +5,8 @@ from pathlib import Path
 
 from scratchvae.cli.common import add_output_arguments, print_result
 from scratchvae.cli.parser import Commands, add_command
-from scratchvae.training.nonfinite.diagnosis import diagnose
 from scratchvae.training.nonfinite.replay import load_replay
+from scratchvae.training.nonfinite.report import run_again
 
 
 def add_parser(commands: Commands) -> None:
@@ -31,6 +31,6 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it again, and say what was seen."""
-    diagnosis = diagnose(load_replay(args.file))
-    print_result(args.json, diagnosis.to_json(), diagnosis.text())
-    return 0 if diagnosis.first_nonfinite is not None else 1
+    report = run_again(load_replay(args.file))
+    print_result(args.json, report.to_json(), report.text())
+    return 0 if report.first_nonfinite is not None else 1

@@ -1,15 +1,13 @@
-"""What gradcheck was given, turned into a subject; whether the arrays beside it fit."""
+"""The argument of gradcheck turned into a subject; whether the arrays beside it fit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratchvae.errors import ConfigError
-from scratchvae.gradcheck.in_place import findings_in_place
-from scratchvae.gradcheck.report import Finding, UncheckableError
+from scratchvae.gradcheck.report import UncheckableError
 from scratchvae.gradcheck.subjects import (
-    BufferedSubject,
     FunctionSubject,
     Subject,
     layer_subject,
@@ -60,12 +58,6 @@ def as_subject(
     if not given:
         raise ConfigError("gradcheck of a function needs the arguments to check it at")
     return FunctionSubject(what, backward, given)
-
-
-def in_place_findings(subject: Subject, seed: int) -> Iterator[Finding]:
-    """What is wrong with a layer in place that declares itself so; nothing for other subjects."""
-    if isinstance(subject, BufferedSubject) and subject.in_place is not None:
-        yield from findings_in_place(subject, subject.in_place, subject.cotangent(seed))
 
 
 def require_arrays(what: object, arrays: Sequence[Values]) -> None:

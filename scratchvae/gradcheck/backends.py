@@ -19,7 +19,7 @@ from scratchvae.backend.cpu import NumpyBackend
 
 
 class PlainBackend(Backend):
-    """NumPy arrays under the base class's own verbs, and no faster form of any equation.
+    """NumPy arrays under the base class's own operations, and no faster form of any equation.
 
     Its memory starts as NaN, too.
     """
@@ -168,7 +168,7 @@ class Namespace:
 
 
 class MagnitudeBackend(Backend):
-    """Float64 on the plain verbs, with every array a :class:`Pair`."""
+    """Float64 on the plain operations, with every array a :class:`Pair`."""
 
     name = "magnitude"
 

@@ -69,7 +69,8 @@ def gradcheck(
     content where a gradient is wrong and ``UncheckableError`` where it could not be checked. The
     latter is raised in any case for arguments that make no sense.
     """
-    from scratchvae.gradcheck.as_subject import as_subject, in_place_findings
+    from scratchvae.gradcheck.as_subject import as_subject
+    from scratchvae.gradcheck.in_place import in_place_findings
 
     subject = as_subject(what, *arrays, backward=backward, parameters=parameters, seed=seed)
     report = check_subject(subject, method, directions, tolerance, seed)

@@ -7,20 +7,21 @@ from numpy.typing import NDArray
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.measure import gradient_error
 from scratchvae.gradcheck.report import Finding, Outcome
-from scratchvae.gradcheck.subjects import BufferedSubject
+from scratchvae.gradcheck.subjects import BufferedSubject, Subject
 from scratchvae.gradcheck.subjects.base import Arrays
 
 SAME = 1e-13  # the same operations on the same numbers, wherever they lie
 
 
-def findings_in_place(
-    apart: BufferedSubject, in_place: BufferedSubject, w: NDArray
-) -> Iterator[Finding]:
+def in_place_findings(apart: Subject, seed: int) -> Iterator[Finding]:
     """A finding for each gradient that working in place changes; none for a layer that may.
 
-    ``apart`` is the layer with x, y, dx and dy in buffers of their own; ``in_place`` the same
-    layer with y over x and dx over dy.
+    ``apart`` is the layer with x, y, dx and dy in buffers of their own; its ``in_place`` is the
+    same layer with y over x and dx over dy, if it declares that it may; other subjects have none.
     """
+    if not isinstance(apart, BufferedSubject) or apart.in_place is None:
+        return
+    in_place, w = apart.in_place, apart.cotangent(seed)
     if apart.args["x"].shape != apart.w_shape:
         said = "declared in place, but y has another shape than x: set inplace = False"
         yield Finding("x, in place", apart.args["x"].shape, float("inf"), SAME, Outcome.WRONG, said)

@@ -2,7 +2,7 @@
 
 from scratchvae.selfcheck.coverage import uncovered
 from scratchvae.selfcheck.entries import ENTRIES, Entry
-from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES, OptimizerEntry
+from scratchvae.selfcheck.optimizers import OPTIMIZER_ENTRIES, OptimizerEntry
 from scratchvae.selfcheck.run import Outcome, Results, Row, run_entry, run_registry
 
 __all__ = [

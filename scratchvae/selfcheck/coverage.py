@@ -13,7 +13,7 @@ from scratchvae.likelihoods import Likelihood
 from scratchvae.models import VAE
 from scratchvae.optim import OPTIMIZERS
 from scratchvae.selfcheck.entries import ENTRIES
-from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
+from scratchvae.selfcheck.optimizers import OPTIMIZER_ENTRIES
 from scratchvae.types import Function
 
 PARTS = ("layers", "latent", "likelihoods", "optim", "models")

@@ -9,11 +9,10 @@ from typing import TypeVar
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.methods import method_named
 from scratchvae.gradcheck.subjects import BufferedSubject
-from scratchvae.selfcheck import conduct, derived
-from scratchvae.selfcheck.case import Case, Measured, yes_or_no
+from scratchvae.selfcheck import checks
+from scratchvae.selfcheck.checks import Case, Measured, yes_or_no
 from scratchvae.selfcheck.entries import ENTRIES, ROWS, Entry
-from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES, OptimizerEntry
-from scratchvae.selfcheck.optimizers import optimizer_checks
+from scratchvae.selfcheck.optimizers import OPTIMIZER_ENTRIES, OptimizerEntry, optimizer_checks
 from scratchvae.types import Json
 
 Checked = TypeVar("Checked")  # a case, or an optimizer
@@ -22,21 +21,21 @@ THOROUGH_SEEDS = 8
 Check = Callable[[Case], Measured]
 
 ALWAYS: dict[str, Check] = {  # and what `checks_of` adds for entries that allow it
-    "gradient": derived.gradient,
-    "batch of one": derived.batch_of_one,
-    "differences": derived.differences,
-    "dot product": derived.dot_product,
-    "linear in the cotangent": derived.linear,
-    "zero cotangent": derived.zero_cotangent,
-    "repeatable": conduct.repeatable,
-    "no stale buffer": conduct.stale,
-    "inputs unchanged": conduct.inputs_unchanged,
-    "shapes and dtypes": conduct.shapes_and_dtypes,
-    "batch permutation": derived.permuted,
-    "float32 against float64": derived.single,
-    "plain verbs": derived.plain_verbs,
-    "strict device": conduct.strict_device,
-    "complex numbers": derived.complex_numbers,
+    "gradient": checks.gradient,
+    "batch of one": checks.batch_of_one,
+    "differences": checks.differences,
+    "dot product": checks.dot_product,
+    "linear in the cotangent": checks.linear,
+    "zero cotangent": checks.zero_cotangent,
+    "repeatable": checks.repeatable,
+    "no stale buffer": checks.stale,
+    "inputs unchanged": checks.inputs_unchanged,
+    "shapes and dtypes": checks.shapes_and_dtypes,
+    "batch permutation": checks.permuted,
+    "float32 against float64": checks.single,
+    "plain operations": checks.plain_operations,
+    "strict device": checks.strict_device,
+    "complex numbers": checks.complex_numbers,
 }
 
 
@@ -156,17 +155,17 @@ def checks_of(entry: Entry) -> dict[str, Check]:
     found = dict(ALWAYS)
     if subject.accepts_views:
         found |= {
-            "non-contiguous inputs": conduct.noncontiguous,
-            "read-only inputs": conduct.readonly,
+            "non-contiguous inputs": checks.noncontiguous,
+            "read-only inputs": checks.readonly,
         }
     if subject.value_again is not None:
-        found["value beside the gradient"] = derived.value_again
+        found["value beside the gradient"] = checks.value_again
     if subject.by_shares is not None:
-        found["by two workers"] = derived.shared
+        found["by two workers"] = checks.shared
     if entry.inplace is not None:
-        found["in place"] = derived.inplace
+        found["in place"] = checks.inplace
     if entry.saturated is not None:
-        found["saturated"] = derived.saturated
+        found["saturated"] = checks.saturated
     return found
 
 
@@ -180,8 +179,8 @@ def run_entry(entry: Entry, method: str = "complex", seeds: Sequence[int] = (0,)
 
 
 def _run_optimizer(entry: OptimizerEntry) -> Row:
-    checks = optimizer_checks(entry).items()
-    return Row(entry.name, tuple(_run_check(name, check, entry) for name, check in checks))
+    found = optimizer_checks(entry).items()
+    return Row(entry.name, tuple(_run_check(name, check, entry) for name, check in found))
 
 
 def _run_check(name: str, check: Callable[[Checked], Measured], case: Checked) -> Outcome:

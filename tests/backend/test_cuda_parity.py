@@ -1,4 +1,4 @@
-"""The GPU computes what the CPU computes: verbs, layers, and twenty steps of training.
+"""The GPU computes what the CPU computes: operations, layers, and twenty steps of training.
 
 The reference is always NumPy in float64. In float64 only the order of sums may differ; in float32
 errors are gated as those of every fast path are: 2e-6 of the norm.

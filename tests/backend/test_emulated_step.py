@@ -28,7 +28,7 @@ def test_the_cuda_backends_steps_are_those_of_numpy(case, monkeypatch, distance)
 
 
 def test_the_step_of_a_dense_vae_is_all_kernels(monkeypatch):
-    """The verbs that were written as kernels are the ones that a step launches."""
+    """The operations that were written as kernels are the ones that a step launches."""
     config, bk = settings("adam", binarize="dynamic"), EmulatedBackend()
     launched: list[str] = []
     launch = type(bk.kernels).launch

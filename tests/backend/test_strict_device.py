@@ -13,8 +13,8 @@ from scratchvae.layers import Layer
 from scratchvae.layers.activations import relu, relu_grad
 from scratchvae.likelihoods.bernoulli import bernoulli_nll_and_grad, bernoulli_nll_terms
 
-PLAIN_VERBS = ("gemm", "sum_rows", "gather", "uniform", "normal")
-PLAIN = {verb: getattr(Backend, verb) for verb in PLAIN_VERBS} | {"fused_forms": {}}
+PLAIN_OPERATIONS = ("gemm", "sum_rows", "gather", "uniform", "normal")
+PLAIN = {name: getattr(Backend, name) for name in PLAIN_OPERATIONS} | {"fused_forms": {}}
 PlainNumpyBackend = type("PlainNumpyBackend", (NumpyBackend,), PLAIN)
 PlainStrictBackend = type("PlainStrictBackend", (StrictBackend,), PLAIN)  # CuPy's, without CuPy
 

@@ -1,4 +1,4 @@
-"""Convolutions, reshapes and the verb beneath them on numbers that can be checked with a pencil."""
+"""Convolutions, reshapes and the operation beneath them on numbers that one can check by hand."""
 
 from types import SimpleNamespace
 

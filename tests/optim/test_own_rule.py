@@ -7,8 +7,7 @@ from scratchvae import TrainConfig, get_backend, load_dataset, train
 from scratchvae.errors import ConfigError
 from scratchvae.memory import FlatBuffer, Layout
 from scratchvae.optim import OPTIMIZERS, Adam, Optimizer
-from scratchvae.selfcheck.equations import OptimizerEntry, State
-from scratchvae.selfcheck.optimizers import optimizer_checks
+from scratchvae.selfcheck.optimizers import OptimizerEntry, State, optimizer_checks
 
 
 class Lion(Optimizer):

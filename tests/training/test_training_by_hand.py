@@ -19,7 +19,7 @@ from scratchvae.models import VAE
 from scratchvae.optim import Adam, Optimizer
 from scratchvae.runs import RunFolder
 from scratchvae.training import prepared as prepared_module
-from scratchvae.training.nonfinite.diagnosis import diagnose
+from scratchvae.training.nonfinite.report import run_again
 
 OWN = """
 from scratchvae.layers.activations import Elementwise
@@ -146,7 +146,7 @@ def test_a_step_of_an_own_optimizer_that_is_not_finite_is_traced_with_it():
     with pytest.raises(NonFiniteError) as caught:
         train(settings(), tiny(), optimizer=Small(1e39), backend=get_backend("cpu"))
     assert "first appeared in encoder.0.W after the update" in str(caught.value)
-    found = diagnose(caught.value.replay).first_nonfinite
+    found = run_again(caught.value.replay).first_nonfinite
     assert (found.name, found.place) == ("encoder.0.W after the update", "the update by Small")
 
 

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from scratchvae.gradcheck.subjects.estimator import estimator_subject
     from scratchvae.gradcheck.subjects.function import FunctionSubject
     from scratchvae.gradcheck.subjects.latent import kl_subject, reparameterize_subject
-    from scratchvae.gradcheck.subjects.layer import layer_subject
+    from scratchvae.gradcheck.subjects.layer import layer_subject, sequential_subject
     from scratchvae.gradcheck.subjects.likelihood import likelihood_subject
     from scratchvae.gradcheck.subjects.model import model_subject, normal_parameters
     from scratchvae.gradcheck.subjects.posterior import posterior_subject
-    from scratchvae.gradcheck.subjects.sequential import sequential_subject
 
 _HOME = {
     "Bound": "base",
@@ -32,7 +31,7 @@ _HOME = {
     "normal_parameters": "model",
     "posterior_subject": "posterior",
     "reparameterize_subject": "latent",
-    "sequential_subject": "sequential",
+    "sequential_subject": "layer",
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""A layer as a subject."""
+"""A layer as a subject, and a Sequential, bound to a workspace exactly as a model binds it."""
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -9,9 +9,9 @@ from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
 from scratchvae.gradcheck.points import point
 from scratchvae.gradcheck.subjects.buffered import BufferedSubject, Buffers, writes_only
-from scratchvae.layers import Layer
+from scratchvae.layers import Layer, Sequential
 from scratchvae.layers.base import WHOLE
-from scratchvae.memory import Views
+from scratchvae.memory import FlatBuffer, Layout, Views, Workspace
 
 
 def layer_subject(
@@ -105,3 +105,51 @@ def draw_parameters(
 def _row_sizes(before: tuple[int, ...], after: tuple[int, ...]) -> dict[str, int]:
     sizes = {"the inputs of a row": before[-1]} if before else {}
     return sizes | ({"the outputs of a row": after[-1]} if after else {})
+
+
+def sequential_subject(
+    layers: Sequential,
+    x: NDArray,
+    parameters: Mapping[str, NDArray] | None = None,
+    seed: int = 0,
+    name: str = "Sequential",
+) -> BufferedSubject:
+    """y = f(x; p) of all layers at x (B, …); parameters are named ``0.W``, ``0.b``, ``2.W``, …"""
+    row = tuple(x.shape[1:])
+    out = layers.infer_shape(row)
+    shapes = {p.name: p.shape for p in layers.parameters(row)}
+    values = draw_parameters(shapes, parameters, seed, name)
+
+    def setup(bk: Backend, buffers: Buffers) -> None:
+        layout = Layout({f"f.{n}": shape for n, shape in shapes.items()})
+        params, grads = FlatBuffer(bk, layout), FlatBuffer(bk, layout)
+        workspace = Workspace(bk, len(x))
+        bound = layers.bind(
+            workspace, "f", buffers["x"], workspace.buffer("dx", *x.shape[1:]), params, grads
+        )
+        buffers |= {n: params[f"f.{n}"] for n in shapes}
+        buffers |= {f"d{n}": grads[f"f.{n}"] for n in shapes}
+        buffers |= {"y": bound.y, "dx": bound.dx, "bound": bound, "workspace": workspace}
+
+    def forward(bk: Backend, buffers: Buffers) -> None:
+        buffers["bound"].forward()
+
+    def backward(bk: Backend, buffers: Buffers) -> None:
+        buffers["bound"].dy[...] = buffers["w"]
+        buffers["bound"].backward()
+
+    return BufferedSubject(
+        name=name,
+        args={"x": x, **values},
+        constants={},
+        w_shape=(len(x), *out),
+        y="y",
+        writes={},
+        gradients={"x": "dx", **{n: f"d{n}" for n in shapes}},
+        forward=forward,
+        backward=backward,
+        setup=setup,
+        batched=("x", "w"),
+        sizes={"the batch size": len(x)},
+        accepts_views=False,
+    )

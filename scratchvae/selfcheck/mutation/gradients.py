@@ -16,7 +16,6 @@ import numpy as np
 from scratchvae.backend import cpu_elementwise, cpu_updates
 from scratchvae.gradcheck.check import check_subject
 from scratchvae.selfcheck.entries import ROWS
-from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.equivalent import IN_GRADIENTS
 from scratchvae.selfcheck.mutation.flow_bugs import FLOW_BUGS
 from scratchvae.selfcheck.mutation.historical import HISTORICAL, Historical
@@ -24,7 +23,7 @@ from scratchvae.selfcheck.mutation.invisible import INVISIBLE, ORACLE_TOLERANCE
 from scratchvae.selfcheck.mutation.judges import BY_NAME, CHECKERS, EntrySuite, Training
 from scratchvae.selfcheck.mutation.mutants import Mutant, all_mutants
 from scratchvae.selfcheck.mutation.targets import TARGETS, Target
-from scratchvae.selfcheck.optimizers import optimizer_checks
+from scratchvae.selfcheck.optimizers import OPTIMIZER_ENTRIES, optimizer_checks
 from scratchvae.types import Json
 
 OTHERS = ("PyTorch", "JAX", "Chainer", "the loss falls")

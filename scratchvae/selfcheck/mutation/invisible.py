@@ -26,9 +26,8 @@ from scratchvae.latent.gaussian import monte_carlo_kl
 from scratchvae.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from scratchvae.memory import Views
 from scratchvae.optim import BoundOptimizer
-from scratchvae.selfcheck.equations import OPTIMIZER_ENTRIES
 from scratchvae.selfcheck.mutation.historical import Replacement, everywhere
-from scratchvae.selfcheck.optimizers import equation
+from scratchvae.selfcheck.optimizers import OPTIMIZER_ENTRIES, equation
 
 ORACLE_TOLERANCE = 1e-9
 

@@ -32,8 +32,7 @@ from scratchvae.gradcheck.subjects.base import Arrays
 from scratchvae.gradcheck.subjects.model import ModelSubject
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.optim import Adam
-from scratchvae.selfcheck.case import EXACT, Case, Measured
-from scratchvae.selfcheck.derived import complex_numbers
+from scratchvae.selfcheck.checks import EXACT, Case, Measured, complex_numbers
 from scratchvae.selfcheck.entries import ENTRIES, ROWS
 
 TOLERANCE = METHODS["complex"].tolerance

@@ -4,8 +4,7 @@ A step does not wait for the device, so the loop learns of a loss that is not fi
 steps later. No random number is stored, and the state that the epoch began with is kept: the same
 steps give the same numbers again, and this time every array is recorded
 (:mod:`scratchvae.training.nonfinite.trace`). The step in which the first one appears goes into a
-:class:`Replay`, which :func:`rerun` runs once more without the data set, in the same float type or
-in a wider one.
+:class:`Replay`, which :mod:`scratchvae.training.nonfinite.report` runs again without the data set.
 """
 
 from dataclasses import replace
@@ -13,14 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.config import TrainConfig
 from scratchvae.data import Split
 from scratchvae.errors import ConfigError, NonFiniteError
 from scratchvae.evaluation import as_seen_by_model
 from scratchvae.evaluation.elbo import CHUNK
-from scratchvae.memory import FlatBuffer, Workspace
+from scratchvae.memory import Workspace
 from scratchvae.models import VAE, Model
 from scratchvae.models.model import BLOCK
 from scratchvae.training.nonfinite.replay import EVALUATION, STEP, Replay
@@ -117,33 +115,6 @@ def locate_in_evaluation(
             if trace.first_nonfinite is not None:
                 return _error(trace.first_nonfinite.name, replay)
     return _error("the sum of the losses", replay)
-
-
-def rerun(replay: Replay, dtype: str) -> StepTrace:
-    """Run the step of a replay file on this machine's CPU in ``dtype``; returns its trace.
-
-    If the infinity arose in the update, the update is run too, from the recorded gradient.
-    """
-    bk, vae = get_backend("cpu", dtype), replay.vae()
-    params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
-    params.load(replay.params)
-    bound = vae.bind(Workspace(bk, len(replay.x)), params, grads)
-    bk.load(replay.x, bound.x)
-    bk.load(replay.eps, bound.eps)
-    trace = StepTrace(bk)
-    trace.inputs(bound, params)
-    if replay.kind == EVALUATION:
-        trace.loss(bound, replay.beta)
-        return trace
-    trace.gradient(bound, replay.weight, replay.beta)
-    if replay.gradient is not None:
-        rule = replay.optimizer or replay.settings().make_optimizer()
-        optimizer = rule.bind(bk, params, grads)
-        for name, moment in optimizer.state.items():
-            moment.load(replay.moments[name])
-        grads.load(replay.gradient)
-        trace.update(optimizer, params, grads, replay.step)
-    return trace
 
 
 def _by_hand(vae: VAE, config: TrainConfig) -> VAE | None:

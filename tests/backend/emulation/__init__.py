@@ -1,7 +1,7 @@
 """The CUDA kernels, executed on the CPU: the same sources, compiled by g++ behind ``cuda.h``.
 
-``EmulatedBackend`` is the CUDA backend's verbs on the strict device: its launches are those of a
-GPU, in their order and with their arguments, and can be recorded as a captured step is.
+``EmulatedBackend`` is the CUDA backend's operations on the strict device: its launches are those of
+a GPU, in their order and with their arguments, and can be recorded as a captured step is.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""The CUDA backend's verbs beside the plain equations."""
+"""The CUDA backend's operations beside the plain equations."""
 
 import numpy as np
 import pytest

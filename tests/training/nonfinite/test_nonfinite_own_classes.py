@@ -17,8 +17,8 @@ from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
 from scratchvae.runs import RunFolder
 from scratchvae.training import train
-from scratchvae.training.nonfinite.diagnosis import diagnose
 from scratchvae.training.nonfinite.replay import FILE
+from scratchvae.training.nonfinite.report import run_again
 from scratchvae.training.nonfinite.trace import StepTrace
 
 ROWS = 5
@@ -120,10 +120,10 @@ def test_a_training_of_ones_own_model_that_stops_is_diagnosed_with_that_model(tm
     run = RunFolder.create(tmp_path / "run", {"config": config.to_json()})
     with pytest.raises(NonFiniteError, match="first appeared in") as caught:
         train(config, tiny(), vae=own_vae(), run=run)
-    found = diagnose(caught.value.replay).first_nonfinite
+    found = run_again(caught.value.replay).first_nonfinite
     assert found is not None
     assert f"first appeared in {found.name}, at" in str(caught.value)
-    assert "Softsign()" in diagnose(caught.value.replay).text()
+    assert "Softsign()" in run_again(caught.value.replay).text()
     assert not (run.path / FILE).exists()  # a file could not make the model again
 
 
@@ -133,12 +133,12 @@ from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, Split
 from scratchvae.errors import NonFiniteError
 from scratchvae.training import train
-from scratchvae.training.nonfinite.diagnosis import diagnose
+from scratchvae.training.nonfinite.report import run_again
 split = Split(np.full((8, 12), 0.5, np.float32), None, None)
 try:
     train(TrainConfig(hidden=(8,), lr=1e30, batch_size=4), Dataset("half", split, split, (3, 4)))
 except NonFiniteError as error:
-    print(diagnose(error.replay).text().splitlines()[1])
+    print(run_again(error.replay).text().splitlines()[1])
 """
 
 

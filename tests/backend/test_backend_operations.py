@@ -1,4 +1,4 @@
-"""The fast verbs of NumPy are the plain ones: property tests, in float64 and float32."""
+"""The fast operations of NumPy are the plain ones: property tests, in float64 and float32."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from scratchvae.backend.cpu import NumpyBackend
 
 DTYPES = ("float32", "float64")
 BK = {dtype: get_backend("cpu", dtype) for dtype in DTYPES}
-PLAIN_VERBS = ("gemm", "sum_rows", "gather")
-Plain = type("Plain", (NumpyBackend,), {verb: getattr(Backend, verb) for verb in PLAIN_VERBS})
+PLAIN_OPERATIONS = ("gemm", "sum_rows", "gather")
+Plain = type("Plain", (NumpyBackend,), {name: getattr(Backend, name) for name in PLAIN_OPERATIONS})
 PLAIN = {dtype: Plain(dtype=dtype) for dtype in DTYPES}
 sizes = st.integers(1, 6)
 

@@ -1,6 +1,14 @@
-"""Checks of the mathematics that every entry gets, each one function from a case to a result."""
+"""The checks of an entry, each a function from a case to what it measured.
+
+A case is the entry at one point. First come the checks of its mathematics, then those of what it
+reads and writes: in which memory, in which dtype.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from scratchvae.backend import get_backend
 from scratchvae.gradcheck.backends import NaNBackend, PlainBackend
@@ -9,9 +17,68 @@ from scratchvae.gradcheck.measure import allowed, direction_scale, gradient_erro
 from scratchvae.gradcheck.methods import COMPLEX_STEP, METHODS
 from scratchvae.gradcheck.points import direction
 from scratchvae.gradcheck.report import Report
+from scratchvae.gradcheck.subjects import BoundSubject
 from scratchvae.gradcheck.subjects.base import Arrays
-from scratchvae.selfcheck.case import EXACT, SINGLE, Case, Measured, same_bits, yes_or_no
-from scratchvae.selfcheck.entries import ROWS
+from scratchvae.gradcheck.subjects.buffered import strided
+from scratchvae.selfcheck.entries import ROWS, Entry
+
+EXACT = 1e-14  # the same sums in another order, float64
+SINGLE = 2e-6  # float32 against float64
+
+
+@dataclass
+class Case:
+    """An entry at one point: what the checks share."""
+
+    entry: Entry
+    method: str = "complex"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.subject = self.entry.make(ROWS, self.seed)
+        self.w = self.subject.cotangent(self.seed)
+        self.gradient = self.run()
+        self._magnitudes: Arrays | None = None
+
+    def bind(self, dtype: DTypeLike = "float64") -> BoundSubject:
+        return self.subject.bind(get_backend("cpu", dtype))
+
+    def run(self, w: NDArray | None = None) -> Arrays:
+        return self.bind().gradient(self.subject.args, self.w if w is None else w)
+
+    def error(self, found: Arrays, expected: Arrays | None = None) -> float:
+        """The largest E27 of any gradient, against this case's own unless told otherwise."""
+        expected = self.gradient if expected is None else expected
+        if self._magnitudes is None:
+            self._magnitudes = self.subject.magnitudes(self.w)
+        m = self._magnitudes
+        return max(gradient_error(found[n], expected[n], norm(m[n])) for n in expected)
+
+
+class Measured(NamedTuple):
+    """What a check measured, what it may be at most, and a word where it is not a number."""
+
+    error: float
+    limit: float
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.limit
+
+
+def yes_or_no(ok: bool, detail: str = "") -> Measured:
+    """A check that measures nothing."""
+    return Measured(0.0, 0.0) if ok else Measured(float("inf"), 0.0, detail)
+
+
+def same_bits(found: Arrays, expected: Arrays) -> Measured:
+    """Whether two computations of the same gradients agree to the bit."""
+    differ = [n for n in expected if not np.array_equal(found[n], expected[n])]
+    return yes_or_no(not differ, f"other bits in {', '.join(differ)}")
+
+
+# ---- the mathematics -----------------------------------------------------------------------------
 
 
 def gradient(case: Case) -> Measured:
@@ -97,8 +164,8 @@ def _rounded(arrays: Arrays) -> Arrays:
     return {n: a.astype(np.float32).astype(np.float64) for n, a in arrays.items()}
 
 
-def plain_verbs(case: Case) -> Measured:
-    """The backend's fast verbs against the contract's plain ones."""
+def plain_operations(case: Case) -> Measured:
+    """The backend's fast operations against the contract's plain ones."""
     bound = case.subject.bind(PlainBackend())
     found = bound.gradient(case.subject.args, case.w)
     value, fast = bound.value(case.subject.args), case.bind().value(case.subject.args)
@@ -148,3 +215,68 @@ def inplace(case: Case) -> Measured:
     subject = case.entry.inplace(ROWS, case.seed)
     found = subject.bind(get_backend("cpu", "float64")).gradient(subject.args, case.w)
     return same_bits(found, case.gradient)
+
+
+# ---- what is read and written --------------------------------------------------------------------
+
+
+def repeatable(case: Case) -> Measured:
+    """Twice on the same buffers: the same bits. What accumulates or remembers fails."""
+    bound = case.bind()
+    first = bound.gradient(case.subject.args, case.w)
+    return same_bits(first, bound.gradient(case.subject.args, case.w))
+
+
+def stale(case: Case) -> Measured:
+    """On memory that starts as NaN: nothing is read that was not written, and all is written."""
+    found = case.subject.bind(NaNBackend()).gradient(case.subject.args, case.w)
+    return same_bits(found, case.gradient)
+
+
+def inputs_unchanged(case: Case) -> Measured:
+    """What is handed in to be read is as it was, down to the bit."""
+    bound = case.bind()
+    bound.gradient(case.subject.args, case.w)
+    given = {**case.subject.args, **case.subject.constants, "w": case.w}
+    keep = [n for n in bound.inputs if n not in case.subject.destroys]
+    changed = [n for n in keep if not np.array_equal(bound.buffers[n], given[n])]
+    return yes_or_no(not changed, f"overwrites {', '.join(changed)}")
+
+
+def shapes_and_dtypes(case: Case) -> Measured:
+    """float32 in, float32 out; float64 in, float64 out; every gradient of its argument's shape."""
+    for dtype in (np.float32, np.float64):
+        bound = case.bind(dtype)
+        found = bound.gradient(case.subject.args, case.w)
+        for n, g in found.items():
+            if g.dtype != dtype or g.shape != case.subject.args[n].shape:
+                return yes_or_no(False, f"{n}: {g.dtype} {g.shape} for {np.dtype(dtype)}")
+        if bound.value(case.subject.args).dtype != dtype:
+            return yes_or_no(False, f"the value is no {np.dtype(dtype)}")
+    return yes_or_no(True)
+
+
+def noncontiguous(case: Case) -> Measured:
+    """Inputs that are every second row and column of larger arrays."""
+    bound = case.subject.bind(get_backend("cpu", "float64"), strided)
+    return Measured(case.error(bound.gradient(case.subject.args, case.w)), EXACT)
+
+
+def readonly(case: Case) -> Measured:
+    """Inputs in memory that refuses to be written."""
+    bound = case.bind()
+    bound.load(case.subject.args, case.w)
+    for n in bound.inputs:
+        bound.buffers[n].flags.writeable = n in case.subject.destroys
+    try:
+        case.subject.forward(bound.bk, bound.buffers)
+        case.subject.backward(bound.bk, bound.buffers)
+    except ValueError as error:
+        return yes_or_no(False, f"writes to an input: {error}")
+    return same_bits(bound.collect(), case.gradient)
+
+
+def strict_device(case: Case) -> Measured:
+    """On the device that shows every hidden transfer: it runs, and the bits are the same."""
+    bk = get_backend("strict", "float64")
+    return same_bits(case.subject.bind(bk).gradient(case.subject.args, case.w), case.gradient)

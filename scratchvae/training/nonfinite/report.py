@@ -1,9 +1,11 @@
-"""The diagnosis of a replayed step: the first bad array, what came before it, what to do."""
+"""A step run again from its replay file: the first bad array, what came before it, what to do."""
 
 from dataclasses import dataclass
 
-from scratchvae.training.nonfinite.locate import data_advice, rerun
-from scratchvae.training.nonfinite.replay import Replay
+from scratchvae.backend import get_backend
+from scratchvae.memory import FlatBuffer, Workspace
+from scratchvae.training.nonfinite.locate import data_advice
+from scratchvae.training.nonfinite.replay import EVALUATION, Replay
 from scratchvae.training.nonfinite.trace import ArrayRecord, StepTrace
 from scratchvae.types import Json
 
@@ -11,7 +13,7 @@ PREDECESSORS = 6  # arrays shown before the first one that is not finite
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class ReplayReport:
     """A replayed step, traced in the float type of the run and, if that differs, in float64."""
 
     replay: Replay
@@ -62,7 +64,7 @@ class Diagnosis:
         )
 
     def to_json(self) -> Json:
-        """The diagnosis as a dictionary that JSON can hold (``scratchvae replay --json``)."""
+        """The report as a dictionary that JSON can hold (``scratchvae replay --json``)."""
         return {
             "kind": self.replay.kind,
             "where": self.replay.where,
@@ -81,7 +83,7 @@ class Diagnosis:
         }  # fmt: skip
 
     def text(self) -> str:
-        """The diagnosis as text: the array, the arrays before it, what to try."""
+        """The report as text: the array, the arrays before it, what to try."""
         config = self.replay.settings()
         lines = [
             f"{self.replay.where}: {len(self.replay.x)} images, {config.dtype}, "
@@ -105,11 +107,38 @@ class Diagnosis:
         return "\n".join([*lines, *filter(None, (self.about_float64(), self.advice()))])
 
 
-def diagnose(replay: Replay) -> Diagnosis:
+def run_again(replay: Replay) -> ReplayReport:
     """Run the step of a replay file again, in the float type of the run and in float64."""
     dtype = replay.settings().dtype
     native = rerun(replay, dtype)
-    return Diagnosis(replay, native, None if dtype == "float64" else rerun(replay, "float64"))
+    return ReplayReport(replay, native, None if dtype == "float64" else rerun(replay, "float64"))
+
+
+def rerun(replay: Replay, dtype: str) -> StepTrace:
+    """Run the step of a replay file on this machine's CPU in ``dtype``; returns its trace.
+
+    If the infinity arose in the update, the update is run too, from the recorded gradient.
+    """
+    bk, vae = get_backend("cpu", dtype), replay.vae()
+    params, grads = FlatBuffer(bk, vae.layout), FlatBuffer(bk, vae.layout)
+    params.load(replay.params)
+    bound = vae.bind(Workspace(bk, len(replay.x)), params, grads)
+    bk.load(replay.x, bound.x)
+    bk.load(replay.eps, bound.eps)
+    trace = StepTrace(bk)
+    trace.inputs(bound, params)
+    if replay.kind == EVALUATION:
+        trace.loss(bound, replay.beta)
+        return trace
+    trace.gradient(bound, replay.weight, replay.beta)
+    if replay.gradient is not None:
+        rule = replay.optimizer or replay.settings().make_optimizer()
+        optimizer = rule.bind(bk, params, grads)
+        for name, moment in optimizer.state.items():
+            moment.load(replay.moments[name])
+        grads.load(replay.gradient)
+        trace.update(optimizer, params, grads, replay.step)
+    return trace
 
 
 def in_brackets(record: ArrayRecord) -> str:
