@@ -13,8 +13,8 @@ and without the loop in a command buffer). Rows in float32 and in TF32 stand apa
 default is neither for all. Microseconds are medians of rounds, by the device's events where the
 library has them (JAX: by the wall, waiting for the result); "÷" is our captured step over theirs.
 
-``--launches`` lets ``captured``, ``graph`` and ``jax`` run so many steps a launch, as far as an
-epoch can be divided so: each counts with its fastest, and the table has all of ours. A model that
+``--launches`` lets ``captured``, ``graph`` and ``jax`` run these numbers of steps per launch, as
+far as they divide an epoch: each counts with its fastest, and the table has all of ours. A model that
 fails leaves the others as they are, and the status is 1. After Ctrl-C or SIGTERM the rows that are
 complete are reported; the JSON holds every row from when it is complete.
 """
@@ -228,7 +228,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=lambda text: tuple(map(at_least_one, text.split(","))),
         default=(),
         metavar="K,…",
-        help="steps a launch, ascending; default: each contender's own number",
+        help="steps per launch, ascending; default: each contender's own number",
     )
     parser.add_argument("--rounds", type=at_least_one)
     parser.add_argument("--turn", type=float, metavar="SECONDS", help="of a contender in a round")
