@@ -13,12 +13,12 @@ interrupted, or ended after ``--minutes``, and leaves out what stands in FILE al
 status is 75 while something is left to do. Seed 0 comes first for all posteriors, or ``--seed``
 alone. A training to stage 5, of 121 passes, takes from 10 to 30 minutes on a core of its own.
 
-With ``--steps`` nothing is learned: that many steps of batch 100 are timed in turn with the floor of
-`benchmarks.step`, all on one thread: the products of the step, those of the masked networks among
-them, and one pass over the parameters, their gradients and moments. What planar maps compute is no
-product of matrices, so that all of it counts as above the floor. ``--figure``: the digits with two
-latent units, and of one of them p(x, z) and q(z|x), with a Gaussian and with 16 planar maps (a
-minute).
+With ``--steps`` nothing is learned: that many steps of batch 100 are timed in turn with the floor
+of `benchmarks.step`, all on one thread: the products of the step, those of the masked networks
+among them, and one pass over the parameters, their gradients and moments. What planar maps compute
+is no product of matrices, so that all of it counts as above the floor. ``--figure``: the digits
+with two latent units, and of one of them p(x, z) and q(z|x), with a Gaussian and with 16 planar
+maps (a minute).
 """
 
 import argparse

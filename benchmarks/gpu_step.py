@@ -14,9 +14,9 @@ default is neither for all. Microseconds are medians of rounds, by the device's 
 library has them (JAX: by the wall, waiting for the result); "÷" is our captured step over theirs.
 
 ``--launches`` lets ``captured``, ``graph`` and ``jax`` run these numbers of steps per launch, as
-far as they divide an epoch: each counts with its fastest, and the table has all of ours. A model that
-fails leaves the others as they are, and the status is 1. After Ctrl-C or SIGTERM the rows that are
-complete are reported; the JSON holds every row from when it is complete.
+far as they divide an epoch: each counts with its fastest, and the table has all of ours. A model
+that fails leaves the others as they are, and the status is 1. After Ctrl-C or SIGTERM the rows that
+are complete are reported; the JSON holds every row from when it is complete.
 """
 
 import argparse
