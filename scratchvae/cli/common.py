@@ -11,8 +11,8 @@ from scratchvae.config import TrainConfig
 from scratchvae.data import DATASETS, Dataset, load_dataset, select
 from scratchvae.errors import ConfigError
 from scratchvae.runs import RunFolder, numbered_folder
+from scratchvae.training.output import printable
 from scratchvae.training.state import used_compiled
-from scratchvae.training.streams import printable
 from scratchvae.types import Json, JsonView, Over
 
 

@@ -36,7 +36,7 @@ from scratchvae.cli.parser import Parser
 from scratchvae.errors import ScratchVAEError, why_not_imported
 from scratchvae.mpi.follow import serve
 from scratchvae.mpi.ranks import connect
-from scratchvae.training.streams import abandon_lost_streams, make_streams_last, printable
+from scratchvae.training.output import abandon_lost_streams, make_streams_last, printable
 
 INTERNAL_ERROR = 70
 

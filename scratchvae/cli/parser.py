@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from scratchvae.errors import did_you_mean
-from scratchvae.training.streams import printable
+from scratchvae.training.output import printable
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]

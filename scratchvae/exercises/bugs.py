@@ -1,7 +1,7 @@
 """Find the bug: small VAEs with one bug each, of kinds that public repositories really had.
 
 Each is reference.py with one line changed, and still trains. What the loss shows of such a bug,
-often nothing, was measured by bug_losses.py.
+often nothing, was measured by benchmarks/bug_losses.py.
 """
 
 import csv
@@ -190,7 +190,7 @@ def file_of(number: int) -> str:
 
 @cache
 def losses() -> Mapping[str, Any]:
-    """The losses that bug_losses.py measured."""
+    """The losses that benchmarks/bug_losses.py measured."""
     content: dict[str, Any] = json.loads(LOSSES.read_text(encoding="utf-8"))
     return content
 

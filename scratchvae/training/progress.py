@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TextIO
 
-from scratchvae.training.streams import LastingStream, printable
+from scratchvae.training.output import LastingStream, printable
 from scratchvae.types import JsonView
 
 LINE_SECONDS = 30.0  # a pipe hears of a long epoch at least this often

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from scratchvae.exercises.bug_losses import EPOCHS, IMAGES, measure
+from benchmarks.bug_losses import EPOCHS, IMAGES, measure
 from scratchvae.exercises.bugs import (
     BUGS,
     bug_file,

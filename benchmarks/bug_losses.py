@@ -1,8 +1,9 @@
-"""Train every VAE that has a bug, and write down what its loss does.
+"""What the loss of a VAE with a bug does, for each bug of `exercises bugs`. Takes half a minute.
 
-    python -m scratchvae.exercises.bug_losses
+    python -m benchmarks.bug_losses
 
-writes bug_losses.json, from which the texts of the bugs are made. A test measures it again.
+writes exercises/bug_losses.json in the package, from which the texts of the bugs are made. A test
+measures it again.
 """
 
 import json
