@@ -104,9 +104,7 @@ class TrainConfig:
     flow_length: int | None = None  # how many maps a flow has; None: as many as its class says
     flow_hidden: int | None = None  # hidden units of an autoregressive map; None: as its class says
     kl_warmup: int = 0  # steps over which the KL's weight grows from 0 to beta
-    free_bits: float = (
-        0.0  # nats of KL that a latent unit may have without paying; `analytic` alone
-    )
+    free_bits: float = 0.0  # nats of KL per latent unit that cost nothing; `analytic` alone
     optimizer: str = "adam"
     optimizer_settings: tuple[str, ...] = ()  # of its own, such as "beta1=0.99"
     reduction: str = "mean"  # the gradient is that of the mean or sum of the loss over a batch
@@ -353,7 +351,7 @@ class TrainConfig:
         return look_up("posterior", self.posterior, FLOWS, Flow)
 
     def make_flow(self) -> Flow:
-        """The flow that the settings name; one that does nothing for a Gaussian posterior.
+        """The flow that the settings name; the identity for a Gaussian posterior.
 
         A second stochastic layer is a flow, too.
         """
@@ -383,7 +381,7 @@ class TrainConfig:
         row = condition.row_size(pixels)
         prior = None
         if self.prior == "conditional":
-            # the encoder's layers once more: how many numbers they read, they find out themselves
+            # the encoder's layers again: they infer how many numbers they read
             prior = self._to_head(self.hidden, self.latent_dim)
         plain = self._make_plain(condition.modelled(row))
         if isinstance(condition, SomeLabels):

@@ -235,7 +235,7 @@ def reparameterized(head: Float64, eps: NDArray) -> Float64:
 
 
 def _log_weights_with_flow(drawn: LatentBuffers, nll: NDArray) -> Float64:
-    """:func:`log_weights` where a flow carries z_0 to z_k: log q is less by log |det|  (E203)."""
+    """:func:`log_weights` with a flow from z_0 to z_k: log q is less by log |det|  (E203)."""
     ratio, tmp = np.empty(nll.shape), (drawn.tmp, np.empty(nll.shape), drawn.row_tmp)
     log_ratio(HOST, drawn.head, drawn.z, drawn.eps, ratio, tmp)
     return np.asarray(drawn.log_det - ratio - nll)

@@ -30,7 +30,7 @@ class Loss(NamedTuple):
 class Encoding(NamedTuple):
     """q(z|x) of every image: μ and log σ², (N, Z) each, in the model's float type.
 
-    With a flow, mu is where it carries the μ of the Gaussian, and logvar that Gaussian's.
+    With a flow, mu is the Gaussian's μ mapped by the flow, and logvar is the Gaussian's.
     """
 
     mu: HostArray
@@ -169,7 +169,7 @@ class Model:
         return Encoding(mu, logvar)
 
     def encoder_output(self, images: Values) -> HostArray:
-        """All that the encoder says of q(z|x): [μ | log σ²] and, with a flow, the numbers of it.
+        """The encoder's whole output: [μ | log σ²] and, with a flow, the inputs of its maps.
 
         (N, D) -> (N, 2Z) or more.
         """
@@ -197,9 +197,9 @@ class Model:
         return self.vae.condition.complete(rows, means)
 
     def logits(self, z: Values, given: Values = None) -> HostArray:
-        """The decoder's output, from which the likelihood takes everything: (N, Z) -> (N, D).
+        """The decoder's output, the logits of the likelihood: (N, Z) -> (N, D).
 
-        Of a likelihood with several logits per pixel, (N, logits_per_pixel · D). ``given`` and
+        For a likelihood with several logits per pixel, (N, logits_per_pixel · D). ``given`` and
         errors as of :meth:`decode`.
         """
         z, rows = self._to_decode(z, given)
@@ -233,7 +233,7 @@ class Model:
     def pixel_nll(self, images: Values, z: Values) -> HostArray:
         """−log p(x_d|z) of every pixel, in nats: images (N, D), one z for each (N, Z) -> (N, D).
 
-        Of a conditional model, of every number that it models.
+        For a conditional model, of every modelled number.
 
         Raises ``DataError`` for another number of latent vectors than images.
         """

@@ -34,10 +34,10 @@ class BoundPosterior:
     ``dq`` their gradients; ``params`` are the model's. ``images`` (B, D), of a conditional model
     its rows, and ``observed``, (B, D) or (D,) of what it models, are host arrays. Load ``eps``
     (B, K, Z) and call a method; ``objective`` (B,) then holds E60 in nats. The decoder is the
-    model's, but its parameters receive no gradient; a flow of the encoder's has no part in it.
+    model's, but its parameters receive no gradient; the encoder's flow is not used.
 
-    Raises ``ConfigError`` for less than one sample, a
-    ``kl`` that is not one of ``KL_ESTIMATES`` and a model of two stochastic layers.
+    Raises ``ConfigError`` for less than one sample, for a ``kl`` that is not one of
+    ``KL_ESTIMATES``, and for a model of two stochastic layers.
     """
 
     def __init__(
