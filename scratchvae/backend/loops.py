@@ -432,7 +432,7 @@ def softplus(a):  # type: ignore[no-untyped-def]
 
 @loop
 def radial_loop(output, first, inner, z, r, log_det):  # type: ignore[no-untyped-def]
-    """E208 and E209: in ``output`` each image has [c | α̃ | β̃] of every map from ``first`` on."""
+    """E208 and E209: in ``output`` each image has [c | L α̃ | L β̃] of every map from ``first`` on."""
     images, samples, length, latent = inner.shape
     kind = output.dtype.type
     for i in range(images):
@@ -441,8 +441,8 @@ def radial_loop(output, first, inner, z, r, log_det):  # type: ignore[no-untyped
         for step in range(length):
             start = first + step * (latent + 2)
             c = output[i, start : start + latent]
-            alpha = softplus(np.float64(output[i, start + latent]))
-            total = softplus(np.float64(output[i, start + latent + 1]))
+            alpha = softplus(np.float64(output[i, start + latent]) / length)
+            total = softplus(np.float64(output[i, start + latent + 1]) / length)
             for k in range(samples):
                 before = inner[i, k, step]
                 after = z[i, k] if step + 1 == length else inner[i, k, step + 1]
@@ -465,8 +465,8 @@ def radial_grad_loop(output, first, inner, r, weights, dz, doutput):  # type: ig
         for step in range(length - 1, -1, -1):
             start = first + step * (latent + 2)
             c, dc = output[i, start : start + latent], doutput[i, start : start + latent]
-            alpha = softplus(np.float64(output[i, start + latent]))
-            total = softplus(np.float64(output[i, start + latent + 1]))
+            alpha = softplus(np.float64(output[i, start + latent]) / length)
+            total = softplus(np.float64(output[i, start + latent + 1]) / length)
             dalpha, dtotal = 0.0, 0.0
             for j in range(latent):
                 dc[j] = ZERO
@@ -485,8 +485,8 @@ def radial_grad_loop(output, first, inner, r, weights, dz, doutput):  # type: ig
                     dy = factor * d[j] + pull * (before[j] - c[j])
                     dc[j] -= dy
                     d[j] += dy
-            doutput[i, start + latent] = -expm1(-alpha) * dalpha
-            doutput[i, start + latent + 1] = -expm1(-total) * dtotal
+            doutput[i, start + latent] = -expm1(-alpha) * dalpha / length
+            doutput[i, start + latent + 1] = -expm1(-total) * dtotal / length
 
 
 @loop

@@ -322,14 +322,15 @@ class BoundPlanar(BoundMaps):
 class Radial(AmortizedFlow):
     """z ← z + β h (z − c), h = 1 / (α + ‖z − c‖): away from a centre, or towards it.
 
-    The encoder gives [c | α̃ | β̃] for each map; α = log (1 + e^α̃) > 0, and β = log (1 + e^β̃) − α
-    is more than −α, without which the map would have no inverse. Where α̃ = β̃ it is the identity.
+    The encoder gives [c | L α̃ | L β̃] for each map; α = log (1 + e^α̃) > 0, and
+    β = log (1 + e^β̃) − α is more than −α, without which the map would have no inverse. Where α̃ = β̃
+    it is the identity. L, the number of maps, is there as in :class:`Planar`.
     """
 
     name = "radial"
 
     def inputs_per_map(self, latent: int) -> int:
-        """Z + 2: c (Z), α̃ and β̃."""
+        """Z + 2: c (Z), L α̃ and L β̃."""
         return latent + 2
 
     def bind(
@@ -352,7 +353,8 @@ class BoundRadial(BoundMaps):
     def __init__(self, workspace: Workspace, latent: LatentBuffers, length: int) -> None:
         super().__init__(workspace, latent, length)
         Z = latent.latent
-        self.c, self.raw = self.maps[:, :, :Z], self.maps[:, :, Z:]
+        self.c, self.said = self.maps[:, :, :Z], self.maps[:, :, Z:]
+        self.raw = self.per_image("raw", 2)  # [α̃ | β̃]
         self.soft, self.low = self.per_image("soft", 2), self.per_image("low", 2)
         self.alpha, self.total = self.soft[:, :, 0], self.soft[:, :, 1]
         self.beta, self.each = self.per_image("beta"), self.per_image("each")
@@ -406,19 +408,20 @@ class BoundRadial(BoundMaps):
 
     def constrain(self) -> None:
         """α = log (1 + e^α̃), α + β = log (1 + e^β̃): both positive  (E208)."""
-        xp, low = self.bk.xp, self.low
-        xp.negative(self.raw, out=low)
-        xp.minimum(self.raw, low, out=low)
+        xp, low, raw = self.bk.xp, self.low, self.raw
+        xp.multiply(self.said, 1 / self.length, out=raw)
+        xp.negative(raw, out=low)
+        xp.minimum(raw, low, out=low)
         xp.exp(low, out=self.soft)
         xp.log1p(self.soft, out=self.soft)
-        xp.subtract(self.raw, low, out=low)
+        xp.subtract(raw, low, out=low)
         low *= 0.5
         self.soft += low
         xp.subtract(self.total, self.alpha, out=self.beta)
 
     @fusible("radial grad")
     def grad_inputs(self, weight: Weight) -> None:
-        """Back through the maps, then to [c | α̃ | β̃]  (E210)."""
+        """Back through the maps, then to [c | L α̃ | L β̃]  (E210)."""
         xp, latent, tmp = self.bk.xp, self.latent, self.latent.tmp
         h, dr, dh, more, dfactor = self.h, self.dr, self.dh, self.more, self.dfactor
         by_outer, by_total = self.outer, self.terms  # minus log_det's gradients of the two factors
@@ -473,4 +476,4 @@ class BoundRadial(BoundMaps):
         xp.negative(self.soft, out=self.low)
         xp.expm1(self.low, out=self.low)
         self.dsoft *= self.low
-        xp.negative(self.dsoft, out=self.draw)
+        xp.multiply(self.dsoft, -1 / self.length, out=self.draw)

@@ -165,12 +165,17 @@ def test_e205_where_u_or_w_is_zero_a_planar_map_is_what_it_says(compiled):
         np.testing.assert_allclose(log_det, 0, atol=1e-15)
 
 
-def test_e208_a_radial_map_by_hand():
+@pytest.mark.parametrize("length", [1, 3])
+@loops_too
+def test_e208_radial_maps_by_hand(compiled, length):
     c, z, softplus = np.array([0.5, -1.0]), np.array([1.0, 2.0]), np.logaddexp(0, [0.3, -0.4])
     alpha, beta = softplus[0], softplus[1] - softplus[0]
-    y = z - c
-    expected = z + beta / (alpha + np.sqrt(y @ y)) * y
-    found, _ = carry(Radial(1), (np.array([[*c, 0.3, -0.4]]), {}), z.reshape(1, 1, 2))
+    expected = z
+    for _ in range(length):
+        y = expected - c
+        expected = expected + beta / (alpha + np.sqrt(y @ y)) * y
+    said, bk = [*c, length * 0.3, length * -0.4], get_backend("cpu", "float64", compiled=compiled)
+    found, _ = carry(Radial(length), (np.array([said * length]), {}), z.reshape(1, 1, 2), bk)
     np.testing.assert_allclose(found[0, 0], expected, rtol=1e-14)
 
 
@@ -288,13 +293,13 @@ def test_the_head_starts_with_a_flow_as_it_does_without_one(flow):
 
 
 @pytest.mark.parametrize("length", [1, 7])
-def test_e205_many_planar_maps_move_z_no_further_than_one_at_the_start(length):
+@pytest.mark.parametrize("kind", [Planar, Radial])
+def test_e205_e208_many_maps_move_z_no_further_than_one_at_the_start(kind, length):
     latent, rows = 5, 400
-    inputs, own = numbers_of(Planar(length), latent, rows, scale=0.01)
+    of_one, own = numbers_of(kind(1), latent, rows, scale=0.01)
     z0 = np.ones((rows, 1, latent))
-    inputs = np.tile(inputs[:, : 2 * latent + 1], length)  # the same for all maps
-    moved = carry(Planar(length), (inputs, own), z0)[0] - z0
-    alone = carry(Planar(1), (inputs[:, : 2 * latent + 1], own), z0)[0] - z0
+    moved = carry(kind(length), (np.tile(of_one, length), own), z0)[0] - z0
+    alone = carry(kind(1), (of_one, own), z0)[0] - z0
     np.testing.assert_allclose(moved, alone, rtol=0, atol=0.02 * np.abs(alone).max())
 
 
