@@ -11,7 +11,7 @@ from scratchvae.pages.microscope import (
     source_of,
     specimen_of_run,
 )
-from scratchvae.pages.network import require_plain
+from scratchvae.pages.network import require_drawable
 from scratchvae.pages.single_file import equations_for, link_to, require_new, write_page
 from scratchvae.runs import Checkpoint
 from scratchvae.training import Prepared
@@ -32,7 +32,7 @@ def write_explanation(
     does not know.
     """
     require_new(path)
-    require_plain(model.vae)
+    require_drawable(model.vae)
     specimens = (
         small_specimen(),
         specimen_of_run(name, model, checkpoint, prepared, image),

@@ -13,23 +13,38 @@ const fixed = (value, places = 2) => minus(value.toFixed(places));
 
 // ---- the model ------------------------------------------------------------------------------------
 
-/** E[x|z] of one latent vector. */
-function decode(z) {
-  const logits = runLayers(network.decoder, weights, Float32Array.from(z));
-  return pixelMeans(network.likelihood, logits, D);
+let label = network.labels ? DATA.labels[0] : null; // the one that is given, of a conditional model
+
+/** Numbers with the label behind them, one-hot: [a | c]. */
+function withLabel(a, given) {
+  const row = new Float32Array(a.length + network.labels);
+  row.set(a);
+  if (network.labels) row[a.length + given] = 1;
+  return row;
 }
 
-/** μ and σ of q(z|x). */
-function encode(x) {
-  const head = runLayers(network.encoder, weights, Float32Array.from(x));
+/** The logits of p(x|z), or of p(x|z, c): with a prior network z here is u, of z = μ_p + σ_p u  (E221). */
+function logitsOf(z) {
+  if (network.prior.length) {
+    const head = runLayers(network.prior, weights, withLabel([], label));
+    z = Array.from(z, (u, j) => head[j] + Math.exp(head[Z + j] / 2) * u);
+  }
+  return runLayers(network.decoder, weights, withLabel(z, label));
+}
+
+/** E[x|z] of one latent vector. */
+const decode = (z) => pixelMeans(network.likelihood, logitsOf(z), D);
+
+/** μ and σ of q(z|x), or of q(z|x, c). */
+function encode(x, given = label) {
+  const head = runLayers(network.encoder, weights, withLabel(x, given));
   return { mu: head.subarray(0, Z), std: head.subarray(Z).map((logvar) => Math.exp(logvar / 2)) };
 }
 
 /** −log p(x|z), and the KL of every unit, in nats. */
 function lossTerms(x, { mu, std }, z) {
-  const logits = runLayers(network.decoder, weights, Float32Array.from(z));
   return {
-    nll: sum(pixelNll(network.likelihood, logits, x)),
+    nll: sum(pixelNll(network.likelihood, logitsOf(z), x)),
     kl: Array.from(mu, (m, j) => klOfUnit(m, 2 * Math.log(std[j]))),
   };
 }
@@ -60,7 +75,8 @@ const state = {
   image: images[0], q: encode(images[0]), eps: gaussians(), // of the image that goes through
   epoch: DATA.epochs.length, // which plane is shown; the last is that of the model itself
   times: [], // milliseconds of the last pictures
-  first: images[0], last: images[Math.min(1, images.length - 1)],
+  first: images[0], last: images[Math.min(1, images.length - 1)], // the ends of a way, and their labels
+  labels: { first: label, last: network.labels ? DATA.labels[Math.min(1, images.length - 1)] : null },
 };
 const sampled = () => Float64Array.from(state.q.mu, (mu, j) => mu + state.q.std[j] * state.eps[j]);
 const isPlane = Z === 2;
@@ -115,7 +131,7 @@ function quantile(a, unit, share) {
 function buildPlane() {
   const classes = [...new Set(DATA.labels || [])].sort((a, b) => a - b).slice(0, COLOURS.length);
   const legend = classes.map((label) => element("span", {},
-    element("i", { style: `background: ${COLOURS[label % COLOURS.length]}` }), String(DATA.classNames[label] || label)));
+    element("i", { style: `background: ${COLOURS[label % COLOURS.length]}` }), nameOf(label)));
   const epochs = DATA.epochs.length
     ? [element("div", { class: "epochs" },
         element("button", { id: "play", "aria-label": "Play the epochs" }, "▶"),
@@ -190,6 +206,7 @@ function showPlane() {
     context.strokeStyle = "black";
     context.lineWidth = size / 700;
     for (let n = 0; n < a.length / 2; n++) {
+      if (network.labels && DATA.labels[n] !== label) continue; // it lies in the plane of its own
       context.fillStyle = COLOURS[(DATA.labels ? DATA.labels[n] : 0) % COLOURS.length];
       context.beginPath();
       context.arc(...place(a[2 * n], a[2 * n + 1]), radius, 0, 2 * Math.PI);
@@ -310,6 +327,18 @@ function chooseImage(x, follow = true) {
   drawImage(byId("pad"), x);
   showThrough(follow);
 }
+
+/** Give another label: the same z, the same image, and all that follows. */
+function chooseLabel(given) {
+  label = byId("label").value = given;
+  state.q = encode(state.image);
+  if (isPlane) showPlane();
+  showDecoded();
+  showWay();
+  showThrough(false);
+}
+
+const nameOf = (given) => String(DATA.classNames[given] || given);
 
 function showThrough(follow) {
   const { q, eps } = state, z = sampled(), order = unitsInOrder();
@@ -454,8 +483,8 @@ function between(za, zb, t, path) {
     (length * ((Math.sin((1 - t) * angle) * each) / ra + (Math.sin(t * angle) * zb[j]) / rb)) / Math.sin(angle));
 }
 
-const onTheWay = (t) => between(Float64Array.from(encode(state.first).mu), Float64Array.from(encode(state.last).mu),
-  t, byId("path").value);
+const meanOf = (end) => Float64Array.from(encode(state[end], state.labels[end]).mu);
+const onTheWay = (t) => between(meanOf("first"), meanOf("last"), t, byId("path").value);
 
 function showWay() {
   const ends = [state.first, state.last].map((x, i) => {
@@ -486,6 +515,8 @@ function showTexts() {
   byId("spaceText").textContent = isPlane
     ? "Move over the plane: the picture is E[x|z] at the pointer. Points are μ of test images, circles the prior; the ellipse is q(z|x), μ ± σ, of the image below."
     : `Sorted by KL, the mean over ${DATA.means.shape[0]} test images; ${active} of ${Z} are active. Moving an inactive unit, in grey, changes next to nothing.`;
+  if (network.labels)
+    byId("spaceText").textContent += ` Another label leaves z as it is, and changes what it means${isPlane ? "; points are those with this label" : ""}.`;
   byId("throughText").textContent = `Choose a test image, draw one, or drop a picture. The likelihood: ${network.likelihood.name}.`;
   const small = (value) => minus(value.toExponential(1));
   byId("precision").textContent = `The weights lie here in float16, each array scaled by its largest element. Measured in Python on ${error.images} test images against the model itself: weights differ by ${small(error.weights)} (the largest ‖ŵ − w‖ / ‖w‖ of an array), E[x|z] at z = μ by ${small(error.means)} at most in any pixel, the mean ELBO by ${small(error.elbo)} nats per image.`;
@@ -496,9 +527,20 @@ function showThumbs() {
   byId("thumbs").replaceChildren(...images.map((x, n) => {
     const canvas = element("canvas", { "aria-hidden": "true" });
     drawImage(canvas, x);
-    const label = DATA.labels ? `, ${DATA.classNames[DATA.labels[n]] || DATA.labels[n]}` : "";
-    return element("button", { "aria-label": `Test image ${n}${label}`, onclick: () => chooseImage(x) }, canvas);
+    const its = DATA.labels ? `, ${nameOf(DATA.labels[n])}` : "";
+    return element("button", { "aria-label": `Test image ${n}${its}`, onclick: () => {
+      if (network.labels) chooseLabel(DATA.labels[n]);
+      chooseImage(x);
+    } }, canvas);
   }));
+}
+
+function buildLabels() {
+  if (!network.labels) return;
+  const options = Array.from({ length: network.labels }, (_, given) => element("option", { value: given }, nameOf(given)));
+  const choice = element("select", { id: "label", onchange: (event) => chooseLabel(Number(event.target.value)) }, ...options);
+  byId("spaceText").after(element("p", { class: "row" }, element("label", {}, "given the label ", choice)));
+  choice.value = label;
 }
 
 async function begin() {
@@ -508,6 +550,7 @@ async function begin() {
   if (isPlane && DATA.epochs.length) chooseEpoch(DATA.epochs.length);
   clearSheet();
   showThumbs();
+  buildLabels();
   chooseImage(images[0]);
   showWay();
   listenToPad();
@@ -527,6 +570,7 @@ async function begin() {
   for (const [id, end] of [["asFirst", "first"], ["asLast", "last"]])
     byId(id).addEventListener("click", () => {
       state[end] = state.image;
+      state.labels[end] = label;
       showWay();
     });
   if (isPlane) matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showPlane);

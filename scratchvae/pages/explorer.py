@@ -19,7 +19,7 @@ from scratchvae.models import Model
 from scratchvae.pages.network import (
     describe_network,
     packed,
-    require_plain,
+    require_drawable,
     unpacked,
     what_is_unknown,
 )
@@ -60,7 +60,7 @@ def write_explorer(
     images, and for a model with parts that a page does not know.
     """
     require_new(path)
-    require_plain(model.vae)
+    require_drawable(model.vae)
     dataset, network = prepared.dataset, describe_network(model)
     if dataset.image_shape is None:
         raise ConfigError(f"{dataset.name} is a table, and an explorer draws images")
@@ -68,9 +68,9 @@ def write_explorer(
     if unknown:
         raise ConfigError(f"a page cannot compute {unknown}, whose equations it does not have")
     weights = {p: packed(a, "float16") for p, a in model.params.to_host().items()}
-    test = prepared.test.take(slice(0, SCATTERED))
-    images = as_seen_by_model(test, seed=prepared.config.seed)
-    q = model.encode(images)
+    test, condition = prepared.test.take(slice(0, SCATTERED)), model.vae.evaluated.condition
+    rows = as_seen_by_model(test, seed=prepared.config.seed, condition=condition)
+    q, images = model.encode(rows), condition.images(rows)
     kl = 0.5 * (q.mu**2 + np.exp(q.logvar) - 1 - q.logvar).mean(axis=0, dtype=np.float64)
     labels = test.labels
     data = {
@@ -107,7 +107,8 @@ def rounding_error(model: Model, weights: Json, prepared: Prepared) -> RoundingE
     params.load({name: a.astype(exact[name].dtype) for name, a in rounded.items()})
     other = Model(model.vae, bk, params=params)
     some = prepared.test.take(slice(0, MEASURED))
-    images = as_seen_by_model(some, seed=prepared.config.seed)
+    condition = model.vae.evaluated.condition
+    images = as_seen_by_model(some, seed=prepared.config.seed, condition=condition)
     apart = [
         float(np.linalg.norm(rounded[name] - a) / np.linalg.norm(a))
         for name, a in exact.items()

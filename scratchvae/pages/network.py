@@ -18,7 +18,7 @@ from scratchvae.likelihoods import (
     GaussianLikelihood,
 )
 from scratchvae.memory import Shape
-from scratchvae.models import VAE, Model
+from scratchvae.models import VAE, Label, Model, SomeLabels
 from scratchvae.types import Json, JsonView
 
 KINDS: dict[type[Layer], str] = {
@@ -28,37 +28,51 @@ KINDS: dict[type[Layer], str] = {
 UNKNOWN = "unknown"  # a class of the user's own
 
 
-def require_plain(vae: VAE) -> None:
-    """``ConfigError`` for a model that is more than an encoder, a Gaussian z and a decoder."""
+def require_drawable(vae: VAE) -> None:
+    """``ConfigError`` unless a model has one Gaussian z, and is given nothing or a label."""
     parts = {name.partition(".")[0] for name in vae.layout.shapes}
-    gaussian = vae.encoder.infer_shape((vae.pixels,)) == (2 * vae.latent_dim,)
-    if type(vae) is VAE and gaussian and parts <= {"encoder", "decoder", "likelihood"}:
-        return
-    what = f"a {type(vae).__name__}" if type(vae) is not VAE else "one with a posterior of its own"
-    raise ConfigError(
-        f"a page shows a plain VAE, and this model is {what}, whose further parts it cannot "
-        "draw: look at the figures of its report"
-    )
+    own = parts - {"encoder", "decoder", "prior", "classifier", "likelihood"}
+    what = ""
+    instead = "scratchvae plot draws its figures, and Model.decode decodes any z"
+    if vae.flow.length:
+        what = f"a posterior beyond it ({vae.flow.name})"
+    elif own:
+        what = f"parts of its own ({', '.join(sorted(own))})"
+    elif vae.condition.kind not in ("", Label.kind, SomeLabels.kind):
+        what = f"the condition {vae.condition.text}"
+        instead = "scratchvae plot draws its completions, and Model.decode takes what is given"
+    if what:
+        raise ConfigError(
+            f"a page shows a VAE of one Gaussian z, given nothing or a label, and this model has "
+            f"{what}: {instead}"
+        )
 
 
 def describe_network(model: Model) -> Json:
-    """The layers of both parts, the likelihood and the loss; weights are named, not included."""
-    vae = model.vae
+    """The layers of its parts, the likelihood and the loss; weights are named, not included.
+
+    Of a model given a label: the one with all labels known.
+    """
+    vae = model.vae.evaluated
+    networks = vae.networks()
+    prior = networks.get("prior")
     return {
-        "pixels": vae.pixels,
+        "pixels": vae.modelled,
+        "labels": vae.pixels - vae.modelled,  # that may be given, one-hot behind x and z
         "latent": vae.latent_dim,
         "samples": vae.samples,
         "beta": vae.beta,
         "estimator": repr(vae.estimator),
         "encoder": _layers("encoder", vae.encoder, (vae.pixels,)),
-        "decoder": _layers("decoder", vae.decoder, (vae.latent_dim,)),
+        "decoder": _layers("decoder", vae.decoder, (networks["decoder"][1],)),
+        "prior": _layers("prior", prior[0], (prior[1],)) if prior else [],
         "likelihood": _likelihood(model),
     }
 
 
-def what_is_unknown(network: Json, parts: tuple[str, ...] = ("encoder", "decoder")) -> str:
+def what_is_unknown(network: Json) -> str:
     """The first part of a network that no script of a page can compute, or ""."""
-    layers = [layer for part in parts for layer in network[part]]
+    layers = [layer for part in ("encoder", "decoder", "prior") for layer in network[part]]
     found = [each["text"] for each in (*layers, network["likelihood"]) if each["kind"] == UNKNOWN]
     return found[0] if found else ""
 
@@ -122,7 +136,7 @@ def _likelihood(model: Model) -> Json:
         about |= {
             "kind": "gaussian",
             "mean": likelihood.mean_map,
-            "std": np.broadcast_to(std, (model.vae.pixels,)).tolist(),
+            "std": np.broadcast_to(std, (model.vae.modelled,)).tolist(),
         }
     return about
 

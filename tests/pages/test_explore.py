@@ -307,6 +307,61 @@ def test_the_page_is_one_file_that_asks_for_nothing_else(page: Path):
         assert asks not in text, asks
 
 
+# ---- given a label -------------------------------------------------------------------------------
+
+GIVEN = ["--condition label:10", "--condition label:10 --prior conditional --latent-dim 3",
+         "--condition some-labels:10 --labels 20"]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", GIVEN)
+def test_given_a_label_the_page_encodes_decodes_and_scores_as_python_does(
+    window: Browser, train, tmp_path, options: str
+):
+    """E220, E221, up to the rounding of the weights."""
+    run = train(f"--hidden 8 {options}")
+    show(window, page_of(run, tmp_path / "explorer.html"))
+    model, latent = run.model, run.model.vae.latent_dim
+    z = np.random.default_rng(1).normal(size=(1, latent))
+    eps = np.random.default_rng(2).normal(size=(1, 1, latent))
+    script = """
+        const [given, z, eps] = arguments;
+        chooseLabel(given);
+        const q = encode(images[0]), {nll, kl} = lossTerms(images[0], q, q.mu.map((m, j) => m + q.std[j] * eps[j]));
+        return [Array.from(decode(z)), Array.from(q.mu), nll, Array.from(kl), byId('label').value];
+    """
+    for given in (0, 7):
+        means, mu, nll, kl, shown = window.run(script, given, z[0].tolist(), eps.ravel().tolist())
+        np.testing.assert_allclose(means, model.decode(z, given=[given])[0], rtol=0, atol=2e-3)
+        row = model.vae.evaluated.condition.rows(run.prepared.test.values([0]), np.array([given]))
+        np.testing.assert_allclose(mu, model.encode(row).mu[0], rtol=0, atol=2e-3)
+        terms = model.terms(row, eps)
+        assert nll == pytest.approx(float(terms.nll[0, 0]), rel=2e-3)
+        np.testing.assert_allclose(kl, terms.kl[0], rtol=0, atol=2e-3)
+        assert shown == str(given)
+
+
+def test_another_label_changes_the_picture_and_not_z_and_an_image_brings_its_own(
+    window: Browser, train, tmp_path
+):
+    show(window, page_of(train(f"--hidden 8 {GIVEN[0]}"), tmp_path / "explorer.html"))
+    read = "return [Array.from(state.z), Array.from(pictureAt(state.z)), byId('elbo').textContent]"
+    window.run("moveTo([0.5, -1])")
+    settle(window)
+    before = window.run(read)
+    window.run("const s = byId('label'); s.value = 4; s.dispatchEvent(new Event('change'))")
+    settle(window)
+    after = window.run(read)
+    assert after[0] == before[0]
+    assert np.abs(np.subtract(after[1], before[1])).max() > 1e-3
+    assert after[2] != before[2]
+    window.run("document.querySelectorAll('#thumbs button')[6].click()")
+    assert window.run("return [label, byId('label').value]") == [6, "6"]
+    window.run("byId('asLast').click(); chooseLabel(2)")
+    ends = window.run("return [state.labels.last, Array.from(meanOf('last'))]")
+    own = window.run("return Array.from(encode(images[6], 6).mu)")
+    assert ends == [6, own]
+
+
 # ---- a network of 784-400-400-2 ------------------------------------------------------------------
 
 
