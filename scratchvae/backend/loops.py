@@ -432,7 +432,7 @@ def softplus(a):  # type: ignore[no-untyped-def]
 
 @loop
 def radial_loop(output, first, inner, z, r, log_det):  # type: ignore[no-untyped-def]
-    """E208 and E209: in ``output`` each image has [c | L α̃ | L β̃] of every map from ``first`` on."""
+    """E208, E209: in ``output`` each image has [c | L α̃ | L β̃] of every map from ``first`` on."""
     images, samples, length, latent = inner.shape
     kind = output.dtype.type
     for i in range(images):

@@ -154,9 +154,9 @@ class Specimen {
 
   symbol(key) {
     const fixed = {
-      x: "x", eps: "ε", std: "σ", z: "z", nll: "−log p(x|z)", kl: "KL", objective: "J",
+      x: "x", row: "[x | c]", eps: "ε", std: "σ", z: "z", code: "[z | c]", nll: "−log p(x|z)", kl: "KL", objective: "J",
       dlogits: "da", dhead: "[dμ | d log σ²]", [this.head]: "[μ | log σ²]", [this.logits]: "a",
-      [this.dz]: "dz",
+      [this.dz]: this.recorded.code ? "[dz | dc]" : "dz",
     };
     if (key in fixed) return fixed[key];
     const [kind, ...rest] = key.split("."), last = rest.at(-1);
@@ -369,7 +369,8 @@ function stops(s) {
     });
   };
   along(s.network.encoder, s.head, "dhead");
-  found.push(["std", null], ["eps", null], ["z", s.dz]);
+  found.push(["std", null], ["eps", null]);
+  found.push(...(s.recorded.code ? [["z", null], ["code", s.dz]] : [["z", s.dz]]));
   along(s.network.decoder, s.logits, "dlogits");
   return [...found, ["nll", null], ["kl", null], ["objective", null]];
 }

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import scratchvae
+from scratchvae.errors import ConfigError
 from scratchvae.models import Model
 from scratchvae.pages.microscope import (
     examine,
@@ -28,11 +29,18 @@ def write_explanation(
 
     Two models: a 4-3-2 VAE made for the page, and the run's own, each with a step of one image:
     training image number ``image`` of the run. Raises ``RunError`` if the file exists or can't be
-    written, ``ConfigError`` for an image that is not there and for a model with parts that a page
-    does not know.
+    written, ``ConfigError`` for an image that is not there and for a model with parts that the page
+    does not show.
     """
     require_new(path)
     require_drawable(model.vae)
+    further = model.vae.networks().keys() - {"encoder", "decoder"}
+    if further:
+        raise ConfigError(
+            f"a page shows the step of an encoder and a decoder, and this model has a network more "
+            f"({further.pop()}): explain a run with --condition label and the standard prior, or "
+            "walk through the latent space of this one with scratchvae explore"
+        )
     specimens = (
         small_specimen(),
         specimen_of_run(name, model, checkpoint, prepared, image),

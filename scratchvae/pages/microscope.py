@@ -41,6 +41,7 @@ PACKAGE = Path(scratchvae.__file__).parent
 TITLES = {
     "std": "The standard deviation σ",
     "z": "A sample: z = μ + σ ε",
+    "code": "What the decoder reads: the sample and what is given, [z | c]",
     "kl": "The KL divergence from the prior",
     "objective": "The loss",
     "dhead": "The gradient with respect to μ and log σ²",
@@ -53,7 +54,8 @@ BACK = ("dlogits", "dhead", "sample_weight")
 class Specimen:
     """A step to show: a model with its parameters, an image, its noise, and the optimizer.
 
-    x (1, D), eps (1, K, Z), parameters and moments in float64.
+    x (1, D), with a label that is given behind it; eps (1, K, Z), parameters and moments, all in
+    float64.
     """
 
     name: str
@@ -104,8 +106,9 @@ def specimen_of_run(
         raise ConfigError(f"--image is {image}, but the training images are numbered 0 to {n - 1}")
     step = checkpoint.step + 1
     seen = as_seen_by_model(
-        prepared.train.take([image]), seed=config.seed, draw=checkpoint.epoch, start=image
-    )
+        prepared.train.take([image]), seed=config.seed, draw=checkpoint.epoch, start=image,
+        condition=model.vae.condition,
+    )  # fmt: skip
     shape = (1, model.vae.samples, model.vae.latent_dim)
     beta = Weighting(config.reduction, config.kl_warmup).of_kl(model.vae.beta, step)
     wide = model.to(get_backend("cpu", "float64"))
@@ -166,6 +169,9 @@ class Microscope(StepTrace):
         super().record(name, a, place, equations, key, code)
         self.arrays[key] = self.bk.to_host(a).copy()
         self.sources.append((self.records[-1], key, code))
+        if key == "x" and self.specimen.vae.condition.kind:
+            self.arrays["row"] = self.arrays["x"]
+            self.arrays["x"] = self.arrays["row"][:, : self.specimen.vae.modelled]
 
     def _traced(self, bound: BoundVAE) -> BoundVAE:
         """Keep dlogits as the decoder receives it: multiplied by the weight of each sample."""
@@ -237,10 +243,12 @@ class _Wiring:
     """Which array each layer reads and writes, by key."""
 
     parts: dict[str, list[Json]]
+    read: tuple[str, str] = ("x", "z")  # by encoder and decoder; with a condition c behind each
 
     def rows(self) -> Iterator[tuple[Json, str, str]]:
         """(layer, the key of its input, the key of the gradient of its output)."""
-        for part, first, last in (("encoder", "x", "dhead"), ("decoder", "z", "dlogits")):
+        row, code = self.read
+        for part, first, last in (("encoder", row, "dhead"), ("decoder", code, "dlogits")):
             layers = [each for each in self.parts[part] if each["kind"] != "view"]
             for i, layer in enumerate(layers):
                 x = first if i == 0 else f"{layers[i - 1]['label']}.y"
@@ -255,7 +263,8 @@ class _Wiring:
         """What each array is computed from."""
         head, logits = self.last("encoder"), self.last("decoder")
         found = {
-            "std": [head], "z": [head, "std", "eps"], "nll": [logits, "x"], "kl": [head, "std"],
+            "std": [head], "z": [head, "std", "eps"], "code": ["z", "row"],
+            "nll": [logits, "x"], "kl": [head, "std"],
             "objective": ["nll", "kl"], "dlogits": [logits, "x"],
             "dhead": ["dz", "eps", "std", head],
         }  # fmt: skip
@@ -265,7 +274,7 @@ class _Wiring:
             found[f"{label}.dx"] = [dy, *(names[:1] or [f"{label}.y"])]
             for name in names:
                 found[f"grad.{name}"] = [x, dy]
-        first = next(layer for layer, x, _ in self.rows() if x == "z")
+        first = next(layer for layer, x, _ in self.rows() if x == self.read[1])
         return {
             key: [f"{first['label']}.dx" if k == "dz" else k for k in keys]
             for key, keys in found.items()
@@ -273,7 +282,7 @@ class _Wiring:
 
     def of_gradients(self) -> dict[str, str]:
         """The array that each gradient of an array within the step belongs to."""
-        found = {f"{s['label']}.dx": x for s, x, _ in self.rows() if x != "x"}
+        found = {f"{s['label']}.dx": x for s, x, _ in self.rows() if x != self.read[0]}
         return found | {"dlogits": self.last("decoder"), "dhead": self.last("encoder")}
 
 
@@ -282,7 +291,8 @@ def examine(specimen: Specimen) -> tuple[Json, dict[str, Any]]:
     seen = Microscope(specimen)
     model = Model(specimen.vae, seen.bk, params=seen._buffer(specimen.params))
     network = describe_network(model)
-    wiring = _Wiring({part: network[part] for part in ("encoder", "decoder")})
+    read = ("row", "code") if specimen.vae.condition.kind else ("x", "z")
+    wiring = _Wiring({part: network[part] for part in ("encoder", "decoder")}, read)
     codes: dict[str, Any] = {}
     steps = _steps(seen, wiring, codes)
     reason = why_not_live(model, network)
@@ -305,9 +315,10 @@ def examine(specimen: Specimen) -> tuple[Json, dict[str, Any]]:
 def _steps(seen: Microscope, wiring: _Wiring, codes: dict[str, Any]) -> list[Json]:
     """The steps in the order to read them: arrays that one call writes stand together."""
     uses = wiring.uses()
+    given = [key for key in ("row",) if key in seen.arrays]
     steps: list[Json] = [
-        {"phase": "Input", "title": "The image and the noise", "shows": ["x", "eps"], "uses": [],
-         "equations": [], "code": []},
+        {"phase": "Input", "title": "The image and the noise", "shows": ["x", *given, "eps"],
+         "uses": [], "equations": [], "code": []},
     ]  # fmt: skip
     params = seen.specimen.params
     found: dict[str, Json] = {}
@@ -343,7 +354,7 @@ def _phase(key: str, updated: bool) -> str:
         return "Update"
     if key in BACK or key.endswith(".dx") or key.startswith("grad."):
         return "Backward"
-    return "Forward" if key in ("std", "z") or key.endswith(".y") else "Loss"
+    return "Forward" if key in ("std", "z", "code") or key.endswith(".y") else "Loss"
 
 
 def _code_of(code: Any) -> Iterator[tuple[str, Any]]:

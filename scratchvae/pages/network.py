@@ -83,6 +83,8 @@ def why_not_live(model: Model, network: Json) -> str:
     kinds = {layer["kind"] for part in ("encoder", "decoder") for layer in network[part]}
     if unknown:
         return f"{unknown} is a class that this page does not know"
+    if model.vae.condition.kind:
+        return "it is given a label, and the page repeats the step of a plain VAE"
     if kinds & {"conv", "conv-transpose"}:
         return "it has convolutions, whose backward pass this page does not repeat"
     if type(model.vae.estimator) is not AnalyticKL:

@@ -205,3 +205,26 @@ def test_the_command_writes_the_page_and_says_its_size(small: Run, tmp_path, cap
     assert f'"bytes": {out.stat().st_size}' in capsys.readouterr().out
     x = content_of(out)["specimens"][1]["arrays"]["x"]
     np.testing.assert_allclose(numbers(x)[0], small.prepared.train.values([0])[0])
+
+
+def test_every_step_of_a_model_given_a_label_is_shown_as_recorded(window: Browser, train, tmp_path):
+    run = train("--hidden 8 --condition label:10")
+    path = tmp_path / "step.html"
+    write_explanation(path, "run", run.model, run.checkpoint, run.prepared, image=3)
+    window.open(path)
+    shown = window.run("""
+        chooseModel(1);
+        return here().steps.map((step, i) => {
+          go(i);
+          return step.shows.filter((key) => key in here().arrays)
+            .map((key) => here().symbol(key) + writtenOut(key, 0)).join();
+        });
+    """)
+    assert window.errors() == []
+    assert not [text for text in shown if "NaN" in text or "undefined" in text]
+    assert any("[z | c]" in text for text in shown)
+    strip = window.run(
+        "return [...document.querySelectorAll('#strip .name')].map((e) => e.textContent)"
+    )
+    assert "z | c" in strip
+    assert "it is given a label" in window.run("return here().notLive")

@@ -326,7 +326,8 @@ def test_given_a_label_the_page_encodes_decodes_and_scores_as_python_does(
     script = """
         const [given, z, eps] = arguments;
         chooseLabel(given);
-        const q = encode(images[0]), {nll, kl} = lossTerms(images[0], q, q.mu.map((m, j) => m + q.std[j] * eps[j]));
+        const q = encode(images[0]), sample = q.mu.map((m, j) => m + q.std[j] * eps[j]);
+        const {nll, kl} = lossTerms(images[0], q, sample);
         return [Array.from(decode(z)), Array.from(q.mu), nll, Array.from(kl), byId('label').value];
     """
     for given in (0, 7):
@@ -448,14 +449,20 @@ def test_a_layer_of_the_users_own_and_a_table_are_refused(film: Run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ("--condition label:10", "a ConditionalVAE"),
-        ("--posterior planar --estimator monte-carlo", "one with a posterior of its own"),
+        (
+            "--condition quadrants:1",
+            r"the condition quadrants:1:3:4: .* plot draws its completions",
+        ),
+        ("--posterior planar", r"a posterior beyond it \(planar\): .* Model.decode decodes any z"),
+        ("--second-units 2", r"a posterior beyond it \(second layer\)"),
     ],
 )
-def test_a_model_of_more_parts_is_refused_in_a_sentence(train, tmp_path, options: str, what: str):
-    """What is given with z, and what follows it, have no place in the pages."""
+def test_a_model_of_more_parts_is_refused_with_what_to_use_instead(
+    train, tmp_path, options: str, what: str
+):
+    """What else is given with z, and what follows it, have no place in the pages."""
     run = train(f"--hidden 8 {options}")
-    sentence = f"a page shows a plain VAE, and this model is {what}"
+    sentence = f"one Gaussian z, given nothing or a label, and this model has {what}"
     with pytest.raises(ConfigError, match=sentence):
         page_of(run, tmp_path / "a.html")
     with pytest.raises(ConfigError, match=sentence):

@@ -101,6 +101,47 @@ def test_a_step_of_relu_is_that_of_the_reference(train):
         np.testing.assert_allclose(arrays[f"grad.{name}"], g, rtol=0, atol=1e-13)
 
 
+def test_e221_a_step_given_the_label_is_that_of_the_reference_with_the_label_behind_x_and_z(train):
+    """The plain reference on [x | c] and [z | c], from which only x is reconstructed."""
+    run = train("--hidden 8 --activation tanh --condition label:10")
+    specimen = specimen_of_run("run", run.model, run.checkpoint, run.prepared, 13)
+    content, code = examine(specimen)
+    arrays = {k: numbers(a) for k, a in content["arrays"].items()}
+    c = np.eye(10)[[13 % 10]]
+    np.testing.assert_array_equal(arrays["row"], np.hstack([arrays["x"], c]))
+    np.testing.assert_array_equal(arrays["code"].reshape(1, -1), np.hstack([arrays["z"][0], c]))
+    e0, d0 = (np.hstack([arrays[k].reshape(1, -1), np.ones((1, 1))]) for k in ("row", "code"))
+    for part, row in (("encoder", e0), ("decoder", d0)):
+        W, b, V, d = (arrays[f"{part}.{i}.{p}"] for i in (0, 2) for p in ("W", "b"))
+        y = np.tanh(row @ np.vstack([W, b])) @ V + d
+        np.testing.assert_allclose(arrays[f"{part}.2.y"], y, rtol=1e-13)
+    a, x = arrays["decoder.2.y"], arrays["x"]
+    nll = (np.logaddexp(0, a) - x * a).sum()
+    assert arrays["objective"] == pytest.approx(nll + arrays["kl"].sum(), rel=1e-13)
+    gradients = {k for k in arrays if k.startswith("grad.") or k.endswith(".dx")}
+    assert set(content["checks"]) == gradients | {"dlogits", "dhead"}
+    assert max(check["difference"] for check in content["checks"].values()) < 1e-13
+    (step,) = (s for s in content["steps"] if "code" in s["shows"])
+    assert (step["phase"], step["uses"]) == ("Forward", ["z", "row"])
+    assert step["equations"] == ["E221"]
+    assert "BoundConditionalVAE.run_decoder" in code
+
+
+@pytest.mark.parametrize(
+    ("options", "network"),
+    [("--condition label:10 --prior conditional", "prior"),
+     ("--condition some-labels:10 --labels 20", "classifier")],
+)  # fmt: skip
+def test_a_step_of_a_network_more_is_refused_with_what_to_use_instead(
+    train, tmp_path, options: str, network: str
+):
+    run = train(f"--hidden 8 {options}")
+    words = rf"a network more \({network}\): explain a run with .* or walk .* scratchvae explore"
+    with pytest.raises(ConfigError, match=words):
+        write_explanation(tmp_path / "a.html", "run", run.model, run.checkpoint, run.prepared)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_step_has_an_equation_and_the_code_that_states_it(made):
     for step in made["steps"][1:]:
         assert step["equations"], step["title"]

@@ -23,6 +23,7 @@ from scratchvae.latent import reparameterize, standard_deviation
 from scratchvae.layers.sequential import BoundLayer, BoundSequential
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import BoundVAE
+from scratchvae.models.conditional import BoundConditionalVAE
 from scratchvae.optim.base import BoundOptimizer
 from scratchvae.types import Function
 
@@ -176,6 +177,8 @@ class StepTrace:
                 written.append(("z0", "z0", latent.z0, reparameterize))
                 written.append(("the flow's log |det|", "log_det", latent.log_det, flow))
             written.append(("z", "z", bound.z, reparameterize if latent.log_det is None else flow))
+            if isinstance(bound, BoundConditionalVAE):
+                written.append(("[z | c]", "code", bound.code, bound.run_decoder))
             for name, key, a, code in written:
                 self.record(name, a, BETWEEN, labels_of(code), key, code)
             decode()
