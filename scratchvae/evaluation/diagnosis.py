@@ -215,7 +215,8 @@ def _require_gaussian(vae: VAE) -> None:
             "a diagnosis weighs the KL unit by unit and needs the density of q(z|x) at the z of "
             f"other images, but this posterior has a flow ({vae.flow.name}), which "
             "mixes the units and is computed in one direction alone: diagnose a model whose "
-            "posterior is Gaussian"
+            "posterior is Gaussian; the bound and log p(x) of this one are those of scratchvae "
+            "evaluate --nll"
         )
 
 

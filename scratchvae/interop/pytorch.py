@@ -74,9 +74,12 @@ def places(vae: VAE) -> dict[str, Place]:
 
 def _parts(vae: VAE) -> Iterator[tuple[str, Sequential, Shape]]:
     """Name, layers and shape of an input row of the encoder and the decoder."""
-    if vae.condition.kind:
-        raise ConfigError("a conditional model has more than an encoder and a decoder: it is not "
-                          "exported to PyTorch")  # fmt: skip
+    if vae.networks()["decoder"][1] != vae.latent_dim:
+        what = "a condition" if vae.condition.kind else "a second stochastic layer"
+        raise ConfigError(
+            f"a file for PyTorch holds an encoder of x and a decoder of z, and this model has "
+            f"{what}, too: take its arrays by name in Python, Model.params.to_host()"
+        )
     yield "encoder", vae.encoder, (vae.pixels,)
     yield "decoder", vae.decoder, (vae.latent_dim,)
 

@@ -19,11 +19,16 @@ KL_ESTIMATES: dict[str, type[Estimator]] = {"analytic": AnalyticKL, "sampled": M
 
 def require_completing(vae: VAE) -> None:
     """``ConfigError`` for a model whose decoder reads anything but z."""
-    if vae.networks()["decoder"][1] != vae.latent_dim:
-        raise ConfigError(
-            "a completion fits q(z) through a decoder of z alone, but this one needs its "
-            "condition, too, or a second layer: complete images with a model that has neither"
-        )
+    if vae.networks()["decoder"][1] == vae.latent_dim:
+        return
+    what, instead = "a second layer", "complete images with a model of one layer"
+    if vae.condition.kind:
+        what = "its condition"
+        instead = "Model.sample(n, given=…) draws what is not given, in Python"
+    raise ConfigError(
+        f"a completion fits q(z) through a decoder of z alone, but this one needs {what}, too: "
+        f"{instead}"
+    )
 
 
 class BoundPosterior:

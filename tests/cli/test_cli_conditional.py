@@ -51,8 +51,8 @@ def test_a_conditional_model_is_trained_drawn_resumed_and_evaluated(
     assert "given" in found["diagnosis"]["protocol"]
     assert found["diagnosis"]["findings"]
     for refused, words in (
-        (("complete", "run", "--mask", "top"), "this one needs its condition, too"),
-        (("export", "run", "run.safetensors"), "it is not exported to PyTorch"),
+        (("complete", "run", "--mask", "top"), "needs its condition, too: Model.sample(n, given="),
+        (("export", "run", "run.safetensors"), "has a condition, too: take its arrays by name"),
     ):
         answer = cli(*refused)
         assert answer.code == 2

@@ -444,9 +444,16 @@ def test_two_stochastic_layers_are_refused_below_too() -> None:
         BoundPosterior(model.vae, model.params, np.zeros((1, D)), np.ones(D), 1)
 
 
-def test_a_conditional_model_is_refused() -> None:
-    model = Model(TrainConfig(hidden=(4,), condition="quadrants:1").make_vae(16))
-    with pytest.raises(ConfigError, match="this one needs its condition, too"):
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"condition": "quadrants:1"}, r"needs its condition, too: Model.sample\(n, given="),
+        ({"second_units": 2}, "needs a second layer, too: complete images with a model of one"),
+    ],
+)
+def test_what_is_completed_otherwise_is_refused_with_how(setting, words) -> None:
+    model = Model(TrainConfig(hidden=(4,), **setting).make_vae(16))
+    with pytest.raises(ConfigError, match=words):
         complete(model, np.zeros((1, 16)), np.ones(16, bool))
 
 

@@ -144,6 +144,19 @@ def test_a_network_that_pytorch_cannot_express_is_refused(path: Path, name: str)
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [({"condition": "label:3"}, "a condition"), ({"second_units": 2}, "a second stochastic layer")],
+)
+def test_a_model_of_more_than_two_networks_is_refused_with_what_to_do(path, setting, what) -> None:
+    config = TrainConfig(hidden=(4,), dtype="float64", **setting)
+    with pytest.raises(
+        ConfigError, match=rf"has {what}, too: take its arrays .*params.to_host\(\)"
+    ):
+        write_weights(path, model_of(config))
+    assert not path.exists()
+
+
 def test_the_settings_of_another_model_are_refused(path: Path) -> None:
     with pytest.raises(ConfigError, match="another network"):
         write_weights(path, model_of(SMALL), config=KERAS_CONV)

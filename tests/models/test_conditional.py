@@ -223,7 +223,7 @@ def test_what_is_not_given_is_asked_for() -> None:
         model.sample(3, given=[0, 1])
     with pytest.raises(DataError, match="nothing is given to this model"):
         Model(plain()).decode([[0.0, 0.0]], given=1)
-    with pytest.raises(ConfigError, match="one needs its condition, too"):
+    with pytest.raises(ConfigError, match="needs its condition, too"):
         complete(model, np.zeros((1, D)), np.ones(D, bool))
     turned = Dataset.from_arrays(np.zeros((N, 4, 3), np.uint8))
     with pytest.raises(DataError, match="images of 3 x 4, but the data are 4 x 3"):
