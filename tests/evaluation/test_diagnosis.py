@@ -314,7 +314,7 @@ def test_a_diagnosis_is_a_function_of_its_seed():
 def test_what_is_drawn_of_many_images_is_a_function_of_the_seed(monkeypatch):
     module = "scratchvae.evaluation.diagnosis"
     monkeypatch.setattr(f"{module}.CHUNK", 9)
-    monkeypatch.setattr(f"{module}.MOST", 5)
+    monkeypatch.setattr(f"{module}.MAX_CODES", 5)
     model, x = SLANTED.model(0.2), split(SLANTED.images(12))
     settings = DiagnosisSettings(4, 3, 2, 4, seed=7)
     found = diagnose(model, x, x, settings=settings)
