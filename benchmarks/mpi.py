@@ -3,10 +3,10 @@
     python -m benchmarks.mpi [--steps 200] [--rounds 3] [--rates 1000,200] [--json FILE]
 
 The ``gluon`` network, on this machine's cores. *Strong scaling*: batches of 100 and 1,000 by one
-process, by one process with two workers, and by two ranks; with the pieces that ranks take by
-default and with four, with and without sending gradients while others are computed, and with MPI's
-own reduction. *Weak scaling*: a batch of 100 per rank. *Messages*: the time to exchange n numbers
-with another rank, in memory and over the network, from which latency and rate are fitted.
+process, by one process with two workers, and by two ranks that share memory; with two pieces and
+with four; by messages, with and without sending gradients while others are computed, and with
+MPI's own reduction. *Weak scaling*: a batch of 100 per rank. *Messages*: the time to exchange n
+numbers with another rank, in memory and over the network, from which latency and rate are fitted.
 
 *Networks*: two network namespaces joined by a pair of virtual devices, whose rate a token bucket
 (``tc tbf``) limits to --rates, in Mbit/s. The model of docs/scaling.md predicts the step from the
@@ -34,15 +34,20 @@ import numpy as np
 
 from benchmarks.harness import own_conditions, table, write_json
 from benchmarks.models import MODELS
-from scratchvae.backend import get_backend
+from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.memory import FlatBuffer
 from scratchvae.models import VAE, Model
-from scratchvae.mpi.exchange import FastExchange, MessageExchange
+from scratchvae.mpi.exchange import (
+    FastExchange,
+    MemoryExchange,
+    MessageExchange,
+    shared_barrier,
+)
 from scratchvae.mpi.follow import follow, pieces_for
 from scratchvae.mpi.ranks import Ranks, connect
 from scratchvae.training import Batches, TrainingStep
-from scratchvae.training.pieces import ALONE, PieceStep
+from scratchvae.training.pieces import ALONE, Exchange, PieceStep
 
 GLUON, IMAGES = MODELS["gluon"], 10_000
 SIZES = (1, 1_000, 10_000, 100_000, 300_000, 600_000)  # numbers of a message
@@ -60,10 +65,12 @@ class Job(NamedTuple):
     ranks: int = 1
     workers: int = 0  # in place of pieces
     pieces: int = 0
-    overlap: bool = False
-    sum_order: str = "fixed"
+    way: str = "memory"  # of WAYS
     steps: int = 200
     compiled: bool = True
+
+
+WAYS = ("memory", "messages", "overlap", "any order")  # how ranks exchange gradients
 
 
 # ---- in the processes of a job -------------------------------------------------------------------
@@ -72,7 +79,8 @@ class Job(NamedTuple):
 def serve(job: Job) -> None:
     """Run a job as one of its ranks; rank 0 prints what it has measured."""
     ranks = connect()
-    bk = get_backend("cpu", compiled=job.compiled).for_workers(max(job.workers, 1))
+    sharing = job.ranks if job.way == "memory" else 1
+    bk = get_backend("cpu", compiled=job.compiled).for_workers(max(job.workers, sharing))
     grey = np.random.default_rng(0).integers(0, 256, (IMAGES, GLUON.pixels), dtype=np.uint8)
     vae = GLUON.vae()
     batches = Batches(bk.array(grey, dtype="uint8"), 255, job.batch, 0)
@@ -80,10 +88,7 @@ def serve(job: Job) -> None:
     if job.workers:
         step = TrainingStep(model, optimizer, batches, workers=job.workers)
     else:
-        exchange = ALONE
-        if ranks is not None:
-            kind = FastExchange if job.sum_order == "any" else MessageExchange
-            exchange = kind(ranks, job.overlap)
+        exchange = ALONE if ranks is None else exchange_of(job, ranks, bk)
         step = PieceStep(model, optimizer, batches, pieces=job.pieces, exchange=exchange)
     found: dict[str, Any] = {}
     if ranks is not None:
@@ -95,6 +100,17 @@ def serve(job: Job) -> None:
     found["ms"] = time_of(step, job.steps)
     found["parameters"] = vae.layout.padded_size
     print(json.dumps(found))
+
+
+def exchange_of(job: Job, ranks: Ranks, bk: Backend) -> Exchange:
+    """The way between the ranks of a job."""
+    if job.way != "memory":
+        kind = FastExchange if job.way == "any order" else MessageExchange
+        return kind(ranks, overlap=job.way == "overlap")
+    barrier = shared_barrier(ranks, bk)
+    if barrier is None:
+        raise SystemExit("the ranks cannot share memory")
+    return MemoryExchange(ranks, barrier)
 
 
 def time_of(step: TrainingStep, steps: int) -> float:
@@ -164,9 +180,10 @@ def contenders(batch: int, steps: int) -> dict[str, Job]:
         "one process": Job(batch, workers=1, steps=steps),
         "two workers": Job(batch, workers=2, steps=steps),
         f"two ranks, {default} pieces": two,
-        "… sent while others are computed": two._replace(overlap=True),
-        "… MPI's own sum": two._replace(sum_order="any"),
-        **({} if default == 4 else {"two ranks, 4 pieces": two._replace(pieces=4)}),
+        "… by messages": two._replace(way="messages"),
+        "… sent while others are computed": two._replace(way="overlap"),
+        "… MPI's own sum": two._replace(way="any order"),
+        f"two ranks, {6 - default} pieces": two._replace(pieces=6 - default),
     }
 
 
@@ -374,7 +391,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure_messages(content: dict[str, Any]) -> None:
     """Messages between two ranks of this machine: the time of the reduction by size."""
-    job = Job(100, ranks=2, pieces=2, steps=10)
+    job = Job(100, ranks=2, pieces=2, way="messages", steps=10)
     found = {"memory": run(job), "TCP, one machine": run(job, **BY_TCP)}
     content["messages"] = {name: each["messages"] for name, each in found.items()}
     links = {name: fit(messages) for name, messages in content["messages"].items()}
@@ -390,11 +407,12 @@ def measure_networks(content: dict[str, Any], rates: Sequence[int], steps: int) 
     """Steps over networks of these rates, beside the model's prediction."""
     rows = []
     for rate, batch, number in zip((*rates, rates[0]), (100, 100, 1_000), count(), strict=False):
-        job = Job(batch, ranks=2, pieces=2, steps=max(steps, 10))
+        job = Job(batch, ranks=2, pieces=2, way="messages", steps=max(steps, 10))
         alone = run(job._replace(ranks=1, batch=batch // 2, pieces=1))["ms"]
         with network(rate) as before:
             for overlap in (False, True):
-                found = run(job._replace(overlap=overlap), before, **BY_TCP, UCX_NET_DEVICES="net0")
+                way = "overlap" if overlap else "messages"
+                found = run(job._replace(way=way), before, **BY_TCP, UCX_NET_DEVICES="net0")
                 link = fit(found["messages"])
                 model = alone + exchange_time(found["parameters"], 2, link) / 1e3
                 name = f"{rate} Mbit/s, batch {batch}" + ", overlap" * overlap

@@ -8,14 +8,18 @@ of a device; for any other, they pass through page-locked memory of the host.
 """
 
 import ctypes
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchvae.backend import Array, Backend
+from scratchvae.backend.allocation import SharedMemory, dumps, loads
 from scratchvae.mpi.ranks import Message, Ranks
 from scratchvae.training.pieces import BoundPieces, Exchange, Node, PieceStep
+from scratchvae.training.workers import Barrier
 from scratchvae.types import Item, Result
 
 BUCKET = 1 << 16  # numbers of the gradient that are sent at once at least, if it is not the rest
@@ -143,16 +147,25 @@ class MessageExchange(Exchange):
         if not self._batch.pieces:  # a short batch has left this rank without rows
             self.ready(0, 0)
         self._complete()
+        for rank in self._others:
+            for k in range(len(self._plan.nodes[rank])):
+                self.staging.load(self._buffer(rank, k))
+        self._add(self._buffer)
+
+    def _add(self, buffer: Callable[[int, int], Array]) -> None:
+        """The sum of all nodes in this rank's stretch of the gradient.
+
+        ``buffer(rank, k)`` has this rank's stretch of node ``k`` of another rank.
+        """
         step, plan, known = self.step, self._plan, {}
         own = slice(*self.stretch[self.rank])
         gradient = step.grads.flat[own]
         for rank, nodes in enumerate(plan.nodes):
             for k, node in enumerate(nodes):
-                if rank == self.rank:
-                    known[node] = step.gradient_buffer(k).flat[own] if k else gradient
+                if rank != self.rank:
+                    known[node] = buffer(rank, k)
                 else:
-                    known[node] = self._buffer(rank, k)
-                    self.staging.load(known[node])
+                    known[node] = step.gradient_buffer(k).flat[own] if k else gradient
         for left, right in plan.additions[:-1]:
             step.bk.xp.add(known[left], known[right], out=known[left])
         if plan.additions:
@@ -262,6 +275,85 @@ class FastExchange(MessageExchange):
         self._complete()
         self.staging.load(own)
         flat[slice(*self.stretch[self.rank])] = own
+
+
+class MemoryExchange(MessageExchange):
+    """The exchange of ranks on one machine, each of which reads the others' memory.
+
+    Nothing is sent in a step: where all have arrived, a rank adds the others' gradients in their
+    place, and copies what they have updated.
+    """
+
+    shares_memory = True
+
+    def __init__(self, ranks: Ranks, barrier: Barrier) -> None:
+        super().__init__(ranks)
+        self._barrier = barrier  # keeps its memory
+        self._arrive = barrier.join(ranks.rank, lambda waited: None)  # rank 0 watches the others
+
+    def bind(self, step: PieceStep) -> None:
+        super().bind(step)
+        own = [buffer.flat for buffer in step.gradients], step.params.flat
+        offers = self.ranks.broadcast(self.ranks.gather(offer(own, step.bk.shared_memory)))
+        self.theirs = {rank: take(*offers[rank]) for rank in self._others}
+
+    def begin(self, batch: BoundPieces) -> None:
+        self._batch, self._plan = batch, self._plan_of(batch)
+
+    def ready(self, start: int, stop: int) -> None:
+        """Nothing: the others read the gradient when it is complete."""
+
+    def finish(self) -> None:
+        self._arrive()
+        own = slice(*self.stretch[self.rank])
+        self._add(lambda rank, k: self.theirs[rank][0][k][own])
+
+    def share_stretches(self, flat: Array) -> None:
+        self._arrive()
+        for rank in self._others:
+            stretch = slice(*self.stretch[rank])
+            flat[stretch] = self.theirs[rank][1][stretch]
+
+
+Offer = tuple[bytes, list[tuple[str, int, int]]]
+
+
+def offer(obj: object, memory: SharedMemory | None) -> Offer:
+    """What a process on this machine needs to have ``obj``, with the same memory in its arrays."""
+    content, files = dumps(obj, memory)
+    about = [os.fstat(file) for file in files]
+    paths = [f"/proc/{os.getpid()}/fd/{file}" for file in files]
+    return content, [
+        (path, each.st_dev, each.st_ino) for path, each in zip(paths, about, strict=True)
+    ]
+
+
+def take(content: bytes, files: Sequence[tuple[str, int, int]]) -> Any:
+    """What another process offers; ``OSError`` where it is on another machine."""
+    opened: list[int] = []
+    try:
+        for path, *identity in files:
+            opened.append(os.open(path, os.O_RDWR))
+            found = os.fstat(opened[-1])
+            if [found.st_dev, found.st_ino] != identity:  # of a process of the same number
+                raise FileNotFoundError(path)
+        return loads(content, opened)
+    finally:
+        for file in opened:
+            os.close(file)
+
+
+def shared_barrier(ranks: Ranks, bk: Backend) -> Barrier | None:
+    """A barrier for all ranks, where each can read the memory of each; None anywhere else."""
+    memory = bk.for_workers(ranks.size).shared_memory
+    near = ranks.comm.Split_type(ranks.mpi.COMM_TYPE_SHARED)  # as MPI is told to see it
+    if not ranks.all_say(near.size == ranks.size and memory is not None):
+        return None
+    barrier = Barrier(memory, ranks.size) if memory and ranks.rank == 0 else None
+    offered = ranks.broadcast(barrier and offer(barrier, memory))
+    with suppress(OSError):
+        barrier = barrier or take(*offered)
+    return barrier if ranks.all_say(barrier is not None) else None
 
 
 def takes_device_arrays(library: str) -> bool:

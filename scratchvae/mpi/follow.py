@@ -13,7 +13,12 @@ from scratchvae.backend import Backend, get_backend
 from scratchvae.config import TrainConfig
 from scratchvae.data import Dataset, load_dataset, select
 from scratchvae.errors import ConfigError
-from scratchvae.mpi.exchange import FastExchange, MessageExchange
+from scratchvae.mpi.exchange import (
+    FastExchange,
+    MemoryExchange,
+    MessageExchange,
+    shared_barrier,
+)
 from scratchvae.mpi.ranks import Ranks
 from scratchvae.training.pieces import ALONE, Exchange, PieceStep, make_piece_step
 from scratchvae.training.prepared import Prepared, prepare
@@ -118,5 +123,7 @@ def meet(ranks: Ranks, prepared: Prepared, bk: Backend) -> Exchange:
     facts = ranks.gather({"data": known, "device": bk.name})
     if facts is not None:
         ranks.require_same(facts)
-    kind = MessageExchange if prepared.config.sum_order == "fixed" else FastExchange
-    return kind(ranks)
+    if prepared.config.sum_order == "any":
+        return FastExchange(ranks)
+    barrier = shared_barrier(ranks, bk)
+    return MessageExchange(ranks) if barrier is None else MemoryExchange(ranks, barrier)

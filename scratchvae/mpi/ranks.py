@@ -153,6 +153,11 @@ class Ranks:
             return None
         return [value, *(self.receive(rank) for rank in range(1, self.size))]
 
+    def all_say(self, yes: bool) -> bool:
+        """Whether all ranks say yes, on every rank."""
+        found = self.gather(yes)
+        return bool(self.broadcast(found is not None and all(found)))
+
     def send(self, value: Any, rank: int) -> None:
         """Give a value to a rank, which calls :meth:`receive`."""
         content = np.frombuffer(pickle.dumps(value), np.uint8)

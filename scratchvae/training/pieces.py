@@ -135,6 +135,7 @@ class Exchange:
     """
 
     rank, size = 0, 1
+    shares_memory = False  # whether the ranks need a step's buffers in memory that they share
 
     def bind(self, step: "PieceStep") -> None:
         """Learn the buffers of a step, before its first gradient."""
@@ -202,7 +203,7 @@ class PieceStep(TrainingStep):
             self.starts.setdefault(name.rpartition(".")[0], offset)
         self._use(exchange)
         self._workspace = Workspace(model.bk, -(-batches.batch_size // pieces))
-        self._buffers: list[FlatBuffer] = []
+        self.gradients: list[FlatBuffer] = []  # the first is ``grads``
         super().__init__(
             model, optimizer, batches, weighting=weighting, blas_threads=1, captured=False
         )
@@ -263,10 +264,10 @@ class PieceStep(TrainingStep):
 
     def gradient_buffer(self, number: int) -> FlatBuffer:
         """The flat buffer in which node ``number`` of a batch is summed; the first is ``grads``."""
-        while len(self._buffers) <= number:
-            new = FlatBuffer(self.bk, self.vae.layout) if self._buffers else self.grads
-            self._buffers.append(new)
-        return self._buffers[number]
+        while len(self.gradients) <= number:
+            new = FlatBuffer(self.bk, self.vae.layout) if self.gradients else self.grads
+            self.gradients.append(new)
+        return self.gradients[number]
 
     def _bind_optimizer(
         self, optimizer: Optimizer, partitions: Sequence[Partition]
@@ -415,6 +416,7 @@ class PieceStep(TrainingStep):
 def make_piece_step(prepared: Prepared, bk: Backend, exchange: Exchange = ALONE) -> PieceStep:
     """The step of a training whose settings say in how many pieces; on every rank the same."""
     config = prepared.config
+    bk = bk.for_workers(exchange.size if exchange.shares_memory else 1)
     return PieceStep(
         Model(prepared.vae, bk, seed=config.seed),
         prepared.optimizer or config.make_optimizer(),

@@ -1,5 +1,6 @@
-"""The exchange between two ranks that are threads: which memory MPI is handed, and when."""
+"""The exchange between two ranks: which memory MPI is handed, and when; memory that they share."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -7,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jobs import NETWORK, finish, launch
 
 from scratchvae.backend import Backend, get_backend
 from scratchvae.backend.strict import Array, StrictBackend
 from scratchvae.models import VAE, Model
-from scratchvae.mpi.exchange import MessageExchange
+from scratchvae.mpi.exchange import MessageExchange, offer, take
 from scratchvae.optim import Adam
 from scratchvae.training import Batches
 from scratchvae.training.pieces import ALONE, Exchange, PieceStep
@@ -110,3 +112,43 @@ def test_no_step_after_the_first_of_each_length_allocates_anything(aware, two_ra
     for _, allocations, _ in two_ranks(aware):
         assert allocations[0] == allocations[3]  # four steps of five rows
         assert allocations[4] == allocations[5]
+
+
+# ---- memory that ranks share ---------------------------------------------------------------------
+
+
+def test_what_a_rank_takes_is_the_memory_that_another_offers():
+    bk = get_backend("cpu", compiled=False).for_workers(2)
+    ours = bk.zeros((1000,))
+    theirs = take(*offer({"gradient": ours[10:20]}, bk.shared_memory))["gradient"]
+    ours[12] = 5
+    assert theirs.tolist() == [0, 0, 5, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_file_of_another_process_with_the_same_number_is_not_taken(tmp_path):
+    bk = get_backend("cpu", compiled=False).for_workers(2)
+    content, (file, *rest) = offer(bk.zeros((1000,)), bk.shared_memory)
+    (tmp_path / "other").write_bytes(bytes(8000))
+    with pytest.raises(FileNotFoundError):
+        take(content, [(str(tmp_path / "other"), *file[1:]), *rest])
+
+
+WAY = """
+from scratchvae.backend import get_backend
+from scratchvae.mpi.exchange import shared_barrier
+from scratchvae.mpi.ranks import connect
+ranks = connect()
+bk = get_backend({!r}, "float32", compiled=False)
+print("messages" if shared_barrier(ranks, bk) is None else "memory")
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("device", "network", "way"),
+    [("cpu", {}, "memory"), ("cpu", NETWORK, "messages"), ("strict", {}, "messages")],
+)
+def test_ranks_share_memory_where_mpi_sees_them_on_one_machine(device, network, way, tmp_path):
+    words = ["-n", "2", sys.executable, "-c", WAY.format(device)]
+    code, out, err = finish(launch(words, tmp_path, **network))
+    assert (code, out) == (0, f"{way}\n"), err
