@@ -8,15 +8,16 @@ import os
 import signal
 import sys
 
-from scratchvae.mpi.guardian import guard
+from scratchvae.mpi.guardian import guard, say_for_itself
 from scratchvae.mpi.place import choose_device, place
 
 
 def main() -> int:
     """Load the command line and run it; the exit code. Under mpiexec, in a child of its own."""
-    here = place()
+    here, rank = place(), 0
     if here is not None and here.size > 1:
-        guard(here.rank)
+        rank = here.rank
+        guard(rank)
         choose_device(here)
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
@@ -26,9 +27,9 @@ def main() -> int:
     except ImportError as error:
         from scratchvae.errors import why_not_imported
 
-        return _fail(why_not_imported(error))
+        return _fail(why_not_imported(error), rank)
     except (MemoryError, OSError) as error:
-        return _fail(f"not enough memory to load the program: {error}")
+        return _fail(f"not enough memory to load the program: {error}", rank)
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return run()
@@ -39,8 +40,8 @@ def _leave(number: int, frame: object) -> None:
     os._exit(130)
 
 
-def _fail(sentence: str) -> int:
-    print(f"scratchvae: {' '.join(sentence.split())[:1000]}", file=sys.stderr)
+def _fail(sentence: str, rank: int) -> int:
+    say_for_itself(rank, " ".join(sentence.split())[:1000])
     return 2
 
 

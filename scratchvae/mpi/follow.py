@@ -19,6 +19,7 @@ from scratchvae.mpi.exchange import (
     MessageExchange,
     shared_barrier,
 )
+from scratchvae.mpi.guardian import agree_to_end
 from scratchvae.mpi.ranks import Ranks
 from scratchvae.training.pieces import ALONE, Exchange, PieceStep, make_piece_step
 from scratchvae.training.prepared import Prepared, prepare
@@ -33,6 +34,7 @@ def serve(ranks: Ranks) -> int:
     while True:
         action, numbers = ranks.next_action()
         if action == "end":
+            agree_to_end()
             return numbers[0]
         if action == "map":
             ranks.take_part_in_map()

@@ -2,11 +2,12 @@
 
 A launcher ends a job as soon as one of its processes is killed, without a word of ours. So the
 process that mpiexec has started forks, before anything large is imported: its child computes, and
-the parent only waits. If the child is killed, or stays stopped, the parent lives on for a moment:
-rank 0 sees the child's connection closed, says which rank it was, and ends the job.
+the parent only waits. If the child is killed, fails, or stays stopped, the parent lives on for a
+moment: rank 0 sees the child's connection closed, says which rank it was, and ends the job.
 """
 
 import ctypes
+import mmap
 import os
 import signal
 import sys
@@ -16,15 +17,26 @@ from types import FrameType
 from typing import NoReturn
 
 LOST = 2  # the exit code of a job that has lost a rank
+OWN_WORDS = 1.0  # seconds that rank 0 has to end by itself, with a sentence of its own
 GRACE = 3.0  # seconds in which rank 0 speaks before the launcher learns that a rank has died
 TO_BE_READ = 0.2  # seconds in which the launcher passes on what was said last
 STOPPED = 4.0  # seconds after which a stopped process counts as lost
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 PR_SET_PDEATHSIG = 1
 
+_agreed = mmap.mmap(-1, 1)  # shared with the child, who writes 1: all ranks end now
+
+
+def agree_to_end() -> None:
+    """Say to the parent that the whole job ends, and that the exit code is its code."""
+    _agreed[0] = 1
+
 
 def guard(rank: int) -> None:
-    """Return in a child; this process waits for it, and ends as it does."""
+    """Return in a child; this process waits for it, and ends as it does.
+
+    If the child fails alone, this process ends the job, which may still wait for the child.
+    """
     parent, child = os.getpid(), os.fork()
     if child == 0:
         if sys.platform == "linux":
@@ -41,13 +53,13 @@ def guard(rank: int) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, pass_on)
     ended = wait_for(child)
-    if ended >= 0:
+    if ended == 0 or (ended > 0 and _agreed[0]):
         os._exit(ended)
-    if rank == 0:
-        say(f"rank 0 was ended by {name_of(-ended)}; the job ends, and what is on disk is whole")
-    else:
+    if rank:
         time.sleep(GRACE)
-    abort(LOST)
+    elif ended < 0:
+        say(f"rank 0 was ended by {name_of(-ended)}; the job ends, and what is on disk is whole")
+    abort(LOST if ended < 0 else ended)
 
 
 def abort(code: int) -> NoReturn:
@@ -98,3 +110,11 @@ def name_of(number: int) -> str:
 def say(sentence: str) -> None:
     """One line on stderr, by whichever process of a job that ends."""
     os.write(2, f"scratchvae: {sentence}\n".encode())
+
+
+def say_for_itself(rank: int, sentence: str) -> None:
+    """Why a rank fails of which rank 0 does not know yet; rank 0 may have the same to say."""
+    if rank:
+        time.sleep(OWN_WORDS)
+        sentence = f"rank {rank} on {os.uname().nodename} cannot take part: {sentence}"
+    say(sentence)

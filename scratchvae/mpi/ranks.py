@@ -19,7 +19,7 @@ import numpy as np
 import scratchvae
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError
-from scratchvae.mpi.guardian import abort
+from scratchvae.mpi.guardian import abort, agree_to_end, say_for_itself
 from scratchvae.mpi.place import Place, place
 from scratchvae.mpi.watch import Tether, Watch
 from scratchvae.types import Item, Json, Result
@@ -45,7 +45,12 @@ def connect() -> "Ranks | None":
         return None
     if here.rank:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
-    return Ranks(here)
+    try:
+        return Ranks(here)
+    except Exception as error:
+        if here.rank:
+            say_for_itself(here.rank, str(error))
+        raise
 
 
 def load_mpi(size: int) -> Any:
@@ -211,6 +216,7 @@ class Ranks:
 
     def end(self, code: int) -> None:
         """Rank 0 ends the job; the other ranks exit with the same code."""
+        agree_to_end()
         self.announce("end", code)
         if self._watch is not None:
             self._watch.close()
@@ -219,6 +225,8 @@ class Ranks:
         """End all ranks at once, whatever they are doing; rank 0 says why, or has said it."""
         if self._tether is not None:
             self._tether.report(code, sentence)
+        elif self.rank:
+            say_for_itself(self.rank, sentence)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         abort(code)

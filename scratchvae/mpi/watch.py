@@ -16,11 +16,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from scratchvae.errors import WorkerError
-from scratchvae.mpi.guardian import LOST, abort, say
+from scratchvae.mpi.guardian import LOST, OWN_WORDS, abort, say
 
 CONNECT_SECONDS = 10.0
 ALIVE = (("TCP_KEEPIDLE", 2), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 4))  # seconds, and attempts
-OWN_WORDS = 1.0  # seconds that rank 0 has to end by itself, with a sentence of its own
 FAREWELL = b"\n"
 TOKEN = 16
 SIOCGIFADDR = 0x8915

@@ -126,6 +126,32 @@ def test_without_mpi4py_one_sentence_says_what_to_install(tmp_path):
     assert 'mpi4py is not installed: pip install "scratchvae[mpi]"' in err
 
 
+def with_a_broken_module(tmp_path: Path, name: str, error: str) -> tuple[int, str]:
+    """Exit code and stderr of two ranks, of which rank 1 finds a module that raises this."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / f"{name}.py").write_text(f"raise {error}")
+    train = [*PROGRAM, "train", *SMALL, "--out", "run"]
+    broken = ["env", f"PYTHONPATH={tmp_path / 'broken'}:{ROOT}", *train]
+    begun = time.monotonic()
+    code, _, err = finish(launch(join([train, broken]), tmp_path))
+    assert time.monotonic() - begun < SOON
+    assert err.count("scratchvae:") == 1
+    assert "scratchvae: rank 1 on " in err
+    return code, err
+
+
+def test_a_rank_alone_without_mpi4py_says_so_and_ends_the_job(tmp_path):
+    code, err = with_a_broken_module(tmp_path, "mpi4py", "ImportError")
+    assert code == 2
+    assert "cannot take part: mpiexec has started 2 ranks, but mpi4py is not installed" in err
+
+
+def test_a_rank_that_cannot_load_the_program_ends_the_job(tmp_path):
+    code, err = with_a_broken_module(tmp_path, "numpy", "OSError('Cannot allocate memory')")
+    assert code == 2
+    assert "not enough memory to load the program: Cannot allocate memory" in err
+
+
 def test_more_ranks_than_images_in_a_batch_are_refused(tmp_path):
     code, _, err = run(3, "train", "--batch-size", "2", "--out", "run", cwd=tmp_path)
     assert code == 2
