@@ -15,7 +15,7 @@ from scratchvae.types import Json, Over
 
 @dataclass(frozen=True)
 class Trial:
-    """What one seed came to."""
+    """The results of one seed."""
 
     training: Training
     test: Evaluation  # after the last epoch
@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a study came to."""
+    """The results of a study, over all seeds, beside the published figures."""
 
     study: str
     seeds: int
