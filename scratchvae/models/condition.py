@@ -252,8 +252,8 @@ class Quadrants(Condition):
     def rows_given(self, given: Values, n: int, row: int) -> HostArray:
         if given is None:
             raise DataError(
-                f"the model is conditional on {self.seen} quadrants of an image: pass images of "
-                "which they are seen as given"
+                f"the model is conditional on {self._seen_in_words} of an image: pass the images "
+                "in which they are seen as given"
             )
         images = host_array(given, "given")
         if images.size % row or not images.size:
@@ -281,7 +281,11 @@ class Quadrants(Condition):
                 start = stop
 
     def describe(self) -> str:
-        return f"of the hidden pixels given {self.seen} quadrant{'s' if self.seen > 1 else ''}"
+        return f"of the hidden pixels given {self._seen_in_words}"
+
+    @property
+    def _seen_in_words(self) -> str:
+        return f"{self.seen} quadrant{'s' if self.seen > 1 else ''}"
 
 
 def parse_condition(text: object, image_shape: Sequence[int] | None = None) -> Condition:

@@ -29,7 +29,9 @@ def grey_values(images: Values, vae: VAE) -> HostArray:
     elif x.size == vae.pixels:
         x = x.reshape(1, vae.pixels)
     if x.ndim != 2 or x.shape[1] != vae.pixels or len(x) == 0:
-        made = "" if vae.condition.kind != "label" else ": use vae.condition.rows(images, labels)"
+        made = ""
+        if vae.condition.kind == "label":
+            made = f": {vae.modelled} pixels and the label, by vae.condition.rows(images, labels)"
         raise DataError(
             f"images have shape {x.shape}, expected (N, {vae.pixels}) with N at least 1{made}"
         )

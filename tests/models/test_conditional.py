@@ -217,8 +217,12 @@ def test_what_is_not_given_is_asked_for() -> None:
     hidden = Model(ConditionalVAE(plain(pixels=8), D, Quadrants(1, (3, 4))))
     with pytest.raises(DataError, match="conditional on the label"):
         model.decode([[0.0, 0.0]])
-    with pytest.raises(DataError, match="pass images of which they are seen as given"):
+    with pytest.raises(DataError, match="on 1 quadrant of an image: pass the images in which they"):
         hidden.sample(2)
+    with pytest.raises(
+        DataError, match=rf"expected \(N, {D + 3}\) .*: {D} pixels and the label, by"
+    ):
+        model.encode(np.zeros((2, D)))
     with pytest.raises(DataError, match="2 conditions are given for 3 z"):
         model.sample(3, given=[0, 1])
     with pytest.raises(DataError, match="nothing is given to this model"):
