@@ -247,10 +247,13 @@ class Backend:
         """The scratch buffer of :meth:`uniform` and :meth:`normal` for ``size`` numbers."""
         return np.empty(normal_scratch_size(size))
 
-    def uniform(self, out: Array, stream: Stream, scratch: Array) -> None:
-        """out = U[0, 1), a function of the stream and of the position in ``out`` alone."""
+    def uniform(self, out: Array, stream: Stream, scratch: Array, position: int = 0) -> None:
+        """out = U[0, 1), a function of the stream and of the position in it alone.
+
+        ``position``: that of the first number.
+        """
         draw = scratch[: out.size]
-        fill_uniform(draw, stream)
+        fill_uniform(draw, stream, position)
         np.minimum(draw, below_one(self.dtype), out=draw)
         self.load(draw.reshape(out.shape), out)
 
@@ -263,9 +266,14 @@ class Backend:
         fill_normal(draw, stream, scratch, position)
         self.load(draw, out)
 
-    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:
-        """x = 1 where a uniform of the stream lies below x, else 0. ``draw`` is a buffer like x."""
-        self.uniform(draw, stream, scratch)
+    def binarize(
+        self, x: Array, stream: Stream, draw: Array, scratch: Array, position: int = 0
+    ) -> None:
+        """x = 1 where a uniform of the stream lies below x, else 0. ``draw`` is a buffer like x.
+
+        ``position``: that of the first uniform in the stream.
+        """
+        self.uniform(draw, stream, scratch, position)
         self.xp.less(draw, x, out=x)
 
     # ---- operations --------------------------------------------------------------------------

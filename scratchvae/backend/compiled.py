@@ -329,9 +329,11 @@ class CompiledBackend(NumpyBackend):
         fill_uniform(u, stream, position)
         loops.normal_loop(u, out.reshape(-1))
 
-    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:
+    def binarize(
+        self, x: Array, stream: Stream, draw: Array, scratch: Array, position: int = 0
+    ) -> None:
         u = scratch[: x.size]
-        fill_uniform(u, stream)
+        fill_uniform(u, stream, position)
         loops.binarize_loop(x.reshape(-1), u, below_one(self.dtype))
 
     def describe(self) -> dict[str, str]:

@@ -110,9 +110,9 @@ class NumpyBackend(Backend):
     def to_host(self, a: Array) -> NDArray:
         return np.array(a)
 
-    def uniform(self, out: Array, stream: Stream, scratch: Array) -> None:
+    def uniform(self, out: Array, stream: Stream, scratch: Array, position: int = 0) -> None:
         draw = scratch[: out.size]
-        fill_uniform(draw, stream)
+        fill_uniform(draw, stream, position)
         np.minimum(draw, below_one(self.dtype), out=draw)
         np.copyto(out.reshape(-1), draw, casting="same_kind")
 

@@ -17,7 +17,15 @@ from scratchvae.layers.initializers import (
     TruncatedNormal,
 )
 from scratchvae.layers.reshape import Flatten, Reshape
-from scratchvae.layers.sequential import BoundLayer, BoundSequential, Parameter, Sequential
+from scratchvae.layers.sequential import (
+    BoundLayer,
+    BoundSequential,
+    Meetings,
+    Parameter,
+    Sequential,
+    Turn,
+    complete,
+)
 
 ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
@@ -51,6 +59,7 @@ __all__ = [
     "Initialization",
     "Initializer",
     "Layer",
+    "Meetings",
     "Parameter",
     "ReLU",
     "Reshape",
@@ -58,5 +67,7 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "TruncatedNormal",
+    "Turn",
+    "complete",
     "sigmoid",
 ]

@@ -117,6 +117,17 @@ class Layer:
         the worker with the last of them also computes the other parameters.
         """
 
+    def for_units(self, p: Views, units: slice) -> Views | None:
+        """The parameters of some units of y, when several workers divide a layer.
+
+        The layer must compute these units from all of x with them; None if it cannot.
+        """
+        return None
+
+    def for_inputs(self, p: Views, inputs: slice) -> Views | None:
+        """The parameters with which the layer computes some numbers of dx from all of dy."""
+        return None
+
     def torch_module(self, shape: Shape) -> dict[str, object] | None:
         """The equivalent PyTorch module for rows of x of ``shape``, as JSON; None if there is none.
 

@@ -61,6 +61,14 @@ class Dense(Layer):
         if rows.stop in (None, x.shape[1]):
             bk.sum_rows(dy, g.b)
 
+    def for_units(self, p: Views, units: slice) -> Views | None:
+        is_mine = type(self).forward is Dense.forward  # a subclass may need more
+        return Views(W=p.W[:, units], b=p.b[units]) if is_mine else None
+
+    def for_inputs(self, p: Views, inputs: slice) -> Views | None:
+        is_mine = type(self).grad_input is Dense.grad_input
+        return Views(W=p.W[inputs]) if is_mine else None
+
     def torch_module(self, shape: Shape) -> dict[str, object]:
         return {"module": "Linear", "in_features": shape[0], "out_features": self.units}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from scratchvae.backend import Array
+from scratchvae.backend import Array, Backend
 from scratchvae.errors import ConfigError, value_is_lost
 from scratchvae.layers.base import Layer
 from scratchvae.layers.initializers import Initializer
@@ -102,7 +102,7 @@ class Sequential:
             bound = layer.bound_to(workspace, before, per)
             layers.append(BoundLayer(label, bound, p, g, x, y, dy, dx, tmp))
             x, dx = y, dy
-        return BoundSequential(workspace, layers, *given)
+        return BoundSequential(workspace.bk, layers, *given)
 
     def _bind_gradients(
         self, workspace: Workspace, name: str, shapes: list[Shape], per: int
@@ -156,24 +156,60 @@ class BoundLayer(NamedTuple):
     tmp: Array | None
 
 
+class Turn(NamedTuple):
+    """What a worker does next in a network that is divided: meet the others, then run a layer."""
+
+    meets: bool
+    layer: BoundLayer | None  # on the rows or the units of this worker; None at the end
+
+
+# What workers compute together: at each step of this iterator they wait for what all have written.
+# A worker that is alone runs it to its end.
+Meetings = Iterator[None]
+
+
+def complete(meetings: Meetings) -> None:
+    """Run to its end what one worker computes alone."""
+    for _ in meetings:
+        pass
+
+
 class BoundSequential:
-    """A Sequential on its buffers: ``x`` to ``y`` forward, ``dy`` to ``dx`` backward."""
+    """A Sequential on its buffers: ``x`` to ``y`` forward, ``dy`` to ``dx`` backward.
+
+    Where workers divide a batch, each has some of its rows. In ``forward_turns`` and
+    ``backward_turns`` a layer may have been given some units of all rows instead.
+    """
 
     def __init__(
-        self, workspace: Workspace, layers: Sequence[BoundLayer], x: Array, dx: Array | None
+        self, bk: Backend, layers: Sequence[BoundLayer], x: Array, dx: Array | None
     ) -> None:
-        self.bk = workspace.bk
+        self.bk = bk
         self.layers = tuple(layers)
         self.reversed_layers = self.layers[::-1]
         self.x, self.dx = x, dx
         self.y, self.dy = self.layers[-1].y, self.layers[-1].dy
+        self._forward_alone = [Turn(False, s) for s in self.layers]
+        self._backward_alone = [Turn(False, s) for s in self.reversed_layers if s.dx is not None]
+        self.forward_turns: Sequence[Turn] = self._forward_alone
+        self.backward_turns: Sequence[Turn] = self._backward_alone
 
     def forward(self) -> None:
         """Run all layers."""
-        for s in self.layers:
-            forward: Callable[..., object] = s.layer.forward
-            if forward(self.bk, s.p, s.x, s.y) is not None:
-                raise ConfigError(value_is_lost(forward, "y[...] = …"))
+        complete(self._forward(self._forward_alone))
+
+    def forward_together(self) -> Meetings:
+        """:meth:`forward`, by the workers among which the network is divided."""
+        return self._forward(self.forward_turns)
+
+    def _forward(self, turns: Sequence[Turn]) -> Meetings:
+        for meets, s in turns:
+            if meets:
+                yield
+            if s is not None:
+                forward: Callable[..., object] = s.layer.forward
+                if forward(self.bk, s.p, s.x, s.y) is not None:
+                    raise ConfigError(value_is_lost(forward, "y[...] = …"))
 
     def backward(self) -> None:
         """From ``dy``, compute ``dx`` if needed, and the gradient of every parameter."""
@@ -183,8 +219,17 @@ class BoundSequential:
 
     def grad_inputs(self) -> None:
         """From ``dy``, compute ``dx``; every layer's dy is kept for its parameter gradient."""
-        for s in self.reversed_layers:
-            if s.dx is not None:
+        complete(self._grad_inputs(self._backward_alone))
+
+    def grad_inputs_together(self) -> Meetings:
+        """:meth:`grad_inputs`, by the workers among which the network is divided."""
+        return self._grad_inputs(self.backward_turns)
+
+    def _grad_inputs(self, turns: Sequence[Turn]) -> Meetings:
+        for meets, s in turns:
+            if meets:
+                yield
+            if s is not None:
                 grad_input: Callable[..., object] = s.layer.grad_input
                 if grad_input(self.bk, s.p, s.x, s.y, s.dy, s.dx, s.tmp) is not None:
                     raise ConfigError(value_is_lost(grad_input, "dx[...] = …"))

@@ -129,8 +129,8 @@ class BoundConditionalVAE(BoundVAE):
         modelled = workspace.buffer("condition.modelled", self.vae.modelled)
         return modelled.reshape(-1, 1, self.vae.modelled)
 
-    def run_decoder(self) -> None:
-        """Compute the logits of p(x|z, c), with z = u, or z = μ_p(c) + σ_p(c) ⊙ u  (E221)."""
+    def make_code(self) -> None:
+        """[z | c] of every sample, with z = u, or z = μ_p(c) + σ_p(c) ⊙ u  (E221)."""
         bk, Z, z = self.bk, self.vae.latent_dim, self.z
         self.vae.condition.split(bk, self.x, self.x_each[:, 0], self.c)
         if self.vae.prior is not None:
@@ -139,15 +139,13 @@ class BoundConditionalVAE(BoundVAE):
             reparameterize(bk, self.prior.y, self.prior_std, self.z, z)
         self.code[:, :, :Z] = z
         self.code[:, :, Z:] = self.c[:, None]
-        self.decoder.forward()
 
-    def grad_z(self) -> None:
+    def grad_code(self) -> None:
         """du = σ_p ⊙ dz, and to the prior's head dμ_p = Σ_k dz, dℓ_p = ½ σ_p ⊙ Σ_k dz ⊙ u  (E222).
 
         The last two are E13 with u for ε. Without a prior network du = dz. c needs no gradient.
         """
         bk, dz = self.bk, self.dz
-        self.decoder.grad_inputs()
         dz[...] = self.dcode[:, :, : self.vae.latent_dim]
         if self.vae.prior is None:
             return

@@ -9,7 +9,7 @@ import math
 from scratchvae.backend import Number
 from scratchvae.errors import ConfigError, require_instance
 from scratchvae.latent import AnalyticKL, Estimator, kl_grad, reparameterize_grad
-from scratchvae.layers import Sequential
+from scratchvae.layers import Meetings, Sequential, complete
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models.condition import Label, SomeLabels
 from scratchvae.models.conditional import BoundConditionalVAE, ConditionalVAE
@@ -159,43 +159,50 @@ class BoundM2:
 
     def loss_and_gradient(self, weight: float, beta: Number | None = None) -> None:
         """Compute the loss, and write the gradient of ``weight`` · Σ objective into ``grads``."""
-        self.loss_and_input_grads(weight, beta)
+        complete(self.loss_and_input_grads(weight, beta))
         for part in self.networks[::-1]:
             for s in part.reversed_layers:
                 s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
-    def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> None:
+    def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> Meetings:
         """:meth:`loss_and_gradient` without the parameter gradients of the layers.
 
         Each row of the conditional model has the weight of its label.
         """
         bk, given, beta = self.bk, self.given, self._beta(beta)
         latent = given.latent
-        self.classify()
+        self.image[...] = self.x[:, : self.pixels]
+        yield from self.classifier.forward_together()
+        self.weigh_labels()
         self._make_rows()
-        given.encoder.forward()
-        given.loss_and_dlogits(beta)
+        yield from given.encoder.forward_together()
+        yield from given.loss_and_dlogits(beta)
         self._value()
         bk.xp.multiply(self.weight, weight, out=self.row_weight.reshape(self.weight.shape))
         each = self.row_weight[:, :, None]
         given.dlogits *= each
         given.likelihood.grad_params(bk, given.p_x, each, given.g_x, given.work)
-        given.grad_z()
+        yield from given.decoder.grad_inputs_together()
+        given.grad_code()
         bk.compute(reparameterize_grad, latent.std, latent.eps, latent.dz, latent.dhead, latent.tmp)
         self.row_weight *= beta
         bk.compute(kl_grad, latent.head, latent.std, self.row_weight, latent.dhead, latent.kl_tmp)
-        given.encoder.grad_inputs()
+        yield from given.encoder.grad_inputs_together()
         self.grad_classifier(weight)
-        self.classifier.grad_inputs()
+        yield from self.classifier.grad_inputs_together()
 
     def _beta(self, beta: Number | None) -> Number:
         return self.vae.beta if beta is None else beta
 
     def classify(self) -> None:
         """Compute log q(y|x), and the weight of each label: q(y|x), or 1 at a known one."""
-        xp, known, largest = self.bk.xp, self.x[:, self.pixels :], self.row_tmp
         self.image[...] = self.x[:, : self.pixels]
         self.classifier.forward()
+        self.weigh_labels()
+
+    def weigh_labels(self) -> None:
+        """Compute what :meth:`classify` does, from the classifier's logits."""
+        xp, known, largest = self.bk.xp, self.x[:, self.pixels :], self.row_tmp
         logits = self.classifier.y
         largest.fill(0)
         xp.max(logits.real, axis=1, keepdims=True, out=largest.real)

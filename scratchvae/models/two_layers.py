@@ -302,12 +302,10 @@ class BoundTwoLayerVAE(BoundVAE):
         """z_1 of every sample, and its gradient."""
         return self.flow.code, self.flow.dcode
 
-    def run_decoder(self) -> None:
-        """Compute the logits of p(x|z_1)."""
+    def make_code(self) -> None:
+        """Compute z_1 from u_1 and z_2."""
         self.flow.find_code()
-        self.decoder.forward()
 
-    def grad_z(self) -> None:
-        """Compute dz from the gradient with respect to the logits."""
-        self.decoder.grad_inputs()
+    def grad_code(self) -> None:
+        """Compute dz from the gradient with respect to z_1."""
         self.flow.grad_code()

@@ -19,8 +19,10 @@ from scratchvae.layers import (
     INITIALIZATIONS,
     BoundSequential,
     Dense,
+    Meetings,
     Parameter,
     Sequential,
+    complete,
 )
 from scratchvae.likelihoods import Bernoulli, Likelihood
 from scratchvae.memory import FlatBuffer, Layout, Workspace
@@ -361,7 +363,11 @@ class BoundVAE:
 
     def run_decoder(self) -> None:
         """Compute the logits of p(x|z) for every z."""
+        self.make_code()
         self.decoder.forward()
+
+    def make_code(self) -> None:
+        """Compute what the decoder reads: here it is z itself."""
 
     def means(self) -> None:
         """Compute E[x|z] from the logits, of one sample each, over the image in ``x_each``."""
@@ -390,40 +396,47 @@ class BoundVAE:
         The gradient is written into ``grads``. ``weight`` is 1/B for the mean over a batch of B
         images.
         """
-        self.loss_and_input_grads(weight, beta)
+        complete(self.loss_and_input_grads(weight, beta))
         of_networks = (s for part in self.networks[::-1] for s in part.reversed_layers)
         for s in (*of_networks, *self.flow.reversed_layers):
             s.layer.grad_params(self.bk, s.x, s.dy, s.g)
 
-    def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> None:
+    def loss_and_input_grads(self, weight: float, beta: Number | None = None) -> Meetings:
         """:meth:`loss_and_gradient` without the parameter gradients of the layers.
 
         The gradient runs back from the logits to every layer's output. The estimator decides the
-        weight of each sample, and what the encoder's [μ | log σ²] receives.
+        weight of each sample, and what the encoder's [μ | log σ²] receives. Workers that divide a
+        batch meet inside its networks.
         """
         beta = self._beta(beta)
-        self.encoder.forward()
-        self.loss_and_dlogits(beta)
+        yield from self.encoder.forward_together()
+        yield from self.loss_and_dlogits(beta)
         sample_weight = self.estimator.sample_weight(self.latent, weight)
         self.dlogits *= sample_weight
         self.likelihood.grad_params(self.bk, self.p_x, sample_weight, self.g_x, self.work)
-        self.grad_z()
+        yield from self.decoder.grad_inputs_together()
+        self.grad_code()
         call_writer(self.estimator.grad_head, "latent.dhead[...] = …", self.latent, weight, beta)
-        self.encoder.grad_inputs()
+        yield from self.encoder.grad_inputs_together()
 
-    def loss_and_dlogits(self, beta: Number) -> None:
+    def loss_and_dlogits(self, beta: Number) -> Meetings:
         """Compute the terms of :meth:`loss` from head, and the gradient of nll with it.
 
         The gradient is with respect to the logits, and has no weight yet.
         """
         self.draw_z()
-        self.run_decoder()
+        self.make_code()
+        yield from self.decoder.forward_together()
         self._nll_and_grad()
         self._value(beta)
 
     def grad_z(self) -> None:
         """Compute dz from the gradient with respect to the logits."""
         self.decoder.grad_inputs()
+        self.grad_code()
+
+    def grad_code(self) -> None:
+        """Compute dz from the gradient of what the decoder reads: here it is dz itself."""
 
     def _nll_and_grad(self) -> None:
         """nll of every sample, and its gradient with respect to the logits."""

@@ -219,7 +219,7 @@ class Loop:
 
         Raises ``GradientError`` if it is wrong.
         """
-        part = self.step.full.parts[0]
+        part = self.step.full.parts[0].bound
         rows = min(live_rows(self.config.batch_size), part.rows)
         if self.live is None:
             self.live = LiveCheck(self.model.vae, self.bk, rows)

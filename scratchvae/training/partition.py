@@ -1,13 +1,13 @@
-"""How the images of a batch, and the parameters of a model, are divided among workers."""
+"""How workers divide a step: the rows of a batch, the units of a layer, and the parameters."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from scratchvae.backend import Backend
 from scratchvae.errors import ConfigError
-from scratchvae.layers import BoundLayer
+from scratchvae.layers import BoundLayer, BoundSequential, Turn
 from scratchvae.memory import Layout, Workspace
 from scratchvae.models import VAE, BoundVAE
 from scratchvae.training.workers import can_share, why_unpicklable
@@ -17,6 +17,14 @@ MOST_WORKERS = 4
 # Multiplications per step below which the barriers cost as much as they save:
 WORTH_SHARING = 5e6  # among processes
 WORTH_BLAS_THREADS = 5e7  # among threads inside BLAS, which wait for each other in every product
+# BLAS rearranges all weights of a product first, for however few rows. So two workers are faster
+# with half of the units of all rows each than with all units of half of the rows, although they
+# wait for each other before and after it: a step takes 0.8 of the time at 16 rows, 0.94 at 100, and
+# 1.06 at 128.
+FEW_ROWS = 112
+MANY_WEIGHTS = 1 << 14  # for which it is worth meeting
+UNITS = 16  # units are divided at multiples of this: a cache line
+UPDATE = 64  # multiplications in a product that take as long as the update of one number (measured)
 
 
 class Partition(NamedTuple):
@@ -90,33 +98,91 @@ def multiplications(vae: VAE, batch_size: int) -> int:
     return 3 * batch_size * vae.macs_per_image()
 
 
-def row_ranges(rows: int, workers: int) -> list[tuple[int, int]]:
-    """(start, stop) of each worker's share of the ``rows`` of a batch."""
-    return list(pairwise(round(rows * k / workers) for k in range(workers + 1)))
+def row_ranges(rows: int, workers: int, even: bool = False) -> list[tuple[int, int]]:
+    """(start, stop) of each worker's share of the ``rows`` of a batch; ``even``: even starts."""
+    cuts = [round(rows * k / workers) for k in range(workers + 1)]
+    if even:  # where a row's noise begins is then an even position of its stream
+        cuts[1:-1] = [cut - cut % 2 for cut in cuts[1:-1]]
+    return list(pairwise(cuts))
 
 
-def partition_parameters(bound: BoundVAE, layout: Layout, workers: int) -> list[Partition]:
-    """Cut the flat buffer into ``workers`` stretches of about equal work, between rows of W."""
-    found: list[Rows] = []
-    done = 0.0
-    of_networks = (slot for network in bound.networks for slot in network.layers)
-    for slot in (*bound.flow.layers, *of_networks):
-        row = slot.x.shape[1:]
-        for name, (shape, _) in slot.layer.parameters(row).items():
-            offset = layout.offsets[f"{slot.label}.{name}"]
-            work = slot.layer.macs_per_row(row) / shape[0]
-            found.append(Rows(slot, offset, shape[0], math.prod(shape[1:]), done, work))
-            done += slot.layer.macs_per_row(row)
-            break  # the other parameters follow in the buffer and go with the last row
+def divide_units(own: BoundSequential, whole: BoundSequential, worker: int, workers: int) -> None:
+    """Let ``worker`` compute some units of all rows where that is faster than all units of its own.
+
+    ``own``: the network on the rows of this worker; ``whole``: on those of the batch.
+    """
+    if whole.y.shape[0] > FEW_ROWS:
+        return
+    pairs = list(zip(own.layers, whole.layers, strict=True))
+    own.forward_turns = _turns(pairs, lambda s: _some_of_y(s, worker, workers))
+    backward = [pair for pair in pairs[::-1] if pair[0].dx is not None]
+    own.backward_turns = _turns(backward, lambda s: _some_of_dx(s, worker, workers))
+
+
+def _turns(
+    pairs: Iterable[tuple[BoundLayer, BoundLayer]],
+    share: Callable[[BoundLayer], BoundLayer | None],
+) -> tuple[Turn, ...]:
+    """Each layer on some units of all rows, where ``share`` can make that, or on some rows.
+
+    For some units of a product the worker needs what all have computed; so it does for all units
+    of some rows, if others have computed a part of these.
+    """
+    turns, by_units = [], False
+    for mine, whole in pairs:
+        many = sum(a.size for a in vars(mine.p).values()) >= MANY_WEIGHTS
+        some = share(whole) if many else None
+        turns.append(Turn(by_units or some is not None, some or mine))
+        by_units = some is not None
+    return (*turns, Turn(True, None)) if by_units else tuple(turns)
+
+
+def _some_of_y(s: BoundLayer, worker: int, workers: int) -> BoundLayer | None:
+    """A layer on the worker's units of y; None if it needs all to compute any."""
+    units = _share_of_units(s.y.shape[-1], worker, workers)
+    p = s.layer.for_units(s.p, units)
+    return None if p is None else s._replace(p=p, y=s.y[:, units])
+
+
+def _some_of_dx(s: BoundLayer, worker: int, workers: int) -> BoundLayer | None:
+    """A layer on the worker's numbers of dx; None if it needs all to compute any."""
+    if s.dx is None or s.tmp is None:
+        return None
+    rows, units = s.dx.shape[0], _share_of_units(s.dx.shape[-1], worker, workers)
+    p = s.layer.for_inputs(s.p, units)
+    tmp = s.tmp.reshape(-1)[rows * units.start : rows * units.stop].reshape(rows, -1)
+    return None if p is None else s._replace(p=p, dx=s.dx[:, units], tmp=tmp)
+
+
+def _share_of_units(count: int, worker: int, workers: int) -> slice:
+    """The units that a worker computes; it may have none of a narrow layer."""
+    cuts = (UNITS * round(count * k / workers / UNITS) for k in range(1, workers))
+    return [slice(*cut) for cut in pairwise((0, *(min(cut, count) for cut in cuts), count))][worker]
+
+
+def stretches_of_equal_work(bound: BoundVAE, layout: Layout, workers: int) -> list[slice]:
+    """Cut the flat buffer into ``workers`` stretches of about equal work, between rows of W.
+
+    The work is the gradient, from all rows of a batch with all their samples, and the update.
+    """
+    found = list(_rows_of_parameters(bound, layout))
+    done = found[-1].done + found[-1].rows * found[-1].work
     cuts = [0, *(_cut(found, done * k / workers) for k in range(1, workers)), layout.padded_size]
+    return [slice(start, stop) for start, stop in pairwise(cuts)]
+
+
+def partition_parameters(
+    bound: BoundVAE, layout: Layout, stretches: Sequence[slice]
+) -> list[Partition]:
+    """The layers that each of the ``stretches`` of the flat buffer covers, for one batch."""
     partitions = []
-    for start, stop in pairwise(cuts):
+    for stretch in stretches:
         layers = []
-        for layer in found:
-            first, last = layer.before(start), layer.before(stop)
+        for layer in _rows_of_parameters(bound, layout):
+            first, last = layer.before(stretch.start), layer.before(stretch.stop)
             if first < last:
                 layers.append((layer.slot, slice(first, last)))
-        partitions.append(Partition(slice(start, stop), tuple(layers)))
+        partitions.append(Partition(stretch, tuple(layers)))
     return partitions
 
 
@@ -127,12 +193,26 @@ class Rows(NamedTuple):
     offset: int  # of the first in the flat buffer
     rows: int
     width: int  # numbers in a row
-    done: float  # multiplications of the layers before
-    work: float  # multiplications of a row
+    done: float  # the work of the layers before, in multiplications
+    work: float  # that of a row
 
     def before(self, offset: int) -> int:
         """The number of rows that start before ``offset`` of the flat buffer."""
         return min(max(-(-(offset - self.offset) // self.width), 0), self.rows)
+
+
+def _rows_of_parameters(bound: BoundVAE, layout: Layout) -> Iterator[Rows]:
+    """The rows of every layer that has parameters, in the order of the flat buffer."""
+    done = 0.0
+    of_networks = (slot for network in bound.networks for slot in network.layers)
+    for slot in (*bound.flow.layers, *of_networks):
+        row = slot.x.shape[1:]
+        for name, (shape, _) in slot.layer.parameters(row).items():
+            offset, size = layout.offsets[f"{slot.label}.{name}"], math.prod(shape)
+            work = slot.x.shape[0] * slot.layer.macs_per_row(row) + UPDATE * size
+            yield Rows(slot, offset, shape[0], size // shape[0], done, work / shape[0])
+            done += work
+            break  # the other parameters follow in the buffer and go with the last row
 
 
 def _cut(found: list[Rows], target: float) -> int:

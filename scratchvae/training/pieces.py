@@ -10,16 +10,14 @@ from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from scratchvae.backend import Array, Backend, HostArray
-from scratchvae.backend.noise import Purpose, Stream
-from scratchvae.layers import BoundLayer
+from scratchvae.layers import BoundLayer, complete
 from scratchvae.memory import ALIGNED_ELEMENTS, FlatBuffer, FlatStretch, Workspace
-from scratchvae.models import BoundVAE, Model
+from scratchvae.models import Model
 from scratchvae.optim import Optimizer
 from scratchvae.optim.base import BoundOptimizer
-from scratchvae.training.clock import StepInputs
 from scratchvae.training.partition import Partition, row_ranges
 from scratchvae.training.prepared import Prepared, make_batches
-from scratchvae.training.step import Batches, BoundBatch, Gather, TrainingStep, Weighting
+from scratchvae.training.step import Batches, BatchRows, BoundBatch, TrainingStep, Weighting
 
 Node = tuple[int, int]  # of the tree: the sum of the pieces start … stop − 1
 
@@ -96,15 +94,9 @@ class Block(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A piece of a batch on the buffers of one process: rows ``start`` … ``stop`` − 1."""
+    """A piece of a batch on the buffers of one process, with the noise of a lane of its own."""
 
-    number: int
-    start: int
-    stop: int
-    bound: BoundVAE
-    gather: Gather
-    uniform: Array | None  # scratch for dynamic binarization
-    scratch: Array  # for noise
+    rows: BatchRows
     blocks: list[Block]  # in the order of their computation, from the end of the network
 
 
@@ -122,9 +114,9 @@ class BoundPieces(NamedTuple):
     partitions: list[Partition]
 
     @property
-    def parts(self) -> list[BoundVAE]:
-        """The buffers that hold the piece computed last."""
-        return [self.pieces[-1].bound]
+    def parts(self) -> list[BatchRows]:
+        """The rows of the piece computed last, which the buffers hold."""
+        return [self.pieces[-1].rows]
 
 
 class Exchange:
@@ -222,7 +214,9 @@ class PieceStep(TrainingStep):
 
     # ---- buffers -----------------------------------------------------------------------------
 
-    def _bind(self, workspace: Workspace) -> BoundPieces:  # type: ignore[override]
+    def _bind(  # type: ignore[override]
+        self, workspace: Workspace, whole: object = None
+    ) -> BoundPieces:
         """The pieces of a batch of as many rows; they take turns in the buffers of one piece."""
         ranges = row_ranges(workspace.n_rows, self.pieces)
         tree = Tree([start < stop for start, stop in ranges])
@@ -238,8 +232,9 @@ class PieceStep(TrainingStep):
         self, number: int, start: int, stop: int, into: int, additions: list[tuple[int, int]]
     ) -> Piece:
         """Piece ``number``, whose gradient goes into that buffer, before these additions."""
-        workspace, pixels = self._workspace.rows(0, stop - start), self.vae.pixels
-        bound = self.vae.bind(workspace, self.params, self.gradient_buffer(into))
+        workspace = self._workspace.rows(0, stop - start)
+        piece = BatchRows(self, start, workspace, self.gradient_buffer(into), lane=number)
+        bound = piece.bound
         networks = (s for network in bound.networks for s in network.layers)
         layers = {s.label: s for s in (*bound.flow.layers, *networks)}
         blocks, end = [], self.vae.layout.padded_size
@@ -250,17 +245,7 @@ class PieceStep(TrainingStep):
             ]
             blocks.append(Block(layer, begin, end, cast(list[tuple[Array, Array]], sums)))
             end = begin
-        dynamic, numbers = self.batches.dynamic, max(bound.eps.size, bound.x.size)
-        return Piece(
-            number,
-            start,
-            stop,
-            bound,
-            gather=Gather(self.bk, self.batches, workspace),
-            uniform=workspace.buffer("uniform", pixels) if dynamic else None,
-            scratch=self.bk.noise_scratch(numbers if dynamic else bound.eps.size),
-            blocks=blocks,
-        )
+        return Piece(piece, blocks)
 
     def gradient_buffer(self, number: int) -> FlatBuffer:
         """The flat buffer in which node ``number`` of a batch is summed; the first is ``grads``."""
@@ -318,11 +303,11 @@ class PieceStep(TrainingStep):
         # As in any step, the loop finds losses that are not finite; finite ones may overflow.
         with bk.ignore_float_errors():
             for piece in batch.pieces:
-                last = piece is batch.pieces[-1]
-                self._load(piece, now, piece.bound.x, piece.bound.eps)
-                piece.bound.loss_and_input_grads(weight, now.beta)
-                loss = self.piece_losses[i, piece.number : piece.number + 1]
-                bk.xp.sum(piece.bound.objective.reshape(1, -1), axis=1, out=loss)
+                last, bound, number = piece is batch.pieces[-1], piece.rows.bound, piece.rows.lane
+                piece.rows.load(now, bound.x, bound.eps)
+                complete(bound.loss_and_input_grads(weight, now.beta))
+                loss = self.piece_losses[i, number : number + 1]
+                bk.xp.sum(bound.objective.reshape(1, -1), axis=1, out=loss)
                 for layer, start, stop, additions in piece.blocks:
                     if layer is not None:
                         layer.layer.grad_params(bk, layer.x, layer.dy, layer.g)
@@ -331,16 +316,6 @@ class PieceStep(TrainingStep):
                     if last:
                         self.exchange.ready(start, stop)
             self.exchange.finish()
-
-    def _load(self, piece: Piece, now: StepInputs, x: Array, eps: Array) -> None:
-        """Write the images and the noise of a piece into ``x`` and ``eps``."""
-        bk, batches = self.bk, self.batches
-        index = now.index[piece.start : piece.stop]
-        piece.gather(index, x)
-        if piece.uniform is not None:
-            stream = Stream(batches.seed, Purpose.BINARIZE, now.t, piece.number)
-            bk.binarize(x, stream, piece.uniform, piece.scratch)
-        bk.normal(eps, Stream(batches.seed, Purpose.LATENT, now.t, piece.number), piece.scratch)
 
     # ---- what rank 0 has of the others ---------------------------------------------------------
 
@@ -405,12 +380,9 @@ class PieceStep(TrainingStep):
         workspace = Workspace(self.bk, batch.rows)
         bound = self.vae.bind(workspace, self.params, self.grads)
         for piece in batch.pieces:
-            rows = slice(piece.start, piece.stop)
-            self._load(piece, now, bound.x[rows], bound.eps[rows])
-        nothing, gather = self.bk.empty((0,)), batch.pieces[0].gather
-        return BoundBatch(
-            bound, bound.objective.reshape(1, -1), [bound], [], gather, None, nothing, nothing
-        )
+            rows = slice(piece.rows.start, piece.rows.stop)
+            piece.rows.load(now, bound.x[rows], bound.eps[rows])
+        return BoundBatch(bound, bound.objective.reshape(1, -1), batch.parts, [])
 
 
 def make_piece_step(prepared: Prepared, bk: Backend, exchange: Exchange = ALONE) -> PieceStep:

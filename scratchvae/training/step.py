@@ -7,6 +7,7 @@ from scratchvae.backend import Array, Backend, HostArray
 from scratchvae.backend.noise import Purpose, Stream
 from scratchvae.data.mapped import MappedRows
 from scratchvae.errors import ConfigError, WorkerError
+from scratchvae.layers import Meetings, complete
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import BoundVAE, Model
 from scratchvae.optim import Optimizer
@@ -16,9 +17,11 @@ from scratchvae.training.clock import Clock, StepInputs
 from scratchvae.training.partition import (
     WORTH_BLAS_THREADS,
     Partition,
+    divide_units,
     multiplications,
     partition_parameters,
     row_ranges,
+    stretches_of_equal_work,
 )
 from scratchvae.training.workers import WorkerPool, can_share
 from scratchvae.types import Over
@@ -72,10 +75,10 @@ class TrainingStep:
     sum over the batch of the estimator's objective, in nats, at step i of the epoch. The gradient
     is that of the objective as ``weighting`` says: unless given, of its mean over the batch.
 
-    Several ``workers`` divide a step and wait for each other after each of its parts: one gathers
-    the images and another draws the noise; each runs its images forward and back to every layer's
-    output; then each computes the gradient of its partition of the parameters, from all images,
-    and updates it. The number of workers decides about the last bits; the processes that compute
+    Several ``workers`` divide a step and wait for each other after each of its parts: each loads
+    the images and the noise of its rows, and runs them forward and back to every layer's output;
+    then each computes the gradient of its partition of the parameters, from all images, and
+    updates it. The number of workers decides about the last bits; the processes that compute
     them do not. There is one process until :meth:`start_workers`, which needs a backend
     ``for_workers``; :meth:`close` ends the others.
 
@@ -122,7 +125,7 @@ class TrainingStep:
         self._private = [Workspace(bk, batch_size) for _ in range(workers)]
         self.full = self._bind(workspace)
         rest = n % batch_size
-        self.last = self._bind(workspace.rows(0, rest)) if rest else self.full
+        self.last = self._bind(workspace.rows(0, rest), self.full) if rest else self.full
         self.optimizer = self._bind_optimizer(optimizer, self.full.partitions)
 
         in_files = isinstance(batches.images, MappedRows)  # what is recorded cannot read them
@@ -134,24 +137,29 @@ class TrainingStep:
         self.pool: WorkerPool | None = None
         self.trouble: str | None = None  # why there are fewer processes than workers: slower
 
-    def _bind(self, workspace: Workspace) -> "BoundBatch":
-        bk, vae, dynamic = self.bk, self.vae, self.batches.dynamic
-        bound = vae.bind(workspace, self.params, self.grads)
+    def _bind(self, workspace: Workspace, whole: "BoundBatch | None" = None) -> "BoundBatch":
+        """A batch on these rows; a short one is partitioned like a ``whole`` one."""
+        bound = self.vae.bind(workspace, self.params, self.grads)
         parts = [
-            vae.bind(workspace.rows(start, stop), self.params, self.grads)
-            for start, stop in row_ranges(workspace.n_rows, self.workers)
+            BatchRows(self, start, workspace.rows(start, stop), self.grads)
+            for start, stop in row_ranges(workspace.n_rows, self.workers, even=True)
             if start < stop  # a short batch may leave a worker without an image
         ]
-        partitions = partition_parameters(bound, vae.layout, self.workers)
+        if len(parts) == self.workers > 1:  # all meet as often
+            for worker, part in enumerate(parts):
+                for own, of_all in zip(part.bound.networks, bound.networks, strict=True):
+                    divide_units(own, of_all, worker, self.workers)
+        layout = self.vae.layout
+        if whole is None:
+            stretches = stretches_of_equal_work(bound, layout, self.workers)
+        else:
+            stretches = [partition.flat for partition in whole.partitions]
+        partitions = partition_parameters(bound, layout, stretches)
         return BoundBatch(
             bound,
             bound.objective.reshape(1, -1),
             parts,
             [partition.on(own) for partition, own in zip(partitions, self._private, strict=True)],
-            gather=Gather(bk, self.batches, workspace),
-            uniform=workspace.buffer("uniform", vae.pixels) if dynamic else None,
-            pixel_scratch=bk.noise_scratch(workspace.n_rows * vae.pixels) if dynamic else None,
-            scratch=bk.noise_scratch(bound.eps.size),
         )
 
     def _bind_optimizer(
@@ -186,7 +194,9 @@ class TrainingStep:
         if processes > 1 and (memory is None or not can_share()):
             self._compute_by(1, "this system has no memory that processes can share")
         elif processes > 1 and memory is not None:
-            pool = WorkerPool(memory, self.workers, processes, self._part)
+            pool = WorkerPool(
+                memory, self.workers, processes, self._part, self.bk.ignore_float_errors
+            )
             try:
                 (pool.start if wait else pool.begin)()
                 self.pool = pool
@@ -236,12 +246,13 @@ class TrainingStep:
             return
         for k in range(count):
             pool = self._ready_pool()
-            if pool is not None:
-                pool.run(t + k, i + k, True)
-                continue
-            parts = (self._part(worker, t + k, i + k, True) for worker in range(self.workers))
-            for _ in zip(*parts, strict=True):
-                pass
+            # The loop finds losses that are not finite; here a sum of finite values may overflow.
+            with self.bk.ignore_float_errors():
+                if pool is not None:
+                    pool.run(t + k, i + k, True)
+                    continue
+                for _ in self._parts(t + k, i + k, True):
+                    pass
 
     def _replay_steps(self, clock: Clock, t: int, i: int, count: int) -> None:
         """``count`` steps by the clock."""
@@ -272,8 +283,8 @@ class TrainingStep:
 
             def step() -> None:
                 clock.begin()
-                for _ in self._step(batch, inputs):
-                    pass
+                with self.bk.ignore_float_errors():
+                    complete(self._step(batch, inputs))
                 clock.end()
 
             self._recorded[short, times] = self.bk.capture(step, times)
@@ -289,7 +300,12 @@ class TrainingStep:
     def _batch(self, i: int) -> "BoundBatch":
         return self.last if i + 1 == self.steps_per_epoch else self.full
 
-    def _part(self, worker: int, t: int, i: int, update: int) -> Iterator[None]:
+    def _parts(self, t: int, i: int, update: bool) -> Iterator[object]:
+        """All workers' parts of a step, one after the other up to where they meet."""
+        parts = (self._part(worker, t, i, update) for worker in range(self.workers))
+        return zip(*parts, strict=True)
+
+    def _part(self, worker: int, t: int, i: int, update: int) -> Meetings:
         """A worker's part of step number t of the run, which is step i of its epoch."""
         return self._step(self._batch(i), self.inputs(t, i), worker, bool(update))
 
@@ -298,68 +314,82 @@ class TrainingStep:
 
         This process computes them alone; the parameters stay unchanged.
         """
-        parts = (self._part(worker, t, i, False) for worker in range(self.workers))
-        for _ in zip(*parts, strict=True):
-            pass
+        with self.bk.ignore_float_errors():
+            for _ in self._parts(t, i, False):
+                pass
         return self._batch(i)
 
     def fill(self, t: int, i: int) -> "BoundBatch":
         """Load the images and the noise of a step, and compute nothing from them."""
         batch, now = self._batch(i), self.inputs(t, i)
-        self._gather(batch, now)
-        self._draw(batch, now)
+        for part in batch.parts:
+            part.load(now, part.bound.x, part.bound.eps)
         return batch
 
     def _step(
         self, batch: "BoundBatch", now: StepInputs, worker: int = 0, update: bool = True
-    ) -> Iterator[None]:
+    ) -> Meetings:
         """A worker's part of a step; after each ``yield``, what all have computed is there."""
         bk, optimizer = self.bk, self.optimizer
-        if worker == 0:
-            self._gather(batch, now)
-        if worker == self.workers - 1:
-            self._draw(batch, now)
+        if worker < len(batch.parts):
+            part, weight = batch.parts[worker], self.weighting.of_image(batch.bound.rows)
+            part.load(now, part.bound.x, part.bound.eps)
+            yield from part.bound.loss_and_input_grads(weight, now.beta)
         yield
-        # Non-finite losses are found later by the loop; here a sum of finite values may overflow.
-        with bk.ignore_float_errors():
-            if worker < len(batch.parts):
-                weight = self.weighting.of_image(batch.bound.rows)
-                batch.parts[worker].loss_and_input_grads(weight, now.beta)
-        yield
-        with bk.ignore_float_errors():
-            for s, rows in batch.partitions[worker].layers:
-                s.layer.grad_params(bk, s.x, s.dy, s.g, rows)
+        for s, rows in batch.partitions[worker].layers:
+            s.layer.grad_params(bk, s.x, s.dy, s.g, rows)
         if update and optimizer.needs_barrier:
-            with bk.ignore_float_errors():
-                optimizer.measure_norm(worker)
+            optimizer.measure_norm(worker)
             yield  # the norm of the gradient is known when all have measured
         if update:
-            with bk.ignore_float_errors():
-                optimizer.step(now.t, worker, now.lr)
-                if worker == 0:
-                    bk.xp.sum(batch.objective, axis=1, out=now.loss)
+            optimizer.step(now.t, worker, now.lr)
+            if worker == 0:
+                bk.xp.sum(batch.objective, axis=1, out=now.loss)
         yield
 
     def beta(self, t: int) -> float:
         """The weight of the KL at step t of the run."""
         return self.weighting.of_kl(self.vae.beta, t)
 
-    def _gather(self, batch: "BoundBatch", now: StepInputs) -> None:
-        """The images of a batch.
+
+class BatchRows:
+    """Some rows of a batch, from ``start`` on: the model on their buffers, and what loads them.
+
+    They are computed by one worker, from noise of their own: the rows from ``first`` on of what
+    lane ``lane`` of a step's streams holds.
+    """
+
+    def __init__(
+        self,
+        step: TrainingStep,
+        start: int,
+        workspace: Workspace,
+        grads: FlatBuffer,
+        lane: int | None = None,
+    ) -> None:
+        bk, vae, dynamic = step.bk, step.vae, step.batches.dynamic
+        self.bk, self.batches = bk, step.batches
+        self.start, self.stop = start, start + workspace.n_rows
+        self.first, self.lane = (start, 0) if lane is None else (0, lane)
+        self.bound = vae.bind(workspace, step.params, grads)
+        self.gather = Gather(bk, step.batches, workspace)
+        self.uniform = workspace.buffer("uniform", vae.pixels) if dynamic else None
+        numbers = max(self.bound.eps.size, self.bound.x.size if dynamic else 0)
+        self.scratch = bk.noise_scratch(numbers)
+
+    def load(self, now: StepInputs, x: Array, eps: Array) -> None:
+        """Write the images and the noise of these rows into ``x`` and ``eps``.
 
         Dynamic binarization (E33): a pixel is 1 where u < its grey value, with u drawn afresh at
         each visit.
         """
-        bk, x = self.bk, batch.bound.x
-        batch.gather(now.index, x)
-        if batch.uniform is not None:
-            stream = Stream(self.batches.seed, Purpose.BINARIZE, now.t)
-            bk.binarize(x, stream, batch.uniform, batch.pixel_scratch)
-
-    def _draw(self, batch: "BoundBatch", now: StepInputs) -> None:
-        """The noise of a batch."""
-        stream = Stream(self.batches.seed, Purpose.LATENT, now.t)
-        self.bk.normal(batch.bound.eps, stream, batch.scratch)
+        seed, lane, first = self.batches.seed, self.lane, self.first
+        self.gather(now.index[self.start : self.stop], x)
+        if self.uniform is not None:
+            stream = Stream(seed, Purpose.BINARIZE, now.t, lane)
+            self.bk.binarize(x, stream, self.uniform, self.scratch, first * x[0].size)
+        stream = Stream(seed, Purpose.LATENT, now.t, lane)
+        self.bk.normal(eps, stream, self.scratch, first * eps[0].size)
 
 
 @dataclass(frozen=True)
@@ -367,17 +397,12 @@ class BoundBatch:
     """The buffers of a batch: the whole (``bound``), each worker's rows (``parts``) and parameters.
 
     There is one of ``partitions`` per worker, and one of ``parts`` per worker that has rows.
-    ``uniform`` and ``pixel_scratch`` are scratch for images, ``scratch`` for noise.
     """
 
     bound: BoundVAE
     objective: Array  # (1, B): the estimator's objective of each image, in a row, to be summed
-    parts: list[BoundVAE]
+    parts: list[BatchRows]
     partitions: list[Partition]
-    gather: "Gather"
-    uniform: Array | None
-    pixel_scratch: Array
-    scratch: Array
 
 
 class Gather:

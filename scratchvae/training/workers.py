@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, NoReturn
 from weakref import finalize
 
@@ -133,10 +133,18 @@ class WorkerPool:
     Worker k computes ``task(k, *numbers)``, an iterator that yields at every barrier, where all
     wait for the others' results, and at its end; all yield equally often. Process p runs the
     workers p, p + processes, … in turn, so the number of processes does not change the result.
+    The other processes compute in the context that ``within`` makes, the caller in its own.
     """
 
-    def __init__(self, memory: SharedMemory, workers: int, processes: int, task: Task) -> None:
-        self.memory = memory
+    def __init__(
+        self,
+        memory: SharedMemory,
+        workers: int,
+        processes: int,
+        task: Task,
+        within: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self.memory, self.within = memory, within
         self.workers, self.processes, self.task = workers, processes, task
         self.numbers = memory.zeros(8 * NUMBERS).view("int64")
         self._sockets: dict[int, socket.socket] = {}  # by process
@@ -162,7 +170,7 @@ class WorkerPool:
         try:
             self._barrier = barrier = Barrier(self.memory, self.processes)  # keeps its memory
             self._wait = barrier.join(0, self._raise_if_worker_died)
-            share = (self.workers, self.processes, self.task, self.numbers, barrier)
+            share = (self.workers, self.processes, self.task, self.within, self.numbers, barrier)
             content, files = dumps(share, self.memory)
             # In a file, because a socket takes no more than its buffer before anyone reads.
             with open(os.memfd_create("task"), "wb") as task:
@@ -280,7 +288,8 @@ def serve() -> NoReturn:
         header, files, _, _ = socket.recv_fds(pool, HEADER, 253)
         number, caller, length = map(int, header.split())
         with mmap.mmap(files[0], length, access=mmap.ACCESS_READ) as content:
-            workers, processes, task, numbers, barrier = loads(content.read(), files[1:])
+            share = loads(content.read(), files[1:])
+        workers, processes, task, within, numbers, barrier = share
 
         def exit_if_orphaned(waited: float) -> None:
             if os.getppid() != caller:
@@ -288,8 +297,9 @@ def serve() -> NoReturn:
 
         wait = barrier.join(number, exit_if_orphaned)
         pool.sendall(READY)
-        while True:
-            compute_part(number, workers, processes, task, numbers, wait)
+        with within():
+            while True:
+                compute_part(number, workers, processes, task, numbers, wait)
     except BaseException as error:
         with suppress(OSError):
             pool.sendall(f"{type(error).__name__}: {error}".encode()[:WORDS])

@@ -7,7 +7,16 @@ import pytest
 
 from scratchvae.backend import get_backend
 from scratchvae.backend.noise import Purpose, Stream, normal, uniform
-from scratchvae.layers import Conv2D, ConvTranspose2D, Dense, Flatten, ReLU, Reshape, Sequential
+from scratchvae.layers import (
+    Conv2D,
+    ConvTranspose2D,
+    Dense,
+    Flatten,
+    ReLU,
+    Reshape,
+    Sequential,
+    complete,
+)
 from scratchvae.likelihoods import Bernoulli
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE
@@ -112,7 +121,7 @@ def test_halves_of_a_batch_have_buffers_of_their_own_and_gradients_that_add_up(a
         halves.append((vae.bind(workspace.rows(start, stop), whole.params, grads), grads))
         halves[-1][0].x[...], halves[-1][0].eps[...] = x[start:stop], eps[start:stop]
     for half, _ in halves:  # as two workers would: both forward and back, then the gradients
-        half.loss_and_input_grads(1 / ROWS)
+        complete(half.loss_and_input_grads(1 / ROWS))
     for half, grads in halves:
         for part in (half.decoder, half.encoder):
             for s in part.layers:

@@ -383,7 +383,10 @@ def test_a_training_whose_processes_never_come_goes_on_and_says_so(program, monk
 @pytest.mark.parametrize(
     "changes", [{}, {"clip": 0.01, "optimizer": "sgd"}, {"binarize": "dynamic"}, {"batch_size": 13}]
 )
-def test_the_number_of_processes_changes_no_bit(changes, monkeypatch) -> None:
+@pytest.mark.parametrize("weights", [1, 2**60])  # layers divided by units, and by rows
+def test_the_number_of_processes_changes_no_bit(changes, weights: int, monkeypatch) -> None:
+    monkeypatch.setattr(partition, "MANY_WEIGHTS", weights)
+    monkeypatch.setattr(partition, "UNITS", 2)
     found = set()
     for cores in (1, 2, 3):
         monkeypatch.setattr(step_module, "cores", lambda cores=cores: cores)

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from training_helpers import numbers, settings, tiny, trained
 
+import scratchvae.training.partition as partition
 import scratchvae.training.step as step_module
 from scratchvae.backend import get_backend
 from scratchvae.errors import ConfigError, NonFiniteError
+from scratchvae.layers import BoundSequential, Dense, ReLU, Reshape, Sequential, Tanh
+from scratchvae.memory import FlatBuffer, Layout, Workspace
 from scratchvae.optim import BoundOptimizer
 from scratchvae.runs import RunFolder
 from scratchvae.training import train
@@ -18,6 +21,14 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_module, "cores", lambda: 1)
 
 
+@pytest.fixture(params=["by rows", "by units"])
+def division(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers are divided by the rows of a batch or, as large ones are, by their units."""
+    monkeypatch.setattr(partition, "MANY_WEIGHTS", 1 if request.param == "by units" else 2**60)
+    monkeypatch.setattr(partition, "UNITS", 2)
+
+
+@pytest.mark.usefixtures("division")
 @pytest.mark.parametrize("workers", [2, 3, 4])
 @pytest.mark.parametrize(
     "changes",
@@ -26,6 +37,11 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
         {"samples": 3, "hidden": (8, 5)},
         {"binarize": "dynamic", "latent_dim": 3},
         {"likelihood": "gaussian", "head": "logstd", "hidden": ()},
+        {
+            "encoder": ("reshape 2 2 3", "conv 2 2", "relu", "flatten", "dense 9", "tanh"),
+            "decoder": ("dense 8", "sigmoid", "reshape 2 2 2", "conv 3 2", "flatten"),
+            "hidden": (),
+        },
         {"batch_size": 13},  # 13, 13 and 1: most workers have nothing to do in the last batch
     ],
 )
@@ -39,6 +55,39 @@ def test_the_number_of_workers_changes_rounding_and_nothing_else(workers: int, c
     for mine, theirs in zip(numbers(alone), numbers(shared), strict=True):
         assert mine.pop("inactive_units") == theirs.pop("inactive_units")
         assert mine == pytest.approx(theirs, rel=1e-10)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("units", [(3, 40), (33, 17), (64, 16)])
+def test_a_network_divided_by_units_is_the_same_network(workers: int, units, monkeypatch) -> None:
+    """Every worker has some units of every layer, or none of the narrow one; x and dy in rows."""
+    monkeypatch.setattr(partition, "MANY_WEIGHTS", 1)
+    network = Sequential(Dense(units[0]), Tanh(), Reshape((units[0],)), Dense(units[1]), ReLU())
+    bk, rng = get_backend("cpu", dtype="float64"), np.random.default_rng(1)
+    shapes = {f"n.{p.name}": p.shape for p in network.parameters((5,))}
+    params, grads = (FlatBuffer(bk, Layout(shapes)) for _ in range(2))
+    params.flat[...] = rng.standard_normal(params.flat.size)
+    workspace = Workspace(bk, 8)
+
+    def bound(rows: Workspace) -> BoundSequential:
+        return network.bind(rows, "n", rows.buffer("x", 5), rows.buffer("dx", 5), params, grads)
+
+    whole, ranges = bound(workspace), partition.row_ranges(8, workers, even=True)
+    parts = [bound(workspace.rows(*some)) for some in ranges]
+    x, dy = rng.standard_normal((8, 5)), rng.standard_normal((8, units[1]))
+    whole.x[...], whole.dy[...] = x, dy
+    whole.forward()
+    whole.grad_inputs()
+    y, dx = whole.y.copy(), whole.dx.copy()
+    for worker, part in enumerate(parts):
+        partition.divide_units(part, whole, worker, workers)
+    whole.x[...], whole.dy[...], whole.y[...], whole.dx[...] = x, dy, np.nan, np.nan
+    for meetings in ("forward_together", "grad_inputs_together"):
+        whole.dy[...] = dy
+        seen = list(zip(*(getattr(part, meetings)() for part in parts), strict=True))
+        assert len(seen) == 4  # before and after each of the two products
+    np.testing.assert_allclose(whole.y, y, rtol=1e-13)
+    np.testing.assert_allclose(whole.dx, dx, rtol=1e-12)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

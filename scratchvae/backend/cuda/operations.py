@@ -42,9 +42,10 @@ class CudaOperations(Backend):
     def noise_scratch(self, size: int) -> Array:
         return super().noise_scratch(size) if self.is_complex else None
 
-    def uniform(self, out: Array, stream: Stream, scratch: Array) -> None:
-        if not self._can(out):
-            return super().uniform(out, stream, scratch)
+    def uniform(self, out: Array, stream: Stream, scratch: Array, position: int = 0) -> None:
+        if position or not self._can(out):
+            scratch = super().noise_scratch(out.size) if scratch is None else scratch
+            return super().uniform(out, stream, scratch, position)
         n, top = out.size, below_one(self.dtype)
         self.kernels.each("uniform", -(-n // 4), out, n, top, *_words(stream))
 
@@ -54,9 +55,11 @@ class CudaOperations(Backend):
             return super().normal(out, stream, scratch, position)
         self.kernels.each("normal", -(-out.size // 4), out, out.size, *_words(stream))
 
-    def binarize(self, x: Array, stream: Stream, draw: Array, scratch: Array) -> None:
-        if not self._can(x):
-            return super().binarize(x, stream, draw, scratch)
+    def binarize(
+        self, x: Array, stream: Stream, draw: Array, scratch: Array, position: int = 0
+    ) -> None:
+        if position or not self._can(x):
+            return super().binarize(x, stream, draw, scratch, position)
         n, top = x.size, below_one(self.dtype)
         self.kernels.each("binarize", -(-n // 4), x, n, top, *_words(stream))
 

@@ -159,8 +159,10 @@ TARGETS: tuple[Target, ...] = (
     Target(MaskedDense.grad_params, "flows", MASKED, IAF),
     Target(grad_through_z, "flows", (PLANAR, MONTE), PLANAR),
     Target(BoundVAE.loss_and_gradient, "model", (SIGMOID, LEARNED), SIGMOID),
-    Target(BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE), SIGMOID),
-    Target(BoundConditionalVAE.grad_z, "model", CONDITIONAL, CONDITIONAL[1]),
+    Target(
+        BoundVAE.loss_and_input_grads, "model", (SIGMOID, LEARNED, IWAE, CONDITIONAL[1]), SIGMOID
+    ),
+    Target(BoundConditionalVAE.grad_code, "model", CONDITIONAL, CONDITIONAL[1]),
     Target(FirstLayerHead.grad_input, "layers", ("FirstLayerHead",), TWO[0]),
     Target(BoundSecondLayer.grad_code, "model", TWO, TWO[0]),
     Target(BoundSecondLayer.grad_inputs, "model", TWO, TWO[0]),

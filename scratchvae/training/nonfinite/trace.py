@@ -166,9 +166,9 @@ class StepTrace:
             return other
         for name, network in zip(names, other.networks, strict=False):
             setattr(other, name, network)
-        decode = other.decoder.forward
+        make_code = other.make_code
 
-        def record_latent_and_decode() -> None:
+        def record_latent_and_make_code() -> None:
             latent, flow = bound.latent, bound.flow.forward
             written: list[tuple[str, str, Array, Function]] = [
                 ("sigma", "std", bound.std, standard_deviation)
@@ -181,22 +181,20 @@ class StepTrace:
                 written.append(("[z | c]", "code", bound.code, bound.run_decoder))
             for name, key, a, code in written:
                 self.record(name, a, BETWEEN, labels_of(code), key, code)
-            decode()
+            make_code()
 
-        other.decoder.forward = record_latent_and_decode
+        other.make_code = record_latent_and_make_code
         other.likelihood = self._traced_likelihood(bound)
         other.estimator = self._traced_estimator(bound)
         return other
 
     def _traced_layers(self, part: BoundSequential, name: str) -> BoundSequential:
-        other = copy.copy(part)
         count = len(part.layers)
-        other.layers = tuple(
+        layers = [
             s._replace(layer=self._traced_layer(s, f"layer {i} of {count} of the {name}"))
             for i, s in enumerate(part.layers, start=1)
-        )
-        other.reversed_layers = other.layers[::-1]
-        return other
+        ]
+        return BoundSequential(part.bk, layers, part.x, part.dx)
 
     def _traced_layer(self, s: BoundLayer, place: str) -> Any:
         layer, what = s.layer, f"{s.label} ({s.layer!r})"
