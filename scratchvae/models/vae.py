@@ -185,7 +185,7 @@ class VAE:
 
     @property
     def modelled(self) -> int:
-        """How many of the numbers that it takes p(x|z) is about: here all."""
+        """How many numbers of a row p(x|z) models: here all."""
         return self.pixels
 
     @property
@@ -194,7 +194,7 @@ class VAE:
         return self
 
     def networks(self) -> dict[str, tuple[Sequential, int]]:
-        """Its networks by name, each with the numbers per row that it reads."""
+        """Its networks by name, each with the number of its inputs per row."""
         return {
             "encoder": (self.encoder, self.pixels),
             "decoder": (self.decoder, self.latent_dim),
@@ -221,7 +221,7 @@ class VAE:
     def initial_parameters(self, bk: Backend, seed: int = 0) -> FlatBuffer:
         """New parameters on ``bk``, each drawn on the host from a stream named after it (E25).
 
-        Behind a head [μ | log σ²] the numbers of a flow do not change how it starts.
+        The head [μ | log σ²] starts as it does without the further outputs of a flow.
         """
         params = FlatBuffer(bk, self.layout)
         head, last = 2 * self.latent_dim, f"encoder.{len(self.encoder.layers) - 1}."
@@ -332,29 +332,29 @@ class BoundVAE:
         self.dlogits = dlogits.reshape(-1, K, per_image)
 
     def bind_code(self, workspace: Workspace) -> tuple[Array, Array | None]:
-        """What the decoder reads, a row for each sample, and its gradient: here z itself."""
+        """The input of the decoder, a row for each sample, and its gradient: here z itself."""
         z, dz = self.latent.z, self.latent.dz
         return z.reshape(-1, z.shape[2]), None if dz is None else dz.reshape(-1, z.shape[2])
 
     def bind_modelled(self, workspace: Workspace) -> Array:
-        """What p(x|z) is about, (B, 1, D): here all of ``x``."""
+        """The numbers that p(x|z) models, (B, 1, D): here all of ``x``."""
         return self.x.reshape(-1, 1, self.vae.pixels)
 
     def run_encoder(self) -> None:
         """Compute head, std and z: q(z|x) = N(μ, diag σ²) of every image, and samples of it.
 
-        A flow, where there is one, carries the samples on.
+        A flow, if there is one, then maps the samples.
         """
         self.encoder.forward()
         self.draw_z()
 
     def draw_z(self) -> None:
-        """Compute std and z from head and eps  (E12), and carry z on if there is a flow."""
+        """Compute std and z from head and eps  (E12), then apply the flow if there is one."""
         reparameterize(self.bk, self.head, self.std, self.eps, self.latent.z0)
         self.bk.perform(self.flow.forward)
 
     def centres(self) -> Array:
-        """μ (B, Z) of every image; with a flow where it carries μ, which overwrites eps and z."""
+        """μ (B, Z) of every image, mapped by the flow if there is one; overwrites eps and z."""
         if not self.vae.flow.length:
             return self.head[:, : self.vae.latent_dim]
         self.eps.fill(0)
@@ -367,7 +367,7 @@ class BoundVAE:
         self.decoder.forward()
 
     def make_code(self) -> None:
-        """Compute what the decoder reads: here it is z itself."""
+        """Compute the input of the decoder, which here is z itself."""
 
     def means(self) -> None:
         """Compute E[x|z] from the logits, of one sample each, over the image in ``x_each``."""
@@ -436,7 +436,7 @@ class BoundVAE:
         self.grad_code()
 
     def grad_code(self) -> None:
-        """Compute dz from the gradient of what the decoder reads: here it is dz itself."""
+        """Compute dz from the gradient of the decoder's input, which here is dz itself."""
 
     def _nll_and_grad(self) -> None:
         """nll of every sample, and its gradient with respect to the logits."""

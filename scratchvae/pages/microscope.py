@@ -21,6 +21,7 @@ from scratchvae.errors import ConfigError
 from scratchvae.evaluation import as_seen_by_model
 from scratchvae.gradcheck.methods import COMPLEX_STEP
 from scratchvae.latent import AnalyticKL
+from scratchvae.layers import Meetings
 from scratchvae.memory import FlatBuffer, Workspace
 from scratchvae.models import VAE, BoundVAE, Model
 from scratchvae.optim import Adam, Optimizer
@@ -176,13 +177,13 @@ class Microscope(StepTrace):
     def _traced(self, bound: BoundVAE) -> BoundVAE:
         """Keep dlogits as the decoder receives it: multiplied by the weight of each sample."""
         other = super()._traced(bound)
-        decoder_back = other.decoder.grad_inputs
+        decoder_back = other.decoder.grad_inputs_together
 
-        def keep_and_go_back() -> None:
+        def keep_and_go_back() -> Meetings:
             self.arrays["dlogits"] = self.bk.to_host(bound.dlogits).copy()
-            decoder_back()
+            return decoder_back()
 
-        other.decoder.grad_inputs = keep_and_go_back  # type: ignore[method-assign]
+        other.decoder.grad_inputs_together = keep_and_go_back  # type: ignore[method-assign]
         return other
 
 

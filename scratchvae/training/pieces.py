@@ -7,7 +7,7 @@ process computes all of them here; :mod:`scratchvae.mpi` divides them among rank
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from scratchvae.backend import Array, Backend, HostArray
 from scratchvae.layers import BoundLayer, complete
@@ -18,6 +18,7 @@ from scratchvae.optim.base import BoundOptimizer
 from scratchvae.training.partition import Partition, row_ranges
 from scratchvae.training.prepared import Prepared, make_batches
 from scratchvae.training.step import Batches, BatchRows, BoundBatch, TrainingStep, Weighting
+from scratchvae.types import Item, Result
 
 Node = tuple[int, int]  # of the tree: the sum of the pieces start … stop − 1
 
@@ -150,7 +151,7 @@ class Exchange:
     def share_norms(self, norms: Sequence[Array]) -> None:
         """Give every process the elements of all stretches: ``norms`` have one for each."""
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterable[Result]:
         """function(item) of every item, in order, divided among the ranks."""
         return map(function, items)
 
