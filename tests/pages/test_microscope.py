@@ -124,7 +124,7 @@ def test_e221_a_step_given_the_label_is_that_of_the_reference_with_the_label_beh
     (step,) = (s for s in content["steps"] if "code" in s["shows"])
     assert (step["phase"], step["uses"]) == ("Forward", ["z", "row"])
     assert step["equations"] == ["E221"]
-    assert "BoundConditionalVAE.run_decoder" in code
+    assert "BoundConditionalVAE.make_code" in code
 
 
 @pytest.mark.parametrize(

@@ -177,11 +177,11 @@ class StepTrace:
                 written.append(("z0", "z0", latent.z0, reparameterize))
                 written.append(("the flow's log |det|", "log_det", latent.log_det, flow))
             written.append(("z", "z", bound.z, reparameterize if latent.log_det is None else flow))
-            if isinstance(bound, BoundConditionalVAE):
-                written.append(("[z | c]", "code", bound.code, bound.run_decoder))
             for name, key, a, code in written:
                 self.record(name, a, BETWEEN, labels_of(code), key, code)
             make_code()
+            if isinstance(bound, BoundConditionalVAE):
+                self.record("[z | c]", bound.code, BETWEEN, labels_of(make_code), "code", make_code)
 
         other.make_code = record_latent_and_make_code
         other.likelihood = self._traced_likelihood(bound)
