@@ -125,8 +125,8 @@ def _turns(
 ) -> tuple[Turn, ...]:
     """Each layer on some units of all rows, where ``share`` can make that, or on some rows.
 
-    For some units of a product the worker needs what all have computed; so it does for all units
-    of some rows, if others have computed a part of these.
+    The workers meet before a layer on some units, which reads what all of them have computed, and
+    before one on some rows, if the units of these rows come from several workers.
     """
     turns, by_units = [], False
     for mine, whole in pairs:
