@@ -56,9 +56,10 @@ def guard(rank: int) -> None:
     if ended == 0 or (ended > 0 and _agreed[0]):
         os._exit(ended)
     if rank:
-        time.sleep(GRACE)
-    elif ended < 0:
-        say(f"rank 0 was ended by {name_of(-ended)}; the job ends, and what is on disk is whole")
+        time.sleep(GRACE)  # rank 0 ends the job meanwhile, unless it had finished and was leaving
+    if ended < 0:
+        why = f"rank {rank} was ended by {name_of(-ended)}"
+        say(f"{why}; the job ends, and what is on disk is whole")
     abort(LOST if ended < 0 else ended)
 
 
