@@ -72,6 +72,7 @@ class Contender:
         self.device = torch.device(job.options.get("device", "cpu"))
         self.clock = clock_of(self.device.type, "torch")
         torch.set_float32_matmul_precision("high" if job.options.get("tf32") else "highest")
+        torch.backends.cudnn.allow_tf32 = bool(job.options.get("tf32"))  # of convolutions: its own
         torch.manual_seed(job.seed)
         self.job = job
         self.data = torch.from_numpy(job.load_values()).to(self.device)

@@ -14,7 +14,6 @@ os.kill(os.getpid(), signal.{signal})
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="jobs of several ranks run on Linux")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_is_killed_while_the_others_leave_is_told(rank: int) -> None:
     """As after the last step, when rank 0 listens no longer."""
